@@ -1,0 +1,166 @@
+// Command berth is the plugin and its operator's command line in one binary:
+// `berth serve` is the entrypoint of the managed plugin, every other command
+// asks a running one over its socket.
+//
+//	$ berth volume ls
+//	$ berth trash restore blog
+//
+// It makes and removes no volumes: that is `docker volume create` and `rm`.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/volume"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Exit codes, the same for every command.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitInUse       = 4
+	exitUnreachable = 5
+	exitNothing     = 6
+)
+
+const exitHelp = `exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 in use, 5 export unreachable, 6 nothing to do`
+
+// run is the command line without the process around it: stdout is data,
+// stderr is talk.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.commands()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	code, reason, hint := judge(err)
+	fmt.Fprintf(stderr, "berth: %s\n", reason)
+	if hint != "" {
+		fmt.Fprintf(stderr, "berth: hint: %s\n", hint)
+	}
+	return code
+}
+
+// usageError is a command line that cannot be right.
+type usageError struct{ reason, hint string }
+
+func (e *usageError) Error() string { return e.reason }
+
+// judge turns an error into an exit code and the words for it.
+func judge(err error) (code int, reason, hint string) {
+	if u := (*usageError)(nil); errors.As(err, &u) {
+		return exitUsage, u.reason, u.hint
+	}
+	f := (*plugin.Failure)(nil)
+	if !errors.As(err, &f) {
+		return exitFailed, err.Error(), ""
+	}
+	codes := map[volume.Kind]int{volume.Invalid: exitUsage, volume.NotFound: exitNotFound, volume.InUse: exitInUse,
+		volume.Unreachable: exitUnreachable, volume.Nothing: exitNothing}
+	if code = codes[f.Kind]; code == 0 {
+		code = exitFailed
+	}
+	return code, f.Reason, f.Hint
+}
+
+// app is one invocation: its streams and global flags.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	socket string
+	json   bool
+	quiet  bool
+	utc    bool
+}
+
+func (a *app) commands() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "berth",
+		Short: "Docker volumes on one export, with a way back",
+		Long: `berth maps Docker volumes onto the directories of one export, the same on every node.
+Volumes are made and removed with 'docker volume create -d berth NAME' and 'docker volume rm NAME'.
+
+` + exitHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.socket, "socket", "", "the plugin's socket (default: found by itself)")
+	flags.BoolVar(&a.json, "json", false, "print JSON")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print names or ids only")
+	flags.BoolVar(&a.utc, "utc", false, "print times in UTC")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &usageError{err.Error(), fmt.Sprintf("'%s --help' shows the flags", c.CommandPath())}
+	})
+	root.AddCommand(a.serveCommand(), a.volumeCommand(), a.trashCommand(), a.auditCommand(), a.versionCommand())
+	for _, alias := range []*cobra.Command{a.volumeLs(), a.volumePs()} {
+		alias.Short += " (short for 'berth volume " + alias.Name() + "')"
+		root.AddCommand(alias)
+	}
+	root.AddCommand(&cobra.Command{
+		Use: "rm", Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return &usageError{"berth does not remove volumes", "type 'docker volume rm NAME'; 'berth trash restore NAME' brings it back"}
+		},
+	})
+	usageErrors(root)
+	return root
+}
+
+// usageErrors makes every command's complaint about its arguments a usage
+// error, and a group without a verb too.
+func usageErrors(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				hint := fmt.Sprintf("'%s --help' shows how", c.CommandPath())
+				if near := c.SuggestionsFor(strings.Join(args, "")); len(args) > 0 && len(near) > 0 {
+					hint = "did you mean '" + c.CommandPath() + " " + near[0] + "'?"
+				}
+				return &usageError{err.Error(), hint}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// group is a command that only has verbs below it.
+func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		return &usageError{"what about the " + use + "?", fmt.Sprintf("'%s --help' lists the verbs", c.CommandPath())}
+	}}
+	c.AddCommand(verbs...)
+	return c
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// table prints rows under a heading, columns aligned. Empty cells are "-".
+func (a *app) table(heading []string, rows [][]string) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{heading}, rows...) {
+		for i, cell := range row {
+			if cell == "" {
+				row[i] = "-"
+			}
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// ids prints one a line, for -q.
+func (a *app) ids(ids []string) error {
+	for _, id := range ids {
+		fmt.Fprintln(a.stdout, id)
+	}
+	return nil
+}
+
+// when is a time in a table: local, or UTC on request.
+func (a *app) when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	if a.utc {
+		return t.UTC().Format("2006-01-02 15:04:05Z")
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+// age is a duration in words short enough for a table.
+func age(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+func size(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) }

@@ -1,0 +1,141 @@
+// Package berth holds the tests of the project as a whole: its layers and its
+// documents.
+package berth
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/volume"
+)
+
+const module = "github.com/casit/berth/"
+
+// below says what each package may import of ours, and why the arrow points
+// down only: what is below can be understood, tested and replaced alone.
+// Packages that are not listed may import anything but cmd.
+var below = map[string][]string{
+	"tree":            {"nfs"},
+	"nfs":             {},
+	"ontap":           {},
+	"ontap/simulator": {"ontap"},
+	"volume":          {"tree"},
+	"snapshot":        {"volume", "tree", "ontap"},
+	"plugin":          {"volume", "tree", "snapshot", "nfs"},
+	"cmd/berth":       {"plugin", "volume", "snapshot"},
+}
+
+// goFiles calls fn for every Go file of the project.
+func goFiles(t *testing.T, fn func(pkg, file string)) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && p != "." || d.Name() == "build" || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(p, ".go") {
+			fn(filepath.ToSlash(filepath.Dir(p)), p)
+		}
+		return nil
+	}))
+}
+
+func TestImportsPointDownAndPackagesAreDocumented(t *testing.T) {
+	documented := map[string]bool{}
+	goFiles(t, func(pkg, file string) {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly|parser.ParseComments)
+		require.NoError(t, err)
+		documented[pkg] = documented[pkg] || f.Doc.Text() != ""
+		if strings.HasSuffix(file, "_test.go") {
+			return
+		}
+		for _, i := range f.Imports {
+			ours, ok := strings.CutPrefix(strings.Trim(i.Path.Value, `"`), module)
+			if !ok {
+				continue
+			}
+			require.False(t, strings.HasPrefix(ours, "cmd/"), "%s imports %s: commands are at the top", file, ours)
+			if allowed, listed := below[pkg]; listed {
+				require.Contains(t, allowed, ours, "%s imports %s: arrows point down only (docs/design.md)", file, ours)
+			}
+		}
+	})
+	for pkg, ok := range documented {
+		require.True(t, ok, "package %s has no doc comment", pkg)
+	}
+}
+
+func TestTheSocketPackagesDoNotLog(t *testing.T) {
+	goFiles(t, func(pkg, file string) {
+		if strings.HasSuffix(file, "_test.go") || pkg == "plugin" || strings.HasPrefix(pkg, "cmd/") {
+			return
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, i := range f.Imports {
+			require.NotContains(t, i.Path.Value, "logrus", "%s logs: libraries return errors and report through callbacks", file)
+		}
+	})
+}
+
+// table returns the first cells of a document's Markdown tables that are code.
+func table(t *testing.T, file string) []string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var cells []string
+	for line := range strings.Lines(string(data)) {
+		if first, ok := strings.CutPrefix(line, "| `"); ok {
+			name, _, _ := strings.Cut(first, "`")
+			cells = append(cells, name)
+		}
+	}
+	return cells
+}
+
+func TestSettingsDocumentIsTheCode(t *testing.T) {
+	data, err := os.ReadFile("docs/settings.md")
+	require.NoError(t, err)
+	require.ElementsMatch(t, plugin.SettingNames(), table(t, "docs/settings.md"))
+	for _, s := range plugin.SettingTable {
+		if s.Default != "" {
+			require.Contains(t, string(data), "| `"+s.Name+"` | `"+s.Default+"` |", "the default of %s", s.Name)
+		}
+	}
+}
+
+func TestOptionsDocumentIsTheCode(t *testing.T) {
+	data, err := os.ReadFile("docs/options.md")
+	require.NoError(t, err)
+	var keys []string
+	for _, o := range volume.OptionTable {
+		keys = append(keys, o.Key)
+		require.Contains(t, string(data), o.Values)
+		if o.Default != "" {
+			require.Contains(t, string(data), "| `"+o.Key+"` | `"+o.Values+"` | `"+o.Default+"` |", "the row of %s", o.Key)
+		}
+	}
+	require.ElementsMatch(t, keys, table(t, "docs/options.md"))
+}
+
+func TestTheManagedPluginTakesEverySetting(t *testing.T) {
+	data, err := os.ReadFile("config.json")
+	require.NoError(t, err)
+	for _, name := range plugin.SettingNames() {
+		if slices.Contains([]string{"BERTH_SOCKET"}, name) {
+			continue // dockerd says where a managed plugin's socket is
+		}
+		require.Contains(t, string(data), `"`+name+`"`)
+	}
+}

@@ -1,0 +1,122 @@
+package plugin
+
+import (
+	"time"
+
+	"github.com/casit/berth/volume"
+)
+
+// The operator's routes stand beside Docker's on the same socket. Requests and
+// answers are JSON, the answers' fields are those of the commands' --json.
+// Failure is a volume error's kind and words:
+//
+//	POST /Berth.TrashRestore {"which":"site1"}
+//	{"Err":"a volume \"site1\" exists","Hint":"bring it back …","Kind":"in-use"}
+
+// Failure is the answer of a request that failed.
+type Failure struct {
+	Err  string      // what Docker shows: reason and hint
+	Kind volume.Kind `json:",omitempty"`
+	// Reason and Hint are Err in its two parts.
+	Reason string `json:",omitempty"`
+	Hint   string `json:",omitempty"`
+}
+
+// Error is the reason.
+func (f *Failure) Error() string { return f.Reason }
+
+// Empty is a request or an answer that says nothing.
+type Empty struct{}
+
+// About is the answer to Berth.Version.
+type About struct {
+	Version string            `json:"version"`
+	Node    string            `json:"node"`
+	Export  string            `json:"export"`
+	ID      string            `json:"export_id"`
+	Health  string            `json:"health"`
+	Mount   string            `json:"mount"`
+	Nodes   []volume.NodeInfo `json:"nodes"`
+}
+
+// InspectRequest asks for volumes; no name means all.
+type InspectRequest struct {
+	Names []string `json:"names"`
+	Size  bool     `json:"size"`
+}
+
+// Volumes is the answer to Berth.VolumeInspect.
+type Volumes struct {
+	Volumes []*volume.Info `json:"volumes"`
+}
+
+// Names is the answer to Berth.VolumeNames.
+type Names struct {
+	Names []string `json:"names"`
+}
+
+// NameRequest names one volume.
+type NameRequest struct {
+	Name   string `json:"name"`
+	DryRun bool   `json:"dry_run"`
+}
+
+// Users is the answer to Berth.VolumeUsers.
+type Users struct {
+	Users []volume.User     `json:"users"`
+	Locks []volume.Lock     `json:"operations"`
+	Nodes []volume.NodeInfo `json:"nodes"`
+}
+
+// SetRequest changes options; an empty value goes back to the default.
+type SetRequest struct {
+	Name    string            `json:"name"`
+	Options map[string]string `json:"options"`
+}
+
+// TakeoverRequest ends the hold of a silent node.
+type TakeoverRequest struct {
+	Name   string `json:"name"`
+	From   string `json:"from"`
+	DryRun bool   `json:"dry_run"`
+}
+
+// Repaired is the answer to Berth.VolumeRepair.
+type Repaired struct {
+	Aside string `json:"old_metadata"` // where the broken file is, below the export
+}
+
+// Trash is the answer to Berth.TrashList and Berth.TrashPurge.
+type Trash struct {
+	Items []*volume.Trashed `json:"items"`
+}
+
+// TrashRestoreRequest names a trash item by its id or its volume.
+type TrashRestoreRequest struct {
+	Which string `json:"which"`
+	As    string `json:"as"`
+}
+
+// TrashRestored is the answer to Berth.TrashRestore.
+type TrashRestored struct {
+	Name string          `json:"name"`
+	Item *volume.Trashed `json:"item"`
+}
+
+// TrashPurgeRequest says what to delete for good.
+type TrashPurgeRequest struct {
+	IDs    []string      `json:"ids"`
+	Older  time.Duration `json:"older_ns"`
+	DryRun bool          `json:"dry_run"`
+}
+
+// AuditRequest selects audit records.
+type AuditRequest struct {
+	Volume string    `json:"volume"`
+	Since  time.Time `json:"since"`
+}
+
+// Audit is the answer to Berth.Audit.
+type Audit struct {
+	Records []volume.AuditRecord `json:"records"`
+}

@@ -1,0 +1,61 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// Client asks a Server what the command line wants to know. It may be used
+// concurrently.
+type Client struct {
+	Socket string
+	Caller string // who asks, for the audit trail
+	http   http.Client
+}
+
+// NewClient returns a client of the server on socket.
+func NewClient(socket, caller string) *Client {
+	c := &Client{Socket: socket, Caller: caller}
+	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	return c
+}
+
+// Call sends a request to a route such as "Berth.TrashList" and decodes the
+// answer into resp. A failure that the server names is a *Failure.
+func (c *Client) Call(ctx context.Context, route string, req, resp any) error {
+	body, err := json.Marshal(req)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", route, err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://berth/"+route, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", route, err)
+	}
+	r.Header.Set(callerHeader, c.Caller)
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("ask berth on %s: %w", c.Socket, err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("the berth on %s is another version and does not know %s", c.Socket, route)
+	}
+	var raw json.RawMessage
+	if err := json.NewDecoder(answer.Body).Decode(&raw); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", route, err)
+	}
+	var f Failure
+	if err := json.Unmarshal(raw, &f); err == nil && f.Err != "" {
+		return &f
+	}
+	if err := json.Unmarshal(raw, resp); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", route, err)
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	docker "github.com/docker/go-plugins-helpers/volume"
+
+	"github.com/casit/berth/volume"
+)
+
+// dockerd gives Create and Mount two minutes and the other verbs one; ours end
+// before, so that its users read our words and not a timeout.
+const (
+	longLimit  = 100 * time.Second
+	shortLimit = 45 * time.Second
+	// noAnswerLimit is longer than dockerd waits.
+	noAnswerLimit = 3 * time.Minute
+)
+
+// errNoAnswer ends a request without an answer: an error from Get means "does
+// not exist" to dockerd, and nobody knows that.
+var errNoAnswer = errors.New("the export cannot be asked; no answer is better than a wrong one")
+
+// Requests as dockerd sends them, with what to log of them.
+type (
+	createRequest  docker.CreateRequest
+	removeRequest  docker.RemoveRequest
+	getRequest     docker.GetRequest
+	pathRequest    docker.PathRequest
+	mountRequest   docker.MountRequest
+	unmountRequest docker.UnmountRequest
+)
+
+func (r createRequest) logName() (string, string)  { return r.Name, "" }
+func (r removeRequest) logName() (string, string)  { return r.Name, "" }
+func (r getRequest) logName() (string, string)     { return r.Name, "" }
+func (r pathRequest) logName() (string, string)    { return r.Name, "" }
+func (r mountRequest) logName() (string, string)   { return r.Name, r.ID }
+func (r unmountRequest) logName() (string, string) { return r.Name, r.ID }
+
+// handler is every route of the socket.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/Plugin.Activate", route(s, "Activate", shortLimit, true, s.activate))
+	mux.HandleFunc("/VolumeDriver.Capabilities", route(s, "Capabilities", shortLimit, true, s.capabilities))
+	mux.HandleFunc("/VolumeDriver.Create", route(s, "Create", longLimit, false, s.create))
+	mux.HandleFunc("/VolumeDriver.Remove", route(s, "Remove", shortLimit, false, s.remove))
+	mux.HandleFunc("/VolumeDriver.Get", route(s, "Get", noAnswerLimit, true, s.get))
+	mux.HandleFunc("/VolumeDriver.List", route(s, "List", shortLimit, true, s.list))
+	mux.HandleFunc("/VolumeDriver.Path", route(s, "Path", shortLimit, true, s.path))
+	mux.HandleFunc("/VolumeDriver.Mount", route(s, "Mount", longLimit, false, s.mount))
+	mux.HandleFunc("/VolumeDriver.Unmount", route(s, "Unmount", shortLimit, false, s.unmount))
+	s.operatorRoutes(mux)
+	return mux
+}
+
+type manifest struct{ Implements []string }
+
+func (s *Server) activate(context.Context, Empty) (manifest, error) {
+	return manifest{[]string{"VolumeDriver"}}, nil
+}
+
+func (s *Server) capabilities(context.Context, Empty) (docker.CapabilitiesResponse, error) {
+	return docker.CapabilitiesResponse{Capabilities: docker.Capability{Scope: "global"}}, nil
+}
+
+func (s *Server) create(ctx context.Context, r createRequest) (Empty, error) {
+	ss, err := s.current()
+	if err != nil {
+		return Empty{}, err
+	}
+	return Empty{}, ss.store.Create(ctx, r.Name, r.Options)
+}
+
+func (s *Server) remove(ctx context.Context, r removeRequest) (Empty, error) {
+	ss, err := s.current()
+	if err != nil {
+		return Empty{}, err
+	}
+	return Empty{}, ss.store.Remove(ctx, r.Name)
+}
+
+func (s *Server) get(ctx context.Context, r getRequest) (docker.GetResponse, error) {
+	ss, i, err := s.lookup(ctx, r.Name)
+	if err != nil {
+		return docker.GetResponse{}, err
+	}
+	v := &docker.Volume{Name: i.Name, Mountpoint: ss.mountpoint(i.Path), Status: status(i)}
+	if !i.Created.IsZero() {
+		v.CreatedAt = i.Created.Format(time.RFC3339)
+	}
+	return docker.GetResponse{Volume: v}, nil
+}
+
+// lookup asks for a volume until the export has answered. While it cannot, an
+// unknown name gets no answer at all.
+func (s *Server) lookup(ctx context.Context, name string) (*session, *volume.Info, error) {
+	for {
+		ss, err := s.current()
+		if err != nil {
+			return nil, nil, err
+		}
+		i, err := ss.store.Get(ctx, name)
+		if err == nil || volume.KindOf(err) == volume.NotFound || volume.KindOf(err) == volume.Invalid {
+			return ss, i, err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, nil, errors.Join(errNoAnswer, err)
+		}
+	}
+}
+
+// status is what `docker volume inspect` shows of a volume beyond its name.
+func status(i *volume.Info) map[string]any {
+	st := map[string]any{
+		"options": i.Options,
+		"path":    i.Path,
+		"health":  i.Health,
+		"used_by": i.Users,
+	}
+	if i.Adopted {
+		st["adopted"] = true
+	}
+	if !i.Created.IsZero() {
+		st["created"] = i.Created.Format(time.RFC3339)
+	}
+	if i.Newest != "" {
+		st["newest_snapshot"] = i.Newest
+	}
+	return st
+}
+
+// mountpoint is where a path below the export is on this node, "" if the
+// export is not mounted here.
+func (ss *session) mountpoint(below string) string {
+	root, _ := ss.mounts.current()
+	if root == "" {
+		return ""
+	}
+	return filepath.Join(root, below)
+}
+
+func (s *Server) list(ctx context.Context, _ Empty) (docker.ListResponse, error) {
+	ss, err := s.current()
+	if err != nil {
+		return docker.ListResponse{}, err
+	}
+	names, err := ss.store.List(ctx)
+	if err != nil {
+		return docker.ListResponse{}, err
+	}
+	root, _ := ss.mounts.current()
+	out := docker.ListResponse{Volumes: make([]*docker.Volume, len(names))}
+	for i, n := range names {
+		v := &docker.Volume{Name: n}
+		if root != "" {
+			v.Mountpoint = filepath.Join(root, n)
+		}
+		out.Volumes[i] = v
+	}
+	return out, nil
+}
+
+func (s *Server) path(ctx context.Context, r pathRequest) (docker.PathResponse, error) {
+	ss, i, err := s.lookup(ctx, r.Name)
+	if err != nil {
+		return docker.PathResponse{}, err
+	}
+	return docker.PathResponse{Mountpoint: ss.mountpoint(i.Path)}, nil
+}
+
+func (s *Server) mount(ctx context.Context, r mountRequest) (docker.MountResponse, error) {
+	ss, err := s.current()
+	if err != nil {
+		return docker.MountResponse{}, err
+	}
+	ref, err := volume.ParseRef(r.Name)
+	if err != nil {
+		return docker.MountResponse{}, err
+	}
+	fsys, err := ss.store.FS(ctx)
+	if err != nil {
+		return docker.MountResponse{}, err
+	}
+	src, ok := fsys.(source)
+	if !ok {
+		return docker.MountResponse{}, errors.New("this kind of export cannot be mounted")
+	}
+	root, generation, err := ss.mounts.ensure(ctx, src, ref.Snapshot != "")
+	if err != nil {
+		return docker.MountResponse{}, err
+	}
+	m, err := ss.store.Mount(ctx, r.Name, r.ID, generation)
+	if err != nil {
+		return docker.MountResponse{}, err
+	}
+	return docker.MountResponse{Mountpoint: filepath.Join(root, m.Path)}, nil
+}
+
+func (s *Server) unmount(ctx context.Context, r unmountRequest) (Empty, error) {
+	ss, err := s.current()
+	if err != nil {
+		return Empty{}, err
+	}
+	return Empty{}, ss.store.Unmount(ctx, r.Name, r.ID)
+}

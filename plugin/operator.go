@@ -1,0 +1,94 @@
+package plugin
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/casit/berth/volume"
+)
+
+// operatorRoutes adds what the command line asks.
+func (s *Server) operatorRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("/Berth.Version", route(s, "Version", shortLimit, true, s.about))
+	mux.HandleFunc("/Berth.VolumeNames", route(s, "VolumeNames", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Names, error) {
+		names, err := st.List(ctx)
+		return Names{names}, err
+	})))
+	mux.HandleFunc("/Berth.VolumeInspect", route(s, "VolumeInspect", longLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, r InspectRequest) (Volumes, error) {
+		v, err := st.Inspect(ctx, r.Names, r.Size)
+		return Volumes{v}, err
+	})))
+	mux.HandleFunc("/Berth.VolumeUsers", route(s, "VolumeUsers", shortLimit, true, onStore(s, users)))
+	mux.HandleFunc("/Berth.VolumeSet", route(s, "VolumeSet", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r SetRequest) (Empty, error) {
+		return Empty{}, st.Set(ctx, r.Name, r.Options)
+	})))
+	mux.HandleFunc("/Berth.VolumeRepair", route(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (Repaired, error) {
+		aside, err := st.Repair(ctx, r.Name, r.DryRun)
+		return Repaired{aside}, err
+	})))
+	mux.HandleFunc("/Berth.VolumeTakeover", route(s, "VolumeTakeover", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TakeoverRequest) (Empty, error) {
+		return Empty{}, st.Takeover(ctx, r.Name, r.From, r.DryRun)
+	})))
+	mux.HandleFunc("/Berth.TrashList", route(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
+		items, err := st.TrashList(ctx)
+		return Trash{items}, err
+	})))
+	mux.HandleFunc("/Berth.TrashRestore", route(s, "TrashRestore", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashRestoreRequest) (TrashRestored, error) {
+		t, name, err := st.TrashRestore(ctx, r.Which, r.As)
+		return TrashRestored{Name: name, Item: t}, err
+	})))
+	mux.HandleFunc("/Berth.TrashPurge", route(s, "TrashPurge", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashPurgeRequest) (Trash, error) {
+		items, err := st.TrashPurge(ctx, r.IDs, r.Older, r.DryRun)
+		return Trash{items}, err
+	})))
+	mux.HandleFunc("/Berth.Audit", route(s, "Audit", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, r AuditRequest) (Audit, error) {
+		records, err := st.Audit(ctx, r.Volume, r.Since)
+		return Audit{records}, err
+	})))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		// dockerd takes 404 for "not implemented by this plugin".
+		http.Error(w, "berth does not know "+r.URL.Path, http.StatusNotFound)
+	})
+}
+
+// onStore gives a route the volumes of the session in force.
+func onStore[Req, Resp any](s *Server, act func(context.Context, *volume.Store, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
+	return func(ctx context.Context, r Req) (Resp, error) {
+		ss, err := s.current()
+		if err != nil {
+			var none Resp
+			return none, err
+		}
+		return act(ctx, ss.store, r)
+	}
+}
+
+func users(ctx context.Context, st *volume.Store, r NameRequest) (Users, error) {
+	u, err := st.Users(ctx, r.Name)
+	if err != nil {
+		return Users{}, err
+	}
+	locks, err := st.Operations(ctx, r.Name)
+	return Users{Users: u, Locks: locks, Nodes: st.Nodes()}, err
+}
+
+// about answers also when the settings are wrong: that is what it says then.
+func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
+	ss, err := s.current()
+	a := About{Version: s.cfg.Version, Node: ss.settings.Node, Export: ss.settings.Export, Health: "ok"}
+	a.Mount, _ = ss.mounts.current()
+	if err == nil {
+		if _, err = ss.store.FS(ctx); err == nil {
+			a.ID, a.Nodes = ss.store.ExportID(), ss.store.Nodes()
+		}
+	}
+	if err != nil {
+		a.Health = err.Error()
+	}
+	return a, nil
+}
+
+func (r NameRequest) logName() (string, string)         { return r.Name, "" }
+func (r SetRequest) logName() (string, string)          { return r.Name, "" }
+func (r TakeoverRequest) logName() (string, string)     { return r.Name, "" }
+func (r TrashRestoreRequest) logName() (string, string) { return r.Which, "" }

@@ -1,0 +1,211 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/casit/berth/volume"
+)
+
+// Config is what a Server is made with. Only Socket is required.
+type Config struct {
+	_ struct{}
+
+	Socket       string
+	Version      string
+	SettingsFile string              // default SettingsFile
+	Getenv       func(string) string // default os.Getenv
+	Reload       time.Duration       // how often the settings are looked at; default 5 s
+	Boot         string              // this boot's id; default the kernel's
+	Log          *logrus.Logger      // default a new one on stderr
+}
+
+// Server answers dockerd and the operator on one unix socket.
+type Server struct {
+	cfg Config
+	log *logrus.Logger
+
+	mu      sync.RWMutex // guards session; held while one session gives way to the next
+	session *session
+}
+
+// New returns a Server. Run starts it.
+func New(cfg Config) *Server {
+	if cfg.SettingsFile == "" {
+		cfg.SettingsFile = SettingsFile
+	}
+	if cfg.Getenv == nil {
+		cfg.Getenv = os.Getenv
+	}
+	if cfg.Reload == 0 {
+		cfg.Reload = 5 * time.Second
+	}
+	if cfg.Boot == "" {
+		cfg.Boot = bootID()
+	}
+	if cfg.Log == nil {
+		cfg.Log = logrus.New()
+	}
+	return &Server{cfg: cfg, log: cfg.Log}
+}
+
+// Run listens and answers until ctx ends, then says goodbye to the export: at
+// most a few seconds. It fails only if it cannot listen.
+func (s *Server) Run(ctx context.Context) error {
+	l, err := listen(s.cfg.Socket)
+	if err != nil {
+		return err
+	}
+	s.reload()
+	srv := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: nil}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	s.log.WithField("socket", s.cfg.Socket).WithField("version", s.cfg.Version).Info("berth listens")
+
+	watched, stop := context.WithCancel(ctx)
+	defer stop()
+	go s.watch(watched)
+
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		quiet, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		err = srv.Shutdown(quiet)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(err, s.session.end())
+}
+
+// listen makes the socket. One that a dead process left is taken over, one
+// that answers is not.
+func listen(socket string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", socket, err)
+	}
+	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("listen on %s: another berth serve answers there; stop it, or give --socket", socket)
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listen on %s: %w", socket, err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", socket, err)
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("listen on %s: %w", socket, err)
+	}
+	return l, nil
+}
+
+// contentType is what dockerd and we speak.
+const contentType = "application/vnd.docker.plugins.v1.1+json"
+
+// maxBody bounds a request, in bytes.
+const maxBody = 1 << 20
+
+// route answers one path: decode, act within limit, log once, encode. logAs
+// names the volume and id of a request in the log.
+func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool, act func(context.Context, Req) (Resp, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		var req Req
+		err := decode(r, &req)
+		var resp Resp
+		if err == nil {
+			ctx, cancel := context.WithTimeout(volume.WithCaller(r.Context(), caller(r)), limit)
+			resp, err = act(ctx, req)
+			cancel()
+		}
+		s.logRequest(op, req, time.Since(began), quiet, err)
+		if errors.Is(err, errNoAnswer) {
+			panic(http.ErrAbortHandler) // the client has gone, or must not be told "no"
+		}
+		w.Header().Set("Content-Type", contentType)
+		if err != nil {
+			_ = json.NewEncoder(w).Encode(failure(err))
+			return
+		}
+		_ = json.NewEncoder(w).Encode(resp)
+	}
+}
+
+// decode reads a request's body. dockerd re-sends a request whose body it has
+// used up: an empty one is an error, except where nothing is asked.
+func decode(r *http.Request, req any) error {
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return &volume.Error{Kind: volume.Invalid, Reason: "the request was cut short: " + err.Error()}
+	case len(data) > maxBody:
+		return &volume.Error{Kind: volume.Invalid, Reason: "the request is too large"}
+	}
+	if _, nothing := req.(*Empty); nothing {
+		return nil
+	}
+	if len(data) == 0 {
+		return &volume.Error{Kind: volume.Invalid, Reason: "the request has no body", Hint: "send it again"}
+	}
+	if err := json.Unmarshal(data, req); err != nil {
+		return &volume.Error{Kind: volume.Invalid, Reason: "the request is not JSON of the expected form: " + err.Error()}
+	}
+	return nil
+}
+
+// caller says who asked, for the audit trail. The socket is root's alone, so
+// the command line is believed.
+func caller(r *http.Request) string {
+	if who := r.Header.Get(callerHeader); who != "" {
+		return who
+	}
+	return "docker"
+}
+
+const callerHeader = "Berth-Caller"
+
+func failure(err error) *Failure {
+	f := &Failure{Err: err.Error(), Reason: err.Error(), Kind: volume.KindOf(err)}
+	if e := (*volume.Error)(nil); errors.As(err, &e) {
+		f.Reason, f.Hint = e.Reason, e.Hint
+	}
+	return f
+}
+
+// logRequest is the one line that a request leaves in the log.
+func (s *Server) logRequest(op string, req any, took time.Duration, quiet bool, err error) {
+	fields := logrus.Fields{"op": op, "took": took.Round(time.Microsecond).String()}
+	if n, ok := req.(interface{ logName() (name, id string) }); ok {
+		name, id := n.logName()
+		fields["volume"] = name
+		if id != "" {
+			fields["id"] = id
+		}
+	}
+	line := s.log.WithFields(fields)
+	switch {
+	case err != nil:
+		line.WithError(err).Warn("request failed")
+	case quiet && took < time.Second:
+		line.Debug("request")
+	default:
+		line.Info("request")
+	}
+}

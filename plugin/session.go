@@ -1,0 +1,142 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// session is what runs under one set of settings: the volumes of one export
+// and the node's mount of it. Changed settings end it and begin another.
+type session struct {
+	settings Settings
+	err      error // the settings are wrong: the answer to every verb
+	store    *volume.Store
+	mounts   *mounts
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when the store has said goodbye
+}
+
+// hintName is the file in the mount root that survives a restart.
+const hintName = ".index.json"
+
+func (s *Server) begin(settings Settings, err error) *session {
+	ss := &session{settings: settings, err: err, mounts: newMounts(settings.MountRoot)}
+	if err != nil {
+		return ss
+	}
+	if err := os.MkdirAll(settings.MountRoot, 0o700); err != nil {
+		ss.err = errors.New("BERTH_MOUNT_ROOT: " + err.Error())
+		return ss
+	}
+	ss.store = volume.New(volume.Config{
+		URL:       settings.Export,
+		ID:        settings.ExportID,
+		Open:      func(ctx context.Context) (tree.FS, error) { return openExport(ctx, settings) },
+		Node:      settings.Node,
+		Boot:      s.cfg.Boot,
+		LeaseTTL:  settings.LeaseTTL,
+		TrashTTL:  settings.TrashTTL,
+		HintPath:  filepath.Join(settings.MountRoot, hintName),
+		Version:   s.cfg.Version,
+		MountPath: ss.mounts.current,
+		Report: func(event string, fields map[string]any) {
+			s.log.WithFields(fields).Warn(event)
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ss.cancel, ss.done = cancel, make(chan struct{})
+	go func() {
+		defer close(ss.done)
+		ss.store.Run(ctx)
+	}()
+	return ss
+}
+
+// end stops a session. The mount stays while containers of this node use the
+// export; otherwise nothing is left behind.
+func (ss *session) end() error {
+	if ss.store == nil {
+		return nil
+	}
+	ss.cancel()
+	<-ss.done
+	err := ss.mounts.retire(nil, !ss.store.InUse())
+	return errors.Join(err, ss.store.Close())
+}
+
+func openExport(ctx context.Context, settings Settings) (tree.FS, error) {
+	l, err := tree.OpenLocal(ctx, settings.Dir)
+	if err != nil {
+		return nil, volume.Away(settings.Export, err)
+	}
+	return l, nil
+}
+
+// current returns the session, with an error when its settings are wrong.
+func (s *Server) current() (*session, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.session, s.session.err
+}
+
+// watch re-reads the settings until ctx ends, and retires old mounts.
+func (s *Server) watch(ctx context.Context) {
+	for {
+		select {
+		case <-time.After(s.cfg.Reload):
+		case <-ctx.Done():
+			return
+		}
+		s.reload()
+		if ss, err := s.current(); err == nil {
+			if err := ss.mounts.retire(ss.store.Generations(), false); err != nil {
+				s.log.WithError(err).Warn("an old mount stays")
+			}
+		}
+	}
+}
+
+// reload begins another session if the settings have changed.
+func (s *Server) reload() {
+	next, err := LoadSettings(s.cfg.SettingsFile, s.cfg.Getenv)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.session
+	if was != nil && next == was.settings && sameError(err, was.err) {
+		return
+	}
+	if was != nil {
+		if err := was.end(); err != nil {
+			s.log.WithError(err).Warn("the old settings' export was not left cleanly")
+		}
+	}
+	if next.LogLevel != 0 {
+		s.log.SetLevel(next.LogLevel)
+	}
+	s.session = s.begin(next, err)
+	if s.session.err != nil {
+		s.log.WithError(s.session.err).Error("berth cannot work with these settings")
+		return
+	}
+	s.log.WithField("export", next.Export).WithField("node", next.Node).Info("settings in force")
+}
+
+func sameError(a, b error) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
+}
+
+// bootID names this boot of the host.
+func bootID() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(data))
+}

@@ -1,0 +1,183 @@
+package plugin
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/casit/berth/volume"
+)
+
+// SettingsFile is where the settings are, for the plugin and the command line.
+const SettingsFile = "/etc/berth/berth.env"
+
+// Setting describes one setting. docs/settings.md is held to this table.
+type Setting struct {
+	Name    string
+	Default string
+	Help    string
+}
+
+// SettingTable lists every setting.
+var SettingTable = []Setting{
+	{"BERTH_EXPORT", "", "the export: file:///DIR for a directory that the host has mounted or a plain local one; append ?id=ID to insist on one export"},
+	{"BERTH_MOUNT_OPTIONS", "vers=3,hard,proto=tcp", "kernel mount options of an nfs:// export; a file:// export has none"},
+	{"BERTH_ONTAP", "", "the filer's management address; not used by a file:// export"},
+	{"BERTH_ONTAP_USER", "", "REST user on the filer; not used by a file:// export"},
+	{"BERTH_ONTAP_PASSWORD_FILE", "", "file with that user's password; not used by a file:// export"},
+	{"BERTH_ONTAP_CA", "", "file with the CA that signed the filer's certificate; not used by a file:// export"},
+	{"BERTH_ONTAP_INSECURE", "", "1: do not verify the filer's certificate; not used by a file:// export"},
+	{"BERTH_ONTAP_SVM", "", "the SVM that serves the export, where it is not unique; not used by a file:// export"},
+	{"BERTH_LEASE_TTL", "90s", "a node silent for this long no longer keeps its volumes from being removed; at least 3s"},
+	{"BERTH_TRASH_TTL", "168h", "how long removed volumes stay in the trash"},
+	{"BERTH_NODE", "", "this node's name; default: the host's name"},
+	{"BERTH_SOCKET", "/run/docker/plugins/berth.sock", "where berth serve listens, and where the command line looks first"},
+	{"BERTH_MOUNT_ROOT", "/var/lib/berth/mounts", "where this node mounts the export; a managed plugin sets its own"},
+	{"BERTH_METRICS", "", "address for Prometheus metrics, for example 127.0.0.1:9624; reserved"},
+	{"BERTH_LOG_LEVEL", "info", "debug, info, warning or error"},
+}
+
+// Settings are the settings in force.
+type Settings struct {
+	Export    string // as written
+	Dir       string // of a file:// export
+	ExportID  string // from ?id=
+	LeaseTTL  time.Duration
+	TrashTTL  time.Duration
+	Node      string
+	Socket    string
+	MountRoot string
+	LogLevel  logrus.Level
+}
+
+// errUnset is every verb's answer without an export.
+var errUnset = errors.New("BERTH_EXPORT is not set; put it in " + SettingsFile)
+
+// LoadSettings reads the file (a missing one is empty) under the environment:
+// a variable that is set and not empty wins.
+func LoadSettings(file string, getenv func(string) string) (Settings, error) {
+	values := map[string]string{}
+	for _, s := range SettingTable {
+		values[s.Name] = s.Default
+	}
+	data, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Settings{}, fmt.Errorf("read the settings: %w", err)
+	}
+	if err := parseEnv(string(data), values); err != nil {
+		return Settings{}, fmt.Errorf("%s: %w", file, err)
+	}
+	for name := range values {
+		if v := getenv(name); v != "" {
+			values[name] = v
+		}
+	}
+	return interpret(values)
+}
+
+// parseEnv reads lines NAME=VALUE; '#' begins a comment line, quotes around a
+// value are taken off.
+func parseEnv(text string, values map[string]string) error {
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok {
+			return fmt.Errorf("line %d: want NAME=VALUE", n)
+		}
+		if _, known := values[name]; !known {
+			if strings.HasPrefix(name, "BERTH_") {
+				return fmt.Errorf("line %d: unknown setting %s; see docs/settings.md", n, name)
+			}
+			continue
+		}
+		if len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
+			value = value[1 : len(value)-1]
+		}
+		if value != "" {
+			values[name] = value
+		}
+	}
+	return lines.Err()
+}
+
+func interpret(v map[string]string) (s Settings, err error) {
+	s = Settings{Export: v["BERTH_EXPORT"], Node: v["BERTH_NODE"], Socket: v["BERTH_SOCKET"], MountRoot: v["BERTH_MOUNT_ROOT"]}
+	if s.LeaseTTL, err = duration(v, "BERTH_LEASE_TTL", 3*time.Second); err != nil {
+		return s, err
+	}
+	if s.TrashTTL, err = duration(v, "BERTH_TRASH_TTL", time.Second); err != nil {
+		return s, err
+	}
+	if s.LogLevel, err = logrus.ParseLevel(v["BERTH_LOG_LEVEL"]); err != nil {
+		return s, fmt.Errorf("BERTH_LOG_LEVEL=%s: write debug, info, warning or error", v["BERTH_LOG_LEVEL"])
+	}
+	if s.Node == "" {
+		if s.Node, err = os.Hostname(); err != nil {
+			return s, fmt.Errorf("this host's name is unknown (%v); set BERTH_NODE", err)
+		}
+	}
+	if volume.CheckName(s.Node) != nil {
+		return s, fmt.Errorf("BERTH_NODE=%q: a node's name is letters, digits, '_', '.' or '-'", s.Node)
+	}
+	if s.Export == "" {
+		return s, errUnset
+	}
+	return s, s.parseExport()
+}
+
+// parseExport reads BERTH_EXPORT.
+func (s *Settings) parseExport() error {
+	form := "write file:///DIR"
+	u, err := url.Parse(s.Export)
+	switch {
+	case err != nil:
+		return fmt.Errorf("BERTH_EXPORT=%s is not a URL; %s", s.Export, form)
+	case u.Scheme == "nfs":
+		return fmt.Errorf("BERTH_EXPORT=%s: this release takes an export that the host has mounted; %s", s.Export, form)
+	case u.Scheme != "file" || u.Host != "" || !path.IsAbs(u.Path):
+		return fmt.Errorf("BERTH_EXPORT=%s is not an export; %s", s.Export, form)
+	}
+	query := u.Query()
+	for key := range query {
+		if key != "id" {
+			return fmt.Errorf("BERTH_EXPORT=%s: unknown parameter %q; only id is known", s.Export, key)
+		}
+	}
+	s.Dir, s.ExportID = path.Clean(u.Path), query.Get("id")
+	if s.Dir == "/" {
+		return fmt.Errorf("BERTH_EXPORT=%s is the whole host; name the export's directory", s.Export)
+	}
+	return nil
+}
+
+func duration(v map[string]string, name string, least time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(v[name])
+	if err != nil || d < least {
+		return 0, fmt.Errorf("%s=%s: write a duration of at least %s, such as 90s or 168h", name, v[name], least)
+	}
+	return d, nil
+}
+
+// SettingNames lists the names of all settings.
+func SettingNames() []string {
+	names := make([]string, len(SettingTable))
+	for i, s := range SettingTable {
+		names[i] = s.Name
+	}
+	slices.Sort(names)
+	return names
+}

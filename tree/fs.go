@@ -1,0 +1,174 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+// FS is a filesystem seen from its root: the export. Names are slash-separated
+// paths below the root, "." is the root itself; they are looked up component
+// by component and no symlink is ever followed, so an operation can never
+// leave the root. Implementations are safe for concurrent use.
+//
+// Every method is bounded by its context, also where the system call below
+// cannot be interrupted: the method then returns the context's error while the
+// call finishes in the background, its outcome unknown. Errors match
+// fs.ErrNotExist, fs.ErrExist, fs.ErrPermission and system error numbers
+// (syscall.ENOSPC, syscall.EROFS, …) through errors.Is, and ErrAway where the
+// root is no longer what was opened.
+type FS interface {
+	// Stat returns the attributes of name itself, as the server has them now.
+	Stat(ctx context.Context, name string) (Attr, error)
+	// ReadDir calls fn for each entry of the directory, in no order, until fn
+	// returns an error, which it returns.
+	ReadDir(ctx context.Context, name string, fn func(Entry) error) error
+	// ReadDirPlus is ReadDir with attributes (RFC 1813 §3.3.17).
+	ReadDirPlus(ctx context.Context, name string, fn func(EntryPlus) error) error
+	// Readlink returns a symlink's target.
+	Readlink(ctx context.Context, name string) (string, error)
+
+	// Open opens a regular file for reading and writing where permitted,
+	// else for reading.
+	Open(ctx context.Context, name string) (File, error)
+	// Create makes a new regular file (fs.ErrExist if the name is taken).
+	Create(ctx context.Context, name string, set SetAttr) (File, error)
+	// Mkdir makes a directory that has the given attributes from the moment
+	// it has any permission bits: a crash half-way leaves mode 0.
+	Mkdir(ctx context.Context, name string, set SetAttr) error
+	// Symlink makes a symlink. Mode is ignored.
+	Symlink(ctx context.Context, target, name string, set SetAttr) error
+	// Mknod makes a FIFO, socket or device node.
+	Mknod(ctx context.Context, name string, kind Kind, major, minor uint32, set SetAttr) error
+	// Link makes newName another name of oldName (fs.ErrExist if taken).
+	Link(ctx context.Context, oldName, newName string) error
+	// Rename replaces newName atomically if it exists.
+	Rename(ctx context.Context, oldName, newName string) error
+	// Remove removes anything but a directory.
+	Remove(ctx context.Context, name string) error
+	// Rmdir removes an empty directory.
+	Rmdir(ctx context.Context, name string) error
+	// SetAttr changes the attributes that are set, of name itself.
+	SetAttr(ctx context.Context, name string, set SetAttr) error
+
+	// Statfs returns the space of the filesystem that holds the root.
+	Statfs(ctx context.Context) (Space, error)
+	// Close frees what the filesystem holds; calls in flight may fail.
+	Close() error
+}
+
+// File is an open regular file. Offsets and lengths are in bytes.
+type File interface {
+	// ReadAt has io.ReaderAt's contract: short only with an error.
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	WriteAt(ctx context.Context, p []byte, off int64) (int, error)
+	Stat(ctx context.Context) (Attr, error)
+	SetAttr(ctx context.Context, set SetAttr) error
+	// Sync puts what was written on stable storage.
+	Sync(ctx context.Context) error
+	// Close does not imply Sync.
+	Close() error
+}
+
+// ErrAway says that the root under the export's path is not the directory that
+// was opened: unmounted, moved or replaced.
+var ErrAway = errors.New("the export is not the directory that was opened")
+
+// ErrTooLarge says that a file is larger than its reader allows.
+var ErrTooLarge = errors.New("the file is too large")
+
+// Kind is the type of a directory entry (RFC 1813 ftype3).
+type Kind uint8
+
+// The kinds, numbered as RFC 1813 numbers them.
+const (
+	Regular Kind = iota + 1
+	Directory
+	BlockDevice
+	CharDevice
+	Symlink
+	Socket
+	FIFO
+)
+
+// String is the word for a kind in messages: "file", "directory", "symlink".
+func (k Kind) String() string {
+	names := [...]string{"unknown", "file", "directory", "block device", "character device", "symlink", "socket", "FIFO"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return names[0]
+}
+
+// Attr is what a filesystem knows of a name (RFC 1813 fattr3).
+type Attr struct {
+	Kind                Kind
+	Mode                uint32 // permission bits, setuid, setgid and sticky: 07777
+	UID, GID            uint32
+	Nlink               uint32
+	Size, Used          int64  // bytes; Used < Size means holes or compression
+	Major, Minor        uint32 // of a device node
+	Device, FileID      uint64 // together they name the inode
+	Atime, Mtime, Ctime time.Time
+}
+
+// SetAttr is a change of attributes; nil leaves a value as it is.
+type SetAttr struct {
+	Mode         *uint32 // 07777
+	UID, GID     *uint32
+	Size         *int64
+	Atime, Mtime *time.Time
+}
+
+// Entry is one name in a directory.
+type Entry struct {
+	Name string
+	Kind Kind
+}
+
+// EntryPlus is an entry with its attributes.
+type EntryPlus struct {
+	Name string
+	Attr Attr
+}
+
+// Space is a filesystem's room, in bytes and inodes (RFC 1813 §3.3.18).
+type Space struct {
+	Total, Free, Avail int64
+	Files, FilesFree   int64
+}
+
+// CheckPath refuses names that are not clean paths below the root.
+func CheckPath(name string) error {
+	if name == "." {
+		return nil
+	}
+	for _, c := range strings.Split(name, "/") {
+		if c == "" || c == "." || c == ".." || strings.ContainsRune(c, 0) {
+			return &fs.PathError{Op: "check", Path: name, Err: fs.ErrInvalid}
+		}
+	}
+	return nil
+}
+
+// ReadFile returns a file's content, opened afresh. A file larger than max
+// bytes is an error.
+func ReadFile(ctx context.Context, fsys FS, name string, max int64) ([]byte, error) {
+	f, err := fsys.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	buf := make([]byte, max+1)
+	n, err := f.ReadAt(ctx, buf, 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if int64(n) > max {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: ErrTooLarge}
+	}
+	return buf[:n], nil
+}

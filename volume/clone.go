@@ -1,0 +1,171 @@
+package volume
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// jobs are the clones that this process is at work on. They outlive the
+// request that began them: dockerd gives up after two minutes, the copy does not.
+type jobs struct {
+	mu     sync.Mutex // guards byName
+	byName map[string]*job
+}
+
+type job struct {
+	done  chan struct{}
+	err   error // valid once done
+	total int64 // bytes of the source
+	bytes atomic.Int64
+}
+
+func (js *jobs) get(name string) *job {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	return js.byName[name]
+}
+
+func (js *jobs) set(name string, j *job) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	if j == nil {
+		delete(js.byName, name)
+		return
+	}
+	js.byName[name] = j
+}
+
+// cloneWait is how long one Create waits for a clone; dockerd's limit is 2 min.
+const cloneWait = 90 * time.Second
+
+// clone makes name a copy of from. It starts the job or joins the one that
+// runs, and answers "try again" if that takes longer than a request may.
+func (s *Store) clone(ctx context.Context, e *export, name, from string, opts Options) error {
+	src, err := ParseRef(from)
+	if err != nil {
+		return err
+	}
+	// The caller holds names.hold(name): nobody else starts this one.
+	j := s.jobs.get(name)
+	if j == nil {
+		if j, err = s.startClone(ctx, e, name, src, opts); err != nil {
+			return err
+		}
+		s.jobs.set(name, j)
+	}
+	select {
+	case <-j.done:
+		s.jobs.set(name, nil)
+		return j.err
+	case <-time.After(cloneWait):
+	case <-ctx.Done():
+	}
+	percent := 100 * j.bytes.Load() / max(1, j.total)
+	return errorf(InUse, "try again; it goes on meanwhile", "cloning %q from %s, %d %%", name, src, min(percent, 99))
+}
+
+// startClone checks the source, takes the lock and sets the copy going.
+func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref, opts Options) (*job, error) {
+	if src.Snapshot != "" {
+		if err := s.checkView(ctx, e, src); err != nil {
+			return nil, err
+		}
+	} else if err := s.checkCloneSource(ctx, e, src.Name); err != nil {
+		return nil, err
+	}
+	size, err := tree.Measure(ctx, e.fs, src.Path())
+	if err != nil {
+		return nil, err
+	}
+	space, err := e.fs.Statfs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if space.Avail-size.Bytes < space.Total/20 {
+		return nil, errorf(Failed, "free some first: 'berth trash ls', 'berth trash purge'",
+			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Bytes>>20)
+	}
+	work := "clone-" + s.newID()
+	unlock, err := s.lock(ctx, e, OpClone, name, work)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{done: make(chan struct{}), total: size.Bytes}
+	go func() {
+		defer close(j.done)
+		defer unlock()
+		ctx := context.WithoutCancel(ctx)
+		if j.err = s.explain("clone "+src.String(), s.observe(e, s.runClone(ctx, e, j, name, src, work, opts))); j.err != nil {
+			_ = s.undoClone(ctx, e, name, work)
+			s.sweepSoon()
+		}
+	}()
+	return j, nil
+}
+
+// undoClone takes back what a clone left, and its metadata if it was not
+// published.
+func (s *Store) undoClone(ctx context.Context, e *export, name, work string) error {
+	published, err := exists(ctx, e.fs, name)
+	if err == nil && !published {
+		err = absent(e.fs.Remove(ctx, metaPath(name)))
+	}
+	if err != nil {
+		return err
+	}
+	return s.discardStaging(ctx, e, work)
+}
+
+// checkCloneSource refuses a source that is no whole volume, or a database
+// that is being written: a copy of it would be no database.
+func (s *Store) checkCloneSource(ctx context.Context, e *export, name string) error {
+	if err := s.checkDirectory(ctx, e, name); err != nil {
+		return err
+	}
+	meta, err := readMeta(ctx, e.fs, name)
+	if err != nil || meta == nil || meta.Options.Get("access") != "single" {
+		return err
+	}
+	leases, err := readLeases(ctx, e.fs, name)
+	if err == nil && len(leases) > 0 {
+		return errorf(InUse, fmt.Sprintf("stop it, or clone a snapshot of it: from=%s@SNAPSHOT", name),
+			"volume %q is access=single and in use on %s: a copy made meanwhile would be torn", name, leases[0].Node)
+	}
+	return err
+}
+
+// runClone copies into staging, verified, and publishes by RENAME: before, the
+// name does not exist.
+func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, src Ref, work string, opts Options) error {
+	dir := path.Join(stagingDir, work)
+	if err := mkdir(ctx, e.fs, dir); err != nil {
+		return err
+	}
+	data := path.Join(dir, "data")
+	stats, err := tree.Copy(ctx, e.fs, src.Path(), data, tree.CopyOptions{}, func(p tree.Progress) { j.bytes.Store(p.Bytes) })
+	if err != nil {
+		return err
+	}
+	if set, any := opts.givenAttr(); any {
+		if err := e.fs.SetAttr(ctx, data, set); err != nil {
+			return err
+		}
+	}
+	meta := &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}
+	if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
+		return err
+	}
+	if err := e.fs.Rename(ctx, data, name); err != nil {
+		return err
+	}
+	_ = e.fs.Rmdir(ctx, dir)
+	s.index.put(name, entry{meta: meta, read: true})
+	s.audit(ctx, e, AuditRecord{Op: "clone", Volume: name, Detail: fmt.Sprintf("from %s, %d files, %d bytes", src, stats.Files, stats.Bytes)})
+	return nil
+}

@@ -1,0 +1,106 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/casit/berth/tree"
+)
+
+// Kind sorts errors by what the caller can do about them. The command line
+// turns each into an exit code.
+type Kind string
+
+// The kinds of error.
+const (
+	Failed      Kind = "failed"      // it was tried and did not work
+	Invalid     Kind = "usage"       // the request cannot be right
+	NotFound    Kind = "not-found"   // no such volume, snapshot or trash item
+	InUse       Kind = "in-use"      // somebody uses or changes it
+	Unreachable Kind = "unreachable" // the export does not answer or is away
+	Nothing     Kind = "nothing"     // there is nothing to do
+)
+
+// Error is the one error type that leaves this package for a user's eyes:
+// what is wrong, and what to type or do next.
+type Error struct {
+	Kind   Kind
+	Reason string
+	Hint   string // may be empty
+	cause  error
+}
+
+// Error is the reason and the hint on one line, as dockerd shows it.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Reason
+	}
+	return e.Reason + "; " + e.Hint
+}
+
+// Unwrap returns what the filesystem said, if it did.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is maps kinds to the standard errors.
+func (e *Error) Is(target error) bool {
+	return target == fs.ErrNotExist && e.Kind == NotFound
+}
+
+// KindOf returns the kind of err, Failed for errors of other types.
+func KindOf(err error) Kind {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Kind
+	}
+	return Failed
+}
+
+func errorf(kind Kind, hint, format string, args ...any) *Error {
+	return &Error{Kind: kind, Reason: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// explain turns what the filesystem said while doing what into words for the
+// user. An Error passes unchanged.
+func (s *Store) explain(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return err
+	}
+	e := &Error{Kind: Failed, Reason: fmt.Sprintf("%s: %v", what, err), cause: err}
+	url := s.cfg.URL
+	switch {
+	case errors.Is(err, tree.ErrAway), errors.Is(err, syscall.ESTALE):
+		e.Kind = Unreachable
+		e.Reason = fmt.Sprintf("%s: the export %s is away: its directory was unmounted, moved or replaced", what, url)
+		e.Hint = "mount it again; berth goes on by itself within seconds"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		e.Kind = Unreachable
+		e.Reason = fmt.Sprintf("%s: the export %s did not answer in time", what, url)
+		e.Hint = "nothing is lost; try again when the filer answers"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		e.Reason = fmt.Sprintf("%s: the export %s is full", what, url)
+		e.Hint = "see what can go with 'berth trash ls', free it with 'berth trash purge'"
+	case errors.Is(err, syscall.EROFS):
+		e.Reason = fmt.Sprintf("%s: the export %s is read-only", what, url)
+		e.Hint = "mount or export it read-write for this node"
+	case errors.Is(err, fs.ErrPermission):
+		e.Reason = fmt.Sprintf("%s: the export %s refuses berth's writes (%v)", what, url, errors.Unwrap(unwrapTo(err)))
+		e.Hint = "berth needs root on it: on a filer set superuser=sys in the export rule, on a server no_root_squash"
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		e.Kind = Invalid
+		e.Reason = fmt.Sprintf("%s: the name is too long for the export", what)
+	}
+	return e
+}
+
+// unwrapTo returns the innermost *fs.PathError of err, else err.
+func unwrapTo(err error) error {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		return p
+	}
+	return fmt.Errorf("%w", err)
+}

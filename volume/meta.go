@@ -1,0 +1,90 @@
+package volume
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// formatVersion is written into every control file; a reader refuses a newer
+// one instead of guessing.
+const formatVersion = 1
+
+// maxControlFile bounds what is read of any control file, in bytes.
+const maxControlFile = 1 << 20
+
+// Meta is .berth/volumes/NAME.json: what a volume was made with.
+//
+//	{"version":1,"name":"site1","id":"5c1f…","created":"2026-11-23T05:30:00Z",
+//	 "created_by":"node1","options":{"uid":"33"}}
+//
+// A directory without one is an adopted volume with default options.
+type Meta struct {
+	Version   int       `json:"version"`
+	Name      string    `json:"name"`
+	ID        string    `json:"id"` // random; tells our own LINK from another's
+	Created   time.Time `json:"created"`
+	CreatedBy string    `json:"created_by"`
+	Options   Options   `json:"options,omitempty"`
+}
+
+// ParseMeta reads a metadata file's bytes for the volume name. Every error
+// means: do not touch this volume before an administrator has looked.
+func ParseMeta(name string, data []byte) (*Meta, error) {
+	var m Meta
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("is empty")
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("is not readable: %v", err)
+	}
+	switch {
+	case m.Version != formatVersion:
+		return nil, fmt.Errorf("has format version %d, this berth knows %d", m.Version, formatVersion)
+	case m.Name != name:
+		return nil, fmt.Errorf("belongs to volume %q", m.Name)
+	}
+	if _, err := ParseOptions(m.Options); err != nil {
+		return nil, fmt.Errorf("has options this berth does not know: %v", err)
+	}
+	return &m, nil
+}
+
+// readMeta returns the metadata of a volume: nil without an error when there is
+// none, and an Error of kind Failed that says what to type when it is broken.
+func readMeta(ctx context.Context, fsys tree.FS, name string) (*Meta, error) {
+	data, err := tree.ReadFile(ctx, fsys, metaPath(name), maxControlFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil && !isContent(err) {
+		return nil, err
+	}
+	m := (*Meta)(nil)
+	if err == nil {
+		m, err = ParseMeta(name, data)
+	}
+	if err != nil {
+		return nil, errorf(Failed, fmt.Sprintf("the data is untouched; look at it, then type 'berth volume repair %s'", name),
+			"the metadata of volume %q (%s) %v", name, metaPath(name), err)
+	}
+	return m, nil
+}
+
+// isContent tells a file that is there but wrong (a directory, a symlink, too
+// large) from an export that does not answer.
+func isContent(err error) bool {
+	for _, wrong := range []error{tree.ErrTooLarge, syscall.EISDIR, syscall.ELOOP, syscall.ENXIO} {
+		if errors.Is(err, wrong) {
+			return true
+		}
+	}
+	return false
+}

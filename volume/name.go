@@ -1,0 +1,97 @@
+package volume
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// nameRule is what every volume name matches. dockerd checks nothing for
+// plugins (reference: engine, ValidateVolumeName), so this is the only check.
+var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}$`)
+
+const nameHint = "a name is 1 to 200 letters, digits, '_', '.' or '-', beginning with a letter or digit"
+
+// CheckName refuses what cannot be a volume's name.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errorf(Invalid, nameHint, "the volume has no name")
+	case len(name) > 200:
+		return errorf(Invalid, nameHint, "the volume name %.20q… has %d characters", name, len(name))
+	case !nameRule.MatchString(name):
+		return errorf(Invalid, nameHint, "%q is not a volume name", name)
+	}
+	return nil
+}
+
+// Ref is a volume name as Docker may write it: NAME, or NAME@SNAPSHOT for a
+// read-only view of a version.
+type Ref struct {
+	Name, Snapshot string
+}
+
+// ParseRef splits and checks a Docker volume name.
+func ParseRef(s string) (Ref, error) {
+	name, snap, view := strings.Cut(s, "@")
+	if err := CheckName(name); err != nil {
+		return Ref{}, err
+	}
+	if view {
+		if snap == "" || snap == "." || snap == ".." || len(snap) > 255 || strings.ContainsAny(snap, "/\x00\n") {
+			return Ref{}, errorf(Invalid, "write VOLUME@SNAPSHOT with the snapshot's exact name", "%q names no snapshot", s)
+		}
+	}
+	return Ref{Name: name, Snapshot: snap}, nil
+}
+
+// String is the name as Docker writes it.
+func (r Ref) String() string {
+	if r.Snapshot == "" {
+		return r.Name
+	}
+	return r.Name + "@" + r.Snapshot
+}
+
+// Path is where the data is below the export.
+func (r Ref) Path() string {
+	if r.Snapshot == "" {
+		return r.Name
+	}
+	return path.Join(snapshotDir, r.Snapshot, r.Name)
+}
+
+// Names below the export (design: where volumes live).
+const (
+	controlDir  = ".berth"
+	exportFile  = ".berth/export.json"
+	metaDir     = ".berth/volumes"
+	nodeDir     = ".berth/nodes"
+	leaseDir    = ".berth/leases"
+	lockDir     = ".berth/locks"
+	stagingDir  = ".berth/staging"
+	trashDir    = ".berth/trash"
+	auditDir    = ".berth/audit"
+	snapshotDir = ".snapshot"
+)
+
+func metaPath(name string) string { return path.Join(metaDir, name+".json") }
+func lockPath(name string) string { return path.Join(lockDir, name) }
+
+// convoyDir is where Rancher Convoy kept its metadata, beside the volumes.
+const convoyDir = "config"
+
+// isConvoyFile tells Convoy's volume records from other files.
+func isConvoyFile(name string) bool {
+	return strings.HasPrefix(name, "vfs_volume_") && strings.HasSuffix(name, ".json")
+}
+
+// quoteAll is a list of names for a message.
+func quoteAll(names []string) string {
+	q := make([]string, len(names))
+	for i, n := range names {
+		q[i] = fmt.Sprintf("%q", n)
+	}
+	return strings.Join(q, ", ")
+}

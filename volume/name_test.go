@@ -1,0 +1,102 @@
+package volume
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestNamesThatAreRefusedNameTheValidForm(t *testing.T) {
+	for _, name := range []string{"", ".", "..", "a/b", "a\x00b", ".berth", ".snapshot", "-a", "_a", "a b", "a\n", "ä", strings.Repeat("a", 201), "a@", "@b", "a@../b", "a@b/c", "a@."} {
+		_, err := ParseRef(name)
+		require.Error(t, err, "%q", name)
+		require.Equal(t, Invalid, KindOf(err), "%q", name)
+		require.NotEmpty(t, err.(*Error).Hint, "%q", name)
+		require.NotContains(t, err.Error(), "\x00")
+	}
+	for _, name := range []string{"a", "site1", "shop_db", "A.b-c_9", strings.Repeat("a", 200)} {
+		ref, err := ParseRef(name)
+		require.NoError(t, err)
+		require.Equal(t, name, ref.String())
+	}
+	ref, err := ParseRef("site1@hourly.2026-11-22_1705")
+	require.NoError(t, err)
+	require.Equal(t, ".snapshot/hourly.2026-11-22_1705/site1", ref.Path())
+}
+
+func FuzzParseRef(f *testing.F) {
+	for _, s := range []string{"site1", "site1@nightly", "..", "a@..", "a/b@c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ref, err := ParseRef(s)
+		if err != nil {
+			return
+		}
+		require.Equal(t, s, ref.String())
+		require.NotContains(t, "/"+ref.Path()+"/", "/../")
+		require.False(t, strings.HasPrefix(ref.Path(), "/") || strings.HasPrefix(ref.Path(), controlDir))
+	})
+}
+
+func TestOptionsThatAreRefusedNameTheNearestForm(t *testing.T) {
+	for _, c := range []struct{ key, value, want string }{
+		{"uidd", "33", "did you mean uid?"},
+		{"onremove", "trash", "did you mean on-remove?"},
+		{"acess", "single", "did you mean access?"},
+		{"uid", "-1", "valid: uid=0..4294967294"},
+		{"uid", "abc", "valid: uid=0..4294967294"},
+		{"gid", "4294967295", "not a numeric id"},
+		{"mode", "999", "valid: mode=octal, 0000..7777"},
+		{"mode", "17777", "valid: mode=octal"},
+		{"mode", "5", "octal mode"},
+		{"access", "singel", "did you mean single?"},
+		{"on-remove", "delete", "valid: on-remove=trash or retain"},
+		{"from", "../x", "valid: from=VOLUME or VOLUME@SNAPSHOT"},
+	} {
+		_, err := ParseOptions(map[string]string{c.key: c.value})
+		require.ErrorContains(t, err, c.want, "%s=%s", c.key, c.value)
+		require.Equal(t, Invalid, KindOf(err))
+	}
+	_, err := ParseOptions(map[string]string{"help": ""})
+	for _, o := range OptionTable {
+		require.ErrorContains(t, err, "\n  "+o.Key)
+	}
+	opts, err := ParseOptions(map[string]string{"uid": "33", "mode": "2775", "access": "single"})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"uid": "33", "gid": "0", "mode": "2775", "access": "single", "on-remove": "trash"}, opts.Effective())
+	require.Empty(t, opts.differs(Options{"uid": "033", "mode": "02775"}), "values are compared by meaning")
+	require.Equal(t, []string{"gid", "uid"}, opts.differs(Options{"uid": "34", "gid": "1"}))
+}
+
+func FuzzParseOptions(f *testing.F) {
+	f.Add("uid", "33")
+	f.Add("mode", "0755")
+	f.Add("from", "a@b")
+	f.Fuzz(func(t *testing.T, key, value string) {
+		opts, err := ParseOptions(map[string]string{key: value})
+		if err != nil {
+			require.Equal(t, Invalid, KindOf(err))
+			return
+		}
+		set := opts.rootAttr()
+		require.LessOrEqual(t, *set.Mode, uint32(0o7777))
+	})
+}
+
+func FuzzParseMeta(f *testing.F) {
+	f.Add([]byte(`{"version":1,"name":"site1","id":"5c","created":"2026-11-23T05:30:00Z","created_by":"n1","options":{"uid":"33"}}`))
+	f.Add([]byte(``))
+	f.Add([]byte(`{"version":2}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := ParseMeta("site1", data)
+		if err != nil {
+			return
+		}
+		require.Equal(t, "site1", m.Name)
+		again, err := ParseMeta("site1", encode(m))
+		require.NoError(t, err)
+		require.Equal(t, m.Options.Effective(), again.Options.Effective())
+	})
+}

@@ -1,0 +1,306 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// NodeState is what a node says of itself in its heartbeat.
+type NodeState string
+
+// The states of a node.
+const (
+	NodeUp         NodeState = "up"
+	NodeUnattended NodeState = "unattended" // berth was stopped, containers go on
+	NodeStopped    NodeState = "stopped"    // berth was stopped, nothing was in use
+)
+
+// unattendedFor is how long an unattended node's leases hold.
+const unattendedFor = 24 * time.Hour
+
+// Heartbeat is .berth/nodes/NODE.json, rewritten by its node every third of
+// the TTL. Leases refer to it, so 200 volumes in use cost one heartbeat.
+type Heartbeat struct {
+	Version     int       `json:"version"`
+	Node        string    `json:"node"`
+	Incarnation string    `json:"incarnation"` // drawn at every start
+	Boot        string    `json:"boot"`
+	Counter     uint64    `json:"counter"`
+	TTLSeconds  float64   `json:"ttl_seconds"`
+	State       NodeState `json:"state"`
+	Berth       string    `json:"berth"`
+	Mount       string    `json:"mount,omitempty"`
+	Generation  int       `json:"generation,omitempty"` // of Mount
+	Health      string    `json:"health"`
+	Written     time.Time `json:"written"` // by the node's own clock; for people
+}
+
+func nodePath(node string) string { return path.Join(nodeDir, node+".json") }
+
+// peers is what this node has seen of every node's heartbeat, its own too.
+type peers struct {
+	mu       sync.Mutex // guards all below
+	byName   map[string]*peer
+	counter  uint64 // of our own heartbeat
+	wrote    bool   // we have written one since the start
+	doubled  string // another incarnation under our name, seen last
+	doubleAt time.Time
+	lost     bool // the last poll was not answered: silence restarts
+}
+
+type peer struct {
+	beat   Heartbeat
+	mtime  time.Time // of its file, in the export's time
+	quiet  time.Time // on our monotonic clock: since when no change was seen
+	absent bool      // no file
+}
+
+// beat writes our heartbeat in the given state.
+func (s *Store) beat(ctx context.Context, e *export, state NodeState) error {
+	name := nodePath(s.cfg.Node)
+	var there Heartbeat
+	err := readControl(ctx, e.fs, name, &there)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !isDecode(err) && !isContent(err) {
+		return err
+	}
+	s.noteOwnFile(err == nil, there)
+
+	mount, generation := s.cfg.MountPath()
+	s.peers.mu.Lock()
+	s.peers.counter++
+	mine := Heartbeat{
+		Version: formatVersion, Node: s.cfg.Node, Incarnation: s.incarnation, Boot: s.cfg.Boot,
+		Counter: s.peers.counter, TTLSeconds: s.cfg.LeaseTTL.Seconds(), State: state,
+		Berth: s.cfg.Version, Mount: mount, Generation: generation, Health: s.healthLocked(), Written: s.cfg.Now().UTC(),
+	}
+	s.peers.mu.Unlock()
+	if err := s.replace(ctx, e.fs, name, mine); err != nil {
+		return err
+	}
+	now := s.cfg.Now()
+	attr, err := e.fs.Stat(ctx, name)
+	if err != nil {
+		return err
+	}
+	s.clock.set(attr.Mtime, now)
+	s.peers.mu.Lock()
+	s.peers.wrote = true
+	s.peers.mu.Unlock()
+	return nil
+}
+
+// noteOwnFile looks at what stands under our name before we write: somebody
+// else's incarnation after our own first write means that two nodes share it.
+func (s *Store) noteOwnFile(ok bool, there Heartbeat) {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	if ok && s.peers.wrote && there.Incarnation != s.incarnation {
+		if s.peers.doubled == "" {
+			s.cfg.Report("another node uses the same name; set BERTH_NODE differently on one", map[string]any{"node": s.cfg.Node})
+		}
+		s.peers.doubled, s.peers.doubleAt = there.Incarnation, s.cfg.Now()
+	}
+	if s.peers.doubled != "" && s.cfg.Now().Sub(s.peers.doubleAt) > 2*s.cfg.LeaseTTL {
+		s.peers.doubled = ""
+	}
+}
+
+// doubled tells whether another node beats under our name.
+func (s *Store) nameDoubled() bool {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	return s.peers.doubled != ""
+}
+
+func (s *Store) healthLocked() string {
+	if s.peers.doubled != "" {
+		return "another node uses the name " + s.cfg.Node
+	}
+	return "ok"
+}
+
+// poll reads every heartbeat. A poll that fails restarts everybody's silence:
+// only time in which this node reached the export counts.
+func (s *Store) poll(ctx context.Context, e *export) error {
+	seen, err := readHeartbeats(ctx, e.fs)
+	now := s.cfg.Now()
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	if err != nil {
+		s.peers.lost = true
+		return err
+	}
+	for name, p := range s.peers.byName {
+		if s.peers.lost {
+			p.quiet = now
+		}
+		if _, ok := seen[name]; !ok {
+			p.absent = true
+		}
+	}
+	s.peers.lost = false
+	for name, is := range seen {
+		was := s.peers.byName[name]
+		if was != nil && !was.absent && was.beat == is.beat && was.mtime.Equal(is.mtime) {
+			continue
+		}
+		is.quiet = now
+		s.peers.byName[name] = is
+	}
+	return nil
+}
+
+// pollLost says that the export did not answer.
+func (s *Store) pollLost() {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	s.peers.lost = true
+}
+
+// readHeartbeats reads .berth/nodes. A file that is broken counts as a node
+// that is there and says nothing new.
+func readHeartbeats(ctx context.Context, fsys tree.FS) (map[string]*peer, error) {
+	var files []string
+	if err := fsys.ReadDir(ctx, nodeDir, func(d tree.Entry) error {
+		if name, ok := strings.CutSuffix(d.Name, ".json"); ok && d.Kind == tree.Regular {
+			files = append(files, name)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	seen := map[string]*peer{}
+	for _, node := range files {
+		p := &peer{}
+		err := readControl(ctx, fsys, nodePath(node), &p.beat)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil && !isDecode(err) && !isContent(err) {
+			return nil, err
+		}
+		attr, err := fsys.Stat(ctx, nodePath(node))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.mtime = attr.Mtime
+		seen[node] = p
+	}
+	return seen, nil
+}
+
+// Life is what this node can say of another node's leases.
+type Life string
+
+// The lives of a node's leases.
+const (
+	Live       Life = "live"
+	Silent     Life = "silent"  // no heartbeat for a while, still holding
+	Expired    Life = "expired" // silent for its whole TTL while we reached the export
+	Unattended Life = "unattended"
+)
+
+// Holds tells whether leases of a node with this life must be respected.
+func (l Life) Holds() bool { return l != Expired }
+
+// life judges a node as of the last poll. age is the time since its heartbeat
+// in the export's time, never negative.
+func (s *Store) life(node string) (l Life, age time.Duration) {
+	now := s.cfg.Now()
+	server, haveServer := s.clock.at(now)
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	p := s.peers.byName[node]
+	if p == nil {
+		p = &peer{quiet: now, absent: true, beat: Heartbeat{TTLSeconds: s.cfg.LeaseTTL.Seconds()}}
+		s.peers.byName[node] = p
+	}
+	if !p.mtime.IsZero() && haveServer {
+		age = max(0, server.Sub(p.mtime))
+	}
+	if node == s.cfg.Node {
+		return Live, age
+	}
+	ttl := time.Duration(p.beat.TTLSeconds * float64(time.Second))
+	if ttl <= 0 {
+		ttl = s.cfg.LeaseTTL
+	}
+	quiet := now.Sub(p.quiet)
+	switch {
+	case p.absent:
+		if quiet > ttl && !s.peers.lost {
+			return Expired, age
+		}
+		return Silent, age
+	case p.beat.State == NodeUnattended:
+		if haveServer && age > unattendedFor {
+			return Expired, age
+		}
+		return Unattended, age
+	case p.beat.State == NodeStopped:
+		return Expired, age
+	case quiet > ttl && !s.peers.lost:
+		return Expired, age
+	case age > ttl/2 || quiet > ttl/2:
+		return Silent, age
+	}
+	return Live, age
+}
+
+// gone tells whether the process that called itself incarnation on node can
+// no longer be at work: it was replaced, stopped, or is expired.
+func (s *Store) gone(node, incarnation string) bool {
+	if node == s.cfg.Node {
+		return incarnation != s.incarnation && !s.nameDoubled()
+	}
+	l, _ := s.life(node)
+	if l == Expired || l == Unattended {
+		return true
+	}
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	p := s.peers.byName[node]
+	return !p.absent && p.beat.Incarnation != "" && p.beat.Incarnation != incarnation
+}
+
+// NodeInfo is one node as this one sees it.
+type NodeInfo struct {
+	Node    string    `json:"node"`
+	State   Life      `json:"state"`
+	Age     float64   `json:"heartbeat_age_seconds"`
+	Version string    `json:"version"`
+	Health  string    `json:"health"`
+	Mount   string    `json:"mount,omitempty"`
+	Beat    time.Time `json:"heartbeat"`
+}
+
+// Nodes lists every node that ever beat on this export, as of the last poll.
+func (s *Store) Nodes() []NodeInfo {
+	s.peers.mu.Lock()
+	names := slices.Sorted(maps.Keys(s.peers.byName))
+	s.peers.mu.Unlock()
+	var out []NodeInfo
+	for _, n := range names {
+		l, age := s.life(n)
+		s.peers.mu.Lock()
+		p := s.peers.byName[n]
+		if !p.absent {
+			out = append(out, NodeInfo{Node: n, State: l, Age: age.Seconds(), Version: p.beat.Berth,
+				Health: p.beat.Health, Mount: p.beat.Mount, Beat: p.mtime.UTC()})
+		}
+		s.peers.mu.Unlock()
+	}
+	return out
+}

@@ -1,0 +1,251 @@
+package volume
+
+import (
+	"context"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// polled is what the last tick read of others, so that Get can show it from
+// memory.
+type polled struct {
+	mu     sync.Mutex // guards the fields
+	users  map[string][]User
+	newest string
+}
+
+func (p *polled) set(users []User, newest string) {
+	byName := map[string][]User{}
+	for _, u := range users {
+		byName[u.Volume] = append(byName[u.Volume], u)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users, p.newest = byName, newest
+}
+
+func (p *polled) usersOf(name string) []User {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]User{}, p.users[name]...)
+}
+
+func (p *polled) newestSnapshot() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.newest
+}
+
+// tickTimeout bounds one round of upkeep.
+const tickTimeout = 20 * time.Second
+
+// Run keeps the Store alive until ctx ends: it connects, beats every third of
+// the lease TTL, watches the other nodes, finishes what dead ones began, saves
+// what could not be saved, empties the trash. Then it says goodbye: with
+// containers still running, "unattended".
+func (s *Store) Run(ctx context.Context) {
+	for {
+		err := s.tick(ctx)
+		wait := s.cfg.LeaseTTL / 3
+		if err != nil {
+			s.pollLost()
+			wait = min(wait, 2*time.Second)
+		}
+		s.noteHealth(err)
+		s.saveHint()
+		select {
+		case <-time.After(wait):
+		case <-s.wake:
+		case <-ctx.Done():
+			s.goodbye()
+			return
+		}
+	}
+}
+
+// noteHealth reports when the export goes away or comes back, once each.
+func (s *Store) noteHealth(err error) {
+	now := ""
+	if err != nil {
+		now = err.Error()
+	}
+	if now == s.health {
+		return
+	}
+	if now != "" {
+		s.cfg.Report("the export has a problem", map[string]any{"export": s.cfg.URL, "err": now})
+	} else {
+		s.cfg.Report("the export is there", map[string]any{"export": s.cfg.URL, "id": s.index.knownID()})
+	}
+	s.health = now
+}
+
+func (s *Store) tick(ctx context.Context) error {
+	run := ctx
+	ctx, cancel := context.WithTimeout(ctx, tickTimeout)
+	defer cancel()
+	return s.with(ctx, "keep in touch", func(e *export) error {
+		if err := s.beat(ctx, e, NodeUp); err != nil {
+			return err
+		}
+		if err := s.pollAll(ctx, e); err != nil {
+			return err
+		}
+		if err := s.refresh(ctx, e); err != nil {
+			return err
+		}
+		s.flushLeases(ctx, e)
+		if err := s.finishDead(ctx, e); err != nil {
+			return err
+		}
+		if err := s.expireTrash(ctx, e); err != nil {
+			return err
+		}
+		go s.sweep(run, e)
+		return nil
+	})
+}
+
+// pollAll reads what Get shows of the other nodes.
+func (s *Store) pollAll(ctx context.Context, e *export) error {
+	if err := s.poll(ctx, e); err != nil {
+		return err
+	}
+	users, err := s.readUsers(ctx, e)
+	if err != nil {
+		return err
+	}
+	newest := ""
+	if snaps, err := snapshots(ctx, e.fs); err == nil && len(snaps) > 0 {
+		newest = snaps[len(snaps)-1].name
+	}
+	s.polled.set(users, newest)
+	attr, err := e.fs.Stat(ctx, metaDir)
+	if err != nil {
+		return absent(err)
+	}
+	s.index.forgetMeta(attr.Mtime)
+	return nil
+}
+
+// flushLeases writes leases that changed while the export was away.
+func (s *Store) flushLeases(ctx context.Context, e *export) {
+	for _, name := range s.leases.names() {
+		if l, ok := s.leases.copy(name); !ok || !l.unsaved {
+			continue
+		}
+		release, err := s.names.hold(ctx, name)
+		if err != nil {
+			return
+		}
+		s.flushLease(ctx, e, name)
+		release()
+	}
+}
+
+// finishDead finishes the operations of nodes that died.
+func (s *Store) finishDead(ctx context.Context, e *export) error {
+	locks, err := s.locks(ctx, e)
+	if err != nil {
+		return err
+	}
+	for _, l := range locks {
+		if !s.abandoned(l) {
+			continue
+		}
+		if err := s.finish(ctx, e, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expireTrash hands what has expired in the export's time to the sweepers.
+func (s *Store) expireTrash(ctx context.Context, e *export) error {
+	now, ok := s.clock.at(s.cfg.Now())
+	if !ok {
+		return nil
+	}
+	items, err := s.trashed(ctx, e)
+	if err != nil {
+		return err
+	}
+	for _, t := range items {
+		if t.Expires == nil || now.Before(*t.Expires) {
+			continue
+		}
+		if err := s.purge(ctx, e, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepSoon wakes Run, so that what was purged goes now.
+func (s *Store) sweepSoon() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sweep deletes what was handed to it in staging, one sweep at a time. It may
+// be cut short anywhere and by anything; the next one, on any node, goes on.
+func (s *Store) sweep(ctx context.Context, e *export) {
+	if !s.sweeping.TryLock() {
+		return
+	}
+	defer s.sweeping.Unlock()
+	var names []string
+	err := e.fs.ReadDir(ctx, stagingDir, func(d tree.Entry) error {
+		if strings.HasPrefix(d.Name, purgePrefix) || strings.HasPrefix(d.Name, tmpPrefix) {
+			names = append(names, d.Name)
+		}
+		return nil
+	})
+	for _, n := range names {
+		name := path.Join(stagingDir, n)
+		if strings.HasPrefix(n, tmpPrefix) {
+			s.sweepTemporary(ctx, e, name)
+			continue
+		}
+		if err = tree.Delete(ctx, e.fs, name, nil); err != nil {
+			break
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Report("purging goes on later", map[string]any{"err": err})
+	}
+}
+
+// sweepTemporary removes a private file that its maker has forgotten.
+func (s *Store) sweepTemporary(ctx context.Context, e *export, name string) {
+	attr, err := e.fs.Stat(ctx, name)
+	now, ok := s.clock.at(s.cfg.Now())
+	if err == nil && ok && now.Sub(attr.Mtime) > time.Hour {
+		_ = e.fs.Remove(ctx, name)
+	}
+}
+
+// goodbye is the last heartbeat.
+func (s *Store) goodbye() {
+	s.connMu.Lock()
+	e := s.cur
+	s.connMu.Unlock()
+	if e == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	state := NodeStopped
+	if s.leases.inUse() {
+		state = NodeUnattended
+	}
+	if err := s.beat(ctx, e, state); err != nil {
+		s.cfg.Report("the last heartbeat was not written", map[string]any{"err": err})
+	}
+}

@@ -1,0 +1,395 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// Trashed is .berth/trash/ID/volume.json: what stands beside it in data/, and
+// until when. Nothing is ever deleted in any other place.
+type Trashed struct {
+	Version int        `json:"version"`
+	ID      string     `json:"id"`
+	Kind    string     `json:"kind"` // removed, undo or fenced
+	Volume  string     `json:"volume"`
+	Meta    *Meta      `json:"meta,omitempty"` // nil: it was adopted
+	Removed time.Time  `json:"removed"`        // in the export's time
+	By      string     `json:"by"`             // node
+	Expires *time.Time `json:"expires"`        // nil: only by hand
+}
+
+func trashPath(id string) string { return path.Join(trashDir, id) }
+func trashData(id string) string { return path.Join(trashDir, id, "data") }
+func trashMeta(id string) string { return path.Join(trashDir, id, "volume.json") }
+
+// purgePrefix marks trees in staging that any node deletes.
+const purgePrefix = "purge."
+
+// Remove moves a volume into the trash, unless another node uses it. A volume
+// that is not there is removed already; a view never changes anything.
+func (s *Store) Remove(ctx context.Context, volume string) error {
+	ref, err := ParseRef(volume)
+	if err != nil || ref.Snapshot != "" {
+		return err
+	}
+	name := ref.Name
+	return s.locked(ctx, OpRemove, name, func(e *export) error {
+		err := s.checkDirectory(ctx, e, name)
+		if KindOf(err) == NotFound && err != nil {
+			s.index.drop(name)
+			return s.forgetUnfinished(ctx, e, name)
+		}
+		if err != nil {
+			return err
+		}
+		meta, err := readMeta(ctx, e.fs, name)
+		if err != nil {
+			return err
+		}
+		if err := s.checkUnused(ctx, e, name); err != nil {
+			return err
+		}
+		t := s.newTrash("removed", name, meta)
+		if err := s.noteWork(ctx, e, name, t.ID); err != nil {
+			return err
+		}
+		if err := s.toTrash(ctx, e, t); err != nil {
+			return err
+		}
+		s.index.drop(name)
+		s.audit(ctx, e, AuditRecord{Op: "remove", Volume: name, Detail: "trash " + t.ID})
+		return nil
+	})
+}
+
+// checkUnused refuses while another node uses the volume. dockerd has proven
+// that this node does not; an expired lease no longer counts, and is reported.
+func (s *Store) checkUnused(ctx context.Context, e *export, name string) error {
+	if err := s.poll(ctx, e); err != nil {
+		return err
+	}
+	others, err := s.othersUsing(ctx, e, name)
+	if err != nil {
+		return err
+	}
+	for _, u := range others {
+		if u.State.Holds() {
+			return errorf(InUse, fmt.Sprintf("stop its containers there first; 'berth volume ps %s' lists them", name),
+				"volume %q is in use on %s (%s)", name, u.Node, u.heartbeat())
+		}
+	}
+	for _, u := range others {
+		s.cfg.Report("an expired lease no longer keeps a volume from being removed", map[string]any{"volume": name, "node": u.Node, "silent": u.heartbeat()})
+		s.audit(ctx, e, AuditRecord{Op: "lease-expired", Volume: name, Detail: "of " + u.Node + ", " + u.heartbeat()})
+	}
+	s.dropClaims(name)
+	return nil
+}
+
+func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
+	now, _ := s.clock.at(s.cfg.Now())
+	t := &Trashed{Version: formatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC().Truncate(time.Second), By: s.cfg.Node}
+	t.ID = t.Removed.Format("20060102-1504") + "-" + s.newID()[:6]
+	if meta == nil || meta.Options.Get("on-remove") != "retain" {
+		expires := t.Removed.Add(s.cfg.TrashTTL)
+		t.Expires = &expires
+	}
+	return t
+}
+
+// noteWork writes the trash or staging item into our lock, so that whoever
+// finds the lock of a dead node knows where to look.
+func (s *Store) noteWork(ctx context.Context, e *export, name, work string) error {
+	l, err := readLock(ctx, e.fs, name)
+	if err != nil {
+		return err
+	}
+	if l == nil || l.Incarnation != s.incarnation {
+		return errorf(InUse, "try again", "the lock of volume %q was lost", name)
+	}
+	l.Work = work
+	return s.replace(ctx, e.fs, lockPath(name), l)
+}
+
+// toTrash is the removal proper: the record, the rename, the metadata, and
+// what is left of leases.
+func (s *Store) toTrash(ctx context.Context, e *export, t *Trashed) error {
+	if err := mkdir(ctx, e.fs, trashPath(t.ID)); err != nil {
+		return err
+	}
+	if err := s.publish(ctx, e.fs, trashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := e.fs.Rename(ctx, t.Volume, trashData(t.ID)); err != nil {
+		_ = s.dropTrash(ctx, e, t.ID)
+		return err
+	}
+	return s.forgetVolume(ctx, e, t.Volume)
+}
+
+// forgetVolume removes what refers to a volume whose directory is gone.
+func (s *Store) forgetVolume(ctx context.Context, e *export, name string) error {
+	if err := absent(e.fs.Remove(ctx, metaPath(name))); err != nil {
+		return err
+	}
+	leases, err := readLeases(ctx, e.fs, name)
+	if err != nil {
+		return err
+	}
+	for _, l := range leases {
+		if err := absent(e.fs.Remove(ctx, leasePath(name, l.Node))); err != nil {
+			return err
+		}
+	}
+	_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name))
+	return nil
+}
+
+// forgetUnfinished removes the metadata of a volume that never got a directory.
+func (s *Store) forgetUnfinished(ctx context.Context, e *export, name string) error {
+	if _, err := readMeta(ctx, e.fs, name); err != nil {
+		return err
+	}
+	return absent(e.fs.Remove(ctx, metaPath(name)))
+}
+
+// finishRemove ends a removal whose owner died: if the data is in the trash it
+// was removed, else nothing has happened.
+func (s *Store) finishRemove(ctx context.Context, e *export, l *Lock) error {
+	if l.Work == "" {
+		return nil
+	}
+	moved, err := exists(ctx, e.fs, trashData(l.Work))
+	if err != nil {
+		return err
+	}
+	if moved {
+		s.index.drop(l.Volume)
+		return s.forgetVolume(ctx, e, l.Volume)
+	}
+	return s.dropTrash(ctx, e, l.Work)
+}
+
+// dropTrash removes a trash item that has no data, and only such a one.
+func (s *Store) dropTrash(ctx context.Context, e *export, id string) error {
+	if there, err := exists(ctx, e.fs, trashData(id)); err != nil || there {
+		return err
+	}
+	if err := absent(e.fs.Remove(ctx, trashMeta(id))); err != nil {
+		return err
+	}
+	return absent(e.fs.Rmdir(ctx, trashPath(id)))
+}
+
+// TrashList returns what is in the trash, oldest first.
+func (s *Store) TrashList(ctx context.Context) ([]*Trashed, error) {
+	out := []*Trashed{}
+	err := s.with(ctx, "list the trash", func(e *export) error {
+		items, err := s.trashed(ctx, e)
+		out = append(out, items...)
+		return err
+	})
+	return out, err
+}
+
+func (s *Store) trashed(ctx context.Context, e *export) ([]*Trashed, error) {
+	var ids []string
+	if err := e.fs.ReadDir(ctx, trashDir, func(d tree.Entry) error {
+		if d.Kind == tree.Directory {
+			ids = append(ids, d.Name)
+		}
+		return nil
+	}); err != nil {
+		return nil, absent(err)
+	}
+	slices.Sort(ids)
+	var out []*Trashed
+	for _, id := range ids {
+		t, err := readTrashed(ctx, e.fs, id)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// readTrashed returns a trash item; one whose record is broken is kept for
+// ever and has only its id. It returns nil when there is none.
+func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) {
+	var t Trashed
+	err := readControl(ctx, fsys, trashMeta(id), &t)
+	switch {
+	case isDecode(err), err != nil && isContent(err), err == nil && (t.ID != id || t.Version != formatVersion):
+		return &Trashed{ID: id, Kind: "unreadable"}, nil
+	case err != nil:
+		return nil, absent(err)
+	}
+	if there, err := exists(ctx, fsys, trashData(id)); err != nil || !there {
+		return nil, err
+	}
+	return &t, nil
+}
+
+// TrashRestore brings a removed volume back, named by its id or, newest
+// first, by its name. as gives it another name. It returns what was restored
+// under which name.
+func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, string, error) {
+	t, err := s.findTrash(ctx, which)
+	if err != nil {
+		return nil, "", err
+	}
+	name := t.Volume
+	if as != "" {
+		name = as
+	}
+	if err := CheckName(name); err != nil {
+		return nil, "", err
+	}
+	return t, name, s.locked(ctx, OpUndelete, name, func(e *export) error {
+		if err := checkPlace(ctx, e.fs, name); err != nil {
+			return err
+		}
+		if there, err := exists(ctx, e.fs, name); err != nil {
+			return err
+		} else if there {
+			return errorf(InUse, fmt.Sprintf("bring it back under another name: 'berth trash restore %s --as %s-restored'", t.ID, name), "a volume %q exists", name)
+		}
+		if err := s.noteWork(ctx, e, name, t.ID); err != nil {
+			return err
+		}
+		if err := s.fromTrash(ctx, e, t, name); err != nil {
+			return err
+		}
+		s.index.put(name, entry{})
+		s.audit(ctx, e, AuditRecord{Op: "undelete", Volume: name, Detail: "trash " + t.ID})
+		return nil
+	})
+}
+
+func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
+	all, err := s.TrashList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range slices.Backward(all) {
+		if t.ID == which || t.Volume == which && which != "" {
+			if t.Kind == "unreadable" {
+				return nil, errorf(Failed, "its data is in "+trashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
+			}
+			return t, nil
+		}
+	}
+	return nil, errorf(NotFound, "'berth trash ls' lists what there is", "nothing in the trash is called %q", which)
+}
+
+// fromTrash puts the metadata back, then the data. A crash in between leaves
+// the lock, whose finisher does the rest.
+func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name string) error {
+	if t.Meta != nil {
+		meta := *t.Meta
+		meta.Name, meta.ID = name, s.newID()
+		if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
+			return err
+		}
+	} else if err := absent(e.fs.Remove(ctx, metaPath(name))); err != nil {
+		return err
+	}
+	if err := absent(e.fs.Rename(ctx, trashData(t.ID), name)); err != nil {
+		return err
+	}
+	return s.dropTrash(ctx, e, t.ID)
+}
+
+func (s *Store) finishUndelete(ctx context.Context, e *export, l *Lock) error {
+	if l.Work == "" {
+		return nil
+	}
+	t, err := readTrashed(ctx, e.fs, l.Work)
+	if err != nil || t != nil && t.Kind == "unreadable" {
+		return err
+	}
+	if t == nil {
+		return s.dropTrash(ctx, e, l.Work)
+	}
+	there, err := exists(ctx, e.fs, l.Volume)
+	if err != nil || there {
+		return err
+	}
+	return s.fromTrash(ctx, e, t, l.Volume)
+}
+
+// TrashPurge deletes trash items for good: those named, or all removed at
+// least older ago, or with neither all that have expired. It returns them.
+// The deletion itself goes on in the background, on any node.
+func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duration, dryRun bool) ([]*Trashed, error) {
+	all, err := s.TrashList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, _ := s.clock.at(s.cfg.Now())
+	out := []*Trashed{}
+	for _, t := range all {
+		switch {
+		case len(ids) > 0:
+			if !slices.Contains(ids, t.ID) {
+				continue
+			}
+		case older > 0:
+			if t.Kind == "unreadable" || now.Sub(t.Removed) < older {
+				continue
+			}
+		case t.Expires == nil || now.Before(*t.Expires):
+			continue
+		}
+		out = append(out, t)
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(out, func(t *Trashed) bool { return t.ID == id }) {
+			return nil, errorf(NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
+		}
+	}
+	if dryRun {
+		return out, nil
+	}
+	err = s.with(ctx, "purge the trash", func(e *export) error {
+		for _, t := range out {
+			if err := s.purge(ctx, e, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.sweepSoon()
+	return out, err
+}
+
+// purge hands a trash item to the sweepers by RENAME.
+func (s *Store) purge(ctx context.Context, e *export, t *Trashed) error {
+	err := e.fs.Rename(ctx, trashPath(t.ID), path.Join(stagingDir, purgePrefix+t.ID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // another node did
+	}
+	if err == nil {
+		s.audit(ctx, e, AuditRecord{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID})
+	}
+	return err
+}
+
+// discardStaging hands a job's staging directory to the sweepers.
+func (s *Store) discardStaging(ctx context.Context, e *export, work string) error {
+	if work == "" || strings.Contains(work, "/") {
+		return nil
+	}
+	return absent(e.fs.Rename(ctx, path.Join(stagingDir, work), path.Join(stagingDir, purgePrefix+work)))
+}

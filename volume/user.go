@@ -1,0 +1,134 @@
+package volume
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// User is one node's use of a volume or a view of it.
+type User struct {
+	Volume string    `json:"volume"` // NAME or NAME@SNAPSHOT
+	Node   string    `json:"node"`
+	Since  time.Time `json:"since"`
+	Mounts int       `json:"mounts"`
+	State  Life      `json:"state"`
+	Age    float64   `json:"heartbeat_age_seconds"`
+	// Stale: it uses an old mount of the export; restart it to heal.
+	Stale bool `json:"stale,omitempty"`
+}
+
+// heartbeat says how old the node's last sign of life is.
+func (u User) heartbeat() string {
+	if u.State == Unattended {
+		return "its berth was stopped, its containers go on"
+	}
+	return fmt.Sprintf("heartbeat %s ago", time.Duration(u.Age*float64(time.Second)).Round(time.Second))
+}
+
+func (s *Store) user(l *Lease) User {
+	life, age := s.life(l.Node)
+	u := User{Volume: l.Volume, Node: l.Node, Since: l.Since, State: life, Age: age.Seconds(), Mounts: len(l.Mounts)}
+	current := s.generationOf(l.Node)
+	for _, c := range l.Mounts {
+		u.Stale = u.Stale || c.Generation < current
+	}
+	return u
+}
+
+// generationOf is the mount generation that a node beat with last.
+func (s *Store) generationOf(node string) int {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	if p := s.peers.byName[node]; p != nil {
+		return p.beat.Generation
+	}
+	return 0
+}
+
+// othersUsing reads the other nodes' leases of a name afresh.
+func (s *Store) othersUsing(ctx context.Context, e *export, name string) ([]User, error) {
+	leases, err := readLeases(ctx, e.fs, name)
+	if err != nil {
+		return nil, err
+	}
+	var out []User
+	for _, l := range leases {
+		if l.Node != s.cfg.Node {
+			out = append(out, s.user(l))
+		}
+	}
+	return out, nil
+}
+
+// Users reads who uses volume, or every volume for "", with their views, from
+// the export as it is now.
+func (s *Store) Users(ctx context.Context, volume string) ([]User, error) {
+	out := []User{}
+	err := s.with(ctx, "list the users", func(e *export) error {
+		if err := s.poll(ctx, e); err != nil {
+			return err
+		}
+		users, err := s.readUsers(ctx, e)
+		for _, u := range users {
+			if ref, _ := ParseRef(u.Volume); volume == "" || ref.Name == volume || u.Volume == volume {
+				out = append(out, u)
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+func (s *Store) readUsers(ctx context.Context, e *export) ([]User, error) {
+	names, err := leasedNames(ctx, e.fs)
+	if err != nil {
+		return nil, absent(err)
+	}
+	var out []User
+	for _, name := range names {
+		leases, err := readLeases(ctx, e.fs, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range leases {
+			out = append(out, s.user(l))
+		}
+	}
+	return out, nil
+}
+
+// Takeover ends the hold of a silent node on a volume, because the
+// administrator says that the node is off: berth cannot know it here.
+func (s *Store) Takeover(ctx context.Context, name, from string, dryRun bool) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	return s.with(ctx, "take over "+name, func(e *export) error {
+		if err := s.poll(ctx, e); err != nil {
+			return err
+		}
+		others, err := s.othersUsing(ctx, e, name)
+		if err != nil {
+			return err
+		}
+		for _, u := range others {
+			if u.Node != from {
+				continue
+			}
+			if u.State != Expired {
+				return errorf(InUse, "stop it there; a holder is taken over only when it is silent for its whole lease",
+					"volume %q is held by %s (%s)", name, from, u.heartbeat())
+			}
+			if dryRun {
+				return nil
+			}
+			if err := absent(e.fs.Remove(ctx, leasePath(name, from))); err != nil {
+				return err
+			}
+			s.audit(ctx, e, AuditRecord{Op: "takeover", Volume: name, Detail: "from " + from})
+			return nil
+		}
+		return errorf(NotFound, fmt.Sprintf("'berth volume ps %s' lists the holders", name), "volume %q is not held by %s", name, from)
+	})
+}

@@ -1,0 +1,446 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// Info is a volume as it is shown.
+type Info struct {
+	Name    string            `json:"name"`
+	Path    string            `json:"path"` // below the export
+	Created time.Time         `json:"created,omitzero"`
+	Adopted bool              `json:"adopted"` // a directory that berth did not make
+	Options map[string]string `json:"options"` // effective
+	Health  string            `json:"health"`  // "ok", or what is wrong and what to type
+	Users   []User            `json:"used_by"`
+	Newest  string            `json:"newest_snapshot,omitempty"`
+	// SizeBytes and Files are measured on request only.
+	SizeBytes int64 `json:"size_bytes,omitempty"`
+	Files     int64 `json:"files,omitempty"`
+}
+
+// getBudget is how long Get and List ask the export before memory answers.
+const getBudget = 200 * time.Millisecond
+
+// Get answers whether a volume or view exists, from memory where the export's
+// root has not changed. An error other than NotFound never comes for a known
+// name: dockerd takes an error from Get for "does not exist" and forgets the
+// volume (engine: store.getVolume). For an unknown name it comes when the
+// export could not be asked; the caller must then not answer at all.
+func (s *Store) Get(ctx context.Context, volume string) (*Info, error) {
+	ref, err := ParseRef(volume)
+	if err != nil {
+		return nil, err
+	}
+	if ref.Snapshot != "" {
+		return s.getView(ctx, ref)
+	}
+	_, known := s.index.known(ref.Name)
+	ask := ctx
+	if known {
+		var cancel context.CancelFunc
+		ask, cancel = context.WithTimeout(ctx, getBudget)
+		defer cancel()
+	}
+	var found bool
+	err = s.with(ask, "look up "+ref.Name, func(e *export) (err error) {
+		found, err = s.lookup(ask, e, ref.Name)
+		return err
+	})
+	switch {
+	case err == nil && !found:
+		s.index.drop(ref.Name)
+		return nil, noSuchVolume(ref.Name)
+	case err == nil:
+		return s.info(ask, ref.Name, ""), nil
+	case KindOf(err) == Invalid:
+		return nil, err
+	case known:
+		return s.info(ask, ref.Name, "unverified: "+err.Error()), nil
+	}
+	return nil, err
+}
+
+func noSuchVolume(name string) error {
+	return errorf(NotFound, fmt.Sprintf("'docker volume ls' lists all, 'docker volume create -d berth %s' makes it", name), "no volume %q on the export", name)
+}
+
+// lookup asks at most one GETATTR of the root, and one LOOKUP of the name if
+// the root has changed or the name is unknown.
+func (s *Store) lookup(ctx context.Context, e *export, name string) (bool, error) {
+	root, err := e.fs.Stat(ctx, ".")
+	if err != nil {
+		return false, err
+	}
+	_, known := s.index.known(name)
+	if known && s.index.current(root.Mtime) {
+		return true, nil
+	}
+	err = s.checkDirectory(ctx, e, name)
+	if KindOf(err) == NotFound && err != nil {
+		l, lockErr := readLock(ctx, e.fs, name)
+		return l != nil && l.Op == OpUndelete, lockErr
+	}
+	if err != nil {
+		return false, err
+	}
+	if !known {
+		s.index.put(name, entry{})
+	}
+	return true, nil
+}
+
+// checkDirectory answers nil if name is a volume's directory, NotFound if there
+// is nothing, and Invalid if berth has to keep its hands off.
+func (s *Store) checkDirectory(ctx context.Context, e *export, name string) error {
+	attr, err := e.fs.Stat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noSuchVolume(name)
+	}
+	if err != nil {
+		return err
+	}
+	if attr.Kind != tree.Directory {
+		return errorf(Invalid, "berth leaves it alone; take another name, or move it away on the export",
+			"%q on the export is a %s, not a volume's directory", name, attr.Kind)
+	}
+	return checkPlace(ctx, e.fs, name)
+}
+
+// info describes a known volume from memory; metadata not read yet is read if
+// the export answers within ctx.
+func (s *Store) info(ctx context.Context, name, health string) *Info {
+	known, _ := s.index.known(name)
+	if !known.read && health == "" {
+		err := s.with(ctx, "read the metadata", func(e *export) error {
+			var broken *Error
+			meta, err := readMeta(ctx, e.fs, name)
+			if errors.As(err, &broken) {
+				known = entry{metaErr: broken, read: true}
+			} else if err != nil {
+				return err
+			} else {
+				known = entry{meta: meta, read: true}
+			}
+			s.index.put(name, known)
+			return nil
+		})
+		if err != nil {
+			health = "unverified: " + err.Error()
+		}
+	}
+	i := &Info{Name: name, Path: name, Options: Options{}.Effective(), Health: "ok", Users: s.polled.usersOf(name), Newest: s.polled.newestSnapshot()}
+	switch {
+	case known.metaErr != nil:
+		i.Health, i.Options = known.metaErr.Error(), nil
+	case known.meta != nil:
+		i.Created, i.Options = known.meta.Created, known.meta.Options.Effective()
+	default:
+		i.Adopted = known.read
+	}
+	if health != "" {
+		i.Health = health
+	}
+	return i
+}
+
+// List returns the names of all volumes, sorted. While the export does not
+// answer it returns what is known.
+func (s *Store) List(ctx context.Context) ([]string, error) {
+	ask, cancel := context.WithTimeout(ctx, getBudget)
+	defer cancel()
+	err := s.with(ask, "list the volumes", func(e *export) error { return s.refresh(ask, e) })
+	if err != nil && !s.index.anything() {
+		// Nothing to answer from: the first listing may take its time.
+		err = s.with(ctx, "list the volumes", func(e *export) error { return s.refresh(ctx, e) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.index.all(), nil
+}
+
+// Inspect describes volumes with their users as the export has them now. No
+// name means all.
+func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info, error) {
+	if len(names) == 0 {
+		if err := s.with(ctx, "list the volumes", func(e *export) error { return s.refresh(ctx, e) }); err != nil {
+			return nil, err
+		}
+		names = s.index.all()
+	}
+	if err := s.with(ctx, "read the users", func(e *export) error { return s.pollAll(ctx, e) }); err != nil {
+		return nil, err
+	}
+	out := []*Info{}
+	for _, n := range names {
+		i, err := s.Get(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		if size {
+			err := s.with(ctx, "measure "+n, func(e *export) error {
+				m, err := tree.Measure(ctx, e.fs, i.Path)
+				i.SizeBytes, i.Files = m.Bytes, m.Files
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// Create makes a volume, or completes one whose making was cut short, or
+// agrees with one that is there with the same options. It may be repeated.
+func (s *Store) Create(ctx context.Context, volume string, given map[string]string) error {
+	ref, err := ParseRef(volume)
+	if err != nil {
+		return err
+	}
+	opts, err := ParseOptions(given)
+	if err != nil {
+		return err
+	}
+	what := "create " + ref.String()
+	release, err := s.names.hold(ctx, ref.String())
+	if err != nil {
+		return s.explain(what, err)
+	}
+	defer release()
+	return s.with(ctx, what, func(e *export) error {
+		if ref.Snapshot != "" {
+			if len(opts) > 0 {
+				return errorf(Invalid, "create it without options", "%q is a view of a snapshot and has no options", ref)
+			}
+			return s.checkView(ctx, e, ref)
+		}
+		if err := checkPlace(ctx, e.fs, ref.Name); err != nil {
+			return err
+		}
+		done, err := s.agree(ctx, e, ref.Name, opts)
+		if done || err != nil {
+			return err
+		}
+		if from, ok := opts["from"]; ok {
+			return s.clone(ctx, e, ref.Name, from, opts)
+		}
+		unlock, err := s.lock(ctx, e, OpCreate, ref.Name, "")
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if done, err = s.agree(ctx, e, ref.Name, opts); done || err != nil {
+			return err
+		}
+		return s.make(ctx, e, ref.Name, opts)
+	})
+}
+
+// agree tells whether the volume is there, whole, with the given options.
+// Only keys that are given are compared.
+func (s *Store) agree(ctx context.Context, e *export, name string, opts Options) (bool, error) {
+	meta, err := readMeta(ctx, e.fs, name)
+	if err != nil {
+		return false, err
+	}
+	recorded := Options{}
+	if meta != nil {
+		recorded = meta.Options
+	}
+	attr, err := e.fs.Stat(ctx, name)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return false, err
+	}
+	if !missing && attr.Kind != tree.Directory {
+		return false, s.checkDirectory(ctx, e, name)
+	}
+	if missing && meta == nil {
+		return false, nil
+	}
+	if keys := recorded.differs(opts); len(keys) > 0 {
+		var given, has []string
+		for _, k := range keys {
+			given, has = append(given, k+"="+opts[k]), append(has, k+"="+recorded.Get(k))
+		}
+		return false, errorf(InUse, fmt.Sprintf("leave the options out, or change the volume with 'berth volume set %s %s'", name, strings.Join(given, " ")),
+			"volume %q exists with %s, not %s", name, strings.Join(has, " "), strings.Join(given, " "))
+	}
+	// A directory of mode 0 was made but not finished (tree.FS.Mkdir).
+	return !missing && (attr.Mode != 0 || meta == nil), nil
+}
+
+// make writes the metadata, then makes the directory. The caller has the lock.
+func (s *Store) make(ctx context.Context, e *export, name string, opts Options) error {
+	meta := &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}
+	err := s.publish(ctx, e.fs, metaPath(name), meta)
+	if errors.Is(err, fs.ErrExist) {
+		// An unfinished Create; agree has compared the options.
+		meta, err = readMeta(ctx, e.fs, name)
+	}
+	if err != nil {
+		return err
+	}
+	err = e.fs.Mkdir(ctx, name, meta.Options.rootAttr())
+	if errors.Is(err, fs.ErrExist) {
+		err = e.fs.SetAttr(ctx, name, meta.Options.rootAttr())
+	}
+	if err != nil {
+		return err
+	}
+	s.index.put(name, entry{meta: meta, read: true})
+	s.audit(ctx, e, AuditRecord{Op: "create", Volume: name})
+	return nil
+}
+
+// Set changes options of an existing volume. uid, gid and mode change its root
+// directory, and nothing below. An empty value goes back to the default.
+func (s *Store) Set(ctx context.Context, name string, changes map[string]string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	given := map[string]string{}
+	for k, v := range changes {
+		if k == "from" || k == "help" {
+			return errorf(Invalid, "only uid, gid, mode, access and on-remove can be changed", "option %q says how a volume was made", k)
+		}
+		if _, ok := findOption(k); !ok || v != "" {
+			given[k] = v
+		}
+	}
+	opts, err := ParseOptions(given)
+	if err != nil {
+		return err
+	}
+	if len(changes) == 0 {
+		return errorf(Invalid, fmt.Sprintf("for example 'berth volume set %s on-remove=retain'", name), "nothing to set")
+	}
+	return s.locked(ctx, OpSet, name, func(e *export) error {
+		if err := s.checkDirectory(ctx, e, name); err != nil {
+			return err
+		}
+		meta, err := readMeta(ctx, e.fs, name)
+		if err != nil {
+			return err
+		}
+		if meta == nil {
+			meta = &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node}
+		}
+		next := Options{}
+		for k, v := range meta.Options {
+			next[k] = v
+		}
+		for k := range changes {
+			delete(next, k)
+		}
+		for k, v := range opts {
+			next[k] = v
+		}
+		if err := s.checkAccessChange(ctx, e, name, meta.Options, next); err != nil {
+			return err
+		}
+		set, touched := opts.givenAttr()
+		if touched {
+			if err := e.fs.SetAttr(ctx, name, set); err != nil {
+				return err
+			}
+		}
+		meta.Options = next
+		if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
+			return err
+		}
+		s.index.put(name, entry{meta: meta, read: true})
+		s.audit(ctx, e, AuditRecord{Op: "set", Volume: name, Detail: describe(changes)})
+		return nil
+	})
+}
+
+// checkAccessChange lets access=single come only to a volume with at most one
+// node using it.
+func (s *Store) checkAccessChange(ctx context.Context, e *export, name string, was, next Options) error {
+	if next.Get("access") == was.Get("access") || next.Get("access") != "single" {
+		return nil
+	}
+	leases, err := readLeases(ctx, e.fs, name)
+	if err != nil || len(leases) < 2 {
+		return err
+	}
+	return errorf(InUse, fmt.Sprintf("stop all but one; 'berth volume ps %s' lists them", name), "volume %q is in use on %d nodes", name, len(leases))
+}
+
+// locked runs a change of a volume under its lock.
+func (s *Store) locked(ctx context.Context, op Op, name string, f func(e *export) error) error {
+	what := string(op) + " " + name
+	release, err := s.names.hold(ctx, name)
+	if err != nil {
+		return s.explain(what, err)
+	}
+	defer release()
+	return s.with(ctx, what, func(e *export) error {
+		unlock, err := s.lock(ctx, e, op, name, "")
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		return f(e)
+	})
+}
+
+// Repair moves broken metadata aside, where it stays to be looked at, and
+// gives the volume default options. The data is not touched. It returns where
+// the old file went.
+func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, error) {
+	if err := CheckName(name); err != nil {
+		return "", err
+	}
+	var aside string
+	err := s.locked(ctx, OpRepair, name, func(e *export) error {
+		_, err := readMeta(ctx, e.fs, name)
+		if err == nil {
+			return errorf(Nothing, "", "the metadata of volume %q is whole; nothing to repair", name)
+		}
+		if KindOf(err) != Failed || !errors.As(err, new(*Error)) {
+			return err
+		}
+		aside = path.Join(trashDir, "metadata-"+name+"-"+s.newID()+".json")
+		if dryRun {
+			return nil
+		}
+		if err := e.fs.Rename(ctx, metaPath(name), aside); err != nil {
+			return err
+		}
+		if there, err := exists(ctx, e.fs, name); err != nil || !there {
+			return err
+		}
+		meta := &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node}
+		if err := s.publish(ctx, e.fs, metaPath(name), meta); err != nil {
+			return err
+		}
+		s.index.put(name, entry{meta: meta, read: true})
+		s.audit(ctx, e, AuditRecord{Op: "repair", Volume: name, Detail: "old metadata in " + aside})
+		return nil
+	})
+	return aside, err
+}
+
+// describe is options as KEY=VALUE words in a stable order.
+func describe(m map[string]string) string {
+	var words []string
+	for _, o := range OptionTable {
+		if v, ok := m[o.Key]; ok {
+			words = append(words, o.Key+"="+v)
+		}
+	}
+	return strings.Join(words, " ")
+}
