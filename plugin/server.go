@@ -194,13 +194,17 @@ func (s *Server) logRequest(op string, req any, took time.Duration, quiet bool, 
 	fields := logrus.Fields{"op": op, "took": took.Round(time.Microsecond).String()}
 	if n, ok := req.(interface{ logName() (name, id string) }); ok {
 		name, id := n.logName()
-		fields["volume"] = name
+		if name != "" {
+			fields["volume"] = name
+		}
 		if id != "" {
 			fields["id"] = id
 		}
 	}
 	line := s.log.WithFields(fields)
 	switch {
+	case quiet && volume.KindOf(err) == volume.NotFound && err != nil:
+		line.WithError(err).Debug("request") // dockerd asks before it creates
 	case err != nil:
 		line.WithError(err).Warn("request failed")
 	case quiet && took < time.Second:

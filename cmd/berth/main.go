@@ -139,6 +139,7 @@ Volumes are made and removed with 'docker volume create -d berth NAME' and 'dock
 // usageErrors makes every command's complaint about its arguments a usage
 // error, and a group without a verb too.
 func usageErrors(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
