@@ -20,10 +20,15 @@ type Client struct {
 // NewClient returns a client of the server on socket.
 func NewClient(socket, caller string) *Client {
 	c := &Client{Socket: socket, Caller: caller}
-	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}
+	c.http.Transport = &http.Transport{DialContext: dialUnix(socket)}
 	return c
+}
+
+// dialUnix connects to socket whatever address is asked for.
+func dialUnix(socket string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
 }
 
 // Call sends a request to a route such as "Berth.TrashList" and decodes the

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -75,7 +74,7 @@ func serve(t *testing.T, env map[string]string) *served {
 }
 
 // detachBelow frees the mounts that a test left under dir.
-func detachBelow(t *testing.T, dir string) {
+func detachBelow(t testing.TB, dir string) {
 	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
 	require.NoError(t, err)
 	for _, i := range infos {
@@ -91,9 +90,7 @@ func (s *served) start() {
 	srv := New(Config{Socket: s.socket, Version: "test", SettingsFile: filepath.Join(s.base, "berth.env"),
 		Getenv: func(k string) string { return s.env[k] }, Reload: 50 * time.Millisecond, Log: log})
 	go func() { done <- srv.Run(ctx) }()
-	s.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
-	}}
+	s.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: dialUnix(s.socket)}
 	s.stop = sync.OnceFunc(func() {
 		cancel()
 		require.NoError(s.t, <-done)

@@ -2,184 +2,252 @@ package tree
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"time"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
+// Local is an FS on a directory of this host: a local disk's, or one that the
+// host has mounted. Names are resolved by openat2 below an open handle, with
+// no symlink and no ".." anywhere.
+//
+// System calls cannot be interrupted, and on a dead NFS mount they hang; so
+// each runs apart, and its caller waits for it only as long as its context
+// lasts. At most maxStuck calls run at once: past that, a caller waits for a
+// place.
 type Local struct {
-	dir  string
-	root int
+	*handle
+	// deferred leaves it to SyncAll to put names on stable storage.
+	deferred bool
 }
 
-func OpenLocal(ctx context.Context, dir string) (*Local, error) {
-	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_RDONLY, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
-	}
-	return &Local{dir: dir, root: fd}, nil
+// handle is the open root, closed when nobody is at work below it.
+type handle struct {
+	dir      string // as it was named
+	fd       int
+	dev, ino uint64        // of fd
+	slots    chan struct{} // one token for each call at work
+
+	mu     sync.Mutex // guards the fields below
+	users  int        // calls at work
+	closed bool
 }
-func (l *Local) Handle() int  { return l.root }
+
+const maxStuck = 64
+
+// OpenLocal opens the directory dir as the root of a filesystem. dir itself
+// may be reached through symlinks.
+func OpenLocal(ctx context.Context, dir string) (*Local, error) {
+	h := &handle{dir: dir, fd: -1, slots: make(chan struct{}, maxStuck)}
+	l := &Local{handle: h}
+	opened, err := call(ctx, l, "open", dir, func() (*Local, error) {
+		fd, err := ignoringEINTR2(func() (int, error) {
+			return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		})
+		if err != nil {
+			return nil, err
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			unix.Close(fd)
+			return nil, err
+		}
+		probe, err := unix.Openat2(fd, ".", beneath(unix.O_PATH|unix.O_DIRECTORY))
+		if err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("openat2: %w (Linux 5.6 is needed)", err)
+		}
+		unix.Close(probe)
+		h.fd, h.dev, h.ino = fd, st.Dev, st.Ino
+		return l, nil
+	}, func(l *Local) { l.Close() })
+	return opened, err
+}
+
+// Handle returns the root's file descriptor, valid until Close.
+func (l *Local) Handle() int { return l.fd }
+
+// Path returns the directory's name as it was given.
 func (l *Local) Path() string { return l.dir }
-func (l *Local) Close() error { return unix.Close(l.root) }
+
+// Deferred returns the same filesystem for bulk work in a place that nobody
+// sees yet: names are put on stable storage by SyncAll, not one by one.
+func (l *Local) Deferred() FS { return &Local{handle: l.handle, deferred: true} }
+
+// SyncAll puts the whole filesystem on stable storage.
+func (l *Local) SyncAll(ctx context.Context) error {
+	return do(ctx, l, "sync", ".", func() error { return unix.Syncfs(l.fd) })
+}
+
+// Check returns an error that matches ErrAway unless the directory under the
+// root's name is still the one that was opened: a handle follows a directory
+// that is moved, and sees the one under a mount that went away.
 func (l *Local) Check(ctx context.Context) error {
-	var a, b unix.Stat_t
-	if unix.Fstat(l.root, &a) != nil || unix.Stat(l.dir, &b) != nil || a.Ino != b.Ino || a.Dev != b.Dev {
+	return do(ctx, l, "check", ".", l.check)
+}
+
+func (l *Local) check() error {
+	var st unix.Stat_t
+	if err := unix.Stat(l.dir, &st); err != nil || st.Dev != l.dev || st.Ino != l.ino {
 		return ErrAway
 	}
-	return ctx.Err()
+	return nil
 }
-func (l *Local) at(name string, flags int, mode uint32) (int, error) {
-	if err := CheckPath(name); err != nil {
-		return -1, err
+
+// Close closes the root once the calls at work have ended.
+func (l *Local) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
 	}
-	return unix.Openat2(l.root, name, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Mode: uint64(mode), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
+	l.closed = true
+	if l.users > 0 || l.fd < 0 {
+		return nil
+	}
+	return unix.Close(l.fd)
 }
-func (l *Local) parent(name string) (int, string, error) {
-	fd, err := l.at(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY, 0)
-	return fd, path.Base(name), err
+
+func (h *handle) enter() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return fs.ErrClosed
+	}
+	h.users++
+	return nil
 }
-func (l *Local) do(ctx context.Context, op, name string, change bool, f func(p int, base string) error) error {
+
+func (h *handle) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.users--; h.users == 0 && h.closed && h.fd >= 0 {
+		unix.Close(h.fd)
+	}
+}
+
+// call runs f apart and waits for it as long as ctx lasts. What an abandoned f
+// returns in the end is given to drop.
+func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, error), drop func(T)) (T, error) {
+	var none T
+	fail := func(err error) (T, error) { return none, &fs.PathError{Op: op, Path: name, Err: err} }
 	if err := ctx.Err(); err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: err}
+		return fail(err)
 	}
-	if change {
-		if err := l.Check(ctx); err != nil {
-			return &fs.PathError{Op: op, Path: name, Err: err}
+	select {
+	case l.slots <- struct{}{}:
+	case <-ctx.Done():
+		return fail(ctx.Err())
+	}
+	if err := l.enter(); err != nil {
+		<-l.slots
+		return fail(err)
+	}
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		v, err := f()
+		l.leave()
+		<-l.slots
+		select {
+		case done <- result{v, err}:
+		case <-ctx.Done():
+			if err == nil && drop != nil {
+				drop(v)
+			}
 		}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return fail(r.err)
+		}
+		return r.v, nil
+	case <-ctx.Done():
+		return fail(ctx.Err())
 	}
-	p, base, err := l.parent(name)
-	if err == nil {
-		err = f(p, base)
-		unix.Close(p)
+}
+
+// do is call for what returns nothing.
+func do(ctx context.Context, l *Local, op, name string, f func() error) error {
+	_, err := call(ctx, l, op, name, func() (struct{}, error) { return struct{}{}, f() }, nil)
+	return err
+}
+
+// beneath is how every name is opened.
+func beneath(flags uint64) *unix.OpenHow {
+	return &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+}
+
+// openat opens a name below the root.
+func (l *Local) openat(name string, flags uint64) (int, error) {
+	if err := CheckPath(name); err != nil {
+		return -1, fs.ErrInvalid
 	}
+	fd, err := ignoringEINTR2(func() (int, error) { return unix.Openat2(l.fd, name, beneath(flags)) })
+	if errors.Is(err, unix.EAGAIN) {
+		// A rename or mount raced with the lookup (openat2(2)): once more.
+		fd, err = unix.Openat2(l.fd, name, beneath(flags))
+	}
+	return fd, err
+}
+
+// in runs f with the directory of name open, and its last component.
+func (l *Local) in(name string, f func(dir int, base string) error) error {
+	dir, err := l.openat(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: err}
+		return err
 	}
-	return nil
+	defer unix.Close(dir)
+	if err := CheckPath(name); err != nil {
+		return fs.ErrInvalid
+	}
+	return f(dir, path.Base(name))
 }
-func attrOf(s *unix.Statx_t) Attr {
-	k := map[uint16]Kind{unix.S_IFREG: Regular, unix.S_IFDIR: Directory, unix.S_IFLNK: Symlink, unix.S_IFIFO: FIFO, unix.S_IFSOCK: Socket, unix.S_IFBLK: BlockDevice, unix.S_IFCHR: CharDevice}[s.Mode&unix.S_IFMT]
-	tm := func(t unix.StatxTimestamp) time.Time { return time.Unix(t.Sec, int64(t.Nsec)) }
-	return Attr{Kind: k, Mode: uint32(s.Mode & 07777), UID: s.Uid, GID: s.Gid, Nlink: s.Nlink, Size: int64(s.Size), Used: int64(s.Blocks) * 512, Device: unix.Mkdev(s.Dev_major, s.Dev_minor), FileID: s.Ino, Atime: tm(s.Atime), Mtime: tm(s.Mtime), Ctime: tm(s.Ctime)}
-}
-func (l *Local) Stat(ctx context.Context, name string) (a Attr, err error) {
-	err = l.do(ctx, "stat", name, false, func(p int, base string) error {
-		var st unix.Statx_t
-		if err := unix.Statx(p, base, unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS, &st); err != nil {
+
+// change is do for what changes the filesystem: the root is checked first, and
+// the directory of name is on stable storage afterwards if durable is set.
+func (l *Local) change(ctx context.Context, op, name string, durable bool, f func(dir int, base string) error) error {
+	return do(ctx, l, op, name, func() error {
+		if err := l.check(); err != nil {
 			return err
 		}
-		a = attrOf(&st)
-		return nil
-	})
-	return a, err
-}
-func (l *Local) ReadDir(ctx context.Context, name string, fn func(Entry) error) error {
-	return l.ReadDirPlus(ctx, name, func(e EntryPlus) error { return fn(Entry{e.Name, e.Attr.Kind}) })
-}
-func (l *Local) ReadDirPlus(ctx context.Context, name string, fn func(EntryPlus) error) error {
-	fd, err := l.at(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return &fs.PathError{Op: "readdir", Path: name, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		var st unix.Statx_t
-		if unix.Statx(fd, n, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &st) != nil {
-			continue
-		}
-		if err := fn(EntryPlus{n, attrOf(&st)}); err != nil {
+		if err := l.in(name, f); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-func (l *Local) Readlink(ctx context.Context, name string) (string, error) { panic("x") }
-func (l *Local) Open(ctx context.Context, name string) (File, error) {
-	fd, err := l.at(name, unix.O_RDWR, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
-	}
-	return &localFile{os.NewFile(uintptr(fd), name)}, nil
-}
-func (l *Local) Create(ctx context.Context, name string, set SetAttr) (f File, err error) {
-	err = l.do(ctx, "create", name, true, func(p int, base string) error {
-		fd, err := unix.Openat(p, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
-		if err == nil {
-			f = &localFile{os.NewFile(uintptr(fd), name)}
-		}
-		return err
-	})
-	return f, err
-}
-func (l *Local) Mkdir(ctx context.Context, name string, set SetAttr) error {
-	err := l.do(ctx, "mkdir", name, true, func(p int, base string) error { return unix.Mkdirat(p, base, 0) })
-	if err != nil {
-		return err
-	}
-	return l.SetAttr(ctx, name, set)
-}
-func (l *Local) Symlink(ctx context.Context, target, name string, set SetAttr) error { panic("x") }
-func (l *Local) Mknod(ctx context.Context, name string, kind Kind, major, minor uint32, set SetAttr) error {
-	panic("x")
-}
-func (l *Local) Link(ctx context.Context, o, n string) error {
-	return l.do(ctx, "link", o, true, func(p int, base string) error {
-		return l.do(ctx, "link", n, true, func(q int, nb string) error { return unix.Linkat(p, base, q, nb, 0) })
-	})
-}
-func (l *Local) Rename(ctx context.Context, o, n string) error {
-	return l.do(ctx, "rename", o, true, func(p int, base string) error {
-		return l.do(ctx, "rename", n, true, func(q int, nb string) error { return unix.Renameat(p, base, q, nb) })
-	})
-}
-func (l *Local) Remove(ctx context.Context, name string) error {
-	return l.do(ctx, "remove", name, true, func(p int, base string) error { return unix.Unlinkat(p, base, 0) })
-}
-func (l *Local) Rmdir(ctx context.Context, name string) error {
-	return l.do(ctx, "rmdir", name, true, func(p int, base string) error { return unix.Unlinkat(p, base, unix.AT_REMOVEDIR) })
-}
-func (l *Local) SetAttr(ctx context.Context, name string, set SetAttr) error {
-	return l.do(ctx, "setattr", name, true, func(p int, base string) error {
-		if set.UID != nil {
-			unix.Fchownat(p, base, int(*set.UID), -1, unix.AT_SYMLINK_NOFOLLOW)
-		}
-		if set.GID != nil {
-			unix.Fchownat(p, base, -1, int(*set.GID), unix.AT_SYMLINK_NOFOLLOW)
-		}
-		if set.Mode != nil {
-			return unix.Fchmodat(p, base, *set.Mode, 0)
+		if durable && !l.deferred {
+			return l.syncDir(path.Dir(name))
 		}
 		return nil
 	})
 }
-func (l *Local) Statfs(ctx context.Context) (Space, error) {
-	var s unix.Statfs_t
-	err := unix.Fstatfs(l.root, &s)
-	return Space{Total: int64(s.Blocks) * s.Bsize, Free: int64(s.Bfree) * s.Bsize, Avail: int64(s.Bavail) * s.Bsize}, err
+
+// syncDir puts a directory's names on stable storage, as an NFS server has
+// them when it answers.
+func (l *Local) syncDir(name string) error {
+	fd, err := l.openat(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Fsync(fd); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EROFS) {
+		return err
+	}
+	return nil
 }
 
-type localFile struct{ f *os.File }
-
-func (f *localFile) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	return f.f.ReadAt(p, off)
+func ignoringEINTR2(f func() (int, error)) (int, error) {
+	for {
+		n, err := f()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
 }
-func (f *localFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	return f.f.WriteAt(p, off)
-}
-func (f *localFile) Stat(ctx context.Context) (Attr, error) {
-	var st unix.Statx_t
-	err := unix.Statx(int(f.f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st)
-	return attrOf(&st), err
-}
-func (f *localFile) SetAttr(ctx context.Context, set SetAttr) error { return nil }
-func (f *localFile) Sync(ctx context.Context) error                 { return nil }
-func (f *localFile) Close() error                                   { return f.f.Close() }

@@ -152,6 +152,9 @@ func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, sr
 	if err != nil {
 		return err
 	}
+	if len(stats.Missing) > 0 {
+		return errorf(Failed, "copy it by hand, or clone without these", "%d entries cannot be made on this export, the first: %s", len(stats.Missing), stats.Missing[0])
+	}
 	if set, any := opts.givenAttr(); any {
 		if err := e.fs.SetAttr(ctx, data, set); err != nil {
 			return err

@@ -277,8 +277,8 @@ func (s *Store) agree(ctx context.Context, e *export, name string, opts Options)
 		return false, errorf(InUse, fmt.Sprintf("leave the options out, or change the volume with 'berth volume set %s %s'", name, strings.Join(given, " ")),
 			"volume %q exists with %s, not %s", name, strings.Join(has, " "), strings.Join(given, " "))
 	}
-	// A directory of mode 0 was made but not finished (tree.FS.Mkdir).
-	return !missing && (attr.Mode != 0 || meta == nil), nil
+	// A directory without permissions was made but not finished (tree.FS.Mkdir).
+	return !missing && (attr.Mode&0o777 != 0 || meta == nil), nil
 }
 
 // make writes the metadata, then makes the directory. The caller has the lock.
