@@ -28,6 +28,10 @@ type index struct {
 	listed  bool      // names came from the export, not from the hint
 	dirty   bool      // the hint is older than id and names
 	metaAt  time.Time // mtime of .berth/volumes when cached metadata was read
+
+	// meanwhile is what put and drop said while a listing was read: it may be
+	// newer than the listing. nil while none is.
+	meanwhile map[string]bool
 }
 
 // entry is what is remembered of one volume.
@@ -132,6 +136,9 @@ func (x *index) put(name string, e entry) {
 		x.dirty = true
 	}
 	x.names[name] = &e
+	if x.meanwhile != nil {
+		x.meanwhile[name] = true
+	}
 }
 
 func (x *index) drop(name string) {
@@ -141,6 +148,16 @@ func (x *index) drop(name string) {
 		delete(x.names, name)
 		x.dirty = true
 	}
+	if x.meanwhile != nil {
+		x.meanwhile[name] = false
+	}
+}
+
+// listing says that a listing begins, which replace or nothing will end.
+func (x *index) listing() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.meanwhile = map[string]bool{}
 }
 
 // replace takes a listing made while the root's mtime was mtime.
@@ -155,6 +172,13 @@ func (x *index) replace(names []string, mtime time.Time, settled bool) {
 		}
 		next[n] = e
 	}
+	for n, is := range x.meanwhile {
+		delete(next, n)
+		if is {
+			next[n] = x.names[n]
+		}
+	}
+	x.meanwhile = nil
 	x.dirty = x.dirty || len(next) != len(x.names)
 	x.names, x.mtime, x.settled, x.listed = next, mtime, settled, true
 }
@@ -198,6 +222,7 @@ func (s *Store) refresh(ctx context.Context, e *export) error {
 }
 
 func (s *Store) relist(ctx context.Context, e *export) error {
+	s.index.listing()
 	root, err := e.fs.Stat(ctx, ".")
 	if err != nil {
 		return err

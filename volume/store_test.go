@@ -291,6 +291,17 @@ func TestCloneIsWholeOrAbsent(t *testing.T) {
 	}
 }
 
+func TestAListingDoesNotForgetWhatHappenedMeanwhile(t *testing.T) {
+	var x index
+	x.init()
+	x.put("old", entry{})
+	x.listing()
+	x.put("new", entry{})
+	x.drop("old")
+	x.replace([]string{"old", "other"}, time.Now(), false)
+	require.Equal(t, []string{"new", "other"}, x.all())
+}
+
 func TestMetadataIsStableOnDisk(t *testing.T) {
 	dir := t.TempDir()
 	n := node(t, dir, "n1")
