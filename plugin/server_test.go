@@ -96,7 +96,16 @@ func (s *served) start() {
 		require.NoError(s.t, <-done)
 	})
 	s.t.Cleanup(func() { s.stop() })
-	require.Eventually(s.t, func() bool { _, err := os.Stat(s.socket); return err == nil }, 10*time.Second, time.Millisecond)
+	require.Eventually(s.t, func() bool { return knock(s.socket) }, 10*time.Second, time.Millisecond)
+}
+
+// knock tells whether somebody listens.
+func knock(socket string) bool {
+	c, err := dialUnix(socket)(context.Background(), "", "")
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
 }
 
 // post sends a body as it is and returns the answer as it is.
