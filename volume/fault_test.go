@@ -1,0 +1,115 @@
+package volume
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/tree/treetest"
+)
+
+// mounted mounts a filesystem on dir until the test ends.
+func mounted(t *testing.T, dir, source, fstype string, flags uintptr, data string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		treetest.Skip(t, "mounting needs root")
+	}
+	require.NoError(t, unix.Mount(source, dir, fstype, flags, data))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+}
+
+func TestAReadOnlyExportIsShownAndNotChanged(t *testing.T) {
+	dir := t.TempDir()
+	first := node(t, dir, "n1")
+	first.must(first.Create(ctx, "site1", nil))
+	mounted(t, dir, dir, "", unix.MS_BIND, "")
+	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	before := listing(t, dir)
+
+	n := node(t, dir, "n1")
+	require.Equal(t, []string{"site1"}, n.names())
+	got, err := n.Get(ctx, "site1")
+	require.NoError(t, err)
+	require.Equal(t, "ok", got.Health)
+	_, mountErr := n.Mount(ctx, "site1", "a", 1)
+	for _, err := range []error{n.Create(ctx, "new", nil), n.Remove(ctx, "site1"), mountErr} {
+		require.ErrorContains(t, err, "is read-only; mount or export it read-write")
+	}
+	require.Equal(t, before, listing(t, dir))
+}
+
+func TestAFreshReadOnlyExportSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	mounted(t, dir, "tmpfs", "tmpfs", unix.MS_RDONLY, "")
+	n := node(t, dir, "n1")
+	require.ErrorContains(t, n.Create(ctx, "new", nil), "is read-only; mount or export it read-write")
+}
+
+func TestAFullExportSaysWhatFreesSpace(t *testing.T) {
+	dir := t.TempDir()
+	mounted(t, dir, "tmpfs", "tmpfs", 0, "size=256k")
+	n := node(t, dir, "n1")
+	n.must(n.Create(ctx, "site1", nil))
+	n.must(n.Create(ctx, "big", nil))
+	n.beats()
+	err := os.WriteFile(filepath.Join(dir, "big/fill"), make([]byte, 1<<20), 0o600)
+	require.ErrorIs(t, err, unix.ENOSPC)
+	before := listing(t, dir)
+
+	_, mountErr := n.Mount(ctx, "site1", "a", 1)
+	for _, err := range []error{n.Create(ctx, "new", nil), mountErr, n.Create(ctx, "copy", map[string]string{"from": "big"})} {
+		require.ErrorContains(t, err, "berth trash", "%v", err)
+	}
+	require.Equal(t, before, listing(t, dir))
+	require.Empty(t, entries(t, dir, ".berth/staging"))
+	require.Equal(t, []string{"big", "site1"}, n.names())
+
+	// What was full works again once there is room, without a restart.
+	require.NoError(t, os.Remove(filepath.Join(dir, "big/fill")))
+	n.must(n.Create(ctx, "new", nil))
+	_, err = n.Mount(ctx, "site1", "a", 1)
+	require.NoError(t, err)
+}
+
+func TestAnExportThatRefusesUsNamesTheRule(t *testing.T) {
+	dir := t.TempDir()
+	immutable(t, dir)
+	n := node(t, dir, "n1")
+	err := n.Create(ctx, "site1", nil)
+	require.ErrorContains(t, err, "refuses berth's writes (operation not permitted)")
+	require.ErrorContains(t, err, "no_root_squash")
+	require.NotContains(t, err.Error(), "\n")
+	require.Empty(t, entries(t, dir))
+}
+
+const immutableFlag = 0x10 // FS_IMMUTABLE_FL of linux/fs.h
+
+// immutable makes a directory refuse even root, as a squashed export does.
+func immutable(t *testing.T, dir string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		treetest.Skip(t, "an immutable directory needs root")
+	}
+	set := func(flags int) error {
+		f, err := os.Open(dir)
+		require.NoError(t, err)
+		defer f.Close()
+		return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)
+	}
+	if err := set(immutableFlag); err != nil {
+		treetest.Skip(t, "this filesystem has no immutable directories: "+err.Error())
+	}
+	t.Cleanup(func() { require.NoError(t, set(0)) })
+}
+
+func TestMessagesFitATerminal(t *testing.T) {
+	n := node(t, t.TempDir(), "n1")
+	for _, err := range []error{n.Create(ctx, strings.Repeat("x", 5000), nil), n.Create(ctx, "a\x1b[31mb", nil)} {
+		require.Less(t, len(err.Error()), 300)
+		require.NotContains(t, err.Error(), "\x1b", "a name cannot paint the terminal")
+	}
+}
