@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -24,6 +25,8 @@ import (
 type mounts struct {
 	root string
 	busy chan struct{} // holds one token while nobody mounts; mount(2) cannot be cancelled
+	// answered is the number of the generation that Mount answered last.
+	answered atomic.Int64
 }
 
 func newMounts(root string) *mounts {
@@ -74,6 +77,9 @@ func (m *mounts) ensure(ctx context.Context, src source, readonly bool) (string,
 		// Apart from the request: whatever becomes of it, the next one looks
 		// at what is mounted.
 		g, err := m.find(src, readonly)
+		if err == nil && !readonly {
+			m.answered.Store(int64(g.number))
+		}
 		m.busy <- struct{}{}
 		done <- result{g, err}
 	}()
@@ -148,19 +154,20 @@ func bind(fd int, target string, readonly bool) error {
 	return nil
 }
 
-// current returns the newest writable generation, without any system call on
-// the export; "" and 0 if there is none.
-func (m *mounts) current() (string, int) {
+// current returns the writable generation that Mount answered last, after a
+// restart the newest, without any system call on the export; "" and 0 if there
+// is none.
+func (m *mounts) current() (path string, number int) {
 	have, err := m.list()
 	if err != nil {
 		return "", 0
 	}
-	for _, g := range slices.Backward(have) {
-		if !g.readonly {
-			return g.path, g.number
+	for _, g := range have {
+		if !g.readonly && number != int(m.answered.Load()) {
+			path, number = g.path, g.number
 		}
 	}
-	return "", 0
+	return path, number
 }
 
 // list reads our mounts from mountinfo, oldest first.
@@ -190,17 +197,17 @@ func (m *mounts) list() ([]generation, error) {
 	return out, nil
 }
 
-// retire detaches generations older than the newest that no claim refers to,
-// and every one if all is set. Containers keep what they have.
+// retire detaches generations other than the current one that no claim refers
+// to, and every one if all is set. Containers keep what they have.
 func (m *mounts) retire(inUse []int, all bool) error {
 	have, err := m.list()
-	if err != nil || len(have) == 0 {
+	if err != nil {
 		return err
 	}
-	newest := have[len(have)-1].number
+	_, current := m.current()
 	var errs []error
 	for _, g := range have {
-		if !all && (g.number == newest || slices.Contains(inUse, g.number)) {
+		if !all && (g.number == current || current == 0 || slices.Contains(inUse, g.number)) {
 			continue
 		}
 		if err := unix.Unmount(g.path, unix.MNT_DETACH); err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -47,7 +49,11 @@ func (s *Server) begin(settings Settings, err error) *session {
 		Version:   s.cfg.Version,
 		MountPath: ss.mounts.current,
 		Report: func(event string, fields map[string]any) {
-			s.log.WithFields(fields).Warn(event)
+			level := logrus.InfoLevel
+			if _, bad := fields["err"]; bad {
+				level = logrus.WarnLevel
+			}
+			s.log.WithFields(fields).Log(level, event)
 		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"path"
 	"strings"
 	"sync"
@@ -99,14 +100,8 @@ func (s *Store) tick(ctx context.Context) error {
 			return err
 		}
 		s.flushLeases(ctx, e)
-		if err := s.finishDead(ctx, e); err != nil {
-			return err
-		}
-		if err := s.expireTrash(ctx, e); err != nil {
-			return err
-		}
 		go s.sweep(run, e)
-		return nil
+		return errors.Join(s.finishDead(ctx, e), s.expireTrash(ctx, e))
 	})
 }
 
@@ -150,18 +145,12 @@ func (s *Store) flushLeases(ctx context.Context, e *export) {
 // finishDead finishes the operations of nodes that died.
 func (s *Store) finishDead(ctx context.Context, e *export) error {
 	locks, err := s.locks(ctx, e)
-	if err != nil {
-		return err
-	}
 	for _, l := range locks {
-		if !s.abandoned(l) {
-			continue
-		}
-		if err := s.finish(ctx, e, l); err != nil {
-			return err
+		if s.abandoned(l) {
+			err = errors.Join(err, s.finish(ctx, e, l))
 		}
 	}
-	return nil
+	return err
 }
 
 // expireTrash hands what has expired in the export's time to the sweepers.
@@ -171,18 +160,12 @@ func (s *Store) expireTrash(ctx context.Context, e *export) error {
 		return nil
 	}
 	items, err := s.trashed(ctx, e)
-	if err != nil {
-		return err
-	}
 	for _, t := range items {
-		if t.Expires == nil || now.Before(*t.Expires) {
-			continue
-		}
-		if err := s.purge(ctx, e, t); err != nil {
-			return err
+		if t.Expires != nil && !now.Before(*t.Expires) {
+			err = errors.Join(err, s.purge(ctx, e, t))
 		}
 	}
-	return nil
+	return err
 }
 
 // sweepSoon wakes Run, so that what was purged goes now.
@@ -241,6 +224,7 @@ func (s *Store) goodbye() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
+	s.flushLeases(ctx, e)
 	state := NodeStopped
 	if s.leases.inUse() {
 		state = NodeUnattended

@@ -31,7 +31,7 @@ func (s *Store) user(l *Lease) User {
 	u := User{Volume: l.Volume, Node: l.Node, Since: l.Since, State: life, Age: age.Seconds(), Mounts: len(l.Mounts)}
 	current := s.generationOf(l.Node)
 	for _, c := range l.Mounts {
-		u.Stale = u.Stale || c.Generation < current
+		u.Stale = u.Stale || current != 0 && c.Generation != current
 	}
 	return u
 }

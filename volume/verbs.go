@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/casit/berth/tree"
 )
 
@@ -171,34 +173,35 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 // Inspect describes volumes with their users as the export has them now. No
 // name means all.
 func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info, error) {
-	if len(names) == 0 {
-		if err := s.with(ctx, "list the volumes", func(e *export) error { return s.refresh(ctx, e) }); err != nil {
-			return nil, err
-		}
+	err := s.with(ctx, "read the users", func(e *export) error { return s.pollAll(ctx, e) })
+	if err == nil && len(names) == 0 {
+		err = s.with(ctx, "list the volumes", func(e *export) error { return s.refresh(ctx, e) })
 		names = s.index.all()
 	}
-	if err := s.with(ctx, "read the users", func(e *export) error { return s.pollAll(ctx, e) }); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	out := []*Info{}
-	for _, n := range names {
-		i, err := s.Get(ctx, n)
-		if err != nil {
-			return nil, err
-		}
-		if size {
-			err := s.with(ctx, "measure "+n, func(e *export) error {
-				m, err := tree.Measure(ctx, e.fs, i.Path)
-				i.SizeBytes, i.Files = m.Bytes, m.Files
-				return err
-			})
-			if err != nil {
-				return nil, err
+	out := make([]*Info, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i, n := range names {
+		group.Go(func() (err error) {
+			if out[i], err = s.Get(ctx, n); err == nil && size {
+				err = s.measure(ctx, out[i])
 			}
-		}
-		out = append(out, i)
+			return err
+		})
 	}
-	return out, nil
+	return out, group.Wait()
+}
+
+// measure fills in what a volume holds.
+func (s *Store) measure(ctx context.Context, i *Info) error {
+	return s.with(ctx, "measure "+i.Name, func(e *export) error {
+		m, err := tree.Measure(ctx, e.fs, i.Path)
+		i.SizeBytes, i.Files = m.Bytes, m.Files
+		return err
+	})
 }
 
 // Create makes a volume, or completes one whose making was cut short, or
