@@ -163,8 +163,12 @@ func (m *mounts) current() (path string, number int) {
 		return "", 0
 	}
 	for _, g := range have {
-		if !g.readonly && number != int(m.answered.Load()) {
-			path, number = g.path, g.number
+		if g.readonly {
+			continue
+		}
+		path, number = g.path, g.number
+		if int64(number) == m.answered.Load() {
+			break
 		}
 	}
 	return path, number

@@ -265,6 +265,7 @@ func TestARestartFindsItsMountAndItsUsers(t *testing.T) {
 	s.stop()
 	require.Equal(t, []string{"export.1"}, s.ours(), "in use: the mount stays")
 	s.start()
+	require.Equal(t, filepath.Join(s.base, "mounts/export.1/site1"), s.ok("Path", map[string]any{"Name": "site1"})["Mountpoint"])
 	s.ok("Mount", map[string]any{"Name": "site1", "ID": "b"})
 	require.Equal(t, []string{"export.1"}, s.ours(), "no mount on top of another")
 	s.ok("Unmount", map[string]any{"Name": "site1", "ID": "a"})
@@ -289,7 +290,14 @@ func TestAnotherExportInItsPlaceIsAnotherGeneration(t *testing.T) {
 	}, 10*time.Second, 100*time.Millisecond)
 	require.Equal(t, filepath.Join(s.base, "mounts/export.2/site1"), at)
 	require.DirExists(t, old, "a container of the old one goes on")
-	s.ok("Unmount", map[string]any{"Name": "site1", "ID": "a"})
+	// Back again: the first generation is the current one once more.
+	require.NoError(t, os.Rename(s.dir, s.dir+".new"))
+	require.NoError(t, os.Rename(s.dir+".old", s.dir))
+	require.Eventually(t, func() bool {
+		return strings.Contains(s.verb("Mount", map[string]any{"Name": "site1", "ID": "c"}), "export.1/site1")
+	}, 10*time.Second, 100*time.Millisecond)
+	require.Equal(t, old, s.ok("Path", map[string]any{"Name": "site1"})["Mountpoint"])
+	s.ok("Unmount", map[string]any{"Name": "site1", "ID": "b"})
 	require.Eventually(t, func() bool { return len(s.ours()) == 1 }, 10*time.Second, 20*time.Millisecond, "then it is detached")
 }
 
