@@ -175,16 +175,17 @@ func (s *Store) Unmount(ctx context.Context, volume, id string) error {
 	e := s.cur
 	s.connMu.Unlock()
 	if e != nil {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
 		s.flushLease(ctx, e, name)
 	}
 	return nil
 }
 
+// flushBudget is how long a request waits for a lease to be taken back.
+const flushBudget = time.Second
+
 // flushLease saves a lease as far as that is possible now; Run does it again.
 func (s *Store) flushLease(ctx context.Context, e *export, name string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushBudget)
 	defer cancel()
 	if err := s.observe(e, s.saveLease(ctx, e, name)); err != nil {
 		s.cfg.Report("a lease was not saved; it is when the export answers", map[string]any{"volume": name, "err": err})
