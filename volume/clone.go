@@ -160,7 +160,7 @@ func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, sr
 			return err
 		}
 	}
-	meta := &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}
+	meta := s.newMeta(name, opts)
 	if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
 		return err
 	}

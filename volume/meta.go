@@ -35,6 +35,11 @@ type Meta struct {
 	Options   Options   `json:"options,omitempty"`
 }
 
+// newMeta is the metadata of a volume made now, here.
+func (s *Store) newMeta(name string, opts Options) *Meta {
+	return &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}
+}
+
 // ParseMeta reads a metadata file's bytes for the volume name. Every error
 // means: do not touch this volume before an administrator has looked.
 func ParseMeta(name string, data []byte) (*Meta, error) {

@@ -286,7 +286,7 @@ func (s *Store) agree(ctx context.Context, e *export, name string, opts Options)
 
 // make writes the metadata, then makes the directory. The caller has the lock.
 func (s *Store) make(ctx context.Context, e *export, name string, opts Options) error {
-	meta := &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}
+	meta := s.newMeta(name, opts)
 	err := s.publish(ctx, e.fs, metaPath(name), meta)
 	if errors.Is(err, fs.ErrExist) {
 		// An unfinished Create; agree has compared the options.
@@ -338,7 +338,7 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 			return err
 		}
 		if meta == nil {
-			meta = &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node}
+			meta = s.newMeta(name, nil)
 		}
 		next := Options{}
 		for k, v := range meta.Options {
@@ -426,7 +426,7 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		if there, err := exists(ctx, e.fs, name); err != nil || !there {
 			return err
 		}
-		meta := &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node}
+		meta := s.newMeta(name, nil)
 		if err := s.publish(ctx, e.fs, metaPath(name), meta); err != nil {
 			return err
 		}
