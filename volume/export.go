@@ -139,11 +139,16 @@ func (s *Store) loadHint() {
 	s.index.restore(h.ID, h.Names)
 }
 
-// saveHint writes the hint if it changed. Failing to is reported, not fatal.
+// saveHint writes the hint if it changed, before the request that changed it
+// is answered: the node may lose its power, and come back while the export is
+// away. Requests that wait here find their change saved by another. Failing to
+// is reported, not fatal.
 func (s *Store) saveHint() {
 	if s.cfg.HintPath == "" {
 		return
 	}
+	s.hintMu.Lock()
+	defer s.hintMu.Unlock()
 	id, names, changed := s.index.unsaved()
 	if !changed {
 		return

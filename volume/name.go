@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -85,13 +84,4 @@ const convoyDir = "config"
 // isConvoyFile tells Convoy's volume records from other files.
 func isConvoyFile(name string) bool {
 	return strings.HasPrefix(name, "vfs_volume_") && strings.HasSuffix(name, ".json")
-}
-
-// quoteAll is a list of names for a message.
-func quoteAll(names []string) string {
-	q := make([]string, len(names))
-	for i, n := range names {
-		q[i] = fmt.Sprintf("%q", n)
-	}
-	return strings.Join(q, ", ")
 }

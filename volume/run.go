@@ -57,7 +57,6 @@ func (s *Store) Run(ctx context.Context) {
 			wait = min(wait, 2*time.Second)
 		}
 		s.noteHealth(err)
-		s.saveHint()
 		select {
 		case <-time.After(wait):
 		case <-s.wake:

@@ -47,6 +47,8 @@ type Store struct {
 
 	names keyed // one operation per volume name on this node, held across the network
 
+	hintMu sync.Mutex // held while the hint is written
+
 	connMu  sync.Mutex // guards the fields below, never held across the network
 	cur     *export
 	attempt chan struct{} // closed when the running attempt to connect ends
@@ -184,14 +186,16 @@ func (s *Store) observe(e *export, err error) error {
 	return err
 }
 
-// with runs one request on the export: connected, its failures observed, and
-// explained in the words of what.
+// with runs one request on the export: connected, its failures observed and
+// explained in the words of what, the names it learned saved for the next start.
 func (s *Store) with(ctx context.Context, what string, f func(e *export) error) error {
 	e, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
-	return s.explain(what, s.observe(e, f(e)))
+	err = s.observe(e, f(e))
+	s.saveHint()
+	return s.explain(what, err)
 }
 
 // FS returns the connected export's filesystem.

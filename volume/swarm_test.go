@@ -238,8 +238,6 @@ func TestAnExportThatIsAwayIsNotFilled(t *testing.T) {
 	n.must(n.Create(ctx, "site1", map[string]string{"mode": "0700"}))
 	_, err := n.Mount(ctx, "site1", "a", 1)
 	require.NoError(t, err)
-	n.beats()
-	n.saveHint()
 
 	away := func(n *testNode) {
 		t.Helper()

@@ -24,8 +24,8 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// version is set by the build.
-var version = "dev"
+// version is the release that this is, or becomes.
+const version = "0.1.0"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

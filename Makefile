@@ -1,0 +1,58 @@
+# berth: what a developer types. Everything longer lives in a script.
+#
+#   make           the static binary, build/berth
+#   make plugin    the managed plugin on the engine that $(DOCKER) talks to
+#   make demo      the story on this machine's engine, cleaned up afterwards
+#   make test      every test; what a machine cannot run skips and says why
+
+DOCKER  ?= docker
+PLUGIN  ?= berth
+GO      ?= go
+PACKAGES ?= ./...
+# The race detector needs a C compiler; the plugin itself never does.
+RACE    ?= $(if $(shell command -v gcc),-race)
+
+BUILD   ?= build
+
+# The Dockerfile's ENV line is the one place that says how berth is built.
+BUILD_ENV := $(shell sed -n 's/^ENV //p' Dockerfile)
+
+.PHONY: build rootfs plugin demo demo-build test bench lint clean
+.DEFAULT_GOAL := build
+
+build:
+	env $(BUILD_ENV) $(GO) build -o $(BUILD)/berth ./cmd/berth
+
+# The folder that `docker plugin create` takes: config.json and rootfs/.
+rootfs:
+	rm -rf $(BUILD)/plugin
+	mkdir -p $(BUILD)/plugin/rootfs
+	env $(BUILD_ENV) $(GO) build -o $(BUILD)/plugin/rootfs/berth ./cmd/berth
+	cp config.json $(BUILD)/plugin/config.json
+
+plugin: rootfs
+	$(DOCKER) plugin create $(PLUGIN) $(BUILD)/plugin
+
+demo: demo-build
+	@BUILD="$(BUILD)" DOCKER="$(DOCKER)" PLUGIN="$(PLUGIN)" bash demo/demo.sh
+
+demo-build: build rootfs
+	mkdir -p $(BUILD)/demo
+	env $(BUILD_ENV) $(GO) build -o $(BUILD)/demo/site ./demo/site
+
+# The integration tests run dockerd of their own: one package at a time, after
+# the others. TESTFLAGS is for -v, -run and the like.
+test:
+	$(GO) test $(RACE) -timeout 10m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep -v /integration)
+	$(GO) test -timeout 20m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep /integration)
+
+bench:
+	$(GO) test -run '^$$' -bench . -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'make lint: gofmt -w the files above'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+clean:
+	rm -rf $(BUILD)
