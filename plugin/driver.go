@@ -188,9 +188,9 @@ func (s *Server) mount(ctx context.Context, r mountRequest) (docker.MountRespons
 	if err != nil {
 		return docker.MountResponse{}, err
 	}
-	src, ok := fsys.(source)
-	if !ok {
-		return docker.MountResponse{}, errors.New("this kind of export cannot be mounted")
+	src, err := ss.plane(ctx, fsys)
+	if err != nil {
+		return docker.MountResponse{}, err
 	}
 	root, generation, err := ss.mounts.ensure(ctx, src, ref.Snapshot != "")
 	if err != nil {

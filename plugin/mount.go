@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/google/renameio/v2"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -35,9 +36,17 @@ func newMounts(root string) *mounts {
 	return m
 }
 
-// source is an opened export directory: tree.Local.
-type source interface {
-	Handle() int
+// plane is where the data of an opened export comes from.
+type plane interface {
+	// same tells whether a mount that is there is of this export, as it is
+	// opened and with the options that are wanted now.
+	same(g generation) bool
+	// attach mounts the export on the directory target. It cannot be
+	// interrupted.
+	attach(target string) error
+	// label is kept beside the mountpoint for same, "" if the kernel tells
+	// enough.
+	label() string
 }
 
 const (
@@ -51,6 +60,7 @@ type generation struct {
 	path     string
 	readonly bool
 	is       place
+	label    string
 }
 
 // place is a directory of a filesystem, as mountinfo names it.
@@ -59,10 +69,10 @@ type place struct {
 	root         string
 }
 
-// ensure returns the path and generation of a mount of src, mounting it if no
-// generation has it. The mountpoint has mode 0: where the mount is missing,
-// nothing can be written below it.
-func (m *mounts) ensure(ctx context.Context, src source, readonly bool) (string, int, error) {
+// ensure returns the path and generation of a mount of the export, mounting it
+// if no generation has it. The mountpoint has mode 0: where the mount is
+// missing, nothing can be written below it.
+func (m *mounts) ensure(ctx context.Context, src plane, readonly bool) (string, int, error) {
 	select {
 	case <-m.busy:
 	case <-ctx.Done():
@@ -91,53 +101,74 @@ func (m *mounts) ensure(ctx context.Context, src source, readonly bool) (string,
 	}
 }
 
-func (m *mounts) find(src source, readonly bool) (generation, error) {
-	want, err := placeOf(src.Handle())
-	if err != nil {
-		return generation{}, fmt.Errorf("mount the export: %w", err)
-	}
+// find returns the generation that has the export, and makes it if none does.
+// The read-only one is a clone of the writable one.
+func (m *mounts) find(src plane, readonly bool) (generation, error) {
 	have, err := m.list()
 	if err != nil {
 		return generation{}, err
 	}
-	next := 1
-	for _, g := range slices.Backward(have) {
-		if g.is == want && g.readonly == readonly {
-			return g, nil
-		}
-		next = max(next, g.number+1)
-		// A view belongs to the generation that containers are given.
-		if g.is == want && g.readonly != readonly {
-			next = g.number
+	g := generation{number: 1}
+	for _, h := range slices.Backward(have) {
+		if !h.readonly && src.same(h) {
+			g = h
 			break
 		}
+		g.number = max(g.number, h.number+1)
 	}
-	g := generation{number: next, readonly: readonly, is: want}
-	prefix := writablePrefix
-	if readonly {
-		prefix = readonlyPrefix
-	}
-	g.path = filepath.Join(m.root, prefix+strconv.Itoa(next))
-	if err := os.MkdirAll(m.root, 0o700); err != nil {
-		return g, fmt.Errorf("mount the export: %w", err)
-	}
-	if err := os.Mkdir(g.path, 0); err != nil && !errors.Is(err, os.ErrExist) {
-		return g, fmt.Errorf("mount the export: %w", err)
-	}
-	if err := bind(src.Handle(), g.path, readonly); err != nil {
-		if errors.Is(err, unix.EPERM) {
-			return g, fmt.Errorf("mount the export on %s: %w; berth serve needs CAP_SYS_ADMIN", g.path, err)
+	if g.path == "" {
+		g.path = m.path(writablePrefix, g.number)
+		if err := m.attach(g, src.label(), src.attach); err != nil {
+			return g, err
 		}
-		return g, fmt.Errorf("mount the export on %s: %w", g.path, err)
 	}
-	return g, nil
+	if !readonly {
+		return g, nil
+	}
+	view := generation{number: g.number, path: m.path(readonlyPrefix, g.number), readonly: true}
+	if slices.ContainsFunc(have, func(h generation) bool { return h.path == view.path }) {
+		return view, nil
+	}
+	return view, m.attach(view, "", func(target string) error { return cloneReadOnly(g.path, target) })
 }
 
-// bind attaches the directory behind fd at target. A read-only one is made so
-// before it is attached: remounting afterwards would leave the copy that has
-// propagated to the host writable.
-func bind(fd int, target string, readonly bool) error {
-	tree, err := unix.OpenTree(fd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+func (m *mounts) path(prefix string, number int) string {
+	return filepath.Join(m.root, prefix+strconv.Itoa(number))
+}
+
+// attach makes the mountpoint of g and lets mount do the rest.
+func (m *mounts) attach(g generation, label string, mount func(target string) error) error {
+	err := os.MkdirAll(m.root, 0o700)
+	if err == nil {
+		if err = os.Mkdir(g.path, 0); errors.Is(err, os.ErrExist) {
+			err = nil
+		}
+	}
+	if err == nil && label != "" {
+		err = renameio.WriteFile(labelPath(g.path), []byte(label), 0o600)
+	}
+	if err == nil {
+		err = mount(g.path)
+	}
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("mount the export on %s: %w; berth serve needs CAP_SYS_ADMIN", g.path, err)
+	}
+	if err != nil {
+		return fmt.Errorf("mount the export on %s: %w", g.path, err)
+	}
+	return nil
+}
+
+// labelPath is the file beside a mountpoint that says what is mounted there.
+func labelPath(mountpoint string) string {
+	return filepath.Join(filepath.Dir(mountpoint), "."+filepath.Base(mountpoint))
+}
+
+// bind attaches the directory behind fd, or at path where fd is AT_FDCWD, at
+// target. A read-only one is made so before it is attached: remounting
+// afterwards would leave the copy that has propagated to the host writable.
+func bind(fd int, path, target string, readonly bool) error {
+	tree, err := unix.OpenTree(fd, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_NO_AUTOMOUNT)
 	if err != nil {
 		return fmt.Errorf("open_tree: %w", err)
 	}
@@ -153,6 +184,8 @@ func bind(fd int, target string, readonly bool) error {
 	}
 	return nil
 }
+
+func cloneReadOnly(from, target string) error { return bind(unix.AT_FDCWD, from, target, true) }
 
 // current returns the writable generation that Mount answered last, after a
 // restart the newest, without any system call on the export; "" and 0 if there
@@ -194,6 +227,9 @@ func (m *mounts) list() ([]generation, error) {
 		}
 		if n, err := strconv.Atoi(number); ok && err == nil {
 			g.number = n
+			if label, err := os.ReadFile(labelPath(g.path)); err == nil {
+				g.label = string(label)
+			}
 			out = append(out, g)
 		}
 	}
@@ -219,29 +255,7 @@ func (m *mounts) retire(inUse []int, all bool) error {
 			continue
 		}
 		_ = os.Remove(g.path)
+		_ = os.Remove(labelPath(g.path))
 	}
 	return errors.Join(errs...)
-}
-
-// placeOf finds out what the directory behind fd is, from the kernel's own
-// records and without touching the filesystem it is on.
-func placeOf(fd int) (place, error) {
-	var st unix.Statx_t
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &st); err != nil {
-		return place{}, fmt.Errorf("statx: %w", err)
-	}
-	dir, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	if err != nil {
-		return place{}, err
-	}
-	var p place
-	infos, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return uint64(i.ID) != st.Mnt_id, false })
-	if err != nil || len(infos) == 0 {
-		return p, fmt.Errorf("the mount of %s is not in mountinfo: %w", dir, err)
-	}
-	below, err := filepath.Rel(infos[0].Mountpoint, dir)
-	if err != nil || below == ".." || strings.HasPrefix(below, "../") {
-		return p, fmt.Errorf("%s is not below its mount %s", dir, infos[0].Mountpoint)
-	}
-	return place{infos[0].Major, infos[0].Minor, filepath.Join(infos[0].Root, below)}, nil
 }

@@ -254,7 +254,7 @@ func TestViewsCannotBeWrittenAnywhere(t *testing.T) {
 		require.Equal(t, "old", string(data))
 		require.ErrorIs(t, os.WriteFile(filepath.Join(at, "page"), nil, 0o644), unix.EROFS)
 	}
-	require.Equal(t, []string{"readonly.1"}, s.ours())
+	require.Equal(t, []string{"export.1", "readonly.1"}, s.ours())
 	require.Contains(t, s.fails("Mount", map[string]any{"Name": "site1@nightl", "ID": "b"}), "site1@nightly")
 }
 

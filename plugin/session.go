@@ -77,6 +77,15 @@ func (ss *session) end() error {
 	return errors.Join(err, ss.store.Close())
 }
 
+// plane is where the data of the opened export comes from.
+func (ss *session) plane(_ context.Context, fsys tree.FS) (plane, error) {
+	local, ok := fsys.(*tree.Local)
+	if !ok {
+		return nil, errors.New("this kind of export cannot be mounted")
+	}
+	return newDirectory(local.Handle())
+}
+
 func openExport(ctx context.Context, settings Settings) (tree.FS, error) {
 	l, err := tree.OpenLocal(ctx, settings.Dir)
 	if err != nil {

@@ -1,0 +1,51 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// directory is the plane of a file:// export: a bind of the very handle that
+// was opened and whose id was checked.
+type directory struct {
+	fd int
+	is place
+}
+
+func newDirectory(fd int) (directory, error) {
+	is, err := placeOf(fd)
+	return directory{fd, is}, err
+}
+
+func (d directory) same(g generation) bool     { return g.is == d.is }
+func (d directory) attach(target string) error { return bind(d.fd, "", target, false) }
+func (d directory) label() string              { return "" }
+
+// placeOf finds out what the directory behind fd is, from the kernel's own
+// records and without touching the filesystem it is on.
+func placeOf(fd int) (place, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &st); err != nil {
+		return place{}, fmt.Errorf("statx: %w", err)
+	}
+	dir, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return place{}, err
+	}
+	var p place
+	infos, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return uint64(i.ID) != st.Mnt_id, false })
+	if err != nil || len(infos) == 0 {
+		return p, fmt.Errorf("the mount of %s is not in mountinfo: %w", dir, err)
+	}
+	below, err := filepath.Rel(infos[0].Mountpoint, dir)
+	if err != nil || below == ".." || strings.HasPrefix(below, "../") {
+		return p, fmt.Errorf("%s is not below its mount %s", dir, infos[0].Mountpoint)
+	}
+	return place{infos[0].Major, infos[0].Minor, filepath.Join(infos[0].Root, below)}, nil
+}
