@@ -30,7 +30,7 @@ var below = map[string][]string{
 	"ontap/simulator": {"ontap"},
 	"volume":          {"tree"},
 	"snapshot":        {"volume", "tree", "ontap"},
-	"plugin":          {"volume", "tree", "snapshot", "nfs"},
+	"plugin":          {"volume", "tree", "snapshot", "nfs", "ontap"},
 	"cmd/berth":       {"plugin", "volume", "snapshot"},
 }
 

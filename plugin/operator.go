@@ -45,6 +45,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		records, err := st.Audit(ctx, r.Volume, r.Since)
 		return Audit{records}, err
 	})))
+	mux.HandleFunc("/Berth.ONTAPStatus", route(s, "ONTAPStatus", longLimit, true, s.ontapStatus))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		// dockerd takes 404 for "not implemented by this plugin".
 		http.Error(w, "berth does not know "+r.URL.Path, http.StatusNotFound)

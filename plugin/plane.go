@@ -9,6 +9,8 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/nfs"
 )
 
 // directory is the plane of a file:// export: a bind of the very handle that
@@ -26,6 +28,21 @@ func newDirectory(fd int) (directory, error) {
 func (d directory) same(g generation) bool     { return g.is == d.is }
 func (d directory) attach(target string) error { return bind(d.fd, "", target, false) }
 func (d directory) label() string              { return "" }
+
+// kernelMount is the plane of an nfs:// export: the kernel's NFS client.
+type kernelMount struct {
+	mount *nfs.KernelMount
+	// root is the server's handle of the export's root: after the export was
+	// made anew under the same name it is another one.
+	root string
+}
+
+func (k kernelMount) label() string {
+	return fmt.Sprintf("%s %s root=%s\n", k.mount.Source, k.mount.Data, k.root)
+}
+
+func (k kernelMount) same(g generation) bool     { return g.label == k.label() }
+func (k kernelMount) attach(target string) error { return k.mount.Attach(target) }
 
 // placeOf finds out what the directory behind fd is, from the kernel's own
 // records and without touching the filesystem it is on.

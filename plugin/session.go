@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -21,6 +23,7 @@ type session struct {
 	err      error // the settings are wrong: the answer to every verb
 	store    *volume.Store
 	mounts   *mounts
+	locks    *lockService
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when the store has said goodbye
 }
@@ -29,7 +32,7 @@ type session struct {
 const hintName = ".index.json"
 
 func (s *Server) begin(settings Settings, err error) *session {
-	ss := &session{settings: settings, err: err, mounts: newMounts(settings.MountRoot)}
+	ss := &session{settings: settings, err: err, mounts: newMounts(settings.MountRoot), locks: newLockService()}
 	if err != nil {
 		return ss
 	}
@@ -78,20 +81,36 @@ func (ss *session) end() error {
 }
 
 // plane is where the data of the opened export comes from.
-func (ss *session) plane(_ context.Context, fsys tree.FS) (plane, error) {
-	local, ok := fsys.(*tree.Local)
-	if !ok {
-		return nil, errors.New("this kind of export cannot be mounted")
+func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
+	switch f := fsys.(type) {
+	case *tree.Local:
+		return newDirectory(f.Handle())
+	case interface {
+		tree.FS
+		RootID() string
+	}:
+		nolock := nfs.HasOption(ss.settings.MountOptions, "nolock") || !ss.locks.wait(ctx)
+		m, err := ss.settings.NFS.Kernel(ctx, ss.settings.MountOptions, nolock)
+		if err != nil {
+			return nil, err
+		}
+		return kernelMount{m, f.RootID()}, nil
 	}
-	return newDirectory(local.Handle())
+	return nil, fmt.Errorf("an export of type %T cannot be mounted", fsys)
 }
 
 func openExport(ctx context.Context, settings Settings) (tree.FS, error) {
-	l, err := tree.OpenLocal(ctx, settings.Dir)
+	var fsys tree.FS
+	var err error
+	if settings.Dir != "" {
+		fsys, err = tree.OpenLocal(ctx, settings.Dir)
+	} else {
+		err = errors.New("not yet")
+	}
 	if err != nil {
 		return nil, volume.Away(settings.Export, err)
 	}
-	return l, nil
+	return fsys, nil
 }
 
 // current returns the session, with an error when its settings are wrong.

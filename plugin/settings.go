@@ -14,6 +14,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/volume"
 )
 
@@ -29,14 +30,14 @@ type Setting struct {
 
 // SettingTable lists every setting.
 var SettingTable = []Setting{
-	{"BERTH_EXPORT", "", "the export: file:///DIR for a directory that the host has mounted or a plain local one; append ?id=ID to insist on one export"},
-	{"BERTH_MOUNT_OPTIONS", "vers=3,hard,proto=tcp", "kernel mount options of an nfs:// export; a file:// export has none"},
-	{"BERTH_ONTAP", "", "the filer's management address; not used by a file:// export"},
-	{"BERTH_ONTAP_USER", "", "REST user on the filer; not used by a file:// export"},
-	{"BERTH_ONTAP_PASSWORD_FILE", "", "file with that user's password; not used by a file:// export"},
-	{"BERTH_ONTAP_CA", "", "file with the CA that signed the filer's certificate; not used by a file:// export"},
-	{"BERTH_ONTAP_INSECURE", "", "1: do not verify the filer's certificate; not used by a file:// export"},
-	{"BERTH_ONTAP_SVM", "", "the SVM that serves the export, where it is not unique; not used by a file:// export"},
+	{"BERTH_EXPORT", "", "the export: nfs://HOST/PATH, which berth mounts itself; file:///DIR for a directory that the host has mounted or a plain local one; append ?id=ID to insist on one export"},
+	{"BERTH_MOUNT_OPTIONS", "vers=3,hard,proto=tcp", "kernel mount options of an nfs:// export; without effect for file://"},
+	{"BERTH_ONTAP", "", "the filer's management address"},
+	{"BERTH_ONTAP_USER", "", "REST user on the filer"},
+	{"BERTH_ONTAP_PASSWORD_FILE", "", "file with that user's password"},
+	{"BERTH_ONTAP_CA", "", "file with the CA that signed the filer's certificate"},
+	{"BERTH_ONTAP_INSECURE", "", "1: do not verify the filer's certificate"},
+	{"BERTH_ONTAP_SVM", "", "the SVM that serves the export, where it is not unique"},
 	{"BERTH_LEASE_TTL", "90s", "a node silent for this long no longer keeps its volumes from being removed; at least 3s"},
 	{"BERTH_TRASH_TTL", "168h", "how long removed volumes stay in the trash"},
 	{"BERTH_NODE", "", "this node's name; default: the host's name"},
@@ -48,15 +49,24 @@ var SettingTable = []Setting{
 
 // Settings are the settings in force.
 type Settings struct {
-	Export    string // as written
-	Dir       string // of a file:// export
-	ExportID  string // from ?id=
-	LeaseTTL  time.Duration
-	TrashTTL  time.Duration
-	Node      string
-	Socket    string
-	MountRoot string
-	LogLevel  logrus.Level
+	Export       string     // as written
+	Dir          string     // of a file:// export
+	NFS          nfs.Target // of an nfs:// export
+	ExportID     string     // from ?id=
+	MountOptions string     // of an nfs:// export
+	ONTAP        ONTAP
+	LeaseTTL     time.Duration
+	TrashTTL     time.Duration
+	Node         string
+	Socket       string
+	MountRoot    string
+	LogLevel     logrus.Level
+}
+
+// ONTAP is how to reach the filer's REST interface; none with an empty Address.
+type ONTAP struct {
+	Address, User, PasswordFile, CA, SVM string
+	Insecure                             bool
 }
 
 // errUnset is every verb's answer without an export.
@@ -115,7 +125,16 @@ func parseEnv(text string, values map[string]string) error {
 }
 
 func interpret(v map[string]string) (s Settings, err error) {
-	s = Settings{Export: v["BERTH_EXPORT"], Node: v["BERTH_NODE"], Socket: v["BERTH_SOCKET"], MountRoot: v["BERTH_MOUNT_ROOT"]}
+	s = Settings{Export: v["BERTH_EXPORT"], Node: v["BERTH_NODE"], Socket: v["BERTH_SOCKET"], MountRoot: v["BERTH_MOUNT_ROOT"], MountOptions: v["BERTH_MOUNT_OPTIONS"]}
+	s.ONTAP = ONTAP{Address: v["BERTH_ONTAP"], User: v["BERTH_ONTAP_USER"], PasswordFile: v["BERTH_ONTAP_PASSWORD_FILE"],
+		CA: v["BERTH_ONTAP_CA"], SVM: v["BERTH_ONTAP_SVM"]}
+	switch insecure := v["BERTH_ONTAP_INSECURE"]; insecure {
+	case "", "0":
+	case "1":
+		s.ONTAP.Insecure = true
+	default:
+		return s, fmt.Errorf("BERTH_ONTAP_INSECURE=%s: write 1, or leave it out", insecure)
+	}
 	if s.LeaseTTL, err = duration(v, "BERTH_LEASE_TTL", 3*time.Second); err != nil {
 		return s, err
 	}
@@ -141,23 +160,30 @@ func interpret(v map[string]string) (s Settings, err error) {
 
 // parseExport reads BERTH_EXPORT.
 func (s *Settings) parseExport() error {
-	form := "write file:///DIR"
+	form := "write nfs://HOST/PATH or file:///DIR"
 	u, err := url.Parse(s.Export)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("BERTH_EXPORT=%s is not a URL; %s", s.Export, form)
-	case u.Scheme == "nfs":
-		return fmt.Errorf("BERTH_EXPORT=%s: this release takes an export that the host has mounted; %s", s.Export, form)
-	case u.Scheme != "file" || u.Host != "" || !path.IsAbs(u.Path):
-		return fmt.Errorf("BERTH_EXPORT=%s is not an export; %s", s.Export, form)
 	}
 	query := u.Query()
-	for key := range query {
-		if key != "id" {
-			return fmt.Errorf("BERTH_EXPORT=%s: unknown parameter %q; only id is known", s.Export, key)
+	s.ExportID = query.Get("id")
+	query.Del("id")
+	u.RawQuery = query.Encode()
+	switch {
+	case u.Scheme == "nfs":
+		if s.NFS, err = nfs.ParseTarget(u.String()); err != nil {
+			return fmt.Errorf("BERTH_EXPORT: %w", err)
 		}
+		if err := nfs.CheckMountOptions(s.MountOptions); err != nil {
+			return fmt.Errorf("BERTH_MOUNT_OPTIONS: %w", err)
+		}
+		return nil
+	case u.Scheme != "file" || u.Host != "" || !path.IsAbs(u.Path):
+		return fmt.Errorf("BERTH_EXPORT=%s is not an export; %s", s.Export, form)
+	case len(query) > 0:
+		return fmt.Errorf("BERTH_EXPORT=%s: unknown parameter %q; only id is known", s.Export, u.RawQuery)
 	}
-	s.Dir, s.ExportID = path.Clean(u.Path), query.Get("id")
+	s.Dir = path.Clean(u.Path)
 	if s.Dir == "/" {
 		return fmt.Errorf("BERTH_EXPORT=%s is the whole host; name the export's directory", s.Export)
 	}

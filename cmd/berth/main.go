@@ -121,7 +121,7 @@ Volumes are made and removed with 'docker volume create -d berth NAME' and 'dock
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{err.Error(), fmt.Sprintf("'%s --help' shows the flags", c.CommandPath())}
 	})
-	root.AddCommand(a.serveCommand(), a.volumeCommand(), a.trashCommand(), a.auditCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.volumeCommand(), a.trashCommand(), a.auditCommand(), a.ontapCommand(), a.versionCommand())
 	for _, alias := range []*cobra.Command{a.volumeLs(), a.volumePs()} {
 		alias.Short += " (short for 'berth volume " + alias.Name() + "')"
 		root.AddCommand(alias)

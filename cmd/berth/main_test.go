@@ -45,12 +45,18 @@ func TestScripts(t *testing.T) {
 			e.Setenv("BERTH_NODE", "node1")
 			e.Setenv("SUDO_USER", "alice")
 			e.Setenv("TZ", "UTC")
+			project, err := filepath.Abs("../..")
+			if err != nil {
+				return err
+			}
+			e.Setenv("PROJECT", project)
 			return os.Mkdir(filepath.Join(e.WorkDir, "export"), 0o755)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve":  cmdServe,
 			"docker": cmdDocker,
 			"mask":   cmdMask,
+			"filer":  cmdFiler,
 		},
 	})
 }

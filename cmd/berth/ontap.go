@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/volume"
+)
+
+func (a *app) ontapCommand() *cobra.Command {
+	return group("ontap", "The NetApp ONTAP filer behind the export", a.ontapStatus())
+}
+
+func (a *app) ontapStatus() *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		Short:   "Show what berth sees of the filer, what its role lacks, and what to type there",
+		Example: "  berth ontap status",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			st, err := ask[plugin.ONTAPStatus](c.Context(), a, "Berth.ONTAPStatus", plugin.Empty{})
+			if err != nil {
+				return err
+			}
+			switch {
+			case a.json:
+				err = a.printJSON(st)
+			case a.quiet:
+				err = a.ids([]string{st.SVM + ":" + st.Volume})
+			default:
+				a.printONTAP(st)
+			}
+			if err == nil && st.Blocked() {
+				err = &plugin.Failure{Kind: volume.Failed, Reason: "berth cannot do its work with this filer as it is", Hint: "see above; docs/ontap.md says what to run there, once"}
+			}
+			return err
+		},
+	}
+}
+
+func (a *app) printONTAP(st plugin.ONTAPStatus) {
+	line := func(name, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); strings.Trim(text, " ,:/") != "" {
+			fmt.Fprintf(a.stdout, "%-10s %s\n", name, text)
+		}
+	}
+	line("cluster", "%s, ONTAP %s, at %s", st.Cluster, st.Version, st.Address)
+	line("user", "%s, role %s", st.User, st.Role)
+	line("svm", "%s", st.SVM)
+	if st.Volume != "" {
+		line("volume", "%s at %s, security style %s", st.Volume, st.Junction+strings.TrimSuffix("/"+st.Below, "/"), st.Security)
+		line("space", "%s, %s available, snapshots use %s", size(st.SizeBytes), size(st.AvailableBytes), size(st.SnapshotUsedBytes))
+		line("snapshots", "%d; policy %s", st.Snapshots, orNone(st.Policy))
+	}
+	visible := "visible to NFSv3 clients"
+	if len(st.Hidden) > 0 {
+		visible = "HIDDEN: " + strings.Join(st.Hidden, "; ")
+	}
+	line(".snapshot", "%s", visible)
+	restore := "by copying: this release has no directory-restore"
+	if st.DirectoryRestore {
+		restore = "by the filer, without copying"
+	}
+	line("restore", "%s", restore)
+	if len(st.RootSquashed) > 0 {
+		line("root", "SQUASHED for %s: set -superuser sys in the export rule", strings.Join(st.RootSquashed, ", "))
+	}
+	for _, m := range st.Missing {
+		need := "needed for"
+		if m.Optional {
+			need = "wanted for"
+		}
+		line("missing", "%s (%s), %s %s", m.Path, m.Access, need, m.For)
+		line("", "type there: %s", m.Grant)
+	}
+	for _, p := range st.Problems {
+		line("problem", "%s: %s", p.Part, p.Error)
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

@@ -1,0 +1,180 @@
+package ontap
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Config says how to reach a cluster or an SVM's management interface.
+type Config struct {
+	_ struct{}
+
+	// Address is a host, host:port or https:// URL. Required.
+	Address string
+
+	// User and PasswordFile are for basic authentication. Required. The file
+	// holds the password, a final line break is not part of it. It is read
+	// before the first call and again whenever ONTAP answers 401, so a
+	// rotated password needs no restart.
+	User         string
+	PasswordFile string
+
+	// CAFile is a PEM file with the authorities that may have signed the
+	// cluster's certificate; "" means the system's. Insecure accepts any
+	// certificate and must not be set together with CAFile.
+	CAFile   string
+	Insecure bool
+
+	// RequestTimeout bounds one HTTP exchange; 0 means 60 s.
+	RequestTimeout time.Duration
+
+	// Patience is how long a job may go unanswered, as in a fail-over, before
+	// it counts as out of sight; 0 means 3 minutes.
+	Patience time.Duration
+
+	// Now and Wait are the clock; nil means the real one. Wait returns early
+	// with the context's error.
+	Now  func() time.Time
+	Wait func(ctx context.Context, d time.Duration) error
+}
+
+// Client talks to one cluster. Make it with New. All methods may be called
+// concurrently.
+type Client struct {
+	base     *url.URL
+	user     string
+	password *passwordFile
+	http     *http.Client
+	patience time.Duration
+	now      func() time.Time
+	wait     func(ctx context.Context, d time.Duration) error
+}
+
+// New checks a Config and reads its CA file. It opens no connection.
+func New(cfg Config) (*Client, error) {
+	base, err := parseAddress(cfg.Address)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.User == "" || strings.Contains(cfg.User, ":") {
+		return nil, errors.New("ontap user must be set and have no colon")
+	}
+	if cfg.PasswordFile == "" {
+		return nil, errors.New("ontap password file is not set")
+	}
+	tlsConfig, err := cfg.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		base:     base,
+		user:     cfg.User,
+		password: &passwordFile{path: cfg.PasswordFile},
+		patience: or(cfg.Patience, 3*time.Minute),
+		now:      cfg.Now,
+		wait:     cfg.Wait,
+		http: &http.Client{
+			Timeout: or(cfg.RequestTimeout, time.Minute),
+			Transport: &http.Transport{
+				DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+				TLSClientConfig:        tlsConfig,
+				TLSHandshakeTimeout:    15 * time.Second,
+				MaxIdleConnsPerHost:    4,
+				IdleConnTimeout:        30 * time.Second,
+				MaxResponseHeaderBytes: 1 << 20,
+			},
+			// A redirect would carry the password to wherever it points.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.wait == nil {
+		c.wait = waitReal
+	}
+	return c, nil
+}
+
+// Close drops idle connections. The client stays usable.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// String names the cluster and the user, never the password.
+func (c *Client) String() string {
+	return fmt.Sprintf("ontap %s as %s", c.base.Host, c.user)
+}
+
+// GoString is String, so that %#v cannot print the password either.
+func (c *Client) GoString() string { return c.String() }
+
+func parseAddress(address string) (*url.URL, error) {
+	if address == "" {
+		return nil, errors.New("ontap address is not set")
+	}
+	if !strings.Contains(address, "://") {
+		address = "https://" + address
+	}
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		// url.Error repeats its input, and somebody may have put a password there.
+		return nil, errors.New("ontap address is not a host, host:port or https URL")
+	case u.Scheme != "https":
+		return nil, fmt.Errorf("ontap address must be https, not %s", u.Scheme)
+	case u.User != nil:
+		return nil, errors.New("ontap address must not hold a user or password")
+	case u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		return nil, errors.New("ontap address is more than a host, host:port or https URL")
+	}
+	return &url.URL{Scheme: "https", Host: u.Host}, nil
+}
+
+func (cfg Config) tlsConfig() (*tls.Config, error) {
+	if cfg.Insecure {
+		if cfg.CAFile != "" {
+			return nil, errors.New("ontap: a CA file and insecure exclude each other")
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.CAFile == "" {
+		return out, nil
+	}
+	pem, err := os.ReadFile(cfg.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read ontap CA file: %w", err)
+	}
+	out.RootCAs = x509.NewCertPool()
+	if !out.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ontap CA file %s has no PEM certificate", cfg.CAFile)
+	}
+	return out, nil
+}
+
+func waitReal(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,250 @@
+package ontap
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// maxAnswer bounds one answer, in bytes. A page of volumes with all fields
+	// is far below; more is not an answer to any of our questions.
+	maxAnswer = 16 << 20
+
+	// attempts is how often a request is sent at most.
+	attempts = 5
+
+	// longestRetryAfter bounds what a Retry-After may ask for.
+	longestRetryAfter = time.Minute
+)
+
+// request is one HTTP exchange below /api.
+type request struct {
+	method string
+	path   string // below /api, already escaped
+	query  url.Values
+	body   any // marshalled to JSON; nil for none
+}
+
+// op is the request's name in errors: no query, because it may be long.
+func (r request) op() string { return r.method + " " + r.path }
+
+// safe says whether sending r twice is the same as sending it once.
+func (r request) safe() bool {
+	return r.method == http.MethodGet || r.method == http.MethodOptions
+}
+
+// reply is an answer with a success status.
+type reply[T any] struct {
+	status int
+	header http.Header
+	body   T
+}
+
+// do sends r, again where that is safe, and decodes the answer into T:
+//
+//   - 401: the password file is read again; if it has changed, once more.
+//   - 429: refused before anything happened, so any method is sent again after
+//     Retry-After.
+//   - No answer, 500, 502, 503, 504: only what is safe is sent again.
+func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
+	var out reply[T]
+	body, err := encode(r)
+	if err != nil {
+		return out, err
+	}
+	renewed := false
+	for try := 1; ; try++ {
+		password, err := c.password.get()
+		if err != nil {
+			return out, &Error{Op: r.op(), Message: err.Error(), err: err}
+		}
+		out, err = once[T](ctx, c, r, body, password)
+		if err == nil {
+			return out, nil
+		}
+		var e *Error
+		if !errors.As(err, &e) || ctx.Err() != nil || try == attempts {
+			return out, err
+		}
+		if e.HTTP == http.StatusUnauthorized && !renewed {
+			renewed = true
+			if changed, renewErr := c.password.renew(password); renewErr != nil || !changed {
+				return out, err
+			}
+			continue
+		}
+		pause, again := retry(r, e, try, out.header, c.now())
+		if !again {
+			return out, err
+		}
+		if ended := c.wait(ctx, pause); ended != nil {
+			e.err = ended
+			return out, e
+		}
+	}
+}
+
+func encode(r request) ([]byte, error) {
+	if r.body == nil {
+		return nil, nil
+	}
+	body, err := json.Marshal(r.body)
+	if err != nil {
+		return nil, fmt.Errorf("ontap: %s: encode request: %w", r.op(), err)
+	}
+	return body, nil
+}
+
+// retry decides whether r is sent again after e, and after how long.
+func retry(r request, e *Error, try int, header http.Header, now time.Time) (time.Duration, bool) {
+	backoff := 250 * time.Millisecond << (try - 1)
+	switch e.HTTP {
+	case http.StatusTooManyRequests:
+		return retryAfter(header.Get("Retry-After"), now, backoff), true
+	case http.StatusServiceUnavailable:
+		return retryAfter(header.Get("Retry-After"), now, backoff), r.safe()
+	case 0, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return backoff, r.safe() && !permanent(e.err)
+	}
+	return 0, false
+}
+
+// retryAfter reads RFC 9110 §10.2.3, seconds or a date.
+func retryAfter(value string, now time.Time, otherwise time.Duration) time.Duration {
+	wait := otherwise
+	if seconds, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31); err == nil {
+		wait = time.Duration(seconds) * time.Second
+	} else if date, err := http.ParseTime(value); err == nil {
+		wait = date.Sub(now)
+	}
+	return max(0, min(wait, longestRetryAfter))
+}
+
+// once sends r one time.
+func once[T any](ctx context.Context, c *Client, r request, body []byte, password string) (reply[T], error) {
+	var out reply[T]
+	req, err := c.newRequest(ctx, r, body)
+	if err != nil {
+		return out, err
+	}
+	req.SetBasicAuth(c.user, password)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return out, c.lost(ctx, r, err)
+	}
+	defer resp.Body.Close()
+	out.status, out.header = resp.StatusCode, resp.Header
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		return out, refused(r, resp.StatusCode, raw)
+	case err != nil:
+		return out, c.lost(ctx, r, fmt.Errorf("answer is truncated: %w", err))
+	case len(raw) > maxAnswer:
+		return out, broken(r, resp.StatusCode, "answer is larger than 16 MiB", nil)
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return out, nil
+	}
+	if err := json.Unmarshal(raw, &out.body); err != nil {
+		return out, broken(r, resp.StatusCode, "answer is not what ONTAP documents: "+describe(err), err)
+	}
+	return out, nil
+}
+
+func (c *Client) newRequest(ctx context.Context, r request, body []byte) (*http.Request, error) {
+	plain, err := url.PathUnescape(r.path)
+	if err != nil {
+		return nil, &Error{Op: r.op(), Message: "path is not escaped"}
+	}
+	u := *c.base
+	u.Path, u.RawPath = "/api"+plain, "/api"+r.path
+	u.RawQuery = r.query.Encode()
+	// net/url drops a RawPath that it does not think necessary or valid, and
+	// an un-encoded ".." destroys the volume: never send another path.
+	if u.EscapedPath() != "/api"+r.path {
+		return nil, &Error{Op: r.op(), Message: "path cannot be sent as it is written"}
+	}
+	var content io.Reader
+	if body != nil {
+		content = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), content)
+	if err != nil {
+		return nil, &Error{Op: r.op(), Message: "request cannot be made"}
+	}
+	req.Header.Set("Accept", "application/hal+json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
+// lost is the error of a request without a whole answer.
+func (c *Client) lost(ctx context.Context, r request, err error) *Error {
+	cause := err
+	var u *url.Error
+	if errors.As(err, &u) {
+		cause = u.Err // without the URL, whose query may be long
+	}
+	if ctx.Err() != nil {
+		cause = ctx.Err()
+	}
+	e := &Error{Op: r.op(), Message: cause.Error(), err: cause}
+	e.Unknown = !r.safe() && !neverSent(err)
+	return e
+}
+
+// broken is the error of an answer that came whole and makes no sense. What
+// was asked may have happened all the same.
+func broken(r request, status int, message string, err error) *Error {
+	return &Error{Op: r.op(), HTTP: status, Message: message, Unknown: !r.safe(), err: err}
+}
+
+// refused reads ONTAP's error envelope.
+func refused(r request, status int, raw []byte) *Error {
+	e := &Error{Op: r.op(), HTTP: status}
+	var envelope struct {
+		Error errorBody `json:"error"`
+	}
+	if json.Unmarshal(raw, &envelope) == nil {
+		e.Message, e.Code, e.Target = envelope.Error.Message, string(envelope.Error.Code), envelope.Error.Target
+	}
+	if e.Message == "" {
+		e.Message = fmt.Sprintf("http status %d without an ONTAP error", status)
+	}
+	return e
+}
+
+// errorBody is the inside of ONTAP's error envelope.
+type errorBody struct {
+	Message string `json:"message"`
+	Code    code   `json:"code"`
+	Target  string `json:"target"`
+}
+
+// code is an ONTAP error code: documented as a string, a number in job records.
+type code string
+
+// UnmarshalJSON takes "525059", 525059 and null; a zero is no code.
+func (c *code) UnmarshalJSON(b []byte) error {
+	text := strings.Trim(string(b), `"`)
+	if text == "null" || text == "0" || text == "" {
+		*c = ""
+		return nil
+	}
+	if _, err := strconv.ParseInt(text, 10, 64); err != nil {
+		return fmt.Errorf("error code %.40q is not a number", text)
+	}
+	*c = code(text)
+	return nil
+}

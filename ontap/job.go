@@ -1,0 +1,139 @@
+package ontap
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// States of a Job.
+const (
+	JobQueued  = "queued"
+	JobRunning = "running"
+	JobPaused  = "paused"
+	JobSuccess = "success"
+	JobFailure = "failure"
+)
+
+// Job is an asynchronous operation of the cluster
+// (GET /cluster/jobs/{uuid}, 9.6).
+type Job struct {
+	UUID        string
+	Description string // method and path of what started it
+	State       string // one of the Job constants
+	Message     string // of a failure: what went wrong
+	Code        string // of a failure: ONTAP's code
+	Target      string // of a failure: the field it blames
+}
+
+// UnmarshalJSON reads ONTAP's record, which has message and code twice: for
+// every job, and for a failed one inside error, where they are better.
+func (j *Job) UnmarshalJSON(b []byte) error {
+	var raw struct {
+		UUID        string    `json:"uuid"`
+		Description string    `json:"description"`
+		State       string    `json:"state"`
+		Message     string    `json:"message"`
+		Code        code      `json:"code"`
+		Error       errorBody `json:"error"`
+	}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	*j = Job{UUID: raw.UUID, Description: raw.Description, State: raw.State, Target: raw.Error.Target,
+		Message: or(raw.Error.Message, raw.Message), Code: string(or(raw.Error.Code, raw.Code))}
+	return nil
+}
+
+// changed is the answer to a POST, PATCH or DELETE: empty, records, or a job.
+type changed[T any] struct {
+	Job     *Job `json:"job"`
+	Records []T  `json:"records"`
+}
+
+// firstPoll and longestPoll bound the pauses between two questions about a job.
+const (
+	firstPoll   = 100 * time.Millisecond
+	longestPoll = 5 * time.Second
+)
+
+// change sends a change and waits for the job it starts, if it starts one.
+func change[T any](ctx context.Context, c *Client, r request) ([]T, error) {
+	got, err := do[changed[T]](ctx, c, r)
+	if err != nil {
+		return nil, err
+	}
+	if got.status == http.StatusAccepted && (got.body.Job == nil || got.body.Job.UUID == "") {
+		return nil, broken(r, got.status, "accepted without naming a job", nil)
+	}
+	if got.body.Job == nil || got.body.Job.UUID == "" {
+		return got.body.Records, nil
+	}
+	return got.body.Records, c.PollJobStatus(ctx, r.op(), got.body.Job.UUID)
+}
+
+// JobGet reads a job (GET /cluster/jobs/{uuid}, 9.6).
+func (c *Client) JobGet(ctx context.Context, uuid string) (Job, error) {
+	return get[Job](ctx, c, "/cluster/jobs/"+segment(uuid), fields("description,state,message,code,error"))
+}
+
+// PollJobStatus waits until a job ends. It returns nil if the job succeeded, an
+// Error with the job's code if it failed, and an Error matching
+// ErrOutcomeUnknown if the context ended first, if the job vanished, or if
+// the cluster did not answer for longer than the client's patience, which
+// outlasts a fail-over. Op names the operation that started the job.
+func (c *Client) PollJobStatus(ctx context.Context, op, uuid string) error {
+	answered, missing, last := c.now(), 0, JobQueued
+	for pause := firstPoll; ; pause = min(pause*3/2, longestPoll) {
+		job, err := c.JobGet(ctx, uuid)
+		var e *Error
+		switch {
+		case err == nil && job.State == JobSuccess:
+			return nil
+		case err == nil && job.State == JobFailure:
+			return job.failure(op, uuid)
+		case err == nil && !job.unfinished():
+			return unknown(op, uuid, fmt.Sprintf("job has state %.40q", job.State), nil)
+		case err == nil:
+			answered, missing, last = c.now(), 0, job.State
+		case ctx.Err() != nil:
+			return unknown(op, uuid, "job is still "+last+" and was not waited for any longer", ctx.Err())
+		case errors.As(err, &e) && e.HTTP == http.StatusNotFound:
+			// Once is not enough: during a fail-over the new node may not have
+			// loaded its jobs.
+			if missing++; missing == 3 {
+				return unknown(op, uuid, "job is gone from the cluster", nil)
+			}
+		case !transient(err) || c.now().Sub(answered) > c.patience:
+			return unknown(op, uuid, "job cannot be asked: "+err.Error(), errors.Unwrap(err))
+		}
+		if err := c.wait(ctx, pause); err != nil {
+			return unknown(op, uuid, "job is still "+last+" and was not waited for any longer", err)
+		}
+	}
+}
+
+// transient says that err may pass by itself, as in a fail-over.
+func transient(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.HTTP == http.StatusTooManyRequests || e.HTTP >= 500 || e.HTTP == 0 && !permanent(e.err)
+}
+
+func (j Job) unfinished() bool {
+	return j.State == JobQueued || j.State == JobRunning || j.State == JobPaused
+}
+
+func (j Job) failure(op, uuid string) *Error {
+	return &Error{Op: op, HTTP: http.StatusOK, Job: uuid, Code: j.Code, Target: j.Target,
+		Message: or(j.Message, "job failed without saying why")}
+}
+
+func unknown(op, job, message string, cause error) *Error {
+	return &Error{Op: op, Job: job, Message: message, Unknown: true, err: cause}
+}

@@ -1,0 +1,233 @@
+package simulator
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// dotSnapshot is where the snapshots of a FlexVol are shown.
+const dotSnapshot = ".snapshot"
+
+// beneath is how every path below the root is resolved: not out of it, over no
+// symlink and into no other mount.
+const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+
+// dir is the directory that plays the FlexVol, held by its handle: whatever
+// happens to its name, nothing outside is touched. Paths are relative to it.
+type dir struct {
+	root      *os.File
+	engine    string // btrfs, reflink or copy
+	immutable bool
+}
+
+func openRoot(name string, immutable bool) (*dir, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("simulator: root %s: %w", name, err)
+	}
+	d := &dir{root: os.NewFile(uintptr(fd), name), immutable: immutable}
+	if err := d.prepare(); err != nil {
+		d.close()
+		return nil, fmt.Errorf("simulator: root %s: %w", name, err)
+	}
+	return d, nil
+}
+
+// close gives .snapshot back to its owner, who may want to remove the tree.
+func (d *dir) close() {
+	_ = unix.Fchmodat(d.fd(), dotSnapshot, 0o755, 0) // it need not be there
+	d.root.Close()
+}
+
+// prepare makes .snapshot, removes what a killed run left in it, and finds out
+// how snapshots can be made here.
+func (d *dir) prepare() error {
+	if err := unix.Mkdirat(d.fd(), dotSnapshot, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return d.changingSnapshots(func(snapshots *os.File) error {
+		names, err := snapshots.Readdirnames(-1)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if strings.HasPrefix(name, unfinished) {
+				if err := d.removeAt(snapshots, name); err != nil {
+					return err
+				}
+			}
+		}
+		d.engine, err = probeEngine(d.root, snapshots)
+		return err
+	})
+}
+
+func (d *dir) fd() int { return int(d.root.Fd()) }
+
+// open opens what lies at a clean relative path, "." being the root.
+func (d *dir) open(name string, flags int) (*os.File, error) {
+	fd, err := unix.Openat2(d.fd(), name, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Resolve: beneath})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// parent opens the directory above a clean relative path and returns the last element.
+func (d *dir) parent(name string) (*os.File, string, error) {
+	f, err := d.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
+	return f, path.Base(name), err
+}
+
+// lstat is the status of what lies at a clean relative path.
+func (d *dir) lstat(name string) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	if name == "." {
+		return st, unix.Fstat(d.fd(), &st)
+	}
+	parent, base, err := d.parent(name)
+	if err != nil {
+		return st, err
+	}
+	defer parent.Close()
+	if err := unix.Fstatat(int(parent.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return st, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return st, nil
+}
+
+// inSnapshot says whether a clean relative path lies in .snapshot.
+func inSnapshot(name string) bool {
+	return name == dotSnapshot || strings.HasPrefix(name, dotSnapshot+"/")
+}
+
+// remove deletes a file, or a directory with all below it.
+func (d *dir) remove(name string, recurse bool) error {
+	if name == "." || inSnapshot(name) {
+		return fmt.Errorf("remove %s: %w", name, unix.EROFS)
+	}
+	parent, base, err := d.parent(name)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	if recurse {
+		return d.removeAt(parent, base)
+	}
+	err = unix.Unlinkat(int(parent.Fd()), base, 0)
+	if errors.Is(err, unix.EISDIR) {
+		err = unix.Unlinkat(int(parent.Fd()), base, unix.AT_REMOVEDIR)
+	}
+	return err
+}
+
+// removeAt deletes name in parent with all below it. It walks by handles,
+// follows no symlink and enters no other mount.
+func (d *dir) removeAt(parent *os.File, name string) error {
+	at := int(parent.Fd())
+	err := unix.Unlinkat(at, name, 0)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if errors.Is(err, unix.EPERM) && d.immutable && mutableAt(at, name) {
+		err = unix.Unlinkat(at, name, 0)
+	}
+	if err == nil || !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	fd, err := unix.Openat2(at, name, &unix.OpenHow{Resolve: beneath,
+		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC})
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if isSubvolume(fd) {
+		return destroySubvolume(at, name)
+	}
+	if d.immutable {
+		setImmutable(fd, false)
+	}
+	for {
+		names, err := f.Readdirnames(1024)
+		for _, child := range names {
+			if err := d.removeAt(f, child); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return unix.Unlinkat(at, name, unix.AT_REMOVEDIR)
+		}
+		if err != nil {
+			return err
+		}
+		// Removing moved the rest: begin again.
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
+}
+
+// rename moves within the FlexVol, never over something.
+func (d *dir) rename(from, to string) error {
+	source, sourceBase, err := d.parent(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, targetBase, err := d.parent(to)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return unix.Renameat2(int(source.Fd()), sourceBase, int(target.Fd()), targetBase, unix.RENAME_NOREPLACE)
+}
+
+// snapshots are the names in .snapshot and when they were made.
+func (d *dir) snapshots() (map[string]time.Time, error) {
+	f, err := d.open(dotSnapshot, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]time.Time{}
+	for _, name := range names {
+		var st unix.Statx_t
+		err := unix.Statx(int(f.Fd()), name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
+		if err != nil {
+			return nil, err
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR || validSnapshotName(name) != "" {
+			continue
+		}
+		made := st.Mtime
+		if st.Mask&unix.STATX_BTIME != 0 {
+			made = st.Btime
+		}
+		out[name] = time.Unix(made.Sec, 0)
+	}
+	return out, nil
+}
+
+// usage are the FlexVol's size, free space and space in use, in bytes, and its
+// inodes in all and in use.
+func (d *dir) usage() (size, free, used, files, filesUsed int64) {
+	var st unix.Statfs_t
+	if unix.Fstatfs(d.fd(), &st) != nil {
+		return 0, 0, 0, 0, 0
+	}
+	block := st.Bsize
+	return int64(st.Blocks) * block, int64(st.Bavail) * block, int64(st.Blocks-st.Bfree) * block, int64(st.Files), int64(st.Files - st.Ffree)
+}

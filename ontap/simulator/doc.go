@@ -1,0 +1,35 @@
+// Package simulator is an ONTAP one can run: the REST endpoints that package
+// ontap uses, and the collections that other clients read when they start,
+// over a directory that plays the FlexVol.
+//
+// A worked example, in a test:
+//
+//	sim, err := simulator.New(simulator.Config{
+//		Root: t.TempDir(), SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols",
+//		User: "admin", PasswordFile: "pw",
+//	})
+//	...
+//	defer sim.Close()
+//	err = sim.Listen("127.0.0.1:0", "ca.pem") // HTTPS; sim.Address() says where
+//
+// and then any client against https://<sim.Address()>/api. A snapshot taken
+// through REST appears in Root/.snapshot/<name>, so an NFS server that exports
+// Root shows what a filer would.
+//
+// Statuses, codes, field names and types are those of the documentation;
+// fields.json lists every documented field, and a request that names another
+// one is refused as ONTAP refuses it. Faults (fault.go) make it late, busy,
+// broken or mute.
+//
+// What the package does not promise:
+//
+//   - A snapshot is an instant only where Root is a btrfs subvolume. Elsewhere
+//     it is a copy, by reflink if possible, of what was there meanwhile.
+//   - Snapshots keep their modes, so whoever may write to the original may
+//     write to its copy, unless it is a btrfs snapshot or Config.Immutable is
+//     set. Names in .snapshot are safe from all but root until Close.
+//   - .snapshot is a directory of the root only, and READDIR lists it.
+//   - Jobs do not survive a restart. Scheduled snapshots are not taken.
+//   - It is no measure of what a real filer does: docs/ontap.md says what to
+//     verify there.
+package simulator

@@ -1,0 +1,235 @@
+package simulator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/ontap"
+)
+
+// Fault spoils requests. Those that match Method and Path suffer it, Times
+// times; several faults are tried in the order in which they were injected.
+type Fault struct {
+	// Method and Path choose requests; "" is any. Path is a pattern of
+	// path.Match below /api, e.g. /storage/volumes/*/snapshots.
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+
+	// Skip lets that many matching requests pass first; Times is how many
+	// suffer, 0 meaning all.
+	Skip  int `json:"skip,omitempty"`
+	Times int `json:"times,omitempty"`
+
+	// Latency delays the request.
+	Latency time.Duration `json:"latency,omitempty"` // nanoseconds
+
+	// Status answers at once with this status and ONTAP's envelope of Code and
+	// Message, and with a Retry-After header if that is set. 401 with code
+	// 6691623 is an expired password.
+	Status     int    `json:"status,omitempty"`
+	Code       string `json:"code,omitempty"`
+	Message    string `json:"message,omitempty"`
+	RetryAfter string `json:"retry_after,omitempty"`
+
+	// Drop cuts the connection before anything is done, DropAnswer after it.
+	Drop       bool `json:"drop,omitempty"`
+	DropAnswer bool `json:"drop_answer,omitempty"`
+
+	// Body is sent instead of the answer, with status 200; Truncate cuts the
+	// true answer in the middle and the connection with it.
+	Body     string `json:"body,omitempty"`
+	Truncate bool   `json:"truncate,omitempty"`
+
+	// EmptyPage answers a collection with no records and a next link to the
+	// same question, as ONTAP does when return_timeout runs out.
+	EmptyPage bool `json:"empty_page,omitempty"`
+
+	// Job decides the job that the request starts: fail (with Code and
+	// Message, nothing is done), stick (runs for ever, nothing is done) or
+	// vanish (the work is done and the job unknown).
+	Job string `json:"job,omitempty"`
+}
+
+// Check says what is wrong with a fault.
+func (f Fault) Check() error {
+	if _, err := path.Match(f.Path, ""); err != nil {
+		return fmt.Errorf("fault path %q: %w", f.Path, err)
+	}
+	if !slices.Contains([]string{"", "fail", "stick", "vanish"}, f.Job) {
+		return fmt.Errorf("fault job %q is not fail, stick or vanish", f.Job)
+	}
+	if f.Status != 0 && (f.Status < 400 || f.Status > 599) {
+		return fmt.Errorf("fault status %d is not from 400 to 599", f.Status)
+	}
+	if f.Skip < 0 || f.Times < 0 || f.Latency < 0 {
+		return errors.New("fault skip, times and latency cannot be negative")
+	}
+	return nil
+}
+
+// Inject adds faults.
+func (s *Simulator) Inject(faults ...Fault) error {
+	for _, f := range faults {
+		if err := f.Check(); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range faults {
+		s.faults = append(s.faults, &f)
+	}
+	return nil
+}
+
+// Heal takes all faults away.
+func (s *Simulator) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// fault takes the first fault that matches a request, nil if none does.
+func (s *Simulator) fault(method, below string) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.faults {
+		match, _ := path.Match(f.Path, below)
+		if f.Method != "" && f.Method != method || f.Path != "" && !match {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
+			continue
+		}
+		if f.Times == 1 {
+			s.faults = append(s.faults[:i:i], s.faults[i+1:]...)
+		} else if f.Times > 1 {
+			f.Times--
+		}
+		out := *f
+		return &out
+	}
+	return nil
+}
+
+// spoiled is an answer that a fault has ruined: text is sent, and the
+// connection cut if cut is set.
+type spoiled struct {
+	text []byte
+	cut  bool
+}
+
+func (*spoiled) Error() string { return "spoiled by a fault" }
+
+func (p *spoiled) write(w http.ResponseWriter, r *call) {
+	if p.cut && len(p.text) > 0 {
+		r.header.Set("Content-Length", strconv.Itoa(2*len(p.text)))
+	}
+	if len(p.text) > 0 {
+		_, _ = w.Write(p.text)
+		_ = http.NewResponseController(w).Flush()
+	}
+	if p.cut {
+		r.status = 0
+		panic(http.ErrAbortHandler) // net/http's way to cut a connection
+	}
+}
+
+// suffer does what a fault says. If done is false the request goes on.
+func (s *Simulator) suffer(r *call, f *Fault) (answer any, done bool, err error) {
+	r.note = "fault"
+	if f.Latency > 0 {
+		t := time.NewTimer(f.Latency)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-r.Context().Done():
+		case <-s.closed:
+		}
+	}
+	switch {
+	case f.Drop:
+		return nil, true, &spoiled{cut: true}
+	case f.Status != 0:
+		if f.RetryAfter != "" {
+			r.header.Set("Retry-After", f.RetryAfter)
+		}
+		code := orString(f.Code, "262160")
+		return nil, true, fail(f.Status, code, "", "%s", orString(f.Message, http.StatusText(f.Status)))
+	case f.Body != "":
+		return nil, true, &spoiled{text: []byte(f.Body)}
+	case f.EmptyPage:
+		self := record{"href": r.URL.RequestURI()}
+		next := record{"href": again(r)}
+		return record{"records": []record{}, "num_records": 0, "_links": record{"self": self, "next": next}}, true, nil
+	case f.DropAnswer, f.Truncate:
+		return nil, true, s.ruin(r, f)
+	}
+	r.job = f
+	return nil, false, nil
+}
+
+// again is the URL of the same question, marked so that it is another one.
+func again(r *call) string {
+	query := r.URL.Query()
+	n, _ := strconv.Atoi(query.Get("offset"))
+	query.Set("offset", strconv.Itoa(n))
+	return r.URL.EscapedPath() + "?" + query.Encode()
+}
+
+// ruin lets the request happen and spoils the way back.
+func (s *Simulator) ruin(r *call, f *Fault) *spoiled {
+	answer, err := s.afterFaults(r)
+	if f.DropAnswer {
+		return &spoiled{cut: true}
+	}
+	if err != nil {
+		answer = fromDir(err).envelope()
+	}
+	text := encode(answer)
+	return &spoiled{text: text[:len(text)/2], cut: true}
+}
+
+// control is what the simulator offers beside /api, to whoever may log in:
+//
+//	GET    /simulator/faults   the faults that are left
+//	POST   /simulator/faults   a Fault as JSON is injected
+//	DELETE /simulator/faults   all are taken away
+//	POST   /simulator/locks    an ontap.Lock as JSON is held
+func (s *Simulator) control(r *call) (any, error) {
+	switch r.Method + " " + r.URL.Path {
+	case "GET /simulator/faults":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return slices.Clone(s.faults), nil
+	case "POST /simulator/faults":
+		var f Fault
+		decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&f); err != nil {
+			return nil, fail(http.StatusBadRequest, "262199", "", "%v", err)
+		}
+		if err := s.Inject(f); err != nil {
+			return nil, fail(http.StatusBadRequest, ontap.CodeInvalidValue, "", "%v", err)
+		}
+		return nil, nil
+	case "DELETE /simulator/faults":
+		s.Heal()
+		return nil, nil
+	case "POST /simulator/locks":
+		var l ontap.Lock
+		if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody)).Decode(&l); err != nil || !strings.HasPrefix(l.Path, "/") {
+			return nil, fail(http.StatusBadRequest, "262199", "", "a lock needs a path from the SVM's root")
+		}
+		return s.AddLock(l), nil
+	}
+	return nil, apiNotFound
+}

@@ -1,0 +1,334 @@
+package simulator
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/ontap"
+)
+
+const filesSchema = "/storage/volumes/{volume.uuid}/files/{path}"
+
+// inside is a path of a request as a clean one below the root, "." being the
+// root itself. What leads out of the FlexVol is refused.
+func inside(p string) (string, error) {
+	clean := path.Clean("./" + strings.TrimLeft(p, "/"))
+	if clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsRune(clean, 0) {
+		return "", noVolumeHere
+	}
+	return clean, nil
+}
+
+// fileGet lists a directory, or shows one object with return_metadata=true.
+func (s *Simulator) fileGet(r *call) (any, error) {
+	if err := s.onVolume(r); err != nil {
+		return nil, err
+	}
+	name, err := inside(r.vars["path"])
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.dir.lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	volume := s.world.VolumeUUID
+	c := collection{schema: filesSchema, key: "name", defaults: []string{"path", "type"}, self: func(x record) string {
+		full := x.text("path") + "/" + x.text("name")
+		return "/api/storage/volumes/" + volume + "/files/" + strings.ReplaceAll(url.PathEscape(full), ".", "%2E")
+	}}
+	if r.query.Get("return_metadata") == "true" || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		c.records = []record{s.fileRecord(path.Dir(name), path.Base(name), st, name)}
+		return c.list(r)
+	}
+	f, err := s.dir.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	for _, base := range append(names, ".", "..") {
+		var st unix.Stat_t
+		at := base
+		if base == ".." && name == "." {
+			at = "." // nothing above the root is shown
+		}
+		if unix.Fstatat(int(f.Fd()), at, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			c.records = append(c.records, s.fileRecord(name, base, st, path.Join(name, base)))
+		}
+	}
+	return c.list(r)
+}
+
+var fileTypes = map[uint32]string{
+	unix.S_IFREG: "file", unix.S_IFDIR: "directory", unix.S_IFLNK: "symlink", unix.S_IFBLK: "blockdev",
+	unix.S_IFCHR: "chardev", unix.S_IFIFO: "fifo", unix.S_IFSOCK: "socket",
+}
+
+func (s *Simulator) fileRecord(dir, base string, st unix.Stat_t, full string) record {
+	// 0o755 is shown as the decimal number 755.
+	permissions, _ := strconv.Atoi(strconv.FormatUint(uint64(st.Mode&0o7777), 8))
+	at := func(t unix.Timespec) string { return stamp(time.Unix(t.Sec, t.Nsec)) }
+	x := rec("path", dir, "name", base, "type", fileTypes[st.Mode&unix.S_IFMT], "size", st.Size, "bytes_used", st.Blocks*512,
+		"unix_permissions", permissions, "owner_id", int64(st.Uid), "group_id", int64(st.Gid), "hard_links_count", int64(st.Nlink),
+		"inode_number", int64(st.Ino), "inode_generation", 1, "is_junction", false, "is_snapshot", inSnapshot(full),
+		"modified_time", at(st.Mtim), "accessed_time", at(st.Atim), "changed_time", at(st.Ctim), "creation_time", at(st.Ctim),
+		"volume.name", s.cfg.Volume, "volume.uuid", s.world.VolumeUUID)
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		if parent, name, err := s.dir.parent(full); err == nil {
+			target := make([]byte, unix.PathMax)
+			if n, err := unix.Readlinkat(int(parent.Fd()), name, target); err == nil {
+				x.set("target", string(target[:n]))
+			}
+			parent.Close()
+		}
+	}
+	return x
+}
+
+// fileCreate makes a directory or a symlink.
+func (s *Simulator) fileCreate(r *call) (any, error) {
+	name, body, err := s.fileChange(r)
+	if err != nil {
+		return nil, err
+	}
+	parent, base, err := s.dir.parent(name)
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	switch {
+	case body.text("target") != "":
+		err = unix.Symlinkat(body.text("target"), int(parent.Fd()), base)
+	case body.text("type") == "directory":
+		mode, parseErr := strconv.ParseUint(orString(body.text("unix_permissions"), "755"), 8, 12)
+		if parseErr != nil {
+			return nil, invalid(body.text("unix_permissions"), "unix_permissions")
+		}
+		if err = unix.Mkdirat(int(parent.Fd()), base, uint32(mode)); err == nil {
+			err = unix.Fchmodat(int(parent.Fd()), base, uint32(mode), 0)
+		}
+	default:
+		return nil, fail(http.StatusBadRequest, "6488084", "type", "A directory or a symlink can be created here.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.status = http.StatusCreated
+	return nil, nil
+}
+
+// fileRename answers PATCH with a new path.
+func (s *Simulator) fileRename(r *call) (any, error) {
+	name, body, err := s.fileChange(r)
+	if err != nil {
+		return nil, err
+	}
+	to, err := inside(body.text("path"))
+	if err != nil || to == "." || !body.has("path") {
+		return nil, invalid(body.text("path"), "path")
+	}
+	if inSnapshot(to) {
+		return nil, readOnlyFS
+	}
+	err = s.dir.rename(name, to)
+	if errors.Is(err, unix.EEXIST) {
+		return nil, fail(http.StatusConflict, "6488083", "path", "A file or directory with that name already exists.")
+	}
+	return nil, err
+}
+
+// fileChange is what POST and PATCH have in common.
+func (s *Simulator) fileChange(r *call) (string, record, error) {
+	if err := r.onlyQuery(); err != nil {
+		return "", nil, err
+	}
+	if err := s.onVolume(r); err != nil {
+		return "", nil, err
+	}
+	name, err := inside(r.vars["path"])
+	switch {
+	case err != nil:
+		return "", nil, err
+	case name == ".":
+		return "", nil, fileExists
+	case inSnapshot(name):
+		return "", nil, readOnlyFS
+	}
+	body, err := r.body(filesSchema)
+	return name, body, err
+}
+
+// fileDelete deletes one object at once, or a tree in a job.
+func (s *Simulator) fileDelete(r *call) (any, error) {
+	if err := r.onlyQuery("recurse", "throttle_deletion"); err != nil {
+		return nil, err
+	}
+	if err := s.onVolume(r); err != nil {
+		return nil, err
+	}
+	name, err := inside(r.vars["path"])
+	switch {
+	case err != nil:
+		return nil, err
+	case name == ".":
+		return nil, noVolumeHere
+	case inSnapshot(name):
+		return nil, readOnlyFS
+	}
+	if throttle := r.query.Get("throttle_deletion"); throttle != "" {
+		if n, err := strconv.Atoi(throttle); err != nil || n < 10 || n > 100000 {
+			return nil, invalid(throttle, "throttle_deletion")
+		}
+	}
+	if _, err := s.dir.lstat(name); err != nil {
+		return nil, err
+	}
+	switch recurse := r.query.Get("recurse"); recurse {
+	case "", "false":
+		return nil, s.dir.remove(name, false)
+	case "true":
+		return s.start(r, "", func() error { return s.dir.remove(name, true) })
+	default:
+		return nil, invalid(recurse, "recurse")
+	}
+}
+
+// fileClone makes one file out of another of the same FlexVol.
+func (s *Simulator) fileClone(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	body, err := r.body("/storage/file/clone")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"source_path", "destination_path"} {
+		if body.text(name) == "" {
+			return nil, missing(name)
+		}
+	}
+	if err := s.named(body.text("volume.uuid"), body.text("volume.name")); err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(body.text("destination_path"), "/") {
+		return nil, fail(http.StatusBadRequest, "917812", "destination_path", "A relative path must be used for %q when a volume is specified.", "destination_path")
+	}
+	if body.has("range") {
+		return nil, fail(http.StatusBadRequest, "13565952", "range", "Clone start failed.") // parts of files are not played
+	}
+	from, err1 := inside(body.text("source_path"))
+	to, err2 := inside(body.text("destination_path"))
+	if err := errors.Join(err1, err2); err != nil || inSnapshot(to) || to == "." {
+		return nil, noHandle
+	}
+	st, err := s.dir.lstat(from)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, noHandle
+	}
+	return s.start(r, "", func() error {
+		if body.text("overwrite_destination") == "true" {
+			if err := s.dir.remove(to, false); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+		}
+		if err := s.dir.copyOut(from, to); errors.Is(err, unix.EEXIST) {
+			return fail(http.StatusConflict, ontap.CodeExists, "destination_path", "The destination file already exists.")
+		} else if err != nil {
+			return err
+		}
+		return nil
+	})
+}
+
+var noHandle = fail(http.StatusBadRequest, "917864", "source_path", "Failed to get the file handle.")
+
+// named checks that a body's volume is the FlexVol.
+func (s *Simulator) named(uuid, name string) error {
+	switch {
+	case s.cfg.Style != "flexvol":
+		return fail(http.StatusBadRequest, "6488114", "volume", "The operation is not supported on FlexGroup volumes.")
+	case uuid == "" && name == "":
+		return missing("volume.uuid")
+	case uuid != "" && uuid != s.world.VolumeUUID, name != "" && uuid == "" && name != s.cfg.Volume:
+		return fail(http.StatusNotFound, "918235", "volume.uuid", "The specified volume was not found.")
+	case name != "" && name != s.cfg.Volume:
+		return fail(http.StatusBadRequest, "918236", "volume", "The specified %q and %q refer to different volumes.", "volume.uuid", "volume.name")
+	}
+	return nil
+}
+
+// directoryRestore copies a directory out of a snapshot under new inodes, to a
+// name that is free; without one it replaces the directory.
+func (s *Simulator) directoryRestore(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	body, err := r.body("/storage/directory-restore")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"vserver", "volume", "snapshot", "path"} {
+		if body.text(name) == "" {
+			return nil, missing(name)
+		}
+	}
+	if body.text("vserver") != s.cfg.SVM {
+		return nil, fail(http.StatusNotFound, "2621462", "vserver", "The specified SVM name does not exist.")
+	}
+	if err := s.named("", body.text("volume")); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	there := s.world.snapshot(body.text("snapshot")) != nil
+	s.mu.Unlock()
+	if !there {
+		return nil, fail(http.StatusNotFound, ontap.CodeSnapshotMissing, "snapshot", "The snapshot does not exist.")
+	}
+	from, err1 := inside(body.text("path"))
+	to, err2 := inside(orString(body.text("restore_path"), body.text("path")))
+	if err := errors.Join(err1, err2); err != nil || from == "." || to == "." {
+		return nil, fail(http.StatusBadRequest, "6488116", "path", "Directory restore is not supported on root directory. Use the \"volume snapshot restore\" command instead.")
+	}
+	source := path.Join(dotSnapshot, body.text("snapshot"), from)
+	st, err := s.dir.lstat(source)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil, fail(http.StatusBadRequest, "6488112", "path", "Directory restore can only be started on a directory.")
+	}
+	if inSnapshot(to) {
+		return nil, readOnlyFS
+	}
+	if body.has("restore_path") {
+		return s.start(r, "", func() error { return s.dir.copyOut(source, to) })
+	}
+	return s.start(r, "", func() error { return s.replace(source, to) })
+}
+
+// replace swaps a copy of source for what lies at to.
+func (s *Simulator) replace(source, to string) error {
+	fresh := path.Join(path.Dir(to), fmt.Sprintf("%snew-%s", unfinished, s.drawUUID()))
+	if err := s.dir.copyOut(source, fresh); err != nil {
+		return errors.Join(err, s.dir.remove(fresh, true))
+	}
+	if err := s.dir.remove(to, true); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return s.dir.rename(fresh, to)
+}
+
+var _ io.Closer = (*Simulator)(nil)

@@ -1,0 +1,48 @@
+package simulator
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/casit/berth/ontap"
+)
+
+// lockCollection is a copy of the locks. It takes mu.
+func (s *Simulator) lockCollection() collection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := collection{schema: "/protocols/locks", key: "uuid", defaults: []string{"svm", "volume", "path"}}
+	for _, l := range s.locks {
+		x := rec("uuid", l.UUID, "path", l.Path, "protocol", orString(l.Protocol, "nlm"), "type", orString(l.Type, "byte_range"),
+			"state", orString(l.State, "granted"), "owner_id", l.OwnerID, "client_address", l.ClientAddress,
+			"volume.name", l.Volume.Name, "volume.uuid", l.Volume.UUID, "svm", s.svm(s.cfg.SVM),
+			"node.name", s.node(), "node.uuid", s.world.NodeUUID, "constituent", false,
+			"interface.name", s.cfg.SVM+"_nfs1", "interface.uuid", s.world.LIFUUIDs[s.cfg.SVM], "interface.ip.address", s.cfg.Address,
+			"byte_lock.offset", l.ByteLock.Offset, "byte_lock.length", l.ByteLock.Length, "byte_lock.exclusive", l.ByteLock.Exclusive,
+			"byte_lock.mandatory", false, "byte_lock.soft", false, "byte_lock.super", false)
+		c.records = append(c.records, x)
+	}
+	return c
+}
+
+func (s *Simulator) lockList(r *call) (any, error) { return s.lockCollection().list(r) }
+
+// lockDelete breaks the locks that a query selects; it wants one that names
+// them, as ONTAP does.
+func (s *Simulator) lockDelete(r *call) (any, error) {
+	c := s.lockCollection()
+	q, err := c.parse(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(q.filters) == 0 {
+		return nil, fail(http.StatusBadRequest, "262255", "", "DELETE on a collection needs a query.")
+	}
+	found := c.selected(q)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.locks = slices.DeleteFunc(s.locks, func(l ontap.Lock) bool {
+		return slices.ContainsFunc(found, func(x record) bool { return x.text("uuid") == l.UUID })
+	})
+	return record{"num_records": len(found)}, nil
+}

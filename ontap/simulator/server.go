@@ -1,0 +1,241 @@
+package simulator
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/ontap"
+)
+
+// handler answers one call. An error that is no failure is an internal one.
+type handler func(*call) (any, error)
+
+// route is what is served at a template, by method.
+type route map[string]handler
+
+// ServeHTTP answers one request as ONTAP would, in ONTAP's order: is it sane,
+// is there such an API, who asks, may he, and then the rest.
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	began := time.Now()
+	r := &call{Request: req, header: w.Header(), status: http.StatusOK}
+	defer func() {
+		if s.cfg.Log != nil {
+			s.cfg.Log(Entry{Method: req.Method, URI: req.RequestURI, Status: r.status, Note: r.note, Took: time.Since(began)})
+		}
+	}()
+	for name, value := range map[string]string{
+		"Server": "libzapid-httpd", "X-Content-Type-Options": "nosniff", "Content-Type": "application/hal+json",
+		"Cache-Control": "no-cache,no-store,must-revalidate", "Content-Security-Policy": "default-src 'self'",
+	} {
+		r.header.Set(name, value)
+	}
+	answer, err := s.serve(r)
+	s.send(w, r, answer, err)
+}
+
+func (s *Simulator) serve(r *call) (any, error) {
+	if dots(r.RequestURI) {
+		r.note = "un-encoded dot segment refused; a real filer would have resolved it, and destroyed the volume if this were a DELETE of files/.."
+		return nil, fail(http.StatusBadRequest, ontap.CodeInvalidValue, "path", "The path holds an un-encoded %q or %q segment.", ".", "..")
+	}
+	if path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api"); isAPI {
+		if fault := s.fault(r.Method, path); fault != nil {
+			if answer, done, err := s.suffer(r, fault); done {
+				return answer, err
+			}
+		}
+	}
+	return s.afterFaults(r)
+}
+
+func (s *Simulator) afterFaults(r *call) (any, error) {
+	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api")
+	if user, password, ok := r.BasicAuth(); !ok || user != s.cfg.User || !s.passwordIs(password) {
+		r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
+		return nil, notAuthorized
+	}
+	if !isAPI {
+		return s.control(r)
+	}
+	found := s.find(r, path)
+	if found == nil {
+		return nil, apiNotFound
+	}
+	if r.Method != http.MethodOptions && found[getForHead(r.Method)] == nil {
+		return nil, notSupported
+	}
+	s.mu.Lock()
+	access := ontap.Effective(s.role, "/api"+path)
+	r.pageSize = s.pageSize
+	s.mu.Unlock()
+	if !access.Allows(r.Method) {
+		return nil, notAllowed
+	}
+	return s.dispatch(r, found)
+}
+
+func (s *Simulator) dispatch(r *call, found route) (any, error) {
+	var err error
+	if r.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return nil, fail(http.StatusBadRequest, "262248", "", "The query string is invalid.")
+	}
+	if r.Method == http.MethodOptions {
+		allow := []string{"OPTIONS"}
+		for _, m := range []string{"GET", "HEAD", "POST", "PATCH", "DELETE"} {
+			if found[m] != nil || m == "HEAD" && found["GET"] != nil {
+				allow = append(allow, m)
+			}
+		}
+		r.header.Set("Allow", strings.Join(allow, ", "))
+		return nil, nil
+	}
+	method := getForHead(r.Method)
+	if (method == http.MethodGet || method == http.MethodDelete) && r.ContentLength > 0 {
+		return nil, fail(http.StatusBadRequest, "262198", "", "A request body is not allowed on %s.", method)
+	}
+	return found[method](r)
+}
+
+// getForHead is the method that answers: HEAD is GET without the body.
+func getForHead(method string) string {
+	if method == http.MethodHead {
+		return http.MethodGet
+	}
+	return method
+}
+
+// find is the route of a path below /api; it fills the call's variables.
+func (s *Simulator) find(r *call, path string) route {
+	// ONTAP takes a trailing slash, and clients send one.
+	have := strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
+	for template, found := range s.routes() {
+		want := strings.Split(strings.TrimPrefix(template, "/"), "/")
+		if len(want) != len(have) {
+			continue
+		}
+		vars, ok := map[string]string{}, true
+		for i, w := range want {
+			value, err := url.PathUnescape(have[i])
+			if strings.HasPrefix(w, "{") {
+				vars[strings.Trim(w, "{}")] = value
+				ok = ok && err == nil && value != ""
+			} else {
+				ok = ok && w == have[i]
+			}
+		}
+		if ok {
+			r.template, r.vars = template, vars
+			return found
+		}
+	}
+	return nil
+}
+
+// dots says whether a request's path has a segment . or .. that is not wholly
+// escaped. An escaped slash does not hide one.
+func dots(uri string) bool {
+	path, _, _ := strings.Cut(uri, "?")
+	path = strings.NewReplacer("%2F", "/", "%2f", "/", `%5C`, "/", `%5c`, "/", `\`, "/").Replace(path)
+	for _, segment := range strings.Split(path, "/") {
+		plain := strings.NewReplacer("%2E", ".", "%2e", ".").Replace(segment)
+		if (plain == "." || plain == "..") && strings.Contains(segment, ".") {
+			return true
+		}
+	}
+	return false
+}
+
+// send writes an answer: a failure's envelope, nothing, JSON, or what a fault
+// makes of it.
+func (s *Simulator) send(w http.ResponseWriter, r *call, answer any, err error) {
+	var spoiled *spoiled
+	if errors.As(err, &spoiled) {
+		spoiled.write(w, r)
+		return
+	}
+	if err != nil {
+		f := fromDir(err)
+		r.status = f.status
+		answer = f.envelope()
+	}
+	if answer == nil && r.status == http.StatusOK && r.Method != http.MethodOptions {
+		answer = record{}
+	}
+	var text []byte
+	if answer != nil {
+		text = encode(answer)
+	}
+	w.WriteHeader(r.status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(text) // a client that has gone is its own affair
+	}
+}
+
+// encode writes JSON as ONTAP does, with < > & as they are.
+func encode(answer any) []byte {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(answer); err != nil {
+		panic("simulator: answer cannot be JSON: " + err.Error()) // a bug of ours; net/http drops the connection
+	}
+	return out.Bytes()
+}
+
+// routes are all endpoints of this cluster.
+func (s *Simulator) routes() map[string]route {
+	all := map[string]route{
+		"/cluster":                           {"GET": s.clusterGet},
+		"/cluster/jobs":                      {"GET": s.jobList},
+		"/cluster/jobs/{uuid}":               {"GET": s.jobGet, "PATCH": s.jobPatch},
+		"/cluster/nodes":                     {"GET": s.nodes().list},
+		"/cluster/schedules":                 {"GET": s.schedules().list},
+		"/cluster/schedules/{uuid}":          {"GET": s.schedules().oneBy("uuid")},
+		"/svm/svms":                          {"GET": s.svmRecords().list},
+		"/svm/svms/{uuid}":                   {"GET": s.svmRecords().oneBy("uuid")},
+		"/svm/peers":                         {"GET": s.peers().list},
+		"/network/ip/interfaces":             {"GET": s.interfaces().list},
+		"/network/ip/interfaces/{uuid}":      {"GET": s.interfaces().oneBy("uuid")},
+		"/storage/aggregates":                {"GET": s.aggregates().list},
+		"/storage/volumes":                   {"GET": s.volumeList},
+		"/storage/volumes/{uuid}":            {"GET": s.volumeGet, "PATCH": s.volumePatch},
+		"/storage/file/clone":                {"POST": s.fileClone},
+		"/storage/snapshot-policies":         {"GET": s.snapshotPolicies().list},
+		"/storage/snapshot-policies/{uuid}":  {"GET": s.snapshotPolicies().oneBy("uuid")},
+		"/protocols/locks":                   {"GET": s.lockList, "DELETE": s.lockDelete},
+		"/protocols/nfs/services":            {"GET": s.nfsServices().list},
+		"/protocols/nfs/services/{svm.uuid}": {"GET": s.nfsServices().oneBy("svm.uuid")},
+		"/security/login/whoami":             {"GET": s.whoami},
+		"/support/ems/application-logs":      {"POST": s.emsLog},
+
+		"/storage/snapshot-policies/{snapshot_policy.uuid}/schedules": {"GET": s.policySchedules},
+		"/storage/volumes/{volume.uuid}/snapshots": {
+			"GET": s.snapshotList, "POST": s.snapshotCreate, "DELETE": s.snapshotDeleteQuery},
+		"/storage/volumes/{volume.uuid}/snapshots/{uuid}": {
+			"GET": s.snapshotGet, "PATCH": s.snapshotPatch, "DELETE": s.snapshotDelete},
+		"/storage/volumes/{volume.uuid}/files/{path}": {
+			"GET": s.fileGet, "POST": s.fileCreate, "PATCH": s.fileRename, "DELETE": s.fileDelete},
+		"/protocols/nfs/export-policies": {"GET": s.policyList, "POST": s.policyCreate},
+		"/protocols/nfs/export-policies/{id}": {
+			"GET": s.policyGet, "DELETE": s.policyDelete},
+		"/protocols/nfs/export-policies/{policy.id}/rules": {
+			"GET": s.ruleList, "POST": s.ruleCreate},
+		"/protocols/nfs/export-policies/{policy.id}/rules/{index}": {
+			"GET": s.ruleGet, "DELETE": s.ruleDelete},
+	}
+	if s.cfg.Version == "9.15.1" || s.cfg.Version == "9.16.1" {
+		all["/storage/directory-restore"] = route{"POST": s.directoryRestore}
+	}
+	return all
+}
+
+// oneBy answers GET on the record that the path's variable names.
+func (c collection) oneBy(variable string) handler {
+	return func(r *call) (any, error) { return c.one(r, r.vars[variable]) }
+}

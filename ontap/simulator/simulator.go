@@ -1,0 +1,258 @@
+package simulator
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/ontap"
+)
+
+// Config describes the cluster that is played.
+type Config struct {
+	_ struct{}
+
+	// Root is the directory that is the FlexVol. It must exist. Required.
+	Root string
+
+	// SVM, Volume and Junction name the SVM, the FlexVol and where it is
+	// mounted in the SVM's namespace, e.g. svm1, docker_vols, /docker_vols. Required.
+	SVM, Volume, Junction string
+
+	// User and PasswordFile are who may log in. The file is read for each
+	// request, so the password can be rotated. Required.
+	User, PasswordFile string
+
+	// Role is what the user may do; nil means everything.
+	Role []ontap.Privilege
+
+	// Version is 9.16.1 (the default) or another release; only 9.15.1 and
+	// 9.16.1 have directory-restore.
+	Version string
+
+	// Style of the volume, flexvol (the default) or flexgroup.
+	Style string
+
+	// Address is the IP address of the SVM's NFS interface; "" means 127.0.0.1.
+	Address string
+
+	// OtherSVMs are further SVMs with an empty volume of the same name and
+	// junction path, and NFS interfaces on 127.0.1.1, 127.0.1.2 and so on.
+	OtherSVMs []string
+
+	// StateFile keeps uuids, snapshots' records and export policies over a
+	// restart; "" means in memory only.
+	StateFile string
+
+	// MaxSnapshots is the limit of the FlexVol; 0 means ONTAP's 1023.
+	MaxSnapshots int
+
+	// Immutable makes the files of a copied snapshot immutable (chattr +i), so
+	// that root cannot write into them either. It needs root and a filesystem
+	// that can; deleting the snapshot through REST undoes it.
+	Immutable bool
+
+	// NoWaiting answers every asynchronous change with 202 and its job, as if
+	// nothing ever ended within return_timeout.
+	NoWaiting bool
+
+	// Now and Random are the clock and the source of uuids; nil means the real ones.
+	Now    func() time.Time
+	Random io.Reader
+
+	// Log is told of every request after its answer; nil means nobody. It may
+	// be called concurrently.
+	Log func(Entry)
+}
+
+// Entry is one request as Config.Log sees it.
+type Entry struct {
+	Method, URI string
+	Status      int
+	Note        string // what was refused or done to it, e.g. a fault
+	Took        time.Duration
+}
+
+// Simulator is a running or ready cluster. It is an http.Handler; Listen
+// serves it over HTTPS. All methods may be called concurrently.
+type Simulator struct {
+	cfg     Config
+	version ontap.Version
+	dir     *dir
+	listen  *listener
+
+	mu     sync.Mutex // guards all below; never held across the directory or the network
+	world  world
+	jobs   []*job
+	faults []*Fault
+	role   []ontap.Privilege
+	locks  []ontap.Lock
+	events []map[string]any // EMS messages that clients sent
+
+	pageSize int // records on a page at most; 0 is no limit but the query's
+
+	work    sync.Mutex     // one change of the directory at a time; taken before mu
+	running sync.WaitGroup // jobs
+	closed  chan struct{}  // closed by Close: stuck jobs give up
+	once    sync.Once
+}
+
+var versionPattern = regexp.MustCompile(`^9\.(\d{1,2})\.(\d)$`)
+
+// New opens the directory, reads the state file and adopts the snapshots that
+// lie in Root/.snapshot. It serves nothing yet.
+func New(cfg Config) (*Simulator, error) {
+	for name, value := range map[string]string{"root": cfg.Root, "svm": cfg.SVM, "volume": cfg.Volume,
+		"junction": cfg.Junction, "user": cfg.User, "password file": cfg.PasswordFile} {
+		if value == "" {
+			return nil, fmt.Errorf("simulator: %s is not set", name)
+		}
+	}
+	if !strings.HasPrefix(cfg.Junction, "/") {
+		return nil, errors.New("simulator: junction must begin with /")
+	}
+	s := &Simulator{cfg: cfg, closed: make(chan struct{})}
+	s.cfg.Version = orString(cfg.Version, "9.16.1")
+	s.cfg.Style = orString(cfg.Style, "flexvol")
+	s.cfg.Address = orString(cfg.Address, "127.0.0.1")
+	if cfg.MaxSnapshots == 0 {
+		s.cfg.MaxSnapshots = ontap.MaxSnapshots
+	}
+	if cfg.Now == nil {
+		s.cfg.Now = time.Now
+	}
+	if cfg.Random == nil {
+		s.cfg.Random = rand.Reader
+	}
+	if net.ParseIP(s.cfg.Address) == nil {
+		return nil, errors.New("simulator: address is not an IP address")
+	}
+	numbers := versionPattern.FindStringSubmatch(s.cfg.Version)
+	if numbers == nil {
+		return nil, fmt.Errorf("simulator: version %q is not like 9.16.1", s.cfg.Version)
+	}
+	s.version = ontap.Version{Generation: 9}
+	fmt.Sscan(numbers[1], &s.version.Major)
+	fmt.Sscan(numbers[2], &s.version.Minor)
+	s.version.Full = "NetApp Release " + s.cfg.Version + ": Thu Jan 01 00:00:00 UTC 2026"
+	s.role = cfg.Role
+	if s.role == nil {
+		s.role = []ontap.Privilege{{Path: "/api", Access: ontap.AccessAll}}
+	}
+	var err error
+	if s.dir, err = openRoot(s.cfg.Root, cfg.Immutable); err != nil {
+		return nil, err
+	}
+	if err := s.load(); err != nil {
+		s.dir.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close stops serving, lets stuck jobs go, waits for running ones and closes
+// the directory. Snapshots stay.
+func (s *Simulator) Close() error {
+	var err error
+	s.once.Do(func() {
+		close(s.closed)
+		if s.listen != nil {
+			err = s.listen.close()
+		}
+		s.running.Wait()
+		s.dir.close()
+	})
+	return err
+}
+
+// Engine says how snapshots are made in Root: btrfs, reflink or copy.
+func (s *Simulator) Engine() string { return s.dir.engine }
+
+// SetRole changes what the user may do.
+func (s *Simulator) SetRole(role []ontap.Privilege) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.role = role
+}
+
+// AddLock makes a client hold a lock. Its Path begins at the SVM's root; an
+// empty UUID is drawn, an empty Volume is the FlexVol.
+func (s *Simulator) AddLock(l ontap.Lock) ontap.Lock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.UUID == "" {
+		l.UUID = s.uuid()
+	}
+	if l.Volume.UUID == "" {
+		l.Volume = ontap.Ref{Name: s.cfg.Volume, UUID: s.world.VolumeUUID}
+	}
+	s.locks = append(s.locks, l)
+	return l
+}
+
+// Own gives the snapshot of that name owners, e.g. snapmirror; none frees it.
+func (s *Simulator) Own(snapshot string, owners ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := s.world.snapshot(snapshot); found != nil {
+		found.Owners = owners
+	}
+}
+
+// Set changes what an administrator would have set by hand.
+func (s *Simulator) Set(change func(*Settings)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.world.Settings)
+}
+
+// Events returns the EMS messages that clients have sent.
+func (s *Simulator) Events() []map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]map[string]any(nil), s.events...)
+}
+
+// uuid draws a random UUID (RFC 9562, version 4).
+func (s *Simulator) uuid() string {
+	var b [16]byte
+	if _, err := io.ReadFull(s.cfg.Random, b[:]); err != nil {
+		panic("simulator: no randomness: " + err.Error()) // crypto/rand never fails; a test's reader must not
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func (s *Simulator) passwordIs(password string) bool {
+	raw, err := os.ReadFile(s.cfg.PasswordFile)
+	return err == nil && password != "" && strings.TrimRight(string(raw), "\r\n") == password
+}
+
+func orString(v, otherwise string) string {
+	if v == "" {
+		return otherwise
+	}
+	return v
+}
+
+var _ http.Handler = (*Simulator)(nil)
+
+// UUIDs returns those of the FlexVol and its SVM.
+func (s *Simulator) UUIDs() (volume, svm string) {
+	return s.world.VolumeUUID, s.world.SVMUUIDs[s.cfg.SVM]
+}
+
+// SetPageSize makes every page of a collection hold at most n records; 0 ends it.
+func (s *Simulator) SetPageSize(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pageSize = n
+}

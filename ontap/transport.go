@@ -1,0 +1,46 @@
+package ontap
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+)
+
+// permanent says that trying again cannot help: the certificate is wrong.
+func permanent(err error) bool {
+	var (
+		verify    *tls.CertificateVerificationError
+		authority x509.UnknownAuthorityError
+		host      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+	)
+	return errors.As(err, &verify) || errors.As(err, &authority) || errors.As(err, &host) ||
+		errors.As(err, &invalid) || errors.As(err, &record)
+}
+
+// neverSent says that the request cannot have reached ONTAP: the connection
+// or its TLS was never established.
+func neverSent(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return permanent(err) || errors.As(err, &dns) || (errors.As(err, &op) && op.Op == "dial")
+}
+
+// describe says what is wrong with JSON, with the field and not the value.
+func describe(err error) string {
+	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Sprintf("a JSON %s where an object belongs", kind.Value)
+	case errors.As(err, &kind):
+		return fmt.Sprintf("field %s is a JSON %s", kind.Field, kind.Value)
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("not JSON at byte %d", syntax.Offset)
+	}
+	return err.Error()
+}

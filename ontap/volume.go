@@ -1,0 +1,199 @@
+package ontap
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Volume is a FlexVol, or a FlexGroup, which has the Style flexgroup.
+type Volume struct {
+	Ref
+	SVM   Ref    `json:"svm"`
+	Type  string `json:"type"`  // rw, dp, ls
+	Style string `json:"style"` // flexvol, flexgroup, flexgroup_constituent
+	State string `json:"state"` // online, offline, restricted, ...
+	NAS   struct {
+		Path          string `json:"path"`           // junction path; "" if not mounted
+		SecurityStyle string `json:"security_style"` // unix, ntfs, mixed, unified
+		ExportPolicy  struct {
+			Name string `json:"name"`
+			ID   int64  `json:"id"`
+		} `json:"export_policy"`
+	} `json:"nas"`
+	Space struct {
+		Size      int64 `json:"size"`      // bytes
+		Available int64 `json:"available"` // bytes
+		Used      int64 `json:"used"`      // bytes
+		Snapshot  struct {
+			Used           int64 `json:"used"`            // bytes
+			ReservePercent int64 `json:"reserve_percent"` // of size
+			Autodelete     bool  `json:"autodelete_enabled"`
+		} `json:"snapshot"`
+	} `json:"space"`
+	SnapshotPolicy Ref `json:"snapshot_policy"`
+
+	// SnapshotDirectory is false if clients are not shown .snapshot; a release
+	// that does not say leaves it nil.
+	SnapshotDirectory *bool `json:"snapshot_directory_access_enabled"`
+
+	SnapshotCount int64 `json:"snapshot_count"`
+}
+
+const volumeFields = "name,uuid,svm,type,style,state,nas.path,nas.security_style,nas.export_policy," +
+	"space.size,space.available,space.used,space.snapshot.used,space.snapshot.reserve_percent," +
+	"space.snapshot.autodelete_enabled,snapshot_policy,snapshot_directory_access_enabled,snapshot_count"
+
+// VolumeGet reads one volume (GET /storage/volumes/{uuid}, 9.6).
+func (c *Client) VolumeGet(ctx context.Context, uuid string) (Volume, error) {
+	return get[Volume](ctx, c, "/storage/volumes/"+segment(uuid), fields(volumeFields))
+}
+
+// VolumeGetByName reads one volume of an SVM (GET /storage/volumes, 9.6).
+func (c *Client) VolumeGetByName(ctx context.Context, svmUUID, name string) (Volume, error) {
+	const path = "/storage/volumes"
+	all, err := list[Volume](ctx, c, path, fields(volumeFields, "svm.uuid", svmUUID, "name", exactly(name)))
+	if err != nil {
+		return Volume{}, err
+	}
+	return only(all, path, "volume "+name)
+}
+
+// Export is where on the cluster an NFS export lives.
+type Export struct {
+	SVM    SVM
+	Volume Volume
+	Sub    string      // what of the path lies below the junction, e.g. "sub/dir"; "" for nothing
+	LIFs   []Interface // the SVM's interfaces that serve NFS
+}
+
+// ExportGet finds the FlexVol and SVM behind an export path by its junction
+// path. An svm of "" means whichever has it; if several have, the one that
+// serves NFS on one of addrs. It follows GET /storage/volumes?nas.path=,
+// /svm/svms and /network/ip/interfaces (9.6).
+//
+// An export that no FlexVol has matches fs.ErrNotExist and says which junction
+// paths there are; a FlexGroup matches errors.ErrUnsupported.
+func (c *Client) ExportGet(ctx context.Context, svm string, addrs []netip.Addr, exportPath string) (Export, error) {
+	var out Export
+	clean := path.Clean("/" + exportPath)
+	if svm != "" {
+		if _, err := c.SvmGetByName(ctx, svm); err != nil {
+			return out, err
+		}
+	}
+	candidates, err := c.volumesAt(ctx, svm, clean)
+	if err != nil {
+		return out, err
+	}
+	lifs, err := c.NetInterfaceGetDataLIFs(ctx, "")
+	if err != nil {
+		return out, err
+	}
+	if out.Volume, err = c.choose(ctx, candidates, lifs, svm, addrs, clean); err != nil {
+		return out, err
+	}
+	if out.Volume.Style != "flexvol" {
+		return out, exportError(errors.ErrUnsupported, clean+" is volume "+out.Volume.Name+" of style "+out.Volume.Style+"; berth needs a FlexVol")
+	}
+	out.Sub = strings.TrimPrefix(strings.TrimPrefix(clean, out.Volume.NAS.Path), "/")
+	out.LIFs = slices.DeleteFunc(lifs, func(l Interface) bool { return l.SVM.UUID != out.Volume.SVM.UUID })
+	out.SVM, err = c.SvmGetByName(ctx, out.Volume.SVM.Name)
+	return out, err
+}
+
+// volumesAt lists the volumes with the longest junction path that is clean or
+// above it. The SVM's root volume is meant only by "/".
+func (c *Client) volumesAt(ctx context.Context, svm, clean string) ([]Volume, error) {
+	var paths []string
+	for p := clean; p != "/"; p = path.Dir(p) {
+		paths = append(paths, exactly(p))
+	}
+	if clean == "/" {
+		paths = []string{"/"}
+	}
+	query := fields(volumeFields, "nas.path", strings.Join(paths, "|"))
+	if svm != "" {
+		query.Set("svm.name", exactly(svm))
+	}
+	all, err := list[Volume](ctx, c, "/storage/volumes", query)
+	longest := 0
+	for _, v := range all {
+		longest = max(longest, len(v.NAS.Path))
+	}
+	return slices.DeleteFunc(all, func(v Volume) bool { return len(v.NAS.Path) < longest }), err
+}
+
+func (c *Client) choose(ctx context.Context, found []Volume, lifs []Interface, svm string, addrs []netip.Addr, clean string) (Volume, error) {
+	if len(found) > 1 && len(addrs) > 0 {
+		found = slices.DeleteFunc(found, func(v Volume) bool { return !serves(lifs, v.SVM.UUID, addrs) })
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return Volume{}, exportError(fs.ErrNotExist, "no FlexVol is mounted at "+clean+" or above it; there are: "+c.junctions(ctx, svm))
+	}
+	var names []string
+	for _, v := range found {
+		names = append(names, v.SVM.Name)
+	}
+	slices.Sort(names)
+	return Volume{}, exportError(nil, clean+" is a junction path of several SVMs, "+strings.Join(names, ", ")+"; name one")
+}
+
+func serves(lifs []Interface, svmUUID string, addrs []netip.Addr) bool {
+	return slices.ContainsFunc(lifs, func(l Interface) bool {
+		addr, err := netip.ParseAddr(l.IP.Address)
+		return err == nil && l.SVM.UUID == svmUUID && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == addr.Unmap() })
+	})
+}
+
+// junctions lists junction paths for an error message.
+func (c *Client) junctions(ctx context.Context, svm string) string {
+	query := fields("nas.path", "nas.path", "/*")
+	if svm != "" {
+		query.Set("svm.name", exactly(svm))
+	}
+	all, err := list[Volume](ctx, c, "/storage/volumes", query)
+	if err != nil || len(all) == 0 {
+		return "none"
+	}
+	var paths []string
+	for _, v := range all {
+		paths = append(paths, v.NAS.Path)
+	}
+	slices.Sort(paths)
+	if len(paths) > 20 {
+		paths = append(paths[:20], "...")
+	}
+	return strings.Join(paths, " ")
+}
+
+func exportError(kind error, message string) *Error {
+	return &Error{Op: "GET /storage/volumes", HTTP: http.StatusOK, Message: message, err: kind}
+}
+
+// Visibility says why a client of the export cannot see .snapshot; nothing
+// means that nothing on the cluster hides it.
+func (v Volume) Visibility(nfs NFSService) []string {
+	var why []string
+	if v.SnapshotDirectory != nil && !*v.SnapshotDirectory {
+		why = append(why, "the FlexVol hides it; run: volume modify -vserver "+v.SVM.Name+" -volume "+v.Name+" -snapdir-access true")
+	}
+	if nfs.Protocol.V3Features.HideSnapshot {
+		why = append(why, "the NFS service hides it; run: vserver nfs modify -vserver "+v.SVM.Name+" -v3-hide-snapshot disabled")
+	}
+	return why
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// isUnsupported is what probes ask.
+func isUnsupported(err error) bool { return errors.Is(err, errors.ErrUnsupported) }

@@ -1,0 +1,152 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/volume"
+)
+
+// ONTAPStatus is the answer to Berth.ONTAPStatus: what berth sees of the filer
+// behind the export. Parts that could not be asked are empty, and Problems
+// says why.
+type ONTAPStatus struct {
+	Address  string `json:"address"`
+	Cluster  string `json:"cluster"`
+	Version  string `json:"version"`
+	User     string `json:"user"`
+	Role     string `json:"role"`
+	SVM      string `json:"svm"`
+	Volume   string `json:"volume"`
+	Junction string `json:"junction"`
+	Below    string `json:"below_junction,omitempty"` // of the export's path
+	Security string `json:"security_style"`
+
+	SizeBytes         int64 `json:"size_bytes"`
+	AvailableBytes    int64 `json:"available_bytes"`
+	SnapshotUsedBytes int64 `json:"snapshot_used_bytes"`
+	Snapshots         int64 `json:"snapshots"`
+
+	Policy           string   `json:"snapshot_policy"`
+	Hidden           []string `json:"snapshots_hidden_by"` // why clients do not see .snapshot
+	DirectoryRestore bool     `json:"directory_restore"`
+	RootSquashed     []string `json:"root_squashed_for"` // clients of rules that squash root
+
+	Missing  []MissingPrivilege `json:"missing_privileges"`
+	Problems []ONTAPProblem     `json:"problems"`
+}
+
+// Blocked tells whether berth cannot work with the filer as it is.
+func (st ONTAPStatus) Blocked() bool {
+	for _, m := range st.Missing {
+		if !m.Optional {
+			return true
+		}
+	}
+	return st.Volume == "" || len(st.Hidden) > 0
+}
+
+// MissingPrivilege is one that the role lacks, and the command that grants it.
+type MissingPrivilege struct {
+	Path     string `json:"path"`
+	Access   string `json:"access"`
+	For      string `json:"for"`
+	Optional bool   `json:"optional"` // it costs a feature, not the service
+	Grant    string `json:"grant"`
+}
+
+// ONTAPProblem is a part that could not be asked.
+type ONTAPProblem struct {
+	Part  string `json:"part"`
+	Error string `json:"error"`
+}
+
+// ontapStatus asks the filer afresh; nothing else in the plugin waits for it.
+func (s *Server) ontapStatus(ctx context.Context, _ Empty) (*ONTAPStatus, error) {
+	ss, err := s.current()
+	if err != nil {
+		return nil, err
+	}
+	set := ss.settings
+	if set.ONTAP.Address == "" {
+		return nil, &volume.Error{Kind: volume.Failed, Reason: "BERTH_ONTAP is not set: berth does not talk to the filer's REST interface",
+			Hint: "set BERTH_ONTAP, BERTH_ONTAP_USER and BERTH_ONTAP_PASSWORD_FILE in " + SettingsFile + "; docs/ontap.md says what the filer needs"}
+	}
+	if set.Dir != "" {
+		return nil, &volume.Error{Kind: volume.Failed, Reason: "the export is a directory of this host, so berth cannot know where it is on the filer",
+			Hint: "set BERTH_EXPORT=nfs://FILER/PATH"}
+	}
+	client, err := ontap.New(ontap.Config{Address: set.ONTAP.Address, User: set.ONTAP.User, PasswordFile: set.ONTAP.PasswordFile,
+		CAFile: set.ONTAP.CA, Insecure: set.ONTAP.Insecure})
+	if err != nil {
+		return nil, &volume.Error{Kind: volume.Failed, Reason: err.Error(), Hint: "docs/settings.md lists the BERTH_ONTAP settings"}
+	}
+	defer client.Close()
+	// A filer that the resolver does not know is found by its junction path alone.
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", set.NFS.Host)
+	st, err := client.Status(ctx, set.ONTAP.SVM, unmapped(addrs), set.NFS.Path)
+	if err != nil {
+		return nil, ontapError(set.ONTAP, err)
+	}
+	return describeONTAP(set, st), nil
+}
+
+func unmapped(addrs []netip.Addr) []netip.Addr {
+	for i, a := range addrs {
+		addrs[i] = a.Unmap()
+	}
+	return addrs
+}
+
+// ontapError says what to look at when the filer cannot be asked at all.
+func ontapError(o ONTAP, err error) error {
+	e := &volume.Error{Kind: volume.Unreachable, Reason: err.Error(), Hint: "check BERTH_ONTAP=" + o.Address + " and that its management interface takes HTTPS from here"}
+	apiErr := (*ontap.Error)(nil)
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.As(err, &apiErr) && apiErr.HTTP == 401:
+		e.Kind, e.Hint = volume.Failed, "check BERTH_ONTAP_USER="+o.User+" and the password in "+o.PasswordFile
+	case errors.Is(err, fs.ErrNotExist):
+		e.Kind, e.Hint = volume.NotFound, "check BERTH_EXPORT and BERTH_ONTAP_SVM"
+	case strings.Contains(err.Error(), "certificate"):
+		e.Kind, e.Hint = volume.Failed, "put the authority of the filer's certificate into a file and name it in BERTH_ONTAP_CA"
+	}
+	return e
+}
+
+func describeONTAP(set Settings, st ontap.Status) *ONTAPStatus {
+	vol := st.Export.Volume
+	out := &ONTAPStatus{
+		Address: set.ONTAP.Address, Cluster: st.Cluster.Name, Version: st.Cluster.Version.String(),
+		User: st.Identity.Username, Role: strings.Join(st.Identity.Roles, ", "),
+		SVM: st.Export.SVM.Name, Volume: vol.Name, Junction: vol.NAS.Path, Below: st.Export.Sub, Security: vol.NAS.SecurityStyle,
+		SizeBytes: vol.Space.Size, AvailableBytes: vol.Space.Available, SnapshotUsedBytes: vol.Space.Snapshot.Used, Snapshots: vol.SnapshotCount,
+		Hidden: append([]string{}, st.Hidden...), DirectoryRestore: st.DirectoryRestore,
+		RootSquashed: []string{}, Missing: []MissingPrivilege{}, Problems: []ONTAPProblem{},
+	}
+	if st.Policy.Name != "" {
+		out.Policy = st.Policy.String()
+	}
+	for _, r := range st.Rules {
+		if len(r.Superuser) == 1 && r.Superuser[0] == "none" {
+			for _, c := range r.Clients {
+				out.RootSquashed = append(out.RootSquashed, c.Match)
+			}
+		}
+	}
+	role := "berth"
+	if len(st.Identity.Roles) > 0 {
+		role = st.Identity.Roles[0]
+	}
+	for _, n := range st.Missing {
+		out.Missing = append(out.Missing, MissingPrivilege{Path: n.Path, Access: string(n.Access), For: n.For, Optional: n.Optional, Grant: n.Grant(out.SVM, role)})
+	}
+	for _, p := range st.Problems {
+		out.Problems = append(out.Problems, ONTAPProblem{p.Part, p.Err.Error()})
+	}
+	return out
+}
