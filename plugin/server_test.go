@@ -184,6 +184,9 @@ func TestEveryVerbOverTheSocket(t *testing.T) {
 	require.NotEmpty(t, vol["CreatedAt"])
 	status := vol["Status"].(map[string]any)
 	require.Equal(t, "ok", status["health"])
+	used := status["used_by"].([]any)
+	require.Len(t, used, 1)
+	require.Equal(t, "n1", used[0].(map[string]any)["node"])
 	require.Equal(t, "0750", status["options"].(map[string]any)["mode"])
 	require.Len(t, s.ok("List", nil)["Volumes"], 2)
 

@@ -318,3 +318,18 @@ func TestMetadataIsStableOnDisk(t *testing.T) {
 	require.True(t, strings.HasSuffix(before, "\n"))
 	require.Equal(t, "site1", m["name"])
 }
+
+func TestARestoreThatIsOvertakenByAPurgeSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.must(n.Create(ctx, "site1", nil))
+	n.must(n.Remove(ctx, "site1"))
+	items, err := n.TrashList(ctx)
+	require.NoError(t, err)
+	n.must(n.purge(ctx, n.cur, items[0]))
+	err = n.fromTrash(ctx, n.cur, items[0], "site1")
+	require.Equal(t, NotFound, KindOf(err))
+	require.ErrorContains(t, err, "was purged meanwhile")
+	require.Empty(t, n.names())
+	require.Empty(t, entries(t, dir, ".berth/volumes"))
+}

@@ -305,7 +305,15 @@ func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name strin
 	} else if err := absent(e.fs.Remove(ctx, metaPath(name))); err != nil {
 		return err
 	}
-	if err := absent(e.fs.Rename(ctx, trashData(t.ID), name)); err != nil {
+	err := e.fs.Rename(ctx, trashData(t.ID), name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if there, err := exists(ctx, e.fs, name); err != nil || !there {
+			return errors.Join(err, absent(e.fs.Remove(ctx, metaPath(name))),
+				errorf(NotFound, "'berth trash ls' lists what there is", "trash item %s was purged meanwhile", t.ID))
+		}
+		err = nil // another node finished it for us
+	}
+	if err != nil {
 		return err
 	}
 	return s.dropTrash(ctx, e, t.ID)

@@ -46,6 +46,21 @@ func (s *Store) generationOf(node string) int {
 	return 0
 }
 
+// usersOf is who uses name as far as memory goes: the other nodes as of the
+// last tick, this one as of now.
+func (s *Store) usersOf(name string) []User {
+	users := []User{}
+	for _, u := range s.polled.usersOf(name) {
+		if u.Node != s.cfg.Node {
+			users = append(users, u)
+		}
+	}
+	if l, ok := s.leases.copy(name); ok && len(l.Mounts) > 0 {
+		users = append(users, s.user(l))
+	}
+	return users
+}
+
 // othersUsing reads the other nodes' leases of a name afresh.
 func (s *Store) othersUsing(ctx context.Context, e *export, name string) ([]User, error) {
 	leases, err := readLeases(ctx, e.fs, name)

@@ -139,7 +139,7 @@ func (s *Store) info(ctx context.Context, name, health string) *Info {
 			health = "unverified: " + err.Error()
 		}
 	}
-	i := &Info{Name: name, Path: name, Options: Options{}.Effective(), Health: "ok", Users: s.polled.usersOf(name), Newest: s.polled.newestSnapshot()}
+	i := &Info{Name: name, Path: name, Options: Options{}.Effective(), Health: "ok", Users: s.usersOf(name), Newest: s.polled.newestSnapshot()}
 	switch {
 	case known.metaErr != nil:
 		i.Health, i.Options = known.metaErr.Error(), nil

@@ -81,7 +81,7 @@ func (s *Store) checkView(ctx context.Context, e *export, ref Ref) error {
 // getView is Get for a view. One that this node uses is known, whatever the
 // export says now.
 func (s *Store) getView(ctx context.Context, ref Ref) (*Info, error) {
-	i := &Info{Name: ref.String(), Path: ref.Path(), Options: map[string]string{}, Health: "ok", Users: s.polled.usersOf(ref.String())}
+	i := &Info{Name: ref.String(), Path: ref.Path(), Options: map[string]string{}, Health: "ok", Users: s.usersOf(ref.String())}
 	err := s.with(ctx, "look up "+ref.String(), func(e *export) error { return s.checkView(ctx, e, ref) })
 	if err == nil {
 		return i, nil
