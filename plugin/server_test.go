@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/tree/treetest"
 	"github.com/casit/berth/volume"
 )
@@ -317,9 +318,12 @@ func TestWithoutAnExportEveryVerbSaysSo(t *testing.T) {
 
 func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 	for env, want := range map[string]string{
-		"BERTH_EXPORT=nfs://filer/vol":     "this release takes an export that the host has mounted",
-		"BERTH_EXPORT=/srv":                "write file:///DIR",
-		"BERTH_EXPORT=file://host/srv":     "write file:///DIR",
+		"BERTH_EXPORT=nfs://filer":         "no path",
+		"BERTH_EXPORT=nfs://filer:2049/v":  "?port=2049",
+		"BERTH_EXPORT=nfs://filer/v?x=1":   "only port and mountport may be given",
+		"BERTH_EXPORT=/srv":                "write nfs://HOST/PATH or file:///DIR",
+		"BERTH_EXPORT=file://host/srv":     "write nfs://HOST/PATH or file:///DIR",
+		"BERTH_ONTAP_INSECURE=yes":         "write 1, or leave it out",
 		"BERTH_EXPORT=file:///":            "is the whole host",
 		"BERTH_EXPORT=file:///srv?x=1":     "only id is known",
 		"BERTH_LEASE_TTL=ninety":           "such as 90s",
@@ -342,6 +346,27 @@ func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 		_, err := LoadSettings(file, func(k string) string { return vars[k] })
 		require.ErrorContains(t, err, want, env)
 	}
+}
+
+func TestMountOptionsThatWouldHurtAreRefused(t *testing.T) {
+	for options, want := range map[string]string{
+		"vers=4.1": "only vers=3", "soft,timeo=10": "loses writes", "proto=udp": "only proto=tcp", "addr=1.2.3.4": "the export's URL says that", "hard,bg": "for mount.nfs",
+	} {
+		_, err := LoadSettings(filepath.Join(t.TempDir(), "none"), func(k string) string {
+			return map[string]string{"BERTH_EXPORT": "nfs://filer/vol?id=new", "BERTH_MOUNT_OPTIONS": options}[k]
+		})
+		require.ErrorContains(t, err, want)
+	}
+	s, err := LoadSettings(filepath.Join(t.TempDir(), "none"), func(k string) string {
+		return map[string]string{"BERTH_EXPORT": "nfs://filer/vol/sub?port=2050&id=abc"}[k]
+	})
+	require.NoError(t, err)
+	require.Equal(t, nfs.Target{Host: "filer", Path: "/vol/sub", Port: 2050}, s.NFS)
+	require.Equal(t, "abc", s.ExportID)
+	m, err := nfs.Target{Host: "127.0.0.1", Path: "/vol", MountPort: 20048}.Kernel(t.Context(), s.MountOptions+",noatime,lock", true)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:/vol", m.Source)
+	require.Equal(t, "vers=3,hard,proto=tcp,nolock,mountproto=tcp,mountport=20048,mountaddr=127.0.0.1,addr=127.0.0.1", m.Data)
 }
 
 func FuzzSettings(f *testing.F) {
