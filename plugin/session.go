@@ -85,10 +85,7 @@ func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
 	switch f := fsys.(type) {
 	case *tree.Local:
 		return newDirectory(f.Handle())
-	case interface {
-		tree.FS
-		RootID() string
-	}:
+	case *tree.Wire:
 		nolock := nfs.HasOption(ss.settings.MountOptions, "nolock") || !ss.locks.wait(ctx)
 		m, err := ss.settings.NFS.Kernel(ctx, ss.settings.MountOptions, nolock)
 		if err != nil {
@@ -105,7 +102,7 @@ func openExport(ctx context.Context, settings Settings) (tree.FS, error) {
 	if settings.Dir != "" {
 		fsys, err = tree.OpenLocal(ctx, settings.Dir)
 	} else {
-		err = errors.New("not yet")
+		fsys, err = tree.OpenWire(ctx, settings.NFS, nil)
 	}
 	if err != nil {
 		return nil, volume.Away(settings.Export, err)

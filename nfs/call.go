@@ -1,0 +1,70 @@
+package nfs
+
+import (
+	"encoding/binary"
+	"sync"
+)
+
+// maxKeptBuffer is the largest buffer that a finished call keeps for the next.
+const maxKeptBuffer = 256<<10 + 4096
+
+// call is one request and its reply. Calls are reused with their buffers. A
+// call belongs to the goroutine that makes it, but while it is registered with
+// a connection its fields sent, err and reply are that connection's, until
+// done receives or forget says that the connection let go of it.
+type call struct {
+	xid      uint32
+	head     []byte        // the record: mark, header, arguments but for data
+	data     []byte        // the rest of the arguments; the caller's bytes
+	reply    []byte        // the reply's record behind the xid
+	err      error         // why there is no reply
+	done     chan struct{} // receives once per registration
+	sent     int           // how often the request went out under this xid
+	tick     int           // the connection's tick when it was last sent
+	replayed bool          // it went out more than once, under any one xid
+	leaked   bool          // a connection may still write into it: not to be reused
+}
+
+// size is the length of the request's record with its mark.
+func (k *call) size() int { return len(k.head) + len(k.data) + padding(len(k.data)) }
+
+// appendTo appends the request's record.
+func (k *call) appendTo(b []byte) []byte {
+	setMark(k.head, len(k.data)+padding(len(k.data)))
+	b = append(b, k.head...)
+	b = append(b, k.data...)
+	return appendPadding(b, len(k.data))
+}
+
+// renew gives the call an xid of its own: it is another request from now on.
+func (k *call) renew(xid uint32) {
+	k.xid, k.sent, k.err = xid, 0, nil
+	binary.BigEndian.PutUint32(k.head[offsetXID:], xid)
+}
+
+// calls is a free list of calls with the header of one program's calls.
+type calls struct {
+	header []byte
+	pool   sync.Pool
+}
+
+// begin returns a call of the given procedure, to be given to end.
+func (c *calls) begin(proc uint32) *call {
+	k, _ := c.pool.Get().(*call)
+	if k == nil {
+		k = &call{done: make(chan struct{}, 1)}
+	}
+	k.head = append(k.head[:0], c.header...)
+	binary.BigEndian.PutUint32(k.head[offsetProc:], proc)
+	k.data, k.reply, k.replayed = nil, k.reply[:0], false
+	return k
+}
+
+// end takes a call back; what was decoded by reference is no longer valid.
+func (c *calls) end(k *call) {
+	if k.leaked || cap(k.reply) > maxKeptBuffer || cap(k.head) > maxKeptBuffer {
+		return
+	}
+	k.data = nil
+	c.pool.Put(k)
+}

@@ -1,0 +1,290 @@
+package nfs
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// readBuffer is how much one read takes from the socket: many replies.
+	readBuffer = 128 << 10
+	// maxQueued is how many bytes wait for the writer before senders wait.
+	maxQueued = 512 << 10
+	// staleTicks is the age in ticks at which an unanswered call is sent
+	// again; a tick is ReplyTimeout / (staleTicks - 1).
+	staleTicks = 5
+)
+
+// errLost is what a connection answers for calls that it could not finish:
+// they may or may not have been carried out, and go out again on the next.
+var errLost = errors.New("connection lost")
+
+// conn is one TCP connection: a goroutine that writes what calls have queued,
+// as much as there is with each write, and one that reads replies and hands
+// them to their calls by xid.
+type conn struct {
+	nc      net.Conn
+	limit   int           // bytes of a reply's record
+	tick    time.Duration // between two looks at unanswered calls
+	kick    chan struct{} // the writer has something to do
+	stop    chan struct{} // closed when the reader has ended
+	replies atomic.Int64  // records read
+
+	mu      sync.Mutex       // guards the fields below; never held across I/O
+	pending map[uint32]*call // sent and unanswered, by xid
+	out     []byte           // queued records
+	space   chan struct{}    // closed when out was taken; nil if nobody waits
+	ticks   int              // ticks seen
+	err     error            // why the connection is of no more use
+}
+
+func newConn(nc net.Conn, limit int, replyTimeout time.Duration) *conn {
+	return &conn{
+		nc:      nc,
+		limit:   limit,
+		tick:    replyTimeout / (staleTicks - 1),
+		kick:    make(chan struct{}, 1),
+		stop:    make(chan struct{}),
+		pending: make(map[uint32]*call),
+	}
+}
+
+// send registers a call and queues its record. False means that the connection
+// is of no more use, or that the context ended before there was room.
+func (c *conn) send(ctx context.Context, k *call) bool {
+	c.mu.Lock()
+	for c.err == nil && len(c.out) > 0 && len(c.out)+k.size() > maxQueued {
+		if c.space == nil {
+			c.space = make(chan struct{})
+		}
+		space := c.space
+		c.mu.Unlock()
+		select {
+		case <-space:
+		case <-ctx.Done():
+			return false
+		}
+		c.mu.Lock()
+	}
+	if c.err != nil {
+		c.mu.Unlock()
+		return false
+	}
+	c.pending[k.xid] = k
+	c.queue(k)
+	c.mu.Unlock()
+	c.wake()
+	return true
+}
+
+// queue appends a call's record to what is to be written; c.mu is held.
+func (c *conn) queue(k *call) {
+	if k.sent++; k.sent > 1 {
+		k.replayed = true
+	}
+	k.tick = c.ticks
+	c.out = k.appendTo(c.out)
+}
+
+func (c *conn) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// forget takes a call back from the connection. False means that the reader is
+// filling it or has finished it: done receives, or will.
+func (c *conn) forget(k *call) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending[k.xid] != k {
+		return false
+	}
+	delete(c.pending, k.xid)
+	return true
+}
+
+// claim takes the call with the given xid for the reader; nil for an answer
+// that nobody waits for: a duplicate, or of a call that was given up.
+func (c *conn) claim(xid uint32) *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.pending[xid]
+	delete(c.pending, xid)
+	return k
+}
+
+// fail ends the connection's use, once; its calls learn that it was lost.
+// It returns how many there were.
+func (c *conn) fail(err error) int {
+	c.nc.Close()
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the server closed the connection")
+	}
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = err
+	}
+	lost := c.pending
+	c.pending = nil
+	if c.space != nil {
+		close(c.space)
+		c.space = nil
+	}
+	c.mu.Unlock()
+	for _, k := range lost {
+		k.err = errLost
+		k.done <- struct{}{}
+	}
+	return len(lost)
+}
+
+// serve runs the connection until it breaks or is closed, and returns why and
+// how many calls were unanswered then. No goroutine of it is left afterwards.
+func (c *conn) serve() (lost int, err error) {
+	var writer sync.WaitGroup
+	writer.Go(c.write)
+	err = c.read()
+	lost = c.fail(err)
+	close(c.stop)
+	writer.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return lost, c.err
+}
+
+// write sends what is queued, all of it with one write, and looks after calls
+// that are not answered.
+func (c *conn) write() {
+	ticker := time.NewTicker(c.tick)
+	defer ticker.Stop()
+	var spare []byte
+	var quiet int   // ticks without a reply
+	var heard int64 // replies at the last tick
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-ticker.C:
+			quiet++
+			if n := c.replies.Load(); n != heard {
+				heard, quiet = n, 0
+			}
+			if !c.review(quiet) {
+				return
+			}
+		case <-c.kick:
+			// Let the other callers that can run queue their calls too: a
+			// write costs more than all the rest of a call.
+			runtime.Gosched()
+		}
+		c.mu.Lock()
+		out := c.out
+		c.out = spare[:0]
+		if c.space != nil {
+			close(c.space)
+			c.space = nil
+		}
+		c.mu.Unlock()
+		if len(out) > 0 {
+			// A peer that takes nothing for this long is gone.
+			c.nc.SetWriteDeadline(time.Now().Add(staleTicks * c.tick))
+			if _, err := c.nc.Write(out); err != nil {
+				c.mu.Lock()
+				if c.err == nil {
+					c.err = err
+				}
+				c.mu.Unlock()
+				c.nc.Close() // ends the reader, which tells the calls
+				return
+			}
+		}
+		if spare = out; cap(spare) > 2*maxQueued {
+			spare = nil
+		}
+	}
+}
+
+// review looks for calls that are unanswered for too long. If nothing at all
+// came back in that time the connection is given up, which false says; else
+// only these calls were lost, and they are sent again, here, under their xid.
+func (c *conn) review(quiet int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ticks++
+	for _, k := range c.pending {
+		if c.ticks-k.tick < staleTicks {
+			continue
+		}
+		if quiet >= staleTicks-1 {
+			c.err = errors.New("no answer from the server")
+			c.nc.Close()
+			return false
+		}
+		c.queue(k)
+	}
+	return true
+}
+
+// read hands replies to their calls until the connection breaks. A peer that
+// breaks the rules of records fails the call it was answering, because sending
+// that again would bring the same answer, and the connection.
+func (c *conn) read() error {
+	r := recordReader{r: bufio.NewReaderSize(c.nc, readBuffer), limit: c.limit}
+	for {
+		xid, err := r.next()
+		if err != nil {
+			if errors.Is(err, ErrBadReply) {
+				c.blame(xid, err)
+			}
+			return err
+		}
+		c.replies.Add(1)
+		k := c.claim(xid)
+		if k == nil {
+			if err := r.skip(); err != nil {
+				return err
+			}
+			continue
+		}
+		k.reply, k.err = r.rest(k.reply[:0])
+		err = k.err
+		if err != nil && !errors.Is(err, ErrBadReply) {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			k.err = errLost
+		}
+		k.done <- struct{}{}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// blame fails a call for a record that could not be read: the one with this
+// xid, or the only one there is.
+func (c *conn) blame(xid uint32, err error) {
+	c.mu.Lock()
+	k := c.pending[xid]
+	if k == nil && len(c.pending) == 1 {
+		for _, k = range c.pending {
+		}
+	}
+	if k != nil {
+		delete(c.pending, k.xid)
+	}
+	c.mu.Unlock()
+	if k != nil {
+		k.err = err
+		k.done <- struct{}{}
+	}
+}

@@ -1,0 +1,140 @@
+package nfs
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+)
+
+// maxRestarts bounds how often one listing begins again without finding a name
+// that is new.
+const maxRestarts = 20
+
+// errEndless says that a server's listing does not come to an end.
+var errEndless = errors.New("the listing of the directory does not end: the server repeats itself")
+
+// List calls fn for each entry of a directory but "." and "..", each name once,
+// with attributes and handle, page by page (READDIRPLUS, RFC 1813 §3.3.17); fn
+// may keep the entry. What the server leaves out is looked up. An error of fn
+// ends the listing and is returned.
+//
+// A listing is no snapshot: names that come and go meanwhile may or may not be
+// in it. When the server loses the place (StatusBadCookie) the listing begins
+// again, without the names that fn has seen.
+func (c *Client) List(ctx context.Context, dir Handle, fn func(*Entry) error) error {
+	size := uint32(min(c.ReadSize(), maxDirBytes))
+	if size < 8<<10 {
+		size = 8 << 10
+	}
+	plus := true
+	return c.list("readdirplus", func(from Place) (p Page, err error) {
+		if plus {
+			p, err = c.Readdirplus(ctx, dir, from, size, size)
+			if plus = StatusOf(err) != StatusNotSupp; plus {
+				return p, err
+			}
+		}
+		return c.Readdir(ctx, dir, from, size)
+	}, func(e *Entry) error {
+		if !e.Attr.Present || e.Handle.IsZero() {
+			res, err := c.Lookup(ctx, dir, e.Name)
+			if StatusOf(err) == StatusNoEnt {
+				return nil // it went away meanwhile
+			}
+			if err == nil && !res.Attr.Present {
+				res.Attr.Attr, err = c.Getattr(ctx, res.Object)
+				res.Attr.Present = true
+				if StatusOf(err) == StatusStale {
+					return nil
+				}
+			}
+			if err != nil {
+				return err
+			}
+			e.Handle, e.Attr = res.Object, res.Attr
+		}
+		return fn(e)
+	})
+}
+
+// ListNames is List with names and file ids alone (READDIR, RFC 1813 §3.3.16).
+func (c *Client) ListNames(ctx context.Context, dir Handle, fn func(*Entry) error) error {
+	return c.list("readdir", func(from Place) (Page, error) {
+		return c.Readdir(ctx, dir, from, maxDirBytes/2)
+	}, fn)
+}
+
+// list goes through pages.
+func (c *Client) list(op string, page func(Place) (Page, error), fn func(*Entry) error) error {
+	seen := names{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	var loop cycle
+	restarts := 0
+	for from := (Place{}); ; {
+		p, err := page(from)
+		if StatusOf(err) == StatusBadCookie && from != (Place{}) && restarts < maxRestarts {
+			restarts++
+			from, loop = Place{}, cycle{}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for i := range p.Entries {
+			e := &p.Entries[i]
+			if e.Name == "." || e.Name == ".." {
+				continue
+			}
+			if !seen.add(e.Name) {
+				continue
+			}
+			restarts = 0
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		if p.EOF {
+			return nil
+		}
+		if loop.visits(p.Next.Cookie) || len(p.Entries) == 0 {
+			return &Error{Op: op, Err: errEndless}
+		}
+		from = p.Next
+	}
+}
+
+// names is a set of names. It keeps 128 bits of each instead of its bytes: two
+// names that agree in them are not going to meet in one directory.
+type names struct {
+	seeds [2]maphash.Seed
+	set   map[[2]uint64]struct{}
+}
+
+// add adds a name; false if it is there already.
+func (n *names) add(name string) bool {
+	key := [2]uint64{maphash.String(n.seeds[0], name), maphash.String(n.seeds[1], name)}
+	if _, ok := n.set[key]; ok {
+		return false
+	}
+	if n.set == nil {
+		n.set = make(map[[2]uint64]struct{})
+	}
+	n.set[key] = struct{}{}
+	return true
+}
+
+// cycle notices a sequence that runs in a circle, however long, in the space of
+// one value: it remembers the last one whose position is a power of two.
+type cycle struct {
+	mark     uint64
+	position uint64
+}
+
+// visits takes the next value; true if the sequence has come round.
+func (c *cycle) visits(v uint64) bool {
+	again := c.position > 0 && v == c.mark
+	if c.position&(c.position-1) == 0 {
+		c.mark = v
+	}
+	c.position++
+	return again
+}

@@ -1,0 +1,62 @@
+package volume
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/nfs/nfstest"
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
+)
+
+// onWire is a node whose export is an NFSv3 server's.
+func onWire(t *testing.T, s *nfstest.Server, name string) *testNode {
+	t.Helper()
+	target, err := nfs.ParseTarget(s.URL("/"))
+	require.NoError(t, err)
+	return node(t, "unused", name, func(c *Config) {
+		c.URL = target.String()
+		c.Open = func(ctx context.Context) (tree.FS, error) { return tree.OpenWire(ctx, target, nil) }
+	})
+}
+
+func TestTheSameVolumesOverNFS(t *testing.T) {
+	server := nfstest.New(t)
+	n1, n2 := onWire(t, server, "n1"), onWire(t, server, "n2")
+	n1.beats()
+	n2.beats()
+	n1.must(n1.Create(ctx, "site1", map[string]string{"uid": "33", "mode": "2770"}))
+	require.Equal(t, []string{"site1"}, n2.names())
+	attr, err := n1.cur.fs.Stat(ctx, "site1")
+	require.NoError(t, err)
+	require.Equal(t, []uint32{33, 0o2770}, []uint32{attr.UID, attr.Mode})
+	treetest.Write(t, n1.cur.fs, "site1/page", "hello")
+
+	_, err = n1.Mount(ctx, "site1", "a", 1)
+	require.NoError(t, err)
+	err = n2.Remove(ctx, "site1")
+	require.ErrorContains(t, err, "in use on n1")
+	n2.must(n2.Create(ctx, "copy", map[string]string{"from": "site1"}))
+	require.Equal(t, "hello", treetest.Read(t, n1.cur.fs, "copy/page"))
+	n1.must(n1.Unmount(ctx, "site1", "a"))
+	n2.must(n2.Remove(ctx, "site1"))
+	require.Equal(t, []string{"copy"}, n1.names())
+	_, _, err = n1.TrashRestore(ctx, "site1", "")
+	require.NoError(t, err)
+	require.Equal(t, "hello", treetest.Read(t, n2.cur.fs, "site1/page"))
+	_, err = n2.TrashPurge(ctx, nil, time.Hour, false)
+	require.NoError(t, err)
+	n1.must(n1.Remove(ctx, "copy"))
+	items, err := n2.TrashList(ctx)
+	require.NoError(t, err)
+	_, err = n2.TrashPurge(ctx, []string{items[0].ID}, 0, false)
+	require.NoError(t, err)
+	n2.sweep(ctx, n2.cur)
+	for _, dir := range []string{lockDir, leaseDir, stagingDir, trashDir} {
+		require.Empty(t, treetest.Names(t, n1.cur.fs, dir), dir)
+	}
+}
