@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,7 +59,10 @@ func (h household) inventory(t *testing.T) string {
 		"service ls --format {{.ID}}{{.Name}}{{.Replicas}}",
 		"node ls --format {{.ID}}{{.Status}}{{.Availability}}",
 	} {
-		all = append(all, h.Docker(t, strings.Fields(what)...))
+		// The engine lists images of one second in no order.
+		lines := strings.Split(h.Docker(t, strings.Fields(what)...), "\n")
+		slices.Sort(lines)
+		all = append(all, lines...)
 	}
 	folders, err := filepath.Glob("/tmp/berth-demo.*")
 	require.NoError(t, err)

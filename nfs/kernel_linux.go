@@ -43,7 +43,7 @@ var ours = []string{"addr", "mountaddr", "clientaddr", "port", "mountport", "mou
 // CheckMountOptions refuses options that would not do what they say here.
 func CheckMountOptions(options string) error {
 	for _, o := range splitOptions(options) {
-		key, value, _ := strings.Cut(o, "=")
+		key, value, _ := strings.Cut(strings.TrimSpace(o), "=")
 		switch {
 		case slices.Contains(ours, key):
 			return fmt.Errorf("mount option %q: the export's URL says that", o)
@@ -165,6 +165,6 @@ const progStatd = 100024
 // LocksReady tells whether NFSv3 locks can work on this host: the kernel asks
 // rpc.statd for every lock, and without it every lock is refused.
 func LocksReady(ctx context.Context) bool {
-	port, err := getPort(ctx, &dialer{}, "127.0.0.1", progStatd, transportConfig{})
+	port, err := getPort(ctx, &dialer{}, "127.0.0.1", progStatd, transportConfig{replyTimeout: defaultReplyTimeout})
 	return err == nil && port != 0
 }
