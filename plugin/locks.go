@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/casit/berth/nfs"
@@ -20,10 +21,26 @@ type lockService struct {
 
 	mu    sync.Mutex // guards works
 	works bool       // seen once; a statd that goes away later changes no mount
+
+	without atomic.Bool // the last mount was made without locks
 }
 
 func newLockService() *lockService {
 	return &lockService{started: time.Now(), ready: nfs.LocksReady}
+}
+
+// nolock decides for a mount: true where locks cannot work.
+func (l *lockService) nolock(ctx context.Context) bool {
+	l.without.Store(!l.wait(ctx))
+	return l.without.Load()
+}
+
+// degraded says so while it lasts.
+func (l *lockService) degraded() string {
+	if l.without.Load() {
+		return "no file locks between nodes, since rpc.statd does not answer here; install nfs-common"
+	}
+	return ""
 }
 
 // look asks the host until it has said yes.

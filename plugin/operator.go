@@ -85,6 +85,8 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	}
 	if err != nil {
 		a.Health = err.Error()
+	} else if without := ss.locks.degraded(); without != "" {
+		a.Health = "degraded: " + without
 	}
 	return a, nil
 }

@@ -51,6 +51,7 @@ func (s *Server) begin(settings Settings, err error) *session {
 		HintPath:  filepath.Join(settings.MountRoot, hintName),
 		Version:   s.cfg.Version,
 		MountPath: ss.mounts.current,
+		Degraded:  ss.locks.degraded,
 		Report: func(event string, fields map[string]any) {
 			level := logrus.InfoLevel
 			if _, bad := fields["err"]; bad {
@@ -86,7 +87,7 @@ func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
 	case *tree.Local:
 		return newDirectory(f.Handle())
 	case *tree.Wire:
-		nolock := nfs.HasOption(ss.settings.MountOptions, "nolock") || !ss.locks.wait(ctx)
+		nolock := nfs.HasOption(ss.settings.MountOptions, "nolock") || ss.locks.nolock(ctx)
 		m, err := ss.settings.NFS.Kernel(ctx, ss.settings.MountOptions, nolock)
 		if err != nil {
 			return nil, err

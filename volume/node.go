@@ -125,6 +125,9 @@ func (s *Store) healthLocked() string {
 	if s.peers.doubled != "" {
 		return "another node uses the name " + s.cfg.Node
 	}
+	if without := s.cfg.Degraded(); without != "" {
+		return "degraded: " + without
+	}
 	return "ok"
 }
 

@@ -35,6 +35,10 @@ type Config struct {
 	// generation, for the heartbeat.
 	MountPath func() (path string, generation int)
 
+	// Degraded says what this node does without, "" for nothing; for the
+	// heartbeat's health.
+	Degraded func() string
+
 	Now  func() time.Time // default time.Now; its monotonic part measures silence
 	Rand io.Reader        // default crypto/rand
 }
@@ -96,6 +100,9 @@ func New(cfg Config) *Store {
 	}
 	if cfg.MountPath == nil {
 		cfg.MountPath = func() (string, int) { return "", 0 }
+	}
+	if cfg.Degraded == nil {
+		cfg.Degraded = func() string { return "" }
 	}
 	s := &Store{cfg: cfg, wake: make(chan struct{}, 1)}
 	s.incarnation = s.newID()
