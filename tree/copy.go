@@ -1,27 +1,22 @@
 package tree
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"path"
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // CopyOptions choose how a tree is copied. The zero value is good.
 type CopyOptions struct {
-	Parallel int  // files at work at once; default 16
+	Parallel int  // files and directories at work at once; 0 for what suits the filesystem
 	Checksum bool // read every copied file again and compare its content
 }
 
-// Stats are what a copy did. Lists hold the first maxListed paths each.
+// Stats are what a copy or a comparison did. Lists hold the first maxListed
+// paths each.
 type Stats struct {
 	Progress
 	Links    int64    // of Files: further names of a file copied once
@@ -40,6 +35,9 @@ const (
 	holeBlock = 64 << 10
 )
 
+// maxHeavy bounds the files that have a chunk in memory.
+const maxHeavy = 12
+
 // Copy makes dst, which must not exist, a copy of the tree src: content, holes,
 // hard links within it, symlinks, special files, owners, modes with setuid,
 // setgid and sticky bits, and times to the nanosecond. Every copied file's size
@@ -49,28 +47,33 @@ const (
 // cancellation dst is partial: copy into a place that nobody sees. progress
 // may be nil; it is called from several goroutines, one at a time.
 func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progress func(Progress)) (Stats, error) {
+	c := &copying{e: engineOf(fsys), opts: opts, report: progress, links: map[inode]*firstName{}, heavy: make(chan struct{}, maxHeavy)}
+	if !opts.Checksum {
+		c.quick, _ = c.e.(quick)
+	}
 	if opts.Parallel <= 0 {
-		opts.Parallel = 16
+		opts.Parallel = c.e.workers()
 	}
-	c := &copying{fsys: fsys, opts: opts, report: progress, links: map[inode]*firstName{}}
-	if d, ok := fsys.(interface{ Deferred() FS }); ok {
-		c.fsys = d.Deferred()
-	}
-	a, err := c.fsys.Stat(ctx, src)
+	from, a, err := c.e.find(ctx, src)
 	if err != nil {
 		return c.stats, err
 	}
 	if a.Kind != Directory {
 		return c.stats, &fs.PathError{Op: "copy", Path: src, Err: errors.New("not a directory")}
 	}
-	c.group, ctx = errgroup.WithContext(ctx)
-	c.group.SetLimit(opts.Parallel)
-	walkErr := c.dir(ctx, &dirNode{src: src, dst: dst, attr: a})
-	if err := c.group.Wait(); err != nil {
+	parent, base, err := within(ctx, c.e, dst)
+	if err != nil {
 		return c.stats, err
 	}
-	if walkErr != nil {
-		return c.stats, walkErr
+	err = carryOut(ctx, opts.Parallel, func(ctx context.Context, w *work) error {
+		c.work = w
+		return c.dir(ctx, &dirNode{src: from, attr: a}, parent, base)
+	})
+	if err == nil {
+		err = ctx.Err() // tasks that never began
+	}
+	if err != nil {
+		return c.stats, err
 	}
 	if s, ok := fsys.(interface{ SyncAll(context.Context) error }); ok {
 		return c.stats, s.SyncAll(context.WithoutCancel(ctx))
@@ -79,10 +82,12 @@ func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progr
 }
 
 type copying struct {
-	fsys   FS
+	e      engine
+	quick  quick // nil if there is none, or content is compared
 	opts   CopyOptions
 	report func(Progress)
-	group  *errgroup.Group
+	work   *work
+	heavy  chan struct{} // one token for each file with a chunk in memory
 
 	mu    sync.Mutex // guards the fields below
 	stats Stats
@@ -91,71 +96,77 @@ type copying struct {
 
 type inode struct{ device, id uint64 }
 
-// firstName is where a file with several names was copied first.
+// firstName is where a file with several names is copied first.
 type firstName struct {
-	name string
-	made chan struct{} // closed when it exists, or never will
-	ok   bool
+	at      place
+	over    bool   // it exists, or never will
+	ok      bool   // it exists
+	waiting []task // further names
 }
 
 // dirNode is a directory at work. Its attributes are set when nothing below it
 // is at work any more, since every new entry changes its times.
 type dirNode struct {
 	parent   *dirNode
-	src, dst string
+	src, dst place
 	attr     Attr
 	pending  atomic.Int64
 }
 
-// dir lists a directory: files go to the workers, directories follow.
-func (c *copying) dir(ctx context.Context, n *dirNode) error {
+// dir makes a directory's copy and lists it: all that is in it becomes tasks.
+func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string) (err error) {
 	private := uint32(0o700)
-	if err := c.fsys.Mkdir(ctx, n.dst, SetAttr{Mode: &private}); err != nil {
+	if n.dst, err = c.e.mkdir(ctx, parent, base, SetAttr{Mode: &private}); err != nil {
 		return err
 	}
 	n.pending.Store(1) // this listing
-	var below []*dirNode
-	err := c.fsys.ReadDirPlus(ctx, n.src, func(e EntryPlus) error {
-		src, dst := path.Join(n.src, e.Name), path.Join(n.dst, e.Name)
+	err = c.e.list(ctx, n.src, func(e EntryPlus, src place) error {
 		switch {
 		case isBusy(e.Name):
 			c.count(func(s *Stats) { s.Busy++ })
 		case e.Attr.Kind == Directory && e.Name == snapshotDir:
 		case e.Attr.Kind == Directory:
 			n.pending.Add(1)
-			below = append(below, &dirNode{parent: n, src: src, dst: dst, attr: e.Attr})
+			return c.work.dir(ctx, func(ctx context.Context) error {
+				return c.dir(ctx, &dirNode{parent: n, src: src, attr: e.Attr}, n.dst, e.Name)
+			})
 		default:
 			n.pending.Add(1)
-			first := c.firstOf(dst, e.Attr)
-			c.group.Go(func() error {
-				if err := c.entry(ctx, src, dst, e.Attr, first); err != nil {
+			first, mine := c.firstOf(e.Attr)
+			t := func(ctx context.Context) error {
+				if err := c.entry(ctx, src, n.dst, e, first, mine); err != nil {
 					return err
 				}
 				return c.finish(ctx, n)
-			})
+			}
+			if first != nil && !mine && c.wait(first, t) {
+				return nil
+			}
+			return c.work.file(ctx, t)
 		}
 		return ctx.Err()
 	})
-	if errors.Is(err, fs.ErrNotExist) && n.parent != nil {
-		c.list(func(s *Stats) *[]string { return &s.Vanished }, n.src)
+	if errors.Is(err, fs.ErrNotExist) && n.parent != nil && c.gone(ctx, n.src.name) {
+		c.list(func(s *Stats) *[]string { return &s.Vanished }, n.src.name)
 		err = nil
 	}
 	if err != nil {
 		return err
 	}
-	for _, b := range below {
-		if err := c.dir(ctx, b); err != nil {
-			return err
-		}
-	}
 	return c.finish(ctx, n)
+}
+
+// gone tells whether a name of the source has vanished.
+func (c *copying) gone(ctx context.Context, name string) bool {
+	_, _, err := c.e.find(ctx, name)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // finish counts one thing below a directory as done; the last one sets the
 // directory's attributes, and is one thing done for its parent.
 func (c *copying) finish(ctx context.Context, n *dirNode) error {
 	for ; n != nil && n.pending.Add(-1) == 0; n = n.parent {
-		if err := c.fsys.SetAttr(ctx, n.dst, allOf(n.attr)); err != nil {
+		if err := c.e.setAttr(ctx, n.dst, allOf(n.attr)); err != nil {
 			return err
 		}
 		c.count(func(s *Stats) { s.Dirs++ })
@@ -168,190 +179,120 @@ func allOf(a Attr) SetAttr {
 	return SetAttr{Mode: &a.Mode, UID: &a.UID, GID: &a.GID, Atime: &a.Atime, Mtime: &a.Mtime}
 }
 
-// firstOf returns where this file was copied first, or nil if it is the first
-// or only name. It is called by the walk alone, so the first name's worker is
-// at work before any other's.
-func (c *copying) firstOf(dst string, a Attr) *firstName {
+// firstOf returns where this file is copied first, and whether that is this
+// name; nil if it has one name only.
+func (c *copying) firstOf(a Attr) (f *firstName, mine bool) {
 	if a.Nlink < 2 {
-		return nil
+		return nil, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id := inode{a.Device, a.FileID}
-	if f := c.links[id]; f != nil {
-		return f
+	if f = c.links[id]; f == nil {
+		f, mine = &firstName{}, true
+		c.links[id] = f
 	}
-	c.links[id] = &firstName{name: dst, made: make(chan struct{})}
+	return f, mine
+}
+
+// wait puts off a further name of a file until the first one is over; false if
+// it is.
+func (c *copying) wait(f *firstName, t task) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !f.over {
+		f.waiting = append(f.waiting, t)
+	}
+	return !f.over
+}
+
+// over lets further names of a file go on.
+func (c *copying) over(ctx context.Context, f *firstName, at place, ok bool) error {
+	c.mu.Lock()
+	f.at, f.ok, f.over = at, ok, true
+	waiting := f.waiting
+	f.waiting = nil
+	c.mu.Unlock()
+	for _, t := range waiting {
+		if err := c.work.file(ctx, t); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // entry copies what is not a directory.
-func (c *copying) entry(ctx context.Context, src, dst string, a Attr, first *firstName) error {
-	if first != nil {
-		if linked, err := c.link(ctx, dst, first); linked || err != nil {
+func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first *firstName, mine bool) error {
+	if first != nil && !mine && first.ok {
+		if err := c.e.link(ctx, first.at, dir, e.Name); err != nil {
 			return err
 		}
+		c.count(func(s *Stats) { s.Files++; s.Links++ })
+		return nil
 	}
-	err := c.make(ctx, src, dst, a)
-	c.made(dst, a, err == nil)
+	at, err := c.make(ctx, src, dir, e)
+	for range 3 {
+		if !errors.Is(err, errRemoved) {
+			break
+		}
+		// Removed or replaced while it was read: what was made of it is
+		// nothing, and what is there now is copied.
+		if undoErr := c.e.remove(ctx, dir, e.Name); undoErr != nil && !errors.Is(undoErr, fs.ErrNotExist) {
+			return undoErr
+		}
+		now, a, findErr := c.e.find(ctx, src.name)
+		if findErr != nil || a.Kind != e.Attr.Kind {
+			break
+		}
+		src, e.Attr = now, a
+		at, err = c.make(ctx, src, dir, e)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		// Gone from the source? Anything else is ours.
-		if _, statErr := c.fsys.Stat(ctx, src); errors.Is(statErr, fs.ErrNotExist) {
-			c.list(func(s *Stats) *[]string { return &s.Vanished }, src)
-			return nil
+		if c.gone(ctx, src.name) {
+			c.list(func(s *Stats) *[]string { return &s.Vanished }, src.name)
+			break
 		}
-	case err != nil && a.Kind != Regular && ctx.Err() == nil:
-		c.list(func(s *Stats) *[]string { return &s.Missing }, fmt.Sprintf("%s: %v", src, err))
-		return nil
-	}
-	if err == nil {
+		return err
+	case err != nil && e.Attr.Kind != Regular && ctx.Err() == nil && !errors.Is(err, ErrAway):
+		c.list(func(s *Stats) *[]string { return &s.Missing }, fmt.Sprintf("%s: %v", src.name, err))
+	case err != nil:
+		return err
+	default:
 		c.count(func(s *Stats) { s.Files++ })
 	}
-	return err
+	if mine {
+		return c.over(ctx, first, at, err == nil)
+	}
+	return nil
 }
 
-// link makes dst another name of the file that was copied first.
-func (c *copying) link(ctx context.Context, dst string, first *firstName) (bool, error) {
-	select {
-	case <-first.made:
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-	if !first.ok {
-		return false, nil // it vanished; this name may still be there
-	}
-	if err := c.fsys.Link(ctx, first.name, dst); err != nil {
-		return false, err
-	}
-	c.count(func(s *Stats) { s.Files++; s.Links++ })
-	return true, nil
-}
-
-// made lets further names of a file be linked.
-func (c *copying) made(dst string, a Attr, ok bool) {
-	c.mu.Lock()
-	f := c.links[inode{a.Device, a.FileID}]
-	c.mu.Unlock()
-	if a.Nlink > 1 && f != nil && f.name == dst {
-		f.ok = ok
-		close(f.made)
-	}
-}
-
-func (c *copying) make(ctx context.Context, src, dst string, a Attr) error {
+func (c *copying) make(ctx context.Context, src, dir place, e EntryPlus) (place, error) {
+	a := e.Attr
 	switch a.Kind {
 	case Regular:
-		return c.file(ctx, src, dst, a)
+		if c.quick != nil {
+			r, done, err := c.quick.copyFile(ctx, src, a, dir, e.Name)
+			if done || err != nil {
+				c.count(func(s *Stats) { s.Bytes += r.bytes })
+				if r.changed {
+					c.list(func(s *Stats) *[]string { return &s.Changed }, src.name)
+				}
+				return r.at, err
+			}
+		}
+		return c.file(ctx, src, dir, e.Name, a)
 	case Symlink:
-		target, err := c.fsys.Readlink(ctx, src)
+		target, err := c.e.readlink(ctx, src)
 		if err != nil {
-			return err
+			return place{}, err
 		}
-		return c.fsys.Symlink(ctx, target, dst, allOf(a))
+		return c.e.symlink(ctx, target, dir, e.Name, allOf(a))
 	default:
-		return c.fsys.Mknod(ctx, dst, a.Kind, a.Major, a.Minor, allOf(a))
+		return c.e.mknod(ctx, dir, e.Name, a, allOf(a))
 	}
 }
-
-// file copies one regular file and compares the copy.
-func (c *copying) file(ctx context.Context, src, dst string, a Attr) (err error) {
-	in, err := c.fsys.Open(ctx, src)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	private := uint32(0o600)
-	out, err := c.fsys.Create(ctx, dst, SetAttr{Mode: &private})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	sum := sha256.New()
-	see := sum.Write
-	if !c.opts.Checksum {
-		see = func(b []byte) (int, error) { return len(b), nil }
-	}
-	size, err := c.content(ctx, in, out, a, see)
-	if err != nil {
-		return err
-	}
-	now, err := in.Stat(ctx)
-	if err != nil {
-		return err
-	}
-	if now.Size != size || !now.Mtime.Equal(a.Mtime) {
-		c.list(func(s *Stats) *[]string { return &s.Changed }, src)
-	}
-	set := allOf(a)
-	set.Size = &size // a hole at the end was not written
-	if err := out.SetAttr(ctx, set); err != nil {
-		return err
-	}
-	if got, err := out.Stat(ctx); err != nil || got.Size != size || !got.Mtime.Equal(a.Mtime) {
-		return errors.Join(err, &fs.PathError{Op: "verify", Path: dst, Err: fmt.Errorf("%d bytes of %s instead of %d of %s", got.Size, got.Mtime, size, a.Mtime)})
-	}
-	if !c.opts.Checksum {
-		return nil
-	}
-	again := sha256.New()
-	if _, err := c.content(ctx, out, nil, Attr{Size: size, Used: size}, again.Write); err != nil {
-		return err
-	}
-	if string(sum.Sum(nil)) != string(again.Sum(nil)) {
-		return &fs.PathError{Op: "verify", Path: dst, Err: errors.New("the copy's content differs")}
-	}
-	return nil
-}
-
-// content reads in to its end, shows it to see, writes what is no hole to out, if there is one,
-// and returns the size. A filesystem cannot be asked for holes over NFSv3, so
-// where there are some, blocks of zeros are taken for them.
-func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]byte) (int, error)) (int64, error) {
-	buf := make([]byte, min(chunk, max(holeBlock, a.Size+1)))
-	holes := a.Used < a.Size
-	for off := int64(0); ; {
-		n, err := in.ReadAt(ctx, buf, off)
-		if err != nil && err != io.EOF {
-			return off, err
-		}
-		if _, seeErr := see(buf[:n]); seeErr != nil {
-			return off, seeErr
-		}
-		if out != nil {
-			if err := write(ctx, out, buf[:n], off, holes); err != nil {
-				return off, err
-			}
-			c.count(func(s *Stats) { s.Bytes += int64(n) })
-		}
-		off += int64(n)
-		if err == io.EOF {
-			return off, nil
-		}
-	}
-}
-
-// write writes data at off, but for its blocks of zeros if holes is set.
-func write(ctx context.Context, out File, data []byte, off int64, holes bool) error {
-	if !holes {
-		_, err := out.WriteAt(ctx, data, off)
-		return err
-	}
-	for len(data) > 0 {
-		block := data[:min(len(data), holeBlock)]
-		if !allZero(block) {
-			if _, err := out.WriteAt(ctx, block, off); err != nil {
-				return err
-			}
-		}
-		data, off = data[len(block):], off+int64(len(block))
-	}
-	return nil
-}
-
-var zeros [holeBlock]byte
-
-func allZero(block []byte) bool { return bytes.Equal(block, zeros[:len(block)]) }
 
 func (c *copying) count(f func(*Stats)) {
 	c.mu.Lock()

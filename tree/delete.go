@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -34,25 +35,29 @@ const maxNames = 4096
 // several nodes at once: what is gone already is fine. What cannot be removed
 // is passed over; the error then tells the first reason and how many. Files of
 // removed-but-open kind (.nfs*) are left, with their directories, for a later
-// call. progress may be nil.
+// call. progress may be nil; it is called from several goroutines, one at a time.
 func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) error {
-	if d, ok := fsys.(interface{ Deferred() FS }); ok {
-		fsys = d.Deferred()
-	}
-	d := &deletion{fsys: fsys, report: progress}
-	a, err := fsys.Stat(ctx, name)
+	d := &deletion{e: engineOf(fsys), report: progress}
+	at, a, err := d.e.find(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if a.Kind != Directory {
-		d.remove(ctx, name)
-	} else {
-		d.tree(ctx, name)
+	parent, base, err := within(ctx, d.e, name)
+	if err != nil {
+		return err
 	}
-	if err := ctx.Err(); err != nil {
+	err = carryOut(ctx, d.e.workers(), func(ctx context.Context, w *work) error {
+		d.work = w
+		if a.Kind != Directory {
+			d.remove(ctx, parent, base)
+			return nil
+		}
+		return d.empty(ctx, &doomed{in: parent, base: base, at: at})
+	})
+	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err
 	}
 	if d.failed > 0 {
@@ -61,12 +66,30 @@ func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) 
 	return nil
 }
 
+// maxRounds is how often a directory is emptied that fills again meanwhile.
+const maxRounds = 10
+
 type deletion struct {
-	fsys   FS
+	e    engine
+	work *work
+
+	mu     sync.Mutex // guards the fields below; held while report is called
 	done   Progress
 	report func(Progress)
 	failed int64
 	first  error
+}
+
+// doomed is a directory at work. It is removed when nothing in it is at work
+// any more.
+type doomed struct {
+	parent  *doomed
+	in, at  place
+	base    string
+	pending atomic.Int64
+	stays   atomic.Bool // something in it could not be removed
+	full    bool        // there were more names than fit in one batch
+	rounds  int         // it was found not to be empty
 }
 
 // note counts a failure, except of what is gone.
@@ -74,86 +97,118 @@ func (d *deletion) note(err error) bool {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.failed++; d.first == nil {
 		d.first = err
 	}
 	return false
 }
 
-func (d *deletion) remove(ctx context.Context, name string) {
-	if d.note(d.fsys.Remove(ctx, name)) {
-		d.done.Files++
-		if d.report != nil {
-			d.report(d.done)
-		}
+func (d *deletion) count(f func(*Progress)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f(&d.done)
+	if d.report != nil {
+		d.report(d.done)
 	}
 }
 
-// tree empties a directory and removes it. A directory that fills again while
-// it is emptied is tried a few times.
-func (d *deletion) tree(ctx context.Context, name string) {
-	before := d.failed
-	for range 10 {
-		if ctx.Err() != nil || !d.empty(ctx, name) {
-			return
-		}
-		err := d.fsys.Rmdir(ctx, name)
-		if errors.Is(err, syscall.ENOTEMPTY) && d.failed == before {
-			continue
-		}
-		if d.note(err) {
-			d.done.Dirs++
-		}
-		return
+func (d *deletion) remove(ctx context.Context, dir place, base string) bool {
+	if !d.note(d.e.remove(ctx, dir, base)) {
+		return false
 	}
-	d.note(&fs.PathError{Op: "rmdir", Path: name, Err: syscall.ENOTEMPTY})
+	d.count(func(p *Progress) { p.Files++ })
+	return true
 }
 
-// empty removes what is in a directory, a bounded number of names at a time,
-// and tells whether the directory itself may go.
-func (d *deletion) empty(ctx context.Context, name string) bool {
-	for {
-		before := d.failed
-		batch, err := d.names(ctx, name)
-		if errors.Is(err, fs.ErrPermission) {
-			// A directory that nobody may enter; root of a squashed export included.
-			mode := uint32(0o700)
-			if err = d.fsys.SetAttr(ctx, name, SetAttr{Mode: &mode}); err == nil {
-				batch, err = d.names(ctx, name)
-			}
+// empty lists a directory, a bounded number of names at a time, and makes tasks
+// of removing them.
+func (d *deletion) empty(ctx context.Context, n *doomed) error {
+	n.pending.Store(1) // this listing
+	batch, err := d.names(ctx, n.at)
+	if errors.Is(err, fs.ErrPermission) {
+		// A directory that nobody may enter; root of a squashed export included.
+		mode := uint32(0o700)
+		if err = d.e.setAttr(ctx, n.at, SetAttr{Mode: &mode}); err == nil {
+			batch, err = d.names(ctx, n.at)
+		}
+	}
+	if !d.note(err) {
+		n.stays.Store(true)
+	}
+	n.full = len(batch) == maxNames
+	n.pending.Add(int64(len(batch)))
+	for _, b := range batch {
+		if b.dir {
+			err = d.work.dir(ctx, func(ctx context.Context) error {
+				return d.empty(ctx, &doomed{parent: n, in: n.at, base: b.base, at: b.at})
+			})
+		} else {
+			err = d.work.file(ctx, func(ctx context.Context) error {
+				if isBusy(b.base) {
+					d.note(&fs.PathError{Op: "remove", Path: b.at.name, Err: syscall.EBUSY})
+					n.stays.Store(true)
+				} else if !d.remove(ctx, n.at, b.base) {
+					n.stays.Store(true)
+				}
+				return d.finish(ctx, n)
+			})
 		}
 		if err != nil {
-			return d.note(err)
-		}
-		left := 0
-		for _, e := range batch {
-			child := path.Join(name, e.Name)
-			switch {
-			case ctx.Err() != nil:
-				return false
-			case isBusy(e.Name):
-				left++
-				d.note(&fs.PathError{Op: "remove", Path: child, Err: syscall.EBUSY})
-			case e.Kind == Directory:
-				d.tree(ctx, child)
-			default:
-				d.remove(ctx, child)
-			}
-		}
-		if len(batch) < maxNames || d.failed > before {
-			return left == 0 && d.failed == before
+			return err
 		}
 	}
+	return d.finish(ctx, n)
+}
+
+// finish counts one thing in a directory as done; the last one removes the
+// directory, and is one thing done in its parent.
+func (d *deletion) finish(ctx context.Context, n *doomed) error {
+	for ; n != nil && n.pending.Add(-1) == 0; n = n.parent {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if n.stays.Load() {
+			if n.parent != nil {
+				n.parent.stays.Store(true)
+			}
+			continue
+		}
+		var err error
+		if !n.full {
+			err = d.e.rmdir(ctx, n.in, n.base)
+		}
+		if n.full || errors.Is(err, syscall.ENOTEMPTY) && n.rounds < maxRounds {
+			if !n.full {
+				n.rounds++
+			}
+			return d.work.dir(ctx, func(ctx context.Context) error { return d.empty(ctx, n) })
+		}
+		if d.note(err) {
+			d.count(func(p *Progress) { p.Dirs++ })
+		} else if n.parent != nil {
+			n.parent.stays.Store(true)
+		}
+	}
+	return nil
+}
+
+// listed is a name to be removed.
+type listed struct {
+	base string
+	dir  bool
+	at   place
 }
 
 // names lists up to maxNames entries, without .snapshot.
-func (d *deletion) names(ctx context.Context, name string) ([]Entry, error) {
-	var batch []Entry
-	err := d.fsys.ReadDir(ctx, name, func(e Entry) error {
+func (d *deletion) names(ctx context.Context, dir place) ([]listed, error) {
+	var batch []listed
+	err := d.e.names(ctx, dir, func(e Entry, at place) error {
 		if e.Name == snapshotDir && e.Kind == Directory {
 			return nil
 		}
-		if batch = append(batch, e); len(batch) == maxNames {
+		if batch = append(batch, listed{e.Name, e.Kind == Directory && !isBusy(e.Name), at}); len(batch) == maxNames {
 			return errEnough
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -155,8 +156,19 @@ func CheckPath(name string) error {
 }
 
 // ReadFile returns a file's content, opened afresh. A file larger than max
-// bytes is an error.
+// bytes is an error. A file that is replaced while it is read is read again;
+// it is never said not to exist because of that.
 func ReadFile(ctx context.Context, fsys FS, name string, max int64) ([]byte, error) {
+	for range 10 {
+		data, err := readFile(ctx, fsys, name, max)
+		if !errors.Is(err, errRemoved) {
+			return data, err
+		}
+	}
+	return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EBUSY}
+}
+
+func readFile(ctx context.Context, fsys FS, name string, max int64) ([]byte, error) {
 	f, err := fsys.Open(ctx, name)
 	if err != nil {
 		return nil, err

@@ -4,37 +4,60 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"path"
+	"sync"
 )
 
 // Measure counts a tree: its directories, everything else, and the bytes of
 // regular files as their sizes say. What vanishes meanwhile does not count.
 func Measure(ctx context.Context, fsys FS, name string) (Progress, error) {
-	var p Progress
-	todo := []string{name}
-	for len(todo) > 0 {
-		dir := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		p.Dirs++
-		err := fsys.ReadDirPlus(ctx, dir, func(e EntryPlus) error {
-			switch {
-			case e.Attr.Kind != Directory:
-				p.Files++
-				if e.Attr.Kind == Regular {
-					p.Bytes += e.Attr.Size
-				}
-			case e.Name != snapshotDir:
-				todo = append(todo, path.Join(dir, e.Name))
-			}
-			return nil
-		})
-		if errors.Is(err, fs.ErrNotExist) && dir != name {
-			p.Dirs--
-			continue
-		}
-		if err != nil {
-			return p, err
-		}
+	m := &measuring{e: engineOf(fsys)}
+	at, a, err := m.e.find(ctx, name)
+	if err == nil && a.Kind != Directory {
+		err = &fs.PathError{Op: "measure", Path: name, Err: errors.New("not a directory")}
 	}
-	return p, nil
+	if err == nil {
+		err = carryOut(ctx, m.e.workers(), func(ctx context.Context, w *work) error {
+			m.work = w
+			return m.dir(ctx, at, true)
+		})
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return m.sum, err
+}
+
+type measuring struct {
+	e    engine
+	work *work
+
+	mu  sync.Mutex // guards sum
+	sum Progress
+}
+
+// dir counts a directory, and makes tasks of those in it.
+func (m *measuring) dir(ctx context.Context, at place, root bool) error {
+	p := Progress{Dirs: 1}
+	err := m.e.list(ctx, at, func(e EntryPlus, below place) error {
+		switch {
+		case e.Attr.Kind != Directory:
+			p.Files++
+			if e.Attr.Kind == Regular {
+				p.Bytes += e.Attr.Size
+			}
+		case e.Name != snapshotDir:
+			return m.work.dir(ctx, func(ctx context.Context) error { return m.dir(ctx, below, false) })
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) && !root {
+		p.Dirs--
+		err = nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sum.Files += p.Files
+	m.sum.Dirs += p.Dirs
+	m.sum.Bytes += p.Bytes
+	return err
 }

@@ -1,0 +1,127 @@
+package tree
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// file copies one regular file and compares the copy.
+func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr) (at place, err error) {
+	if a.Size > holeBlock {
+		select {
+		case c.heavy <- struct{}{}:
+			defer func() { <-c.heavy }()
+		case <-ctx.Done():
+			return at, ctx.Err()
+		}
+	}
+	in, err := c.e.open(ctx, src)
+	if err != nil {
+		return at, err
+	}
+	defer in.Close()
+	private := uint32(0o600)
+	out, at, err := c.e.create(ctx, dir, base, SetAttr{Mode: &private})
+	if err != nil {
+		return at, err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	sum := sha256.New()
+	see := sum.Write
+	if !c.opts.Checksum {
+		see = func(b []byte) (int, error) { return len(b), nil }
+	}
+	size, err := c.content(ctx, in, out, a, see)
+	if err != nil {
+		return at, err
+	}
+	now, err := in.Stat(ctx)
+	if err != nil {
+		return at, err
+	}
+	if now.Size != size || !now.Mtime.Equal(a.Mtime) {
+		c.list(func(s *Stats) *[]string { return &s.Changed }, src.name)
+	}
+	set := allOf(a)
+	set.Size = &size // a hole at the end was not written
+	if err := out.SetAttr(ctx, set); err != nil {
+		return at, err
+	}
+	if got, err := out.Stat(ctx); err != nil || got.Size != size || !got.Mtime.Equal(a.Mtime) {
+		return at, errors.Join(err, &fs.PathError{Op: "verify", Path: at.name, Err: fmt.Errorf("%d bytes of %s instead of %d of %s", got.Size, got.Mtime, size, a.Mtime)})
+	}
+	if !c.opts.Checksum {
+		return at, nil
+	}
+	again := sha256.New()
+	if _, err := c.content(ctx, out, nil, Attr{Size: size, Used: size}, again.Write); err != nil {
+		return at, err
+	}
+	if string(sum.Sum(nil)) != string(again.Sum(nil)) {
+		return at, &fs.PathError{Op: "verify", Path: at.name, Err: errors.New("the copy's content differs")}
+	}
+	return at, nil
+}
+
+// content reads in to its end, shows it to see, writes what is no hole to out, if there is one,
+// and returns the size. A filesystem cannot be asked for holes over NFSv3, so
+// where there are some, blocks of zeros are taken for them.
+func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]byte) (int, error)) (int64, error) {
+	buf := make([]byte, min(chunk, max(holeBlock, a.Size+1)))
+	holes := a.Used < a.Size
+	for off := int64(0); ; {
+		n, err := in.ReadAt(ctx, buf, off)
+		if err != nil && err != io.EOF {
+			return off, err
+		}
+		if _, seeErr := see(buf[:n]); seeErr != nil {
+			return off, seeErr
+		}
+		if out != nil {
+			if err := write(ctx, out, buf[:n], off, holes); err != nil {
+				return off, err
+			}
+			c.count(func(s *Stats) { s.Bytes += int64(n) })
+		}
+		off += int64(n)
+		if err == io.EOF {
+			return off, nil
+		}
+	}
+}
+
+// write writes data at off, but for its blocks of zeros if holes is set.
+func write(ctx context.Context, out File, data []byte, off int64, holes bool) error {
+	if !holes {
+		_, err := out.WriteAt(ctx, data, off)
+		return err
+	}
+	for len(data) > 0 {
+		// The longest run of blocks that are all data or all zeros.
+		n := min(len(data), holeBlock)
+		hole := allZero(data[:n])
+		for n < len(data) {
+			next := data[n:min(len(data), n+holeBlock)]
+			if allZero(next) != hole {
+				break
+			}
+			n += len(next)
+		}
+		if !hole {
+			if _, err := out.WriteAt(ctx, data[:n], off); err != nil {
+				return err
+			}
+		}
+		data, off = data[n:], off+int64(n)
+	}
+	return nil
+}
+
+var zeros [holeBlock]byte
+
+func allZero(block []byte) bool { return bytes.Equal(block, zeros[:len(block)]) }

@@ -1,0 +1,141 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+
+	"github.com/casit/berth/nfs"
+)
+
+// place is a file or directory as the engines hold it: its name, and its handle
+// on filesystems that have them.
+type place struct {
+	name   string
+	handle nfs.Handle
+}
+
+// engine is how Copy, Delete, Measure and Compare work on a filesystem: by
+// places instead of names, so that a filesystem with handles (Wire) looks no
+// name up twice. named makes one of any FS.
+type engine interface {
+	workers() int // tasks at work at once that it is good for
+	find(ctx context.Context, name string) (place, Attr, error)
+	list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error
+	// names is list without attributes, where that is less work.
+	names(ctx context.Context, dir place, fn func(e Entry, at place) error) error
+	readlink(ctx context.Context, at place) (string, error)
+	open(ctx context.Context, at place) (File, error)
+
+	mkdir(ctx context.Context, dir place, base string, set SetAttr) (place, error)
+	mknod(ctx context.Context, dir place, base string, a Attr, set SetAttr) (place, error)
+	symlink(ctx context.Context, target string, dir place, base string, set SetAttr) (place, error)
+	link(ctx context.Context, file, dir place, base string) error
+	// create makes an empty file with the attributes but for its size.
+	create(ctx context.Context, dir place, base string, set SetAttr) (File, place, error)
+	setAttr(ctx context.Context, at place, set SetAttr) error
+	remove(ctx context.Context, dir place, base string) error
+	rmdir(ctx context.Context, dir place, base string) error
+}
+
+// quick is an engine that copies files by fewer calls than File takes. done is
+// false where it leaves a file to the others; nothing is made then.
+type quick interface {
+	copyFile(ctx context.Context, src place, a Attr, dir place, base string) (r copied, done bool, err error)
+}
+
+// copied is what became of a file.
+type copied struct {
+	at      place
+	bytes   int64
+	changed bool // while it was read
+}
+
+// engineOf returns how to work on a filesystem in a place that nobody sees.
+func engineOf(fsys FS) engine {
+	if d, ok := fsys.(interface{ Deferred() FS }); ok {
+		fsys = d.Deferred()
+	}
+	if e, ok := fsys.(engine); ok {
+		return e
+	}
+	return named{fsys}
+}
+
+// named is an engine on any FS.
+type named struct{ fsys FS }
+
+func (n named) workers() int { return 16 }
+
+func (n named) find(ctx context.Context, name string) (place, Attr, error) {
+	a, err := n.fsys.Stat(ctx, name)
+	return place{name: name}, a, err
+}
+
+func (n named) list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error {
+	return n.fsys.ReadDirPlus(ctx, dir.name, func(e EntryPlus) error { return fn(e, dir.child(e.Name)) })
+}
+
+func (n named) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
+	return n.fsys.ReadDir(ctx, dir.name, func(e Entry) error { return fn(e, dir.child(e.Name)) })
+}
+
+// child is a name in a directory, without a handle.
+func (p place) child(base string) place { return place{name: path.Join(p.name, base)} }
+
+func (n named) readlink(ctx context.Context, at place) (string, error) {
+	return n.fsys.Readlink(ctx, at.name)
+}
+
+func (n named) open(ctx context.Context, at place) (File, error) { return n.fsys.Open(ctx, at.name) }
+
+func (n named) mkdir(ctx context.Context, dir place, base string, set SetAttr) (place, error) {
+	at := dir.child(base)
+	return at, n.fsys.Mkdir(ctx, at.name, set)
+}
+
+func (n named) mknod(ctx context.Context, dir place, base string, a Attr, set SetAttr) (place, error) {
+	at := dir.child(base)
+	return at, n.fsys.Mknod(ctx, at.name, a.Kind, a.Major, a.Minor, set)
+}
+
+func (n named) symlink(ctx context.Context, target string, dir place, base string, set SetAttr) (place, error) {
+	at := dir.child(base)
+	return at, n.fsys.Symlink(ctx, target, at.name, set)
+}
+
+func (n named) link(ctx context.Context, file, dir place, base string) error {
+	return n.fsys.Link(ctx, file.name, dir.child(base).name)
+}
+
+func (n named) create(ctx context.Context, dir place, base string, set SetAttr) (File, place, error) {
+	at := dir.child(base)
+	f, err := n.fsys.Create(ctx, at.name, set)
+	return f, at, err
+}
+
+func (n named) setAttr(ctx context.Context, at place, set SetAttr) error {
+	return n.fsys.SetAttr(ctx, at.name, set)
+}
+
+func (n named) remove(ctx context.Context, dir place, base string) error {
+	return n.fsys.Remove(ctx, dir.child(base).name)
+}
+
+func (n named) rmdir(ctx context.Context, dir place, base string) error {
+	return n.fsys.Rmdir(ctx, dir.child(base).name)
+}
+
+// within is the directory of name and its last component, for an engine.
+func within(ctx context.Context, e engine, name string) (dir place, base string, err error) {
+	if CheckPath(name) != nil || name == "." {
+		return place{}, "", &fs.PathError{Op: "check", Path: name, Err: fs.ErrInvalid}
+	}
+	parent, base := split(name)
+	dir, a, err := e.find(ctx, parent)
+	if err == nil && a.Kind != Directory {
+		err = &fs.PathError{Op: "lookup", Path: parent, Err: errors.New("not a directory")}
+	}
+	return dir, base, err
+}

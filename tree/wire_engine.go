@@ -1,0 +1,281 @@
+package tree
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/casit/berth/nfs"
+)
+
+// workers is how many calls the client has in flight at most.
+func (w *Wire) workers() int { return 128 }
+
+// once is do for a handle that was looked up before: if it is stale, what it
+// names is gone.
+func (w *Wire) once(ctx context.Context, op, name string, f func() error) error {
+	err := ctx.Err()
+	if err == nil {
+		err = f()
+	}
+	return w.fail(ctx, op, name, err)
+}
+
+func (w *Wire) find(ctx context.Context, name string) (at place, a Attr, err error) {
+	err = w.do(ctx, "stat", name, func() error {
+		o, err := w.walk(ctx, name)
+		at, a = place{name, o.handle}, attrOf(&o.attr)
+		return err
+	})
+	return at, a, err
+}
+
+func (w *Wire) list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error {
+	var fnErr error
+	err := w.once(ctx, "readdir", dir.name, func() error {
+		return w.client.List(ctx, dir.handle, func(e *nfs.Entry) error {
+			fnErr = fn(EntryPlus{e.Name, attrOf(&e.Attr.Attr)}, place{dir.child(e.Name).name, e.Handle})
+			return fnErr
+		})
+	})
+	if fnErr != nil {
+		return fnErr
+	}
+	return err
+}
+
+func (w *Wire) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
+	return w.list(ctx, dir, func(e EntryPlus, at place) error { return fn(Entry{e.Name, e.Attr.Kind}, at) })
+}
+
+func (w *Wire) readlink(ctx context.Context, at place) (target string, err error) {
+	err = w.once(ctx, "readlink", at.name, func() error {
+		var err error
+		target, _, err = w.client.Readlink(ctx, at.handle)
+		return err
+	})
+	return target, err
+}
+
+func (w *Wire) open(_ context.Context, at place) (File, error) {
+	return &wireFile{w: w, name: at.name, handle: at.handle}, nil
+}
+
+func (w *Wire) mkdir(ctx context.Context, dir place, base string, set SetAttr) (place, error) {
+	at := dir.child(base)
+	err := w.once(ctx, "mkdir", at.name, func() (err error) {
+		at.handle, err = w.makeDir(ctx, dir.handle, base, set)
+		return err
+	})
+	return at, err
+}
+
+func (w *Wire) mknod(ctx context.Context, dir place, base string, a Attr, set SetAttr) (at place, err error) {
+	at = dir.child(base)
+	err = w.once(ctx, "mknod", at.name, func() error {
+		o, err := w.makeNode(ctx, dir.handle, base, a.Kind, a.Major, a.Minor, set)
+		at.handle = o.handle
+		return err
+	})
+	return at, err
+}
+
+func (w *Wire) symlink(ctx context.Context, target string, dir place, base string, set SetAttr) (at place, err error) {
+	at = dir.child(base)
+	err = w.once(ctx, "symlink", at.name, func() error {
+		o, err := w.makeSymlink(ctx, target, dir.handle, base, set)
+		at.handle = o.handle
+		return err
+	})
+	return at, err
+}
+
+func (w *Wire) link(ctx context.Context, file, dir place, base string) error {
+	return w.once(ctx, "link", dir.child(base).name, func() error {
+		_, err := w.client.Link(ctx, file.handle, dir.handle, base)
+		return err
+	})
+}
+
+func (w *Wire) create(ctx context.Context, dir place, base string, set SetAttr) (File, place, error) {
+	at := dir.child(base)
+	err := w.once(ctx, "create", at.name, func() error {
+		o, err := w.makeFile(ctx, dir.handle, base, set)
+		at.handle = o.handle
+		return err
+	})
+	return &wireFile{w: w, name: at.name, handle: at.handle}, at, err
+}
+
+func (w *Wire) setAttr(ctx context.Context, at place, set SetAttr) error {
+	return w.once(ctx, "setattr", at.name, func() error {
+		_, err := w.set(ctx, at.handle, sattrOf(set))
+		return err
+	})
+}
+
+func (w *Wire) remove(ctx context.Context, dir place, base string) error {
+	return w.once(ctx, "remove", dir.child(base).name, func() error {
+		_, err := w.client.Remove(ctx, dir.handle, base)
+		return err
+	})
+}
+
+func (w *Wire) rmdir(ctx context.Context, dir place, base string) error {
+	return w.once(ctx, "rmdir", dir.child(base).name, func() error { return w.removeDir(ctx, dir.handle, base) })
+}
+
+// copyFile copies a file without holes: CREATE, READ, WRITE FILE_SYNC and
+// SETATTR where it fits one WRITE, CREATE alone where it is empty. The answer
+// to the last call shows what was made. Larger ones are read and written
+// several chunks at a time, and committed.
+func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base string) (r copied, done bool, err error) {
+	chunk := int64(min(w.client.ReadSize(), w.client.WriteSize()))
+	if a.Used < a.Size && a.Size > holeBlock {
+		return r, false, nil
+	}
+	large := a.Size > chunk
+	if a.Size > holeBlock {
+		select {
+		case w.large <- struct{}{}:
+			defer func() { <-w.large }()
+		case <-ctx.Done():
+			return r, true, ctx.Err()
+		}
+	}
+	r.at = dir.child(base)
+	// Read before anything is made, so that a file that is gone leaves none.
+	var data []byte
+	now := a
+	if !large && a.Size > 0 {
+		buf := w.buffer(int(a.Size))
+		defer w.release(buf)
+		err = w.once(ctx, "read", src.name, func() error {
+			res, err := w.client.Read(ctx, src.handle, 0, buf)
+			data = buf[:res.N]
+			done = res.EOF || int64(res.N) == a.Size
+			if err == nil && !res.Attr.Present {
+				res.Attr.Attr, err = w.client.Getattr(ctx, src.handle)
+			}
+			now = attrOf(&res.Attr.Attr)
+			return err
+		})
+		if err != nil || !done || now.Size > int64(len(data)) {
+			return r, err != nil, err // it has grown, or READs are short here
+		}
+	}
+	err = w.once(ctx, "create", r.at.name, func() error {
+		set := allOf(a)
+		if a.Size > 0 {
+			mode := a.Mode & 0o777 // what is written loses setuid
+			set = SetAttr{Mode: &mode, UID: &a.UID, GID: &a.GID}
+		}
+		o, err := w.makeFile(ctx, dir.handle, base, set)
+		r.at.handle = o.handle
+		if a.Size == 0 && err == nil {
+			err = verify(&o.attr, 0, sattrOf(set))
+		}
+		return err
+	})
+	if err != nil || a.Size == 0 {
+		return r, true, err
+	}
+	return r, true, w.once(ctx, "write", r.at.name, func() error {
+		var err error
+		if large {
+			now, err = w.storeLarge(ctx, src, a.Size, r.at)
+			r.bytes = a.Size
+		} else if r.bytes = int64(len(data)); len(data) > 0 {
+			err = w.storeSmall(ctx, r.at.handle, data)
+		}
+		if err != nil {
+			return err
+		}
+		r.changed = now.Size != a.Size || !now.Mtime.Equal(a.Mtime)
+		set := sattrOf(allOf(a))
+		if a.Mode&0o7000 == 0 {
+			set.Set &^= nfs.SetMode // as it was made
+		}
+		set.Set &^= nfs.SetUID | nfs.SetGID
+		got, err := w.set(ctx, r.at.handle, set)
+		if err == nil {
+			err = verify(&got, r.bytes, sattrOf(allOf(a)))
+		}
+		return err
+	})
+}
+
+// verify compares a copied file with what it is a copy of.
+func verify(got *nfs.Attr, size int64, want nfs.SetAttr) error {
+	if int64(got.Size) == size && missing(want, got).Set == 0 {
+		return nil
+	}
+	return fmt.Errorf("the copy has %d bytes of %s, mode %o, owner %d:%d instead of %d bytes of %s, mode %o, owner %d:%d",
+		got.Size, got.Mtime.Time(), got.Mode, got.UID, got.GID, size, want.Mtime.Time(), want.Mode, want.UID, want.GID)
+}
+
+// storeSmall writes what fits one WRITE.
+func (w *Wire) storeSmall(ctx context.Context, h nfs.Handle, data []byte) error {
+	for off := 0; off < len(data); {
+		res, err := w.client.Write(ctx, h, uint64(off), data[off:], nfs.FileSync)
+		if err != nil {
+			return err
+		}
+		if res.N == 0 {
+			return io.ErrNoProgress
+		}
+		off += res.N
+	}
+	return nil
+}
+
+// storeLarge copies size bytes, and returns what the source is afterwards.
+func (w *Wire) storeLarge(ctx context.Context, src place, size int64, dst place) (Attr, error) {
+	from := &remote{ctx, w.client, src.handle}
+	if _, err := w.client.Store(ctx, dst.handle, from, nfs.Range{Length: size}); err != nil {
+		return Attr{}, err
+	}
+	now, err := w.client.Getattr(ctx, src.handle)
+	return attrOf(&now), err
+}
+
+// remote is a file as an io.ReaderAt, for the time of ctx.
+type remote struct {
+	ctx    context.Context
+	client *nfs.Client
+	handle nfs.Handle
+}
+
+func (r *remote) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.client.ReadAt(r.ctx, r.handle, p, off)
+	if err == io.EOF {
+		// Cut off meanwhile: zeros stand for what is gone, and the copy is
+		// known as torn by the source's attributes.
+		clear(p[n:])
+		return len(p), nil
+	}
+	return n, err
+}
+
+// buffer returns one of n bytes; those of holeBlock bytes or fewer, of which
+// there are many, are used again.
+func (w *Wire) buffer(n int) []byte {
+	if n > holeBlock {
+		return make([]byte, n)
+	}
+	if b, ok := w.buffers.Get().(*[holeBlock]byte); ok {
+		return b[:n]
+	}
+	return new([holeBlock]byte)[:n]
+}
+
+func (w *Wire) release(b []byte) {
+	if cap(b) == holeBlock {
+		w.buffers.Put((*[holeBlock]byte)(b[:holeBlock]))
+	}
+}
+
+var (
+	_ engine = (*Wire)(nil)
+	_ quick  = (*Wire)(nil)
+)

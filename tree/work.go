@@ -1,0 +1,109 @@
+package tree
+
+import (
+	"context"
+	"sync"
+)
+
+// How many tasks wait at most. What does not fit is done at once by the one
+// that has it, so that trees of any size take the same memory.
+const (
+	maxFileTasks = 2048
+	maxDirTasks  = 8192
+)
+
+// task is a piece of work on a tree; an error ends all of it.
+type task func(ctx context.Context) error
+
+// work is a number of goroutines that carry out tasks, which add more tasks.
+// Files come before directories, and both last in first out: a tree is gone
+// through in depth, and few directories are unfinished at a time.
+//
+// A task must not wait for another one: it may be the one that carries it out.
+type work struct {
+	mu    sync.Mutex // guards the fields below; never held while a task runs
+	more  *sync.Cond // there is something to do, or nothing left
+	files []task
+	dirs  []task
+	busy  int // tasks at work
+	err   error
+	stop  context.CancelFunc
+}
+
+// carryOut runs first and all the tasks that come of it, by that many
+// goroutines, and returns the first error when all have ended.
+func carryOut(ctx context.Context, workers int, first func(ctx context.Context, w *work) error) error {
+	w := &work{}
+	w.more = sync.NewCond(&w.mu)
+	ctx, w.stop = context.WithCancel(ctx)
+	defer w.stop()
+	w.dirs = append(w.dirs, func(ctx context.Context) error { return first(ctx, w) })
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() { w.run(ctx) })
+	}
+	wait.Wait()
+	return w.err
+}
+
+// run carries out tasks until there are none.
+func (w *work) run(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		t := w.next()
+		for t == nil {
+			if w.busy == 0 {
+				w.more.Broadcast()
+				return
+			}
+			w.more.Wait()
+			t = w.next()
+		}
+		w.busy++
+		w.mu.Unlock()
+		err := t(ctx)
+		w.mu.Lock()
+		if w.busy--; err != nil && w.err == nil {
+			w.err = err
+			w.stop()
+		}
+		if w.err != nil {
+			w.files, w.dirs = nil, nil
+		}
+		if w.busy == 0 {
+			w.more.Broadcast()
+		}
+	}
+}
+
+// next takes a task; w.mu is held.
+func (w *work) next() (t task) {
+	from := &w.files
+	if len(w.files) == 0 {
+		from = &w.dirs
+	}
+	if n := len(*from); n > 0 {
+		t, (*from)[n-1] = (*from)[n-1], nil
+		*from = (*from)[:n-1]
+	}
+	return t
+}
+
+// file adds a task on a file, or carries it out.
+func (w *work) file(ctx context.Context, t task) error { return w.add(ctx, &w.files, maxFileTasks, t) }
+
+// dir adds a task on a directory, or carries it out.
+func (w *work) dir(ctx context.Context, t task) error { return w.add(ctx, &w.dirs, maxDirTasks, t) }
+
+func (w *work) add(ctx context.Context, to *[]task, limit int, t task) error {
+	w.mu.Lock()
+	if len(*to) < limit {
+		*to = append(*to, t)
+		w.mu.Unlock()
+		w.more.Signal()
+		return ctx.Err()
+	}
+	w.mu.Unlock()
+	return t(ctx)
+}
