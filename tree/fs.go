@@ -174,13 +174,19 @@ func readFile(ctx context.Context, fsys FS, name string, max int64) ([]byte, err
 		return nil, err
 	}
 	defer f.Close()
-	buf := make([]byte, max+1)
-	n, err := f.ReadAt(ctx, buf, 0)
-	if err != nil && err != io.EOF {
-		return nil, err
+	// Control files are a few hundred bytes: one short read is the rule.
+	var data []byte
+	for size := int64(4 << 10); ; size *= 2 {
+		buf := make([]byte, min(size, max+1-int64(len(data))))
+		n, err := f.ReadAt(ctx, buf, int64(len(data)))
+		data = append(data, buf[:n]...)
+		switch {
+		case int64(len(data)) > max:
+			return nil, &fs.PathError{Op: "read", Path: name, Err: ErrTooLarge}
+		case err == io.EOF:
+			return data, nil
+		case err != nil:
+			return nil, err
+		}
 	}
-	if int64(n) > max {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: ErrTooLarge}
-	}
-	return buf[:n], nil
 }

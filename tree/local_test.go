@@ -322,3 +322,22 @@ func BenchmarkLocal(b *testing.B) {
 		}
 	})
 }
+
+func TestReadFileReadsAllUpToItsLimit(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	for _, size := range []int{0, 1, 4095, 4096, 4097, 100_000} {
+		content := strings.Repeat("x", size)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), []byte(content), 0o600))
+		got, err := tree.ReadFile(ctx, l, "f", 100_000)
+		require.NoError(t, err)
+		require.Equal(t, content, string(got))
+		if size > 0 {
+			got, err = tree.ReadFile(ctx, l, "f", int64(size))
+			require.NoError(t, err)
+			require.Len(t, got, size)
+			_, err = tree.ReadFile(ctx, l, "f", int64(size-1))
+			require.ErrorIs(t, err, tree.ErrTooLarge)
+		}
+	}
+}
