@@ -68,14 +68,16 @@ func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr)
 	return at, nil
 }
 
-// content reads in to its end, shows it to see, writes what is no hole to out, if there is one,
-// and returns the size. A filesystem cannot be asked for holes over NFSv3, so
-// where there are some, blocks of zeros are taken for them.
+// content reads in up to the size in a, shows it to see, writes what is no hole
+// to out, if there is one, and returns the size. It does not follow a file that
+// grows: one that is written faster than it is read would never end. A
+// filesystem cannot be asked for holes over NFSv3, so where there are some,
+// blocks of zeros are taken for them.
 func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]byte) (int, error)) (int64, error) {
-	buf := make([]byte, min(chunk, max(holeBlock, a.Size+1)))
+	buf := make([]byte, min(chunk, a.Size))
 	holes := a.Used < a.Size
 	for off := int64(0); ; {
-		n, err := in.ReadAt(ctx, buf, off)
+		n, err := in.ReadAt(ctx, buf[:min(int64(len(buf)), a.Size-off)], off)
 		if err != nil && err != io.EOF {
 			return off, err
 		}
@@ -89,7 +91,7 @@ func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]
 			c.count(func(s *Stats) { s.Bytes += int64(n) })
 		}
 		off += int64(n)
-		if err == io.EOF {
+		if err == io.EOF || off == a.Size {
 			return off, nil
 		}
 	}

@@ -149,7 +149,7 @@ func checkAfterDeath(t *testing.T, what, dir, op string, killed bool, do func(*t
 	again.beats()
 	other.beats()
 	again.beats()
-	again.sweep(ctx, again.cur)
+	again.sweeps()
 	require.Empty(t, entries(t, dir, ".berth/locks"), what)
 
 	// Nothing is lost: each tree is a volume or in the trash, whole.

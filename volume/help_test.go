@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -72,6 +73,21 @@ func node(t *testing.T, dir, name string, change ...func(*Config)) *testNode {
 func (n *testNode) beats() {
 	n.t.Helper()
 	require.NoError(n.t, n.tick(context.Background()))
+}
+
+// sweeps deletes what is to be deleted, also while the sweep that a tick began
+// in the background is still at it.
+func (n *testNode) sweeps() {
+	n.t.Helper()
+	require.Eventually(n.t, func() bool {
+		n.sweep(ctx, n.cur)
+		purging := false
+		err := n.cur.fs.ReadDir(ctx, stagingDir, func(d tree.Entry) error {
+			purging = purging || strings.HasPrefix(d.Name, purgePrefix)
+			return nil
+		})
+		return err == nil && !purging
+	}, 10*time.Second, 5*time.Millisecond)
 }
 
 func (n *testNode) must(err error) {

@@ -195,7 +195,7 @@ func TestTrashExpiresInTheExportsTimeAndRetainStays(t *testing.T) {
 	n.must(n.Remove(ctx, "b"))
 	n.clock.move(2 * time.Hour)
 	n.must(n.expireTrash(ctx, n.cur))
-	n.sweep(ctx, n.cur)
+	n.sweeps()
 	items, err := n.TrashList(ctx)
 	require.NoError(t, err)
 	require.Len(t, items, 1)
@@ -210,7 +210,7 @@ func TestTrashExpiresInTheExportsTimeAndRetainStays(t *testing.T) {
 	require.Equal(t, NotFound, KindOf(err))
 	_, err = n.TrashPurge(ctx, []string{items[0].ID}, 0, false)
 	require.NoError(t, err)
-	n.sweep(ctx, n.cur)
+	n.sweeps()
 	require.Empty(t, entries(t, dir, ".berth/trash"))
 	require.Empty(t, entries(t, dir, ".berth/staging"))
 }

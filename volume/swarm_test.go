@@ -202,7 +202,7 @@ func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 			require.Error(t, err, "the owner is alive")
 			n2.clock.move(time.Minute)
 			n2.beats()
-			n2.sweep(ctx, n2.cur)
+			n2.sweeps()
 			require.Empty(t, entries(t, dir, ".berth/locks"))
 			require.Empty(t, entries(t, dir, ".berth/staging"))
 			require.Equal(t, c.want, n2.names())

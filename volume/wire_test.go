@@ -55,7 +55,7 @@ func TestTheSameVolumesOverNFS(t *testing.T) {
 	require.NoError(t, err)
 	_, err = n2.TrashPurge(ctx, []string{items[0].ID}, 0, false)
 	require.NoError(t, err)
-	n2.sweep(ctx, n2.cur)
+	n2.sweeps()
 	for _, dir := range []string{lockDir, leaseDir, stagingDir, trashDir} {
 		require.Empty(t, treetest.Names(t, n1.cur.fs, dir), dir)
 	}
