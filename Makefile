@@ -44,7 +44,7 @@ demo-build: build rootfs
 # the others. TESTFLAGS is for -v, -run and the like.
 test:
 	$(GO) test $(RACE) -timeout 10m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep -v /integration)
-	$(GO) test -timeout 20m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep /integration)
+	$(GO) test -timeout 20m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep /integration | grep -v /integration/uml)
 
 bench:
 	$(GO) test -run '^$$' -bench . -timeout 20m $(TESTFLAGS) $(PACKAGES)
@@ -56,3 +56,13 @@ lint:
 
 clean:
 	rm -rf $(BUILD)
+
+# Hosts with a kernel, an NFS client and an engine of their own; needs root.
+# Not part of `make test` yet: the whole package has not been seen green in one run.
+# lab-full is the same with the limits of production.
+.PHONY: lab-test lab-full
+lab-test:
+	$(GO) test -count=1 -timeout 15m $(TESTFLAGS) ./integration/uml/...
+
+lab-full:
+	BERTH_LAB_LIMITS=real $(GO) test -count=1 -timeout 45m $(TESTFLAGS) ./integration/uml/...
