@@ -60,7 +60,6 @@ type generation struct {
 	path     string
 	readonly bool
 	is       place
-	label    string
 }
 
 // place is a directory of a filesystem, as mountinfo names it.
@@ -195,6 +194,10 @@ func (m *mounts) current() (path string, number int) {
 	if err != nil {
 		return "", 0
 	}
+	return m.currentOf(have)
+}
+
+func (m *mounts) currentOf(have []generation) (path string, number int) {
 	for _, g := range have {
 		if g.readonly {
 			continue
@@ -227,9 +230,6 @@ func (m *mounts) list() ([]generation, error) {
 		}
 		if n, err := strconv.Atoi(number); ok && err == nil {
 			g.number = n
-			if label, err := os.ReadFile(labelPath(g.path)); err == nil {
-				g.label = string(label)
-			}
 			out = append(out, g)
 		}
 	}
@@ -244,7 +244,7 @@ func (m *mounts) retire(inUse []int, all bool) error {
 	if err != nil {
 		return err
 	}
-	_, current := m.current()
+	_, current := m.currentOf(have)
 	var errs []error
 	for _, g := range have {
 		if !all && (g.number == current || current == 0 || slices.Contains(inUse, g.number)) {

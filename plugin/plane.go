@@ -41,7 +41,12 @@ func (k kernelMount) label() string {
 	return fmt.Sprintf("%s %s root=%s\n", k.mount.Source, k.mount.Data, k.root)
 }
 
-func (k kernelMount) same(g generation) bool     { return g.label == k.label() }
+// same compares with what was written down when g was mounted.
+func (k kernelMount) same(g generation) bool {
+	label, err := os.ReadFile(labelPath(g.path))
+	return err == nil && string(label) == k.label()
+}
+
 func (k kernelMount) attach(target string) error { return k.mount.Attach(target) }
 
 // placeOf finds out what the directory behind fd is, from the kernel's own

@@ -51,6 +51,13 @@ func readControl(ctx context.Context, fsys tree.FS, name string, v any) error {
 	return nil
 }
 
+// isBroken tells a control file that is there but cannot be one (torn, a
+// directory, a symlink, too large) from an export that does not answer.
+func isBroken(err error) bool {
+	p := (*fs.PathError)(nil)
+	return errors.As(err, &p) && p.Op == "decode" || isContent(err)
+}
+
 // publish makes the file name with v as its content by LINK of a private file:
 // the name is either whole or absent, and of several nodes one wins. The
 // others get fs.ErrExist, except a call whose own content is already there,

@@ -88,19 +88,15 @@ func (s *Store) explain(what string, err error) error {
 		e.Reason = fmt.Sprintf("%s: the export %s is read-only", what, url)
 		e.Hint = "mount or export it read-write for this node"
 	case errors.Is(err, fs.ErrPermission):
-		e.Reason = fmt.Sprintf("%s: the export %s refuses berth's writes (%v)", what, url, errors.Unwrap(unwrapTo(err)))
+		why := err
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			why = p.Err
+		}
+		e.Reason = fmt.Sprintf("%s: the export %s refuses berth's writes (%v)", what, url, why)
 		e.Hint = "berth needs root on it: on a filer set superuser=sys in the export rule, on a server no_root_squash"
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		e.Kind = Invalid
 		e.Reason = fmt.Sprintf("%s: the name is too long for the export", what)
 	}
 	return e
-}
-
-// unwrapTo returns the innermost *fs.PathError of err, else err.
-func unwrapTo(err error) error {
-	if p := (*fs.PathError)(nil); errors.As(err, &p) {
-		return p
-	}
-	return fmt.Errorf("%w", err)
 }

@@ -50,7 +50,7 @@ func (s *Store) identify(ctx context.Context, fsys tree.FS) (string, error) {
 		}
 	}
 	switch {
-	case err != nil && (isContent(err) || isDecode(err)), err == nil && rec.ID == "":
+	case isBroken(err), err == nil && rec.ID == "":
 		return "", errorf(Failed, "look at the file; the volumes' data is untouched", "%s on the export %s is not readable", exportFile, s.cfg.URL)
 	case err != nil:
 		return "", err
@@ -93,11 +93,6 @@ func makeControlDirs(ctx context.Context, fsys tree.FS) error {
 		}
 	}
 	return nil
-}
-
-func isDecode(err error) bool {
-	p := (*fs.PathError)(nil)
-	return errors.As(err, &p) && p.Op == "decode"
 }
 
 // bareURL is the export without its query.

@@ -199,15 +199,14 @@ func (s *Store) saveLease(ctx context.Context, e *export, name string) error {
 	if !ok || !l.unsaved {
 		return nil
 	}
-	file := leasePath(name, s.cfg.Node)
 	if len(l.Mounts) == 0 {
-		if err := absent(e.fs.Remove(ctx, file)); err != nil {
+		if err := removeLease(ctx, e.fs, name, s.cfg.Node); err != nil {
 			return err
 		}
-		_ = e.fs.Rmdir(ctx, path.Dir(file)) // other nodes may have theirs in it
 		s.leases.saved(name, l)
 		return nil
 	}
+	file := leasePath(name, s.cfg.Node)
 	err := s.replace(ctx, e.fs, file, l)
 	for try := 0; errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
 		// Another node may take the empty directory away in between.
@@ -219,6 +218,16 @@ func (s *Store) saveLease(ctx context.Context, e *export, name string) error {
 		s.leases.saved(name, l)
 	}
 	return err
+}
+
+// removeLease removes a node's lease of a name, and the name's directory if it
+// was the last: other nodes may have theirs in it.
+func removeLease(ctx context.Context, fsys tree.FS, name, node string) error {
+	if err := absent(fsys.Remove(ctx, leasePath(name, node))); err != nil {
+		return err
+	}
+	_ = fsys.Rmdir(ctx, path.Join(leaseDir, name))
+	return nil
 }
 
 // loadOwnLeases reads what this node left on the export: an earlier process of
@@ -236,13 +245,12 @@ func (s *Store) loadOwnLeases(ctx context.Context, e *export) error {
 		err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), &l)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-		case err != nil && !isDecode(err) && !isContent(err):
+		case err != nil && !isBroken(err):
 			return err
 		case err != nil || l.Boot != s.cfg.Boot || l.Volume != name:
-			if err := absent(e.fs.Remove(ctx, leasePath(name, s.cfg.Node))); err != nil && !errors.Is(err, syscall.EROFS) {
+			if err := removeLease(ctx, e.fs, name, s.cfg.Node); err != nil && !errors.Is(err, syscall.EROFS) {
 				return err
 			}
-			_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name))
 		default:
 			s.leases.load(name, &l)
 		}
@@ -281,7 +289,7 @@ func readLeases(ctx context.Context, fsys tree.FS, name string) ([]*Lease, error
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil && !isDecode(err) && !isContent(err) {
+		if err != nil && !isBroken(err) {
 			return nil, err
 		}
 		l.Volume, l.Node = name, node

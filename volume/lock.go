@@ -135,7 +135,7 @@ func readLock(ctx context.Context, fsys tree.FS, name string) (*Lock, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if isDecode(err) || err != nil && isContent(err) {
+	if isBroken(err) {
 		return nil, errorf(Failed, fmt.Sprintf("nothing was changed; if no berth command is at work, move %s away on the export", lockPath(name)),
 			"the lock of volume %q is not readable", name)
 	}
@@ -195,10 +195,8 @@ func (s *Store) locks(ctx context.Context, e *export) ([]*Lock, error) {
 	var out []*Lock
 	for _, n := range names {
 		l, err := readLock(ctx, e.fs, n)
-		if KindOf(err) == Failed && err != nil {
-			continue // reported when its volume is asked for
-		}
-		if l != nil {
+		// One that cannot be read is reported when its volume is asked for.
+		if err == nil && l != nil {
 			out = append(out, l)
 		}
 	}
@@ -221,8 +219,7 @@ func (s *Store) Operations(ctx context.Context, volume string) ([]Lock, error) {
 }
 
 // swapping lists the volumes that exist although their directory may be away
-// for a moment: a running removal has not succeeded yet, a restore from trash
-// has begun.
+// for a moment: a restore from the trash has begun.
 func (s *Store) swapping(ctx context.Context, e *export) ([]string, error) {
 	all, err := s.locks(ctx, e)
 	var out []string

@@ -69,7 +69,7 @@ func (s *Store) beat(ctx context.Context, e *export, state NodeState) error {
 	name := nodePath(s.cfg.Node)
 	var there Heartbeat
 	err := readControl(ctx, e.fs, name, &there)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !isDecode(err) && !isContent(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !isBroken(err) {
 		return err
 	}
 	s.noteOwnFile(err == nil, there)
@@ -188,7 +188,7 @@ func readHeartbeats(ctx context.Context, fsys tree.FS) (map[string]*peer, error)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil && !isDecode(err) && !isContent(err) {
+		if err != nil && !isBroken(err) {
 			return nil, err
 		}
 		attr, err := fsys.Stat(ctx, nodePath(node))

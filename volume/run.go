@@ -160,7 +160,7 @@ func (s *Store) expireTrash(ctx context.Context, e *export) error {
 	}
 	items, err := s.trashed(ctx, e)
 	for _, t := range items {
-		if t.Expires != nil && !now.Before(*t.Expires) {
+		if t.expired(now) {
 			err = errors.Join(err, s.purge(ctx, e, t))
 		}
 	}

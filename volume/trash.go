@@ -26,6 +26,9 @@ type Trashed struct {
 	Expires *time.Time `json:"expires"`        // nil: only by hand
 }
 
+// expired tells whether its time is over, in the export's time.
+func (t *Trashed) expired(now time.Time) bool { return t.Expires != nil && !now.Before(*t.Expires) }
+
 func trashPath(id string) string { return path.Join(trashDir, id) }
 func trashData(id string) string { return path.Join(trashDir, id, "data") }
 func trashMeta(id string) string { return path.Join(trashDir, id, "volume.json") }
@@ -43,7 +46,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 	name := ref.Name
 	return s.locked(ctx, OpRemove, name, func(e *export) error {
 		err := s.checkDirectory(ctx, e, name)
-		if KindOf(err) == NotFound && err != nil {
+		if KindOf(err) == NotFound {
 			s.index.drop(name)
 			return s.forgetUnfinished(ctx, e, name)
 		}
@@ -145,11 +148,11 @@ func (s *Store) forgetVolume(ctx context.Context, e *export, name string) error 
 		return err
 	}
 	for _, l := range leases {
-		if err := absent(e.fs.Remove(ctx, leasePath(name, l.Node))); err != nil {
+		if err := removeLease(ctx, e.fs, name, l.Node); err != nil {
 			return err
 		}
 	}
-	_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name))
+	_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name)) // one left empty by a node that died
 	return nil
 }
 
@@ -230,7 +233,7 @@ func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error)
 	var t Trashed
 	err := readControl(ctx, fsys, trashMeta(id), &t)
 	switch {
-	case isDecode(err), err != nil && isContent(err), err == nil && (t.ID != id || t.Version != formatVersion):
+	case isBroken(err), err == nil && (t.ID != id || t.Version != formatVersion):
 		return &Trashed{ID: id, Kind: "unreadable"}, nil
 	case err != nil:
 		return nil, absent(err)
@@ -357,7 +360,7 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 			if t.Kind == "unreadable" || now.Sub(t.Removed) < older {
 				continue
 			}
-		case t.Expires == nil || now.Before(*t.Expires):
+		case !t.expired(now):
 			continue
 		}
 		out = append(out, t)

@@ -87,7 +87,7 @@ func (s *Store) lookup(ctx context.Context, e *export, name string) (bool, error
 		return true, nil
 	}
 	err = s.checkDirectory(ctx, e, name)
-	if KindOf(err) == NotFound && err != nil {
+	if KindOf(err) == NotFound {
 		l, lockErr := readLock(ctx, e.fs, name)
 		return l != nil && l.Op == OpUndelete, lockErr
 	}
