@@ -1,7 +1,7 @@
 #!/bin/bash
 # The story of berth on the Docker engine of this machine: install the plugin,
-# run a site on a volume, lose the volume, have it back. Every command is
-# printed before its output. Whatever happens, all that was made is removed,
+# run a site on a volume, break it by an update, bring it back, lose the volume,
+# have it back. Every command is printed before its output. Whatever happens, all that was made is removed,
 # and nothing else on that engine is touched.
 #
 # `make demo` builds what this needs (BUILD, default build) and runs it.
@@ -17,7 +17,8 @@ die() { echo "demo: $*" >&2; exit 1; }
 
 # Commands run in a session of their own: Ctrl-C ends the demo after the
 # command that runs, never in the middle of what dockerd would finish anyway.
-quietly() { setsid --wait "$@" </dev/null; }
+# Who waits for it must not end before it either.
+quietly() { (trap '' INT TERM HUP; exec setsid --wait "$@" </dev/null); }
 docker() { quietly $DOCKER "$@"; }
 
 # prompt prints a command the way one would type it.
@@ -40,6 +41,16 @@ run() {
 	echo
 }
 
+# refused is run for a command that has to fail with an exit code: refused CODE COMMAND...
+refused() {
+	local want=$1 status=0; shift
+	prompt "$@"
+	quietly "$@" || status=$?
+	[ "$status" = "$want" ] || die "$1 ended with $status, not $want"
+	echo "(exit $status)"
+	echo
+}
+
 # free finds a name that nothing of that kind has: free KIND NAME...
 free() {
 	local kind=$1 name; shift
@@ -58,11 +69,13 @@ free_port() {
 	die "no free port from 8080 to 8180"
 }
 
+exec 8>&1 9>&2
 made=() # kinds that may exist by now, in the order of making
 here=
 
 clean() {
 	local status=$? kind left=
+	exec >&8 2>&9 # an interrupted command may have had its own
 	trap '' INT TERM HUP
 	trap - EXIT
 	for ((i = ${#made[@]} - 1; i >= 0; i--)); do
@@ -160,20 +173,36 @@ made+=(container)
 start
 [ ${#publish[@]} = 0 ] || echo "# Meanwhile it is at http://127.0.0.1:$port"
 
-echo "# Write, restart, read back."
-run docker exec "$site" /site post "Ann was here"
-run docker restart -t 1 "$site"
-answers
 run docker exec "$site" /site get
 run berth volume ps "$volume"
 
-echo "# Somebody deletes the site, and its volume."
+echo "# Before an update: a snapshot. On a filer it is an instant, here a copy."
+run berth snapshot create "$volume" --name before-update
+
+echo "# The update goes wrong. What has it done?"
+run docker exec "$site" /site update
+run docker exec "$site" /site get
+run berth snapshot ls "$volume"
+run berth snapshot diff "$volume@before-update"
+
+echo "# Back. A site that runs is not changed under its feet, unless asked to."
+refused 4 berth snapshot restore "$volume@before-update"
+run berth snapshot restore "$volume@before-update" --stop --yes
+answers
+run docker exec "$site" /site get
+
+echo "# The old version can be mounted too; and a restore can be taken back, and again."
+run docker run --rm -v "$volume@before-update:/old:ro" --volume-driver "$plugin" "$image" cat /old/index.php
+run berth undo "$volume" --stop --yes
+answers
+run docker exec "$site" /site get
+run berth undo "$volume" --stop --yes
+answers
+run docker exec "$site" /site get
+
+echo "# Somebody deletes the site, and its volume. It is in the trash."
 run docker rm -f "$site"
 run docker volume rm "$volume"
-run docker volume ls --filter "driver=$plugin:latest"
-
-echo "# It is in the trash. Bring it back."
-run berth trash ls
 run berth trash restore "$volume"
 start
 run docker exec "$site" /site get

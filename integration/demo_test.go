@@ -91,10 +91,11 @@ func TestDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
 	require.Equal(t, before, h.inventory(t))
 
 	story := transcript.String()
-	require.Equal(t, 3, strings.Count(story, "\nAnn was here\n"), "written, read after a restart, read after the removal:\n%s", story)
+	require.Equal(t, 5, strings.Count(story, "\nOur blog, 412 posts\n"), "new, restored, as a view, redone, undeleted:\n%s", story)
+	require.Equal(t, 2, strings.Count(story, "\nHACKED\n"), "updated, undone:\n%s", story)
 	at := -1
 	for _, line := range []string{"$ docker plugin create berth-demo ", "$ docker plugin enable ", "$ docker volume create -d berth-demo ",
-		"$ docker run ", "$ docker restart ", "$ docker volume rm ", "$ berth trash restore ", "# All of it is removed again."} {
+		"$ docker run ", "$ berth snapshot create ", "$ berth snapshot diff ", "(exit 4)", "--stop --yes", "$ berth undo ", "$ docker volume rm ", "$ berth trash restore ", "# All of it is removed again."} {
 		next := strings.Index(story, line)
 		require.Greater(t, next, at, "%q is missing or out of order:\n%s", line, story)
 		at = next

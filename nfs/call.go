@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// maxKeptBuffer is the largest buffer that a finished call keeps for the next.
-const maxKeptBuffer = 256<<10 + 4096
+// maxKeptHead is the longest header and arguments whose buffer a finished call
+// keeps for the next.
+const maxKeptHead = 8 << 10
 
 // call is one request and its reply. Calls are reused with their buffers. A
 // call belongs to the goroutine that makes it, but while it is registered with
@@ -14,9 +15,11 @@ const maxKeptBuffer = 256<<10 + 4096
 // done receives or forget says that the connection let go of it.
 type call struct {
 	xid      uint32
-	head     []byte        // the record: mark, header, arguments but for data
-	data     []byte        // the rest of the arguments; the caller's bytes
-	reply    []byte        // the reply's record behind the xid
+	head     []byte  // the record: mark, header, arguments but for data
+	data     []byte  // the rest of the arguments; the caller's bytes
+	reply    []byte  // the reply's record behind the xid
+	long     *[]byte // of buffers, where reply is if it is long
+	buffers  *buffers
 	err      error         // why there is no reply
 	done     chan struct{} // receives once per registration
 	sent     int           // how often the request went out under this xid
@@ -42,17 +45,39 @@ func (k *call) renew(xid uint32) {
 	binary.BigEndian.PutUint32(k.head[offsetXID:], xid)
 }
 
+// room returns an empty slice for a reply of n bytes.
+func (k *call) room(n int) []byte {
+	switch {
+	case k.long != nil && n <= len(*k.long):
+		return (*k.long)[:0]
+	case n <= keptReply:
+		return k.reply[:0]
+	}
+	k.drop()
+	k.long = k.buffers.get(n)
+	return (*k.long)[:0]
+}
+
+// drop gives a long reply's buffer back.
+func (k *call) drop() {
+	if k.long != nil {
+		k.buffers.put(k.long)
+		k.long, k.reply = nil, nil
+	}
+}
+
 // calls is a free list of calls with the header of one program's calls.
 type calls struct {
-	header []byte
-	pool   sync.Pool
+	header  []byte
+	pool    sync.Pool
+	buffers buffers
 }
 
 // begin returns a call of the given procedure, to be given to end.
 func (c *calls) begin(proc uint32) *call {
 	k, _ := c.pool.Get().(*call)
 	if k == nil {
-		k = &call{done: make(chan struct{}, 1)}
+		k = &call{done: make(chan struct{}, 1), buffers: &c.buffers}
 	}
 	k.head = append(k.head[:0], c.header...)
 	binary.BigEndian.PutUint32(k.head[offsetProc:], proc)
@@ -62,7 +87,11 @@ func (c *calls) begin(proc uint32) *call {
 
 // end takes a call back; what was decoded by reference is no longer valid.
 func (c *calls) end(k *call) {
-	if k.leaked || cap(k.reply) > maxKeptBuffer || cap(k.head) > maxKeptBuffer {
+	if k.leaked {
+		return
+	}
+	k.drop()
+	if cap(k.reply) > keptReply || cap(k.head) > maxKeptHead {
 		return
 	}
 	k.data = nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -133,8 +132,8 @@ type Client struct {
 	timeout  time.Duration
 	root     Handle
 	info     FSInfo
-	transfer int       // bytes of one READ or WRITE that we want at most
-	chunks   sync.Pool // buffers for Store: *[]byte of WriteSize bytes
+	transfer int           // bytes of one READ or WRITE that we want at most
+	storing  chan struct{} // one token for each chunk of a Store in flight
 }
 
 // Dial connects to the target's server, mounts its path and asks for the
@@ -223,6 +222,7 @@ func dialHost(ctx context.Context, target Target, host string, cfg *Config) (_ *
 	if c.info, err = c.FSInfo(ctx, c.root); err != nil {
 		return nil, err
 	}
+	c.storing = make(chan struct{}, max(1, storeBytes/c.WriteSize()))
 	return c, nil
 }
 

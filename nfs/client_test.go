@@ -435,3 +435,44 @@ func randomBytes(n int) []byte {
 	}
 	return b
 }
+
+// A lent READ is what Read returns, without a copy; Store takes it as it is.
+func TestReadLentAndStoreOfALender(t *testing.T) {
+	s := nfstest.New(t)
+	ctx, c := dial(t, s, "/", &nfs.Config{Transfer: 4096})
+	data := randomBytes(10_000)
+	s.WriteFile("/from", data)
+	s.WriteFile("/to", nil)
+	from := lookup(t, ctx, c, "from")
+	first, err := c.ReadLent(ctx, from, 0, 5000)
+	require.NoError(t, err)
+	second, err := c.ReadLent(ctx, from, 8192, 4096)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(data[:4096], first.Data), "READs are no longer than Transfer")
+	require.True(t, bytes.Equal(data[8192:], second.Data))
+	require.True(t, second.EOF)
+	first.Release()
+	second.Release()
+	_, err = c.ReadLent(ctx, c.Root(), 0, 1)
+	require.Error(t, err)
+
+	_, err = c.Store(ctx, lookup(t, ctx, c, "to"), lender{data}, nfs.Range{Length: 10_000})
+	require.NoError(t, err)
+	got, err := s.ReadFile("/to")
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(data, got))
+}
+
+// lender lends all but its second chunk, which has to be read.
+type lender struct{ data []byte }
+
+func (l lender) Lend(n int, off int64) ([]byte, func(), error) {
+	if off == 4096 {
+		return nil, nil, nil
+	}
+	return l.data[off : off+int64(n)], func() {}, nil
+}
+
+func (l lender) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(l.data).ReadAt(p, off)
+}

@@ -16,7 +16,7 @@ const (
 	// readBuffer is how much one read takes from the socket: many replies.
 	readBuffer = 128 << 10
 	// maxQueued is how many bytes wait for the writer before senders wait.
-	maxQueued = 512 << 10
+	maxQueued = 256 << 10
 	// staleTicks is the age in ticks at which an unanswered call is sent
 	// again; a tick is ReplyTimeout / (staleTicks - 1).
 	staleTicks = 5
@@ -39,10 +39,10 @@ type conn struct {
 
 	mu      sync.Mutex       // guards the fields below; never held across I/O
 	pending map[uint32]*call // sent and unanswered, by xid
-	out     []byte           // queued records
-	space   chan struct{}    // closed when out was taken; nil if nobody waits
-	ticks   int              // ticks seen
-	err     error            // why the connection is of no more use
+	out     queue
+	space   chan struct{} // closed when out was taken; nil if nobody waits
+	ticks   int           // ticks seen
+	err     error         // why the connection is of no more use
 }
 
 func newConn(nc net.Conn, limit int, replyTimeout time.Duration) *conn {
@@ -60,7 +60,7 @@ func newConn(nc net.Conn, limit int, replyTimeout time.Duration) *conn {
 // is of no more use, or that the context ended before there was room.
 func (c *conn) send(ctx context.Context, k *call) bool {
 	c.mu.Lock()
-	for c.err == nil && len(c.out) > 0 && len(c.out)+k.size() > maxQueued {
+	for c.err == nil && c.out.size > 0 && c.out.size+k.size() > maxQueued {
 		if c.space == nil {
 			c.space = make(chan struct{})
 		}
@@ -90,7 +90,7 @@ func (c *conn) queue(k *call) {
 		k.replayed = true
 	}
 	k.tick = c.ticks
-	c.out = k.appendTo(c.out)
+	c.out.add(k)
 }
 
 func (c *conn) wake() {
@@ -166,7 +166,7 @@ func (c *conn) serve() (lost int, err error) {
 func (c *conn) write() {
 	ticker := time.NewTicker(c.tick)
 	defer ticker.Stop()
-	var spare []byte
+	var out queue
 	var quiet int   // ticks without a reply
 	var heard int64 // replies at the last tick
 	for {
@@ -187,17 +187,16 @@ func (c *conn) write() {
 			runtime.Gosched()
 		}
 		c.mu.Lock()
-		out := c.out
-		c.out = spare[:0]
+		out, c.out = c.out, out
 		if c.space != nil {
 			close(c.space)
 			c.space = nil
 		}
 		c.mu.Unlock()
-		if len(out) > 0 {
+		if out.size > 0 {
 			// A peer that takes nothing for this long is gone.
 			c.nc.SetWriteDeadline(time.Now().Add(staleTicks * c.tick))
-			if _, err := c.nc.Write(out); err != nil {
+			if err := out.writeTo(c.nc); err != nil {
 				c.mu.Lock()
 				if c.err == nil {
 					c.err = err
@@ -207,9 +206,7 @@ func (c *conn) write() {
 				return
 			}
 		}
-		if spare = out; cap(spare) > 2*maxQueued {
-			spare = nil
-		}
+		out.reset()
 	}
 }
 
@@ -255,7 +252,7 @@ func (c *conn) read() error {
 			}
 			continue
 		}
-		k.reply, k.err = r.rest(k.reply[:0])
+		k.reply, k.err = r.rest(k.room(r.left))
 		err = k.err
 		if err != nil && !errors.Is(err, ErrBadReply) {
 			if err == io.EOF {

@@ -188,7 +188,10 @@ func lostConnections(t *testing.T, g *ganesha) {
 		})
 	}
 	wait.Wait()
-	there, err := filepath.Glob("/run/export/lost/*")
+	// ganesha has no memory of calls over other connections: one that was sent
+	// again may be carried out the first time at last, when its file has been
+	// renamed, and makes an empty one.
+	there, err := filepath.Glob("/run/export/lost/*[0-9]")
 	require.NoError(t, err)
 	require.Len(t, there, 16*5)
 	for _, name := range there {

@@ -59,22 +59,57 @@ func (c *Client) Read(ctx context.Context, h Handle, offset uint64, p []byte) (R
 	return res, r.error("read", "")
 }
 
-func (r *result) readRes(p []byte) (res ReadResult) {
+func (r *result) readRes(p []byte) ReadResult {
+	res, data := r.readData(len(p))
+	copy(p, data)
+	return res
+}
+
+// readData is READ3res, with up to limit bytes that stay where they are.
+func (r *result) readData(limit int) (res ReadResult, data []byte) {
 	res.Attr = r.postOp()
 	if !r.ok() {
-		return res
+		return res, nil
 	}
 	n := r.uint32()
 	res.EOF = r.bool()
-	data := r.opaque(len(p))
+	data = r.opaque(limit)
 	if r.err == nil && int(n) != len(data) {
 		r.fail("%d bytes announced, %d sent", n, len(data))
 	}
 	if r.err != nil {
-		return ReadResult{Attr: res.Attr}
+		return ReadResult{Attr: res.Attr}, nil
 	}
-	res.N = copy(p, data)
-	return res
+	res.N = len(data)
+	return res, data
+}
+
+// Lent is what ReadLent returns.
+type Lent struct {
+	ReadResult
+	Data []byte // N bytes of the client's; good until Release
+
+	call *call
+	from *calls
+}
+
+// Release gives the data back.
+func (l *Lent) Release() { l.from.end(l.call) }
+
+// ReadLent is Read of n bytes that are not copied: they are where the reply
+// was read to, and go back there with Release if there was no error.
+func (c *Client) ReadLent(ctx context.Context, h Handle, offset uint64, n int) (Lent, error) {
+	n = min(n, c.ReadSize())
+	k := c.nfs.begin(procRead)
+	k.handle(&h)
+	k.head = appendUint32(appendUint64(k.head, offset), uint32(n))
+	r := c.do(ctx, k)
+	res, data := r.readData(n)
+	err := r.error("read", "")
+	if err != nil {
+		c.nfs.end(k)
+	}
+	return Lent{res, data, k, &c.nfs.calls}, err
 }
 
 // ReadAt reads len(p) bytes at an offset with as many calls as it takes, one

@@ -20,7 +20,25 @@ import (
 type oracle struct {
 	nfsv3.NfsProgram
 	mount.MountProgram
+	args said
+}
+
+// said is what was asked last; connections ask from goroutines of their own.
+type said struct {
+	mu   sync.Mutex // guards args
 	args any
+}
+
+func (s *said) set(args any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.args = args
+}
+
+func (s *said) get() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.args
 }
 
 // What the oracle answers, in its types and in ours.
@@ -68,116 +86,116 @@ func (o *oracle) NfsV3Nfsproc3Null(context.Context) error { return nil }
 
 func (o *oracle) NfsV3Nfsproc3Getattr(_ context.Context, a *nfsv3.Getattr3args) (nfsv3.Getattr3res, error) {
 	f := oracleFattr
-	if o.args == nil {
+	if o.args.get() == nil {
 		f.Type = nfsv3.NF3DIR // Dial looks at what it mounted
 	}
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Getattr3res_NFS3_OK{Resok: nfsv3.Getattr3resok{ObjAttributes: f}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Setattr(_ context.Context, a *nfsv3.Setattr3args) (nfsv3.Setattr3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Setattr3res_NFS3_OK{Resok: nfsv3.Setattr3resok{ObjWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Lookup(_ context.Context, a *nfsv3.Lookup3args) (nfsv3.Lookup3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Lookup3res_NFS3_OK{Resok: nfsv3.Lookup3resok{Object: oracleFh, ObjAttributes: oraclePost, DirAttributes: &nfsv3.PostOpAttr_FALSE{}}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Access(_ context.Context, a *nfsv3.Access3args) (nfsv3.Access3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Access3res_NFS3_OK{Resok: nfsv3.Access3resok{ObjAttributes: oraclePost, Access: 31}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Readlink(_ context.Context, a *nfsv3.Readlink3args) (nfsv3.Readlink3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Readlink3res_NFS3_OK{Resok: nfsv3.Readlink3resok{SymlinkAttributes: oraclePost, Data: "to"}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Read(_ context.Context, a *nfsv3.Read3args) (nfsv3.Read3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Read3res_NFS3_OK{Resok: nfsv3.Read3resok{FileAttributes: oraclePost, Count: 3, Eof: true, Data: []byte("abc")}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Write(_ context.Context, a *nfsv3.Write3args) (nfsv3.Write3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Write3res_NFS3_OK{Resok: nfsv3.Write3resok{FileWcc: oracleWcc, Count: 4, Committed: nfsv3.FILE_SYNC, Verf: oracleVerf}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Create(_ context.Context, a *nfsv3.Create3args) (nfsv3.Create3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Create3res_NFS3_OK{Resok: nfsv3.Create3resok{Obj: &nfsv3.PostOpFh3_TRUE{Handle: oracleFh}, ObjAttributes: oraclePost, DirWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Mkdir(_ context.Context, a *nfsv3.Mkdir3args) (nfsv3.Mkdir3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Mkdir3res_NFS3_OK{Resok: nfsv3.Mkdir3resok{Obj: &nfsv3.PostOpFh3_FALSE{}, ObjAttributes: oraclePost, DirWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Symlink(_ context.Context, a *nfsv3.Symlink3args) (nfsv3.Symlink3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Symlink3res_NFS3_OK{Resok: nfsv3.Symlink3resok{Obj: &nfsv3.PostOpFh3_TRUE{Handle: oracleFh}, ObjAttributes: oraclePost, DirWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Mknod(_ context.Context, a *nfsv3.Mknod3args) (nfsv3.Mknod3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Mknod3res_default{Status: nfsv3.NFS3ERR_NOTSUPP, Resfail: nfsv3.Mknod3resfail{DirWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Remove(_ context.Context, a *nfsv3.Remove3args) (nfsv3.Remove3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Remove3res_NFS3_OK{Resok: nfsv3.Remove3resok{DirWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Rmdir(_ context.Context, a *nfsv3.Rmdir3args) (nfsv3.Rmdir3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Rmdir3res_default{Status: nfsv3.NFS3ERR_NOTEMPTY, Resfail: nfsv3.Rmdir3resfail{DirWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Rename(_ context.Context, a *nfsv3.Rename3args) (nfsv3.Rename3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Rename3res_NFS3_OK{Resok: nfsv3.Rename3resok{FromdirWcc: oracleNoWcc, TodirWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Link(_ context.Context, a *nfsv3.Link3args) (nfsv3.Link3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Link3res_NFS3_OK{Resok: nfsv3.Link3resok{FileAttributes: oraclePost, LinkdirWcc: oracleWcc}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Readdir(_ context.Context, a *nfsv3.Readdir3args) (nfsv3.Readdir3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Readdir3res_NFS3_OK{Resok: nfsv3.Readdir3resok{DirAttributes: oraclePost, Cookieverf: oracleVerf,
 		Reply: nfsv3.Dirlist3{Eof: true, Entries: &nfsv3.Entry3{Fileid: 41, Name: "one", Cookie: 42,
 			Nextentry: &nfsv3.Entry3{Fileid: 43, Name: "four", Cookie: 44}}}}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Readdirplus(_ context.Context, a *nfsv3.Readdirplus3args) (nfsv3.Readdirplus3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Readdirplus3res_NFS3_OK{Resok: nfsv3.Readdirplus3resok{DirAttributes: oraclePost, Cookieverf: oracleVerf,
 		Reply: nfsv3.Dirlistplus3{Entries: &nfsv3.Entryplus3{Fileid: 41, Name: "one", Cookie: 42,
 			NameAttributes: oraclePost, NameHandle: &nfsv3.PostOpFh3_TRUE{Handle: oracleFh}}}}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Fsstat(_ context.Context, a *nfsv3.Fsstat3args) (nfsv3.Fsstat3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Fsstat3res_NFS3_OK{Resok: nfsv3.Fsstat3resok{ObjAttributes: oraclePost,
 		Tbytes: 1, Fbytes: 2, Abytes: 3, Tfiles: 4, Ffiles: 5, Afiles: 6, Invarsec: 7}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Fsinfo(_ context.Context, a *nfsv3.Fsinfo3args) (nfsv3.Fsinfo3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Fsinfo3res_NFS3_OK{Resok: nfsv3.Fsinfo3resok{ObjAttributes: &nfsv3.PostOpAttr_FALSE{}, Rtmax: 1, Rtpref: 2, Rtmult: 3,
 		Wtmax: 4, Wtpref: 5, Wtmult: 6, Dtpref: 7, Maxfilesize: 8, TimeDelta: nfsv3.Nfstime3{Seconds: 9, Nseconds: 10}, Properties: 11}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Pathconf(_ context.Context, a *nfsv3.Pathconf3args) (nfsv3.Pathconf3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Pathconf3res_NFS3_OK{Resok: nfsv3.Pathconf3resok{ObjAttributes: oraclePost, Linkmax: 1, NameMax: 2, NoTrunc: true, CaseInsensitive: true}}, nil
 }
 
 func (o *oracle) NfsV3Nfsproc3Commit(_ context.Context, a *nfsv3.Commit3args) (nfsv3.Commit3res, error) {
-	o.args = *a
+	o.args.set(*a)
 	return &nfsv3.Commit3res_NFS3_OK{Resok: nfsv3.Commit3resok{FileWcc: oracleWcc, Verf: oracleVerf}}, nil
 }
 
@@ -231,7 +249,7 @@ func TestXDRAgainstAnother(t *testing.T) {
 		t.Helper()
 		require.NoError(t, err)
 		require.Equal(t, want, got)
-		require.Equal(t, args, o.args)
+		require.Equal(t, args, o.args.get())
 	}
 	a, err := c.Getattr(ctx, h)
 	check(nfsv3.Getattr3args{Object: oracleFh}, wantAttr, a, err)

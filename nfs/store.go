@@ -11,6 +11,8 @@ import (
 const (
 	// storeWindow is how many WRITEs one Store has in flight.
 	storeWindow = 8
+	// storeBytes bounds what all Stores of a client have in flight, in bytes.
+	storeBytes = 3 << 20
 	// storeBatch is how many WRITEs are made safe with one COMMIT, so that no
 	// more than that of a file has to be sent again.
 	storeBatch = 1024
@@ -36,7 +38,7 @@ type StoreResult struct {
 // verifier shows that it forgot data in between (RFC 1813 §4.8), those are read
 // from src and sent again.
 //
-// src.ReadAt is called concurrently, and must give the same bytes every time.
+// src.ReadAt, or Lend if it is a Lender, is called concurrently, and must give the same bytes every time.
 // Ranges must not overlap.
 func (c *Client) Store(ctx context.Context, h Handle, src io.ReaderAt, ranges ...Range) (StoreResult, error) {
 	var res StoreResult
@@ -155,22 +157,47 @@ func (c *Client) storeChunks(ctx context.Context, h Handle, src io.ReaderAt, chu
 	return left, nil
 }
 
-// storeChunk writes one chunk, with more than one call if the server takes only
-// a part at a time.
-func (c *Client) storeChunk(ctx context.Context, h Handle, src io.ReaderAt, chunk Range, stable Stable) (left []unstable, err error) {
-	buf, _ := c.chunks.Get().(*[]byte)
-	if buf == nil {
-		b := make([]byte, c.WriteSize())
-		buf = &b
+// Lender is a source for Store that has its bytes in memory already.
+type Lender interface {
+	// Lend returns n bytes at an offset, good until release is called; nil if
+	// they have to be asked of ReadAt.
+	Lend(n int, off int64) (p []byte, release func(), err error)
+}
+
+// load gets a chunk of a source.
+func (c *Client) load(src io.ReaderAt, chunk Range) (p []byte, release func(), err error) {
+	n := int(chunk.Length)
+	if l, ok := src.(Lender); ok {
+		if p, release, err = l.Lend(n, chunk.Offset); p != nil || err != nil {
+			return p, release, err
+		}
 	}
-	defer c.chunks.Put(buf)
-	p := (*buf)[:chunk.Length]
-	if n, err := src.ReadAt(p, chunk.Offset); n < len(p) {
+	buf := c.nfs.buffers.get(n)
+	p = (*buf)[:n]
+	if got, err := src.ReadAt(p, chunk.Offset); got < n {
+		c.nfs.buffers.put(buf)
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
+		return nil, nil, err
+	}
+	return p, func() { c.nfs.buffers.put(buf) }, nil
+}
+
+// storeChunk writes one chunk, with more than one call if the server takes only
+// a part at a time.
+func (c *Client) storeChunk(ctx context.Context, h Handle, src io.ReaderAt, chunk Range, stable Stable) (left []unstable, err error) {
+	select {
+	case c.storing <- struct{}{}:
+		defer func() { <-c.storing }()
+	case <-ctx.Done():
+		return nil, &Error{Op: "write", Err: ctx.Err()}
+	}
+	p, release, err := c.load(src, chunk)
+	if err != nil {
 		return nil, &Error{Op: "write", Err: fmt.Errorf("reading the source at %d: %w", chunk.Offset, err)}
 	}
+	defer release()
 	for offset := chunk.Offset; len(p) > 0; {
 		res, err := c.Write(ctx, h, uint64(offset), p, stable)
 		if err != nil {

@@ -34,6 +34,7 @@ const (
 	CodeFileExists        = "6488118" // files API: the name is taken
 	CodeSnapshotExists    = "525059"  // a snapshot with that name exists
 	CodeSnapshotLimit     = "525062"  // the FlexVol holds 1023 snapshots
+	CodeNoSpace           = "524479"  // no space for a snapshot, or the FlexVol is offline
 	CodeSnapshotName      = "1638518" // invalid snapshot name
 	CodeSnapshotReserved  = "1638477" // reserved snapshot name prefix
 	CodeSnapshotMissing   = "1638600" // the snapshot does not exist

@@ -65,6 +65,7 @@ type NameRequest struct {
 type Users struct {
 	Users []volume.User     `json:"users"`
 	Locks []volume.Lock     `json:"operations"`
+	Jobs  []*volume.Job     `json:"jobs"` // unfinished
 	Nodes []volume.NodeInfo `json:"nodes"`
 }
 

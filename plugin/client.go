@@ -34,23 +34,37 @@ func dialUnix(socket string) func(context.Context, string, string) (net.Conn, er
 // Call sends a request to a route such as "Berth.TrashList" and decodes the
 // answer into resp. A failure that the server names is a *Failure.
 func (c *Client) Call(ctx context.Context, route string, req, resp any) error {
+	answer, err := c.post(ctx, route, req)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	return decodeAnswer(answer, route, resp)
+}
+
+// post sends a request; the caller closes the answer's body.
+func (c *Client) post(ctx context.Context, route string, req any) (*http.Response, error) {
 	body, err := json.Marshal(req)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", route, err)
+		return nil, fmt.Errorf("ask %s: %w", route, err)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://berth/"+route, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", route, err)
+		return nil, fmt.Errorf("ask %s: %w", route, err)
 	}
 	r.Header.Set(callerHeader, c.Caller)
 	answer, err := c.http.Do(r)
 	if err != nil {
-		return fmt.Errorf("ask berth on %s: %w", c.Socket, err)
+		return nil, fmt.Errorf("ask berth on %s: %w", c.Socket, err)
 	}
-	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusNotFound {
-		return fmt.Errorf("the berth on %s is another version and does not know %s", c.Socket, route)
+		answer.Body.Close()
+		return nil, fmt.Errorf("the berth on %s is another version and does not know %s", c.Socket, route)
 	}
+	return answer, nil
+}
+
+func decodeAnswer(answer *http.Response, route string, resp any) error {
 	var raw json.RawMessage
 	if err := json.NewDecoder(answer.Body).Decode(&raw); err != nil {
 		return fmt.Errorf("read the answer of %s: %w", route, err)

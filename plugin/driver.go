@@ -16,6 +16,7 @@ import (
 // before, so that its users read our words and not a timeout.
 const (
 	longLimit  = 100 * time.Second
+	noLimit    = 0 // as long as the caller waits
 	shortLimit = 45 * time.Second
 	// noAnswerLimit is longer than dockerd waits.
 	noAnswerLimit = 3 * time.Minute
@@ -199,6 +200,9 @@ func (s *Server) mount(ctx context.Context, r mountRequest) (docker.MountRespons
 	m, err := ss.store.Mount(ctx, r.Name, r.ID, generation)
 	if err != nil {
 		return docker.MountResponse{}, err
+	}
+	if err := settle(ctx, root, m); err != nil {
+		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))
 	}
 	return docker.MountResponse{Mountpoint: filepath.Join(root, m.Path)}, nil
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"net"
-	"net/netip"
 	"strings"
 
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
 
@@ -81,26 +81,18 @@ func (s *Server) ontapStatus(ctx context.Context, _ Empty) (*ONTAPStatus, error)
 		return nil, &volume.Error{Kind: volume.Failed, Reason: "the export is a directory of this host, so berth cannot know where it is on the filer",
 			Hint: "set BERTH_EXPORT=nfs://FILER/PATH"}
 	}
-	client, err := ontap.New(ontap.Config{Address: set.ONTAP.Address, User: set.ONTAP.User, PasswordFile: set.ONTAP.PasswordFile,
-		CAFile: set.ONTAP.CA, Insecure: set.ONTAP.Insecure})
+	client, err := newONTAP(set.ONTAP)
 	if err != nil {
-		return nil, &volume.Error{Kind: volume.Failed, Reason: err.Error(), Hint: "docs/settings.md lists the BERTH_ONTAP settings"}
+		return nil, err
 	}
 	defer client.Close()
 	// A filer that the resolver does not know is found by its junction path alone.
 	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", set.NFS.Host)
-	st, err := client.Status(ctx, set.ONTAP.SVM, unmapped(addrs), set.NFS.Path)
+	st, err := client.Status(ctx, set.ONTAP.SVM, snapshot.Unmapped(addrs), set.NFS.Path)
 	if err != nil {
 		return nil, ontapError(set.ONTAP, err)
 	}
 	return describeONTAP(set, st), nil
-}
-
-func unmapped(addrs []netip.Addr) []netip.Addr {
-	for i, a := range addrs {
-		addrs[i] = a.Unmap()
-	}
-	return addrs
 }
 
 // ontapError says what to look at when the filer cannot be asked at all.

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/casit/berth/volume"
 )
@@ -45,6 +46,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		records, err := st.Audit(ctx, r.Volume, r.Since)
 		return Audit{records}, err
 	})))
+	s.snapshotRoutes(mux)
 	mux.HandleFunc("/Berth.ONTAPStatus", route(s, "ONTAPStatus", longLimit, true, s.ontapStatus))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		// dockerd takes 404 for "not implemented by this plugin".
@@ -70,7 +72,17 @@ func users(ctx context.Context, st *volume.Store, r NameRequest) (Users, error) 
 		return Users{}, err
 	}
 	locks, err := st.Operations(ctx, r.Name)
-	return Users{Users: u, Locks: locks, Nodes: st.Nodes()}, err
+	if err != nil {
+		return Users{}, err
+	}
+	all, err := st.Jobs(ctx)
+	jobs := []*volume.Job{}
+	for _, j := range all {
+		if r.Name == "" || slices.Contains(j.Volumes(), r.Name) {
+			jobs = append(jobs, j)
+		}
+	}
+	return Users{Users: u, Locks: locks, Jobs: jobs, Nodes: st.Nodes()}, err
 }
 
 // about answers also when the settings are wrong: that is what it says then.

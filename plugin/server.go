@@ -131,7 +131,10 @@ func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool,
 		err := decode(r, &req)
 		var resp Resp
 		if err == nil {
-			ctx, cancel := context.WithTimeout(volume.WithCaller(r.Context(), caller(r)), limit)
+			ctx, cancel := volume.WithCaller(r.Context(), caller(r)), func() {}
+			if limit != noLimit {
+				ctx, cancel = context.WithTimeout(ctx, limit)
+			}
 			resp, err = act(ctx, req)
 			cancel()
 		}

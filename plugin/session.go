@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -22,6 +23,7 @@ type session struct {
 	settings Settings
 	err      error // the settings are wrong: the answer to every verb
 	store    *volume.Store
+	versions *snapshot.Versions
 	mounts   *mounts
 	locks    *lockService
 	cancel   context.CancelFunc
@@ -60,6 +62,11 @@ func (s *Server) begin(settings Settings, err error) *session {
 			s.log.WithFields(fields).Log(level, event)
 		},
 	})
+	filer, err := newFiler(settings)
+	if err != nil {
+		s.log.WithError(err).Warn("berth does without the filer's API")
+	}
+	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Filer: filer})
 	ctx, cancel := context.WithCancel(context.Background())
 	ss.cancel, ss.done = cancel, make(chan struct{})
 	go func() {

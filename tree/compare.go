@@ -29,13 +29,14 @@ type CompareOptions struct {
 // listings is asked for, and the targets of symlinks whose times differ. With
 // Checksum the content decides. Times of directories and symlinks are not
 // compared: each entry changes those, and not every server sets these. Nor are
-// the names that a file has besides. .snapshot and .nfs* are left out.
+// the names that a file has besides. .snapshot in a and b themselves is left out,
+// and so is what an NFS client has kept of removed files (.nfs and 24 digits).
 //
 // Directories are listed ahead, in parallel; what is held in memory is bounded
 // by the largest directories, not by the trees.
 func Compare(ctx context.Context, fsys FS, a, b string, opts CompareOptions, fn func(Difference) error) (Stats, error) {
 	c := &comparing{e: engineOf(fsys), opts: opts}
-	c.slots, c.stats.Dirs = make(chan struct{}, c.e.workers()), 1
+	c.slots, c.stats.Dirs = make(chan struct{}, min(c.e.workers(), maxListings)), 1
 	var sides [2]*entryAt
 	for i, name := range []string{a, b} {
 		at, attr, err := c.e.find(ctx, name)
@@ -65,19 +66,21 @@ func Compare(ctx context.Context, fsys FS, a, b string, opts CompareOptions, fn 
 type comparing struct {
 	e     engine
 	opts  CompareOptions
-	slots chan struct{} // one token for each directory or file at work
+	slots chan struct{} // one token for each directory, on both sides, or file at work
 	ahead atomic.Int64  // directories that were listed before their turn
+	held  atomic.Int64  // findings that wait for theirs
 	wait  sync.WaitGroup
 
 	mu    sync.Mutex // guards stats
 	stats Stats
 }
 
-// Directories that are listed before their turn: next siblings, always; those
-// below them, as long as there are not too many altogether.
+// Directories that are listed before their turn: next siblings, and those below
+// them, as long as there are not too many altogether, nor too many findings.
 const (
 	maxSiblings = 64
 	maxAhead    = 1024
+	maxHeld     = 16 << 10
 )
 
 // entryAt is a name on one side.
@@ -111,8 +114,9 @@ func (c *comparing) start(ctx context.Context, p *pair) {
 		c.wait.Go(func() {
 			defer close(p.ready)
 			p.err = c.pair(ctx, p)
+			c.held.Add(int64(len(p.found)))
 			for _, f := range p.found {
-				if f.dir != nil && c.ahead.Load() < maxAhead && ctx.Err() == nil {
+				if f.dir != nil && c.ahead.Load() < maxAhead && c.held.Load() < maxHeld && ctx.Err() == nil {
 					c.start(ctx, f.dir)
 				}
 			}
@@ -134,13 +138,14 @@ func (c *comparing) walk(ctx context.Context, p *pair, fn func(Difference) error
 	}
 	next, started := 0, 0
 	for i, f := range p.found {
-		for ; next < len(p.found) && (started < maxSiblings || next <= i); next++ {
+		for ; next < len(p.found) && (started < maxSiblings && c.held.Load() < maxHeld || next <= i); next++ {
 			if p.found[next].dir != nil {
 				c.start(ctx, p.found[next].dir)
 				started++
 			}
 		}
 		p.found[i] = finding{}
+		c.held.Add(-1)
 		if f.diff != nil {
 			if err := fn(*f.diff); err != nil {
 				return err
@@ -158,6 +163,42 @@ func (c *comparing) walk(ctx context.Context, p *pair, fn func(Difference) error
 
 // pair lists a directory on both sides and finds what is different in it.
 func (c *comparing) pair(ctx context.Context, p *pair) error {
+	ask, err := c.lists(ctx, p)
+	if err != nil {
+		return err
+	}
+	var reading sync.WaitGroup
+	failed := make([]error, len(ask))
+	var next atomic.Int64
+	for range min(8, len(ask)) {
+		reading.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(ask) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				q := ask[i]
+				failed[i] = c.read(ctx, path.Join(p.path, q.a.base()), &q.a, &q.b, &p.found[q.index])
+			}
+		})
+	}
+	reading.Wait()
+	p.found = slices.DeleteFunc(p.found, func(f finding) bool { return f.diff == nil && f.dir == nil })
+	return errors.Join(append(failed, ctx.Err())...)
+}
+
+// asked is what attributes do not decide, and where its finding is.
+type asked struct {
+	index int
+	a, b  entryAt
+}
+
+// lists compares a directory by what listings tell, and returns what else is to
+// be read. Both lists are in memory at once, and no others than those of the
+// directories that have a slot.
+func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	var lists [2][]entryAt
 	var errs [2]error
 	var both sync.WaitGroup
@@ -168,14 +209,9 @@ func (c *comparing) pair(ctx context.Context, p *pair) error {
 	}
 	both.Wait()
 	if err := errors.Join(errs[:]...); err != nil {
-		return err
+		return nil, err
 	}
 	a, b := lists[0], lists[1]
-	type asked struct {
-		index int
-		a, b  entryAt
-	}
-	var ask []asked
 	for len(a) > 0 || len(b) > 0 {
 		var x, y *entryAt
 		order := 0
@@ -201,20 +237,7 @@ func (c *comparing) pair(ctx context.Context, p *pair) error {
 			p.found = append(p.found, f)
 		}
 	}
-	var reading sync.WaitGroup
-	failed := make([]error, len(ask))
-	var next atomic.Int64
-	for range min(8, len(ask)) {
-		reading.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(ask) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				q := ask[i]
-				failed[i] = c.read(ctx, path.Join(p.path, q.a.base()), &q.a, &q.b, &p.found[q.index])
-			}
-		})
-	}
-	reading.Wait()
-	p.found = slices.DeleteFunc(p.found, func(f finding) bool { return f.diff == nil && f.dir == nil })
-	return errors.Join(append(failed, ctx.Err())...)
+	return ask, nil
 }
 
 // base is the entry's name in its directory.
@@ -222,19 +245,13 @@ func (e *entryAt) base() string { return path.Base(e.at.name) }
 
 // list lists a directory, sorted. One that vanished is empty, but for the root.
 func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, error) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	var entries []entryAt
 	var busy int64
 	err := c.e.list(ctx, dir, func(e EntryPlus, at place) error {
 		switch {
-		case isBusy(e.Name):
+		case isBusy(e.Name, e.Attr.Kind):
 			busy++
-		case e.Name == snapshotDir && e.Attr.Kind == Directory:
+		case isSnapshots(e.Name, e.Attr.Kind, root):
 		default:
 			entries = append(entries, entryAt{at, e.Attr})
 		}
@@ -243,9 +260,7 @@ func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, 
 	c.mu.Lock()
 	c.stats.Busy += busy
 	if errors.Is(err, fs.ErrNotExist) && !root {
-		if len(c.stats.Vanished) < maxListed {
-			c.stats.Vanished = append(c.stats.Vanished, dir.name)
-		}
+		c.stats.Vanished.add(dir.name)
 		err = nil
 	}
 	c.mu.Unlock()
@@ -262,11 +277,12 @@ func (c *comparing) one(p *pair, x, y *entryAt) (f finding) {
 	name := path.Join(p.path, some.base())
 	f.diff = c.attributes(name, x, y)
 	below := &pair{path: name}
+	// Copies: a pointer would keep the whole list.
 	if x != nil && x.attr.Kind == Directory {
-		below.a = x
+		below.a = &entryAt{x.at, x.attr}
 	}
 	if y != nil && y.attr.Kind == Directory {
-		below.b = y
+		below.b = &entryAt{y.at, y.attr}
 	}
 	if below.a != nil || below.b != nil {
 		f.dir = below
@@ -302,9 +318,7 @@ func (c *comparing) read(ctx context.Context, name string, a, b *entryAt, f *fin
 	if errors.Is(err, fs.ErrNotExist) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if len(c.stats.Vanished) < maxListed {
-			c.stats.Vanished = append(c.stats.Vanished, name)
-		}
+		c.stats.Vanished.add(name)
 		return nil
 	}
 	if err != nil {

@@ -15,18 +15,29 @@ type CopyOptions struct {
 	Checksum bool // read every copied file again and compare its content
 }
 
-// Stats are what a copy or a comparison did. Lists hold the first maxListed
-// paths each.
+// Stats are what a copy or a comparison did.
 type Stats struct {
 	Progress
-	Links    int64    // of Files: further names of a file copied once
-	Busy     int64    // .nfs* files, which are no part of the tree
-	Vanished []string // were listed, and gone when read
-	Changed  []string // changed while they were read: the copy may be torn
-	Missing  []string // could not be recreated here, with the reason
+	Links    int64  // of Files: further names of a file copied once
+	Busy     int64  // files that an NFS client keeps open, which are no part of the tree
+	Vanished Listed // were listed, and gone when read
+	Changed  Listed // changed while they were read: the copy may be torn
+	Missing  Listed // could not be recreated here, with the reason
+}
+
+// Listed are paths, of which there may be more than anybody reads.
+type Listed struct {
+	Paths []string // the first maxListed
+	Total int64    // with those that Paths has no room for
 }
 
 const maxListed = 1000
+
+func (l *Listed) add(path string) {
+	if l.Total++; len(l.Paths) < maxListed {
+		l.Paths = append(l.Paths, path)
+	}
+}
 
 // chunk is how much is read and written at once, in bytes; holes are found in
 // its blocks.
@@ -36,12 +47,13 @@ const (
 )
 
 // maxHeavy bounds the files that have a chunk in memory.
-const maxHeavy = 12
+const maxHeavy = 8
 
 // Copy makes dst, which must not exist, a copy of the tree src: content, holes,
 // hard links within it, symlinks, special files, owners, modes with setuid,
 // setgid and sticky bits, and times to the nanosecond. Every copied file's size
-// and mtime are compared afterwards. .snapshot and .nfs* are left out.
+// and mtime are compared afterwards. .snapshot in src itself is left out, and so
+// is what an NFS client has kept of removed files (.nfs and 24 digits).
 //
 // When it returns without an error, dst is on stable storage. On error or
 // cancellation dst is partial: copy into a place that nobody sees. progress
@@ -101,6 +113,7 @@ type firstName struct {
 	at      place
 	over    bool   // it exists, or never will
 	ok      bool   // it exists
+	met     uint32 // names of it
 	waiting []task // further names
 }
 
@@ -122,9 +135,9 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 	n.pending.Store(1) // this listing
 	err = c.e.list(ctx, n.src, func(e EntryPlus, src place) error {
 		switch {
-		case isBusy(e.Name):
+		case isBusy(e.Name, e.Attr.Kind):
 			c.count(func(s *Stats) { s.Busy++ })
-		case e.Attr.Kind == Directory && e.Name == snapshotDir:
+		case isSnapshots(e.Name, e.Attr.Kind, n.parent == nil):
 		case e.Attr.Kind == Directory:
 			n.pending.Add(1)
 			return c.work.dir(ctx, func(ctx context.Context) error {
@@ -147,7 +160,7 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 		return ctx.Err()
 	})
 	if errors.Is(err, fs.ErrNotExist) && n.parent != nil && c.gone(ctx, n.src.name) {
-		c.list(func(s *Stats) *[]string { return &s.Vanished }, n.src.name)
+		c.list(&c.stats.Vanished, n.src.name)
 		err = nil
 	}
 	if err != nil {
@@ -191,6 +204,9 @@ func (c *copying) firstOf(a Attr) (f *firstName, mine bool) {
 	if f = c.links[id]; f == nil {
 		f, mine = &firstName{}, true
 		c.links[id] = f
+	}
+	if f.met++; f.met >= a.Nlink {
+		delete(c.links, id) // there are no more
 	}
 	return f, mine
 }
@@ -251,12 +267,12 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 	case errors.Is(err, fs.ErrNotExist):
 		// Gone from the source? Anything else is ours.
 		if c.gone(ctx, src.name) {
-			c.list(func(s *Stats) *[]string { return &s.Vanished }, src.name)
+			c.list(&c.stats.Vanished, src.name)
 			break
 		}
 		return err
 	case err != nil && e.Attr.Kind != Regular && ctx.Err() == nil && !errors.Is(err, ErrAway):
-		c.list(func(s *Stats) *[]string { return &s.Missing }, fmt.Sprintf("%s: %v", src.name, err))
+		c.list(&c.stats.Missing, fmt.Sprintf("%s: %v", src.name, err))
 	case err != nil:
 		return err
 	default:
@@ -277,7 +293,7 @@ func (c *copying) make(ctx context.Context, src, dir place, e EntryPlus) (place,
 			if done || err != nil {
 				c.count(func(s *Stats) { s.Bytes += r.bytes })
 				if r.changed {
-					c.list(func(s *Stats) *[]string { return &s.Changed }, src.name)
+					c.list(&c.stats.Changed, src.name)
 				}
 				return r.at, err
 			}
@@ -303,11 +319,9 @@ func (c *copying) count(f func(*Stats)) {
 	}
 }
 
-// list adds to one of the lists of Stats, up to its limit.
-func (c *copying) list(which func(*Stats) *[]string, line string) {
+// list adds to one of the lists of Stats.
+func (c *copying) list(l *Listed, line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if l := which(&c.stats); len(*l) < maxListed {
-		*l = append(*l, line)
-	}
+	l.add(line)
 }

@@ -45,7 +45,7 @@ func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr)
 		return at, err
 	}
 	if now.Size != size || !now.Mtime.Equal(a.Mtime) {
-		c.list(func(s *Stats) *[]string { return &s.Changed }, src.name)
+		c.list(&c.stats.Changed, src.name)
 	}
 	set := allOf(a)
 	set.Size = &size // a hole at the end was not written
@@ -68,16 +68,62 @@ func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr)
 	return at, nil
 }
 
+// sparse is a File that knows where its holes are. NFSv3 does not.
+type sparse interface {
+	// data returns where the first data at or behind off begin and end; both
+	// are behind all data if there are none.
+	data(ctx context.Context, off int64) (from, to int64, err error)
+}
+
 // content reads in up to the size in a, shows it to see, writes what is no hole
 // to out, if there is one, and returns the size. It does not follow a file that
-// grows: one that is written faster than it is read would never end. A
-// filesystem cannot be asked for holes over NFSv3, so where there are some,
-// blocks of zeros are taken for them.
+// grows: one that is written faster than it is read would never end. Holes are
+// skipped where the file tells them; where there are some that it does not
+// tell, blocks of zeros are taken for them.
 func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]byte) (int, error)) (int64, error) {
-	buf := make([]byte, min(chunk, a.Size))
 	holes := a.Used < a.Size
-	for off := int64(0); ; {
-		n, err := in.ReadAt(ctx, buf[:min(int64(len(buf)), a.Size-off)], off)
+	sp, told := in.(sparse)
+	if !holes || !told {
+		return c.extent(ctx, in, out, 0, a.Size, holes, see)
+	}
+	for off := int64(0); off < a.Size; {
+		from, to, err := sp.data(ctx, off)
+		if err != nil {
+			return off, err
+		}
+		from, to = min(from, a.Size), min(to, a.Size)
+		if err := c.hole(from-off, out != nil, see); err != nil {
+			return off, err
+		}
+		if off, err = c.extent(ctx, in, out, from, to, holes, see); err != nil || off < to {
+			return off, err
+		}
+	}
+	return a.Size, nil
+}
+
+// hole shows the zeros of a hole that was not read.
+func (c *copying) hole(size int64, count bool, see func([]byte) (int, error)) error {
+	if count {
+		c.count(func(s *Stats) { s.Bytes += size })
+	}
+	for c.opts.Checksum && size > 0 {
+		n, err := see(zeros[:min(size, holeBlock)])
+		if err != nil {
+			return err
+		}
+		size -= int64(n)
+	}
+	return nil
+}
+
+// extent is content of a part, and returns where it ended: before to if the
+// file is shorter by now.
+func (c *copying) extent(ctx context.Context, in, out File, off, to int64, holes bool, see func([]byte) (int, error)) (int64, error) {
+	buf := spare(int(min(chunk, to-off)))
+	defer reuse(buf)
+	for off < to {
+		n, err := in.ReadAt(ctx, buf[:min(int64(len(buf)), to-off)], off)
 		if err != nil && err != io.EOF {
 			return off, err
 		}
@@ -91,10 +137,11 @@ func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]
 			c.count(func(s *Stats) { s.Bytes += int64(n) })
 		}
 		off += int64(n)
-		if err == io.EOF || off == a.Size {
-			return off, nil
+		if err == io.EOF {
+			break
 		}
 	}
+	return off, nil
 }
 
 // write writes data at off, but for its blocks of zeros if holes is set.

@@ -18,12 +18,20 @@ type Progress struct {
 	Bytes int64
 }
 
-// snapshotDir is shown by filers in directories; it is never part of a tree.
-const snapshotDir = ".snapshot"
+// isSnapshots tells the directory of a filer's snapshots. Filers list it in the
+// root of an export at most, and answer to its name everywhere else: one that
+// is found by listing further down is the user's own.
+func isSnapshots(name string, kind Kind, inRoot bool) bool {
+	return inRoot && name == ".snapshot" && kind == Directory
+}
 
-// isBusy tells the names that an NFS client gives to files that were removed
-// while open. They go away by themselves.
-func isBusy(name string) bool { return strings.HasPrefix(name, ".nfs") }
+// isBusy tells the names that the Linux NFS client gives to files that were
+// removed while open: the file id in 16 digits, a counter in 8. They go away by
+// themselves.
+func isBusy(name string, kind Kind) bool {
+	digits, ok := strings.CutPrefix(name, ".nfs")
+	return ok && kind != Directory && len(digits) == 16+8 && strings.Trim(digits, "0123456789abcdef") == ""
+}
 
 // errEnough ends a listing early.
 var errEnough = errors.New("enough")
@@ -34,8 +42,8 @@ const maxNames = 4096
 // Delete removes the tree at name, bottom up. It may be repeated, and run on
 // several nodes at once: what is gone already is fine. What cannot be removed
 // is passed over; the error then tells the first reason and how many. Files of
-// removed-but-open kind (.nfs*) are left, with their directories, for a later
-// call. progress may be nil; it is called from several goroutines, one at a time.
+// removed-but-open kind (.nfs and 24 digits) are left, with their directories,
+// for a later call, and .snapshot in name itself is never gone into. progress may be nil; it is called from several goroutines, one at a time.
 func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) error {
 	d := &deletion{e: engineOf(fsys), report: progress}
 	at, a, err := d.e.find(ctx, name)
@@ -126,12 +134,12 @@ func (d *deletion) remove(ctx context.Context, dir place, base string) bool {
 // of removing them.
 func (d *deletion) empty(ctx context.Context, n *doomed) error {
 	n.pending.Store(1) // this listing
-	batch, err := d.names(ctx, n.at)
+	batch, err := d.names(ctx, n)
 	if errors.Is(err, fs.ErrPermission) {
 		// A directory that nobody may enter; root of a squashed export included.
 		mode := uint32(0o700)
 		if err = d.e.setAttr(ctx, n.at, SetAttr{Mode: &mode}); err == nil {
-			batch, err = d.names(ctx, n.at)
+			batch, err = d.names(ctx, n)
 		}
 	}
 	if !d.note(err) {
@@ -146,7 +154,7 @@ func (d *deletion) empty(ctx context.Context, n *doomed) error {
 			})
 		} else {
 			err = d.work.file(ctx, func(ctx context.Context) error {
-				if isBusy(b.base) {
+				if b.busy {
 					d.note(&fs.PathError{Op: "remove", Path: b.at.name, Err: syscall.EBUSY})
 					n.stays.Store(true)
 				} else if !d.remove(ctx, n.at, b.base) {
@@ -198,17 +206,18 @@ func (d *deletion) finish(ctx context.Context, n *doomed) error {
 type listed struct {
 	base string
 	dir  bool
+	busy bool
 	at   place
 }
 
-// names lists up to maxNames entries, without .snapshot.
-func (d *deletion) names(ctx context.Context, dir place) ([]listed, error) {
+// names lists up to maxNames entries, without a filer's snapshots.
+func (d *deletion) names(ctx context.Context, n *doomed) ([]listed, error) {
 	var batch []listed
-	err := d.e.names(ctx, dir, func(e Entry, at place) error {
-		if e.Name == snapshotDir && e.Kind == Directory {
+	err := d.e.names(ctx, n.at, func(e Entry, at place) error {
+		if isSnapshots(e.Name, e.Kind, n.parent == nil) {
 			return nil
 		}
-		if batch = append(batch, listed{e.Name, e.Kind == Directory && !isBusy(e.Name), at}); len(batch) == maxNames {
+		if batch = append(batch, listed{e.Name, e.Kind == Directory, isBusy(e.Name, e.Kind), at}); len(batch) == maxNames {
 			return errEnough
 		}
 		return nil

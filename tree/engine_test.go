@@ -57,7 +57,7 @@ func TestEnginesOnTheWire(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.WriteAt(ctx, []byte("end"), 5<<20)
 	require.NoError(t, err)
-	treetest.Write(t, w, "src/.nfs01", "busy")
+	treetest.Write(t, w, "src/.nfs000000000000a1b200000001", "busy")
 	files += 5 // first, again, link, null, sparse
 
 	m, err := tree.Measure(ctx, w, "src")
@@ -68,7 +68,7 @@ func TestEnginesOnTheWire(t *testing.T) {
 		stats, err := tree.Copy(ctx, w, "src", dst, tree.CopyOptions{Checksum: checksum}, nil)
 		require.NoError(t, err)
 		require.Equal(t, []int64{dirs, files, 1, 1}, []int64{stats.Dirs, stats.Files, stats.Links, stats.Busy})
-		require.Empty(t, slices.Concat(stats.Missing, stats.Vanished, stats.Changed))
+		require.Empty(t, slices.Concat(stats.Missing.Paths, stats.Vanished.Paths, stats.Changed.Paths))
 		info, err := s.Stat("/" + dst + "/sparse")
 		require.NoError(t, err)
 		require.Less(t, info.Used, int64(1<<20), "holes stay holes")

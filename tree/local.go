@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -29,8 +30,12 @@ type Local struct {
 type handle struct {
 	dir      string // as it was named
 	fd       int
+	remote   bool          // on an NFS server: what it has answered is on stable storage
 	dev, ino uint64        // of fd
+	magic    int64         // the type of its filesystem (statfs(2))
 	slots    chan struct{} // one token for each call at work
+	// cloneless are the devices that have refused to clone a file.
+	cloneless sync.Map
 
 	mu     sync.Mutex // guards the fields below
 	users  int        // calls at work
@@ -62,7 +67,13 @@ func OpenLocal(ctx context.Context, dir string) (*Local, error) {
 			return nil, fmt.Errorf("openat2: %w (Linux 5.6 is needed)", err)
 		}
 		unix.Close(probe)
-		h.fd, h.dev, h.ino = fd, st.Dev, st.Ino
+		var on unix.Statfs_t
+		if err := unix.Fstatfs(fd, &on); err != nil {
+			unix.Close(fd)
+			return nil, err
+		}
+		h.fd, h.dev, h.ino, h.magic = fd, st.Dev, st.Ino, int64(uint32(on.Type))
+		h.remote = h.magic == unix.NFS_SUPER_MAGIC
 		return l, nil
 	}, func(l *Local) { l.Close() })
 	return opened, err
@@ -212,35 +223,99 @@ func (l *Local) in(name string, f func(dir int, base string) error) error {
 	return f(dir, path.Base(name))
 }
 
-// change is do for what changes the filesystem: the root is checked first, and
-// the directory of name is on stable storage afterwards if durable is set.
-func (l *Local) change(ctx context.Context, op, name string, durable bool, f func(dir int, base string) error) error {
+// change is do for what makes, renames, removes or changes a name: f does it,
+// and changed says whose names, and whose attributes, are on stable storage
+// afterwards.
+//
+// The root is checked first, and ctx again behind all that may hang before f:
+// a change that its caller gave up long ago is not made when a server comes
+// back.
+func (l *Local) change(ctx context.Context, op, name string, changed changed, f func(dir int, base string) error) error {
 	return do(ctx, l, op, name, func() error {
+		if err := ofRoot(op, name); err != nil {
+			return err
+		}
 		if err := l.check(); err != nil {
 			return err
 		}
-		if err := l.in(name, f); err != nil {
-			return err
-		}
-		if durable && !l.deferred {
-			return l.syncDir(path.Dir(name))
-		}
-		return nil
+		return l.in(name, func(dir int, base string) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := f(dir, base); err != nil || !l.durable() {
+				return err
+			}
+			if changed&itsAttr != 0 {
+				if err := l.syncAt(dir, base); err != nil {
+					return err
+				}
+			}
+			if changed&itsName != 0 {
+				return l.syncAt(dir, ".")
+			}
+			return nil
+		})
 	})
 }
 
-// syncDir puts a directory's names on stable storage, as an NFS server has
-// them when it answers.
-func (l *Local) syncDir(name string) error {
-	fd, err := l.openat(name, unix.O_RDONLY|unix.O_DIRECTORY)
+// changed is what a change is to put on stable storage.
+type changed uint8
+
+const (
+	itsName changed = 1 << iota
+	itsAttr
+)
+
+// durable tells whether each change is put on stable storage by itself.
+func (l *Local) durable() bool { return !l.deferred && !l.remote }
+
+// ofRoot is why a name cannot be made, renamed or removed if it is the root's,
+// in the same words on every filesystem.
+func ofRoot(op, name string) error {
+	if name != "." {
+		return nil
+	}
+	switch op {
+	case "mkdir", "create", "symlink", "mknod", "link":
+		return unix.EEXIST
+	case "rename", "remove", "rmdir":
+		return unix.EBUSY
+	}
+	return nil
+}
+
+// syncAt puts what base in dir is on stable storage: a directory's names, and
+// the attributes.
+func (l *Local) syncAt(dir int, base string) error {
+	fd, err := unix.Openat(dir, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := unix.Fsync(fd); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EROFS) {
+	a, err := statx(fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
 		return err
 	}
-	return nil
+	if a.Kind == Directory || a.Kind == Regular {
+		open, err := unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			defer unix.Close(open)
+			return tolerable(unix.Fsync(open))
+		}
+		if !errors.Is(err, unix.EACCES) {
+			return err
+		}
+	}
+	// What cannot be opened, or not without consequences, goes with all the rest.
+	return tolerable(unix.Syncfs(l.fd))
+}
+
+// tolerable takes off the errors of filesystems that have nothing to sync.
+func tolerable(err error) error {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) {
+		return nil
+	}
+	return err
 }
 
 func ignoringEINTR2(f func() (int, error)) (int, error) {

@@ -3,8 +3,12 @@ package tree
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"math"
 	"os"
 	"strconv"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,20 +58,31 @@ func (l *Local) Open(ctx context.Context, name string) (File, error) {
 // Create implements FS.
 func (l *Local) Create(ctx context.Context, name string, set SetAttr) (File, error) {
 	f, err := call(ctx, l, "create", name, func() (f *os.File, err error) {
+		if err := ofRoot("create", name); err != nil {
+			return nil, err
+		}
 		if err := l.check(); err != nil {
 			return nil, err
 		}
 		err = l.in(name, func(dir int, base string) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			fd, err := unix.Openat(dir, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 			if err != nil {
 				return err
 			}
 			f = os.NewFile(uintptr(fd), name)
-			if err := setFile(f, set); err != nil {
-				f.Close()
-				return err
+			err = setFile(f, set)
+			if err == nil && l.durable() {
+				if err = bare(f.Sync()); err == nil {
+					err = l.syncAt(dir, ".")
+				}
 			}
-			return nil
+			if err != nil {
+				f.Close()
+			}
+			return err
 		})
 		return f, err
 	}, func(f *os.File) { f.Close() })
@@ -97,23 +112,72 @@ func (f *localFile) ReadAt(ctx context.Context, p []byte, off int64) (int, error
 		return f.f.ReadAt(p, off)
 	}
 	r, err := call(ctx, f.l, "read", f.name, func() (got, error) {
-		buf := make([]byte, len(p))
+		buf := spare(len(p))
 		n, err := f.f.ReadAt(buf, off)
 		return got{buf[:n], err}, nil
 	}, nil)
 	if err != nil {
 		return 0, err
 	}
+	defer reuse(r.data)
 	return copy(p, r.data), bare(r.err)
+}
+
+// chunks are buffers of reads and writes that ended before their callers went.
+var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
+
+// spare returns a buffer of n bytes.
+func spare(n int) []byte {
+	if n <= holeBlock || n > chunk {
+		return make([]byte, n)
+	}
+	return chunks.Get().(*[chunk]byte)[:n]
+}
+
+// reuse takes a buffer back that nobody uses any more.
+func reuse(b []byte) {
+	if cap(b) == chunk {
+		chunks.Put((*[chunk]byte)(b[:chunk]))
+	}
 }
 
 // WriteAt implements File.
 func (f *localFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	data := append([]byte(nil), p...)
+	data := spare(len(p))
+	copy(data, p)
 	return call(ctx, f.l, "write", f.name, func() (int, error) {
+		defer reuse(data)
 		n, err := f.f.WriteAt(data, off)
 		return n, bare(err)
 	}, nil)
+}
+
+// data implements sparse (lseek(2), SEEK_DATA and SEEK_HOLE). A filesystem that
+// knows no holes says that all is data.
+func (f *localFile) data(ctx context.Context, off int64) (from, to int64, err error) {
+	type extent struct{ from, to int64 }
+	e, err := call(ctx, f.l, "seek", f.name, func() (e extent, err error) {
+		err = withFd(f.f, func(fd int) (err error) {
+			e.from, err = unix.Seek(fd, off, unix.SEEK_DATA)
+			switch {
+			case errors.Is(err, unix.ENXIO): // none, as far as the file goes
+				e = extent{math.MaxInt64, math.MaxInt64}
+				return nil
+			case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP):
+				e = extent{off, math.MaxInt64}
+				return nil
+			case err != nil:
+				return err
+			}
+			e.to, err = unix.Seek(fd, e.from, unix.SEEK_HOLE)
+			if errors.Is(err, unix.ENXIO) { // cut off meanwhile: reading shows it
+				e.to, err = math.MaxInt64, nil
+			}
+			return err
+		})
+		return e, err
+	}, nil)
+	return e.from, e.to, err
 }
 
 // Stat implements File.
@@ -130,7 +194,12 @@ func (f *localFile) Stat(ctx context.Context) (Attr, error) {
 
 // SetAttr implements File.
 func (f *localFile) SetAttr(ctx context.Context, set SetAttr) error {
-	return do(ctx, f.l, "setattr", f.name, func() error { return setFile(f.f, set) })
+	return do(ctx, f.l, "setattr", f.name, func() error {
+		if err := setFile(f.f, set); err != nil || !f.l.durable() {
+			return err
+		}
+		return bare(f.f.Sync())
+	})
 }
 
 // withFd runs use while f cannot be closed under it: a call that hung may go
@@ -150,6 +219,8 @@ func setFile(f *os.File, set SetAttr) error {
 	return withFd(f, func(fd int) error { return setFd(fd, set) })
 }
 
+// setFd changes an open file, in the order of setAttr: chown takes setuid and
+// setgid bits away, and so may a change of the size.
 func setFd(fd int, set SetAttr) error {
 	if set.Size != nil {
 		if err := unix.Ftruncate(fd, *set.Size); err != nil {
@@ -177,5 +248,26 @@ func (f *localFile) Sync(ctx context.Context) error {
 	return do(ctx, f.l, "sync", f.name, func() error { return bare(f.f.Sync()) })
 }
 
-// Close implements File. It does not wait for calls that hang.
-func (f *localFile) Close() error { return bare(f.f.Close()) }
+// closeWait is how long Close waits. A file on a dead NFS mount with data that
+// are not written yet is not closed before the server is back.
+const closeWait = 2 * time.Second
+
+// Close implements File. It waits neither for calls that hang nor long for the
+// system: after closeWait it returns os.ErrDeadlineExceeded and goes on apart.
+func (f *localFile) Close() error {
+	done := make(chan error, 1)
+	go func() { done <- bare(f.f.Close()) }()
+	return closed(f.name, done, closeWait)
+}
+
+// closed waits for the end of a Close.
+func closed(name string, done <-chan error, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return &fs.PathError{Op: "close", Path: name, Err: os.ErrDeadlineExceeded}
+	}
+}

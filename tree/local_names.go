@@ -163,7 +163,7 @@ func (l *Local) Readlink(ctx context.Context, name string) (string, error) {
 
 // Mkdir implements FS: mode 0 until owner and mode are set.
 func (l *Local) Mkdir(ctx context.Context, name string, set SetAttr) error {
-	return l.change(ctx, "mkdir", name, true, func(dir int, base string) error {
+	return l.change(ctx, "mkdir", name, itsName|itsAttr, func(dir int, base string) error {
 		if err := unix.Mkdirat(dir, base, 0); err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (l *Local) Mkdir(ctx context.Context, name string, set SetAttr) error {
 
 // Symlink implements FS.
 func (l *Local) Symlink(ctx context.Context, target, name string, set SetAttr) error {
-	return l.change(ctx, "symlink", name, true, func(dir int, base string) error {
+	return l.change(ctx, "symlink", name, itsName, func(dir int, base string) error {
 		if err := unix.Symlinkat(target, dir, base); err != nil {
 			return err
 		}
@@ -184,7 +184,7 @@ func (l *Local) Symlink(ctx context.Context, target, name string, set SetAttr) e
 // Mknod implements FS.
 func (l *Local) Mknod(ctx context.Context, name string, kind Kind, major, minor uint32, set SetAttr) error {
 	format := map[Kind]uint32{FIFO: unix.S_IFIFO, Socket: unix.S_IFSOCK, BlockDevice: unix.S_IFBLK, CharDevice: unix.S_IFCHR}[kind]
-	return l.change(ctx, "mknod", name, true, func(dir int, base string) error {
+	return l.change(ctx, "mknod", name, itsName, func(dir int, base string) error {
 		if format == 0 {
 			return unix.EINVAL
 		}
@@ -197,8 +197,11 @@ func (l *Local) Mknod(ctx context.Context, name string, kind Kind, major, minor 
 
 // Link implements FS.
 func (l *Local) Link(ctx context.Context, oldName, newName string) error {
-	return l.change(ctx, "link", newName, true, func(dir int, base string) error {
+	return l.change(ctx, "link", newName, itsName, func(dir int, base string) error {
 		return l.in(oldName, func(oldDir int, oldBase string) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			return unix.Linkat(oldDir, oldBase, dir, base, 0)
 		})
 	})
@@ -206,36 +209,42 @@ func (l *Local) Link(ctx context.Context, oldName, newName string) error {
 
 // Rename implements FS.
 func (l *Local) Rename(ctx context.Context, oldName, newName string) error {
-	return l.change(ctx, "rename", newName, true, func(dir int, base string) error {
+	return l.change(ctx, "rename", newName, itsName, func(dir int, base string) error {
+		if err := ofRoot("rename", oldName); err != nil {
+			return err
+		}
 		return l.in(oldName, func(oldDir int, oldBase string) error {
-			if err := unix.Renameat(oldDir, oldBase, dir, base); err != nil {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if l.deferred {
+			if err := unix.Renameat(oldDir, oldBase, dir, base); err != nil || !l.durable() {
+				return err
+			}
+			if path.Dir(oldName) == path.Dir(newName) {
 				return nil
 			}
-			return l.syncDir(path.Dir(oldName))
+			return l.syncAt(oldDir, ".")
 		})
 	})
 }
 
 // Remove implements FS.
 func (l *Local) Remove(ctx context.Context, name string) error {
-	return l.change(ctx, "remove", name, false, func(dir int, base string) error {
+	return l.change(ctx, "remove", name, itsName, func(dir int, base string) error {
 		return unix.Unlinkat(dir, base, 0)
 	})
 }
 
 // Rmdir implements FS.
 func (l *Local) Rmdir(ctx context.Context, name string) error {
-	return l.change(ctx, "rmdir", name, false, func(dir int, base string) error {
+	return l.change(ctx, "rmdir", name, itsName, func(dir int, base string) error {
 		return unix.Unlinkat(dir, base, unix.AT_REMOVEDIR)
 	})
 }
 
 // SetAttr implements FS.
 func (l *Local) SetAttr(ctx context.Context, name string, set SetAttr) error {
-	return l.change(ctx, "setattr", name, false, func(dir int, base string) error {
+	return l.change(ctx, "setattr", name, itsAttr, func(dir int, base string) error {
 		return setAttr(dir, base, set)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -90,6 +91,45 @@ func TestARootThatIsNoLongerThereIsAway(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOTDIR)
 }
 
+// givenUp is a context that ends after its first look: while the root is
+// checked, which may take as long as a server is away.
+type givenUp struct {
+	context.Context
+	looks atomic.Int32
+}
+
+func (g *givenUp) Err() error {
+	if g.looks.Add(1) > 1 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestAChangeThatWasGivenUpIsNotMadeLater(t *testing.T) {
+	l := open(t, t.TempDir())
+	treetest.Write(t, l, "a", "x")
+	require.NoError(t, l.Mkdir(ctx, "d", tree.SetAttr{}))
+	before, err := l.Stat(ctx, "a")
+	require.NoError(t, err)
+	for name, change := range map[string]func(ctx context.Context) error{
+		"mkdir":   func(ctx context.Context) error { return l.Mkdir(ctx, "new", tree.SetAttr{}) },
+		"create":  func(ctx context.Context) error { _, err := l.Create(ctx, "new", tree.SetAttr{}); return err },
+		"mknod":   func(ctx context.Context) error { return l.Mknod(ctx, "new", tree.FIFO, 0, 0, tree.SetAttr{}) },
+		"symlink": func(ctx context.Context) error { return l.Symlink(ctx, "x", "new", tree.SetAttr{}) },
+		"link":    func(ctx context.Context) error { return l.Link(ctx, "a", "new") },
+		"rename":  func(ctx context.Context) error { return l.Rename(ctx, "a", "new") },
+		"remove":  func(ctx context.Context) error { return l.Remove(ctx, "a") },
+		"rmdir":   func(ctx context.Context) error { return l.Rmdir(ctx, "d") },
+		"setattr": func(ctx context.Context) error { return l.SetAttr(ctx, "a", tree.SetAttr{Mode: ptr[uint32](0)}) },
+	} {
+		require.ErrorIs(t, change(&givenUp{Context: ctx}), context.Canceled, name)
+	}
+	require.Equal(t, []string{"a", "d"}, treetest.Names(t, l, "."))
+	after, err := l.Stat(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
 func TestAFullAndAReadOnlyFilesystemSaySo(t *testing.T) {
 	full := open(t, mounted(t, "tmpfs", "tmpfs", 0, "size=64k"))
 	f, err := full.Create(ctx, "big", tree.SetAttr{})
@@ -148,7 +188,8 @@ name" .snapshot/nightly a/.snapshot/x empty
 		printf hello > a/b/file; ln a/b/file a/hard; ln a/b/file hard2; chmod 6755 a/b/file; chown 33:34 a/b/file
 		truncate -s 4100M a/sparse; printf end | dd of=a/sparse bs=1 seek=4299161000 conv=notrunc 2>/dev/null
 		ln -s ../nowhere a/link; mkfifo a/fifo; mknod a/null c 1 3
-		printf x > "$(printf 'bad\377name')"; printf busy > a/.nfs0001
+		printf x > "$(printf 'bad\377name')"; printf busy > a/.nfs00000000000000010000000a
+		printf mine > a/.nfsrc
 		: > a/none; chmod 2770 a/b; chmod 1777 empty; chmod 000 a/none
 		touch -h -d '2001-02-03 04:05:06.123456789' a/link a/b/file a/fifo
 		touch -d '2002-02-03 04:05:06.987654321' a/b a .`)
@@ -174,7 +215,7 @@ func TestCopyKeepsEverything(t *testing.T) {
 
 	// find is the judge, not our own walk.
 	describe := func(dir string) string {
-		find := exec.Command("find", ".", "(", "-name", ".snapshot", "-o", "-name", ".nfs*", ")", "-prune", "-o",
+		find := exec.Command("find", ".", "(", "-path", "./.snapshot", "-o", "-name", ".nfs0*", ")", "-prune", "-o",
 			"-printf", `%P\0%y %m %U:%G %n %T@ %l `, "(", "-type", "d", "-printf", "\n", "-o", "-printf", `%s\n`, ")")
 		find.Dir = filepath.Join(base, dir)
 		out, err := find.Output()
@@ -254,7 +295,6 @@ func TestDeleteTakesEverythingAndNothingElse(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(base, "gone"), 0o755))
 	hardTree(t, filepath.Join(base, "gone"))
 	require.NoError(t, os.RemoveAll(filepath.Join(base, "gone/.snapshot")))
-	require.NoError(t, os.RemoveAll(filepath.Join(base, "gone/a/.snapshot")))
 	require.NoError(t, os.WriteFile(filepath.Join(base, "stays"), []byte("x"), 0o644))
 	require.NoError(t, os.Symlink("../stays", filepath.Join(base, "gone/link")))
 	require.NoError(t, os.Symlink(base, filepath.Join(base, "gone/up")))
@@ -262,9 +302,9 @@ func TestDeleteTakesEverythingAndNothingElse(t *testing.T) {
 
 	err := tree.Delete(ctx, l, "gone", nil)
 	require.ErrorIs(t, err, syscall.EBUSY, "what an NFS client still has open is left")
-	require.Equal(t, []string{".nfs0001"}, treetest.Names(t, l, "gone/a"))
+	require.Equal(t, []string{".nfs00000000000000010000000a"}, treetest.Names(t, l, "gone/a"))
 	require.Equal(t, []string{"a"}, treetest.Names(t, l, "gone"))
-	require.NoError(t, os.Remove(filepath.Join(base, "gone/a/.nfs0001")))
+	require.NoError(t, os.Remove(filepath.Join(base, "gone/a/.nfs00000000000000010000000a")))
 	require.NoError(t, tree.Delete(ctx, l, "gone", nil))
 	require.NoError(t, tree.Delete(ctx, l, "gone", nil), "again")
 	require.Equal(t, []string{"stays"}, treetest.Names(t, l, "."))

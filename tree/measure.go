@@ -7,9 +7,17 @@ import (
 	"sync"
 )
 
+// Measured is what Measure counts.
+type Measured struct {
+	Progress
+	// Used are the bytes that the regular files take, holes left out.
+	Used int64
+}
+
 // Measure counts a tree: its directories, everything else, and the bytes of
-// regular files as their sizes say. What vanishes meanwhile does not count.
-func Measure(ctx context.Context, fsys FS, name string) (Progress, error) {
+// regular files as their sizes say. What vanishes meanwhile does not count, nor
+// does .snapshot in name itself.
+func Measure(ctx context.Context, fsys FS, name string) (Measured, error) {
 	m := &measuring{e: engineOf(fsys)}
 	at, a, err := m.e.find(ctx, name)
 	if err == nil && a.Kind != Directory {
@@ -32,20 +40,21 @@ type measuring struct {
 	work *work
 
 	mu  sync.Mutex // guards sum
-	sum Progress
+	sum Measured
 }
 
 // dir counts a directory, and makes tasks of those in it.
 func (m *measuring) dir(ctx context.Context, at place, root bool) error {
-	p := Progress{Dirs: 1}
+	p := Measured{Progress: Progress{Dirs: 1}}
 	err := m.e.list(ctx, at, func(e EntryPlus, below place) error {
 		switch {
 		case e.Attr.Kind != Directory:
 			p.Files++
 			if e.Attr.Kind == Regular {
 				p.Bytes += e.Attr.Size
+				p.Used += min(e.Attr.Size, e.Attr.Used)
 			}
-		case e.Name != snapshotDir:
+		case !isSnapshots(e.Name, e.Attr.Kind, root):
 			return m.work.dir(ctx, func(ctx context.Context) error { return m.dir(ctx, below, false) })
 		}
 		return nil
@@ -59,5 +68,6 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 	m.sum.Files += p.Files
 	m.sum.Dirs += p.Dirs
 	m.sum.Bytes += p.Bytes
+	m.sum.Used += p.Used
 	return err
 }

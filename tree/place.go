@@ -60,6 +60,9 @@ func engineOf(fsys FS) engine {
 	if e, ok := fsys.(engine); ok {
 		return e
 	}
+	if l, ok := fsys.(*Local); ok {
+		return cloning{named{l}, l}
+	}
 	return named{fsys}
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/casit/berth/nfs"
 )
 
@@ -21,19 +23,23 @@ import (
 // confirmed by the server before it is used, so that a directory that another
 // node has moved is never mistaken for the one that is there now.
 type Wire struct {
-	client  *nfs.Client
-	dirs    dirCache
-	large   chan struct{} // one token for each large file that is being copied
-	buffers sync.Pool     // *[holeBlock]byte
+	client *nfs.Client
+	dirs   dirCache
+	large  chan struct{}       // one token for each large file that is being copied
+	small  *semaphore.Weighted // bytes of files that are copied whole
 }
 
-// maxLarge bounds the large files that are copied at once: each has a few
-// chunks in memory.
+// maxLarge bounds the large files that are copied at once. The bytes of theirs
+// that are in flight are bounded by the client.
 const maxLarge = 8
+
+// maxSmall bounds the bytes in flight of files that are copied whole: what 1 ms
+// is worth at several GB/s.
+const maxSmall = 2 << 20
 
 // transfer is the largest READ or WRITE in bytes, unless the configuration
 // says otherwise: nearly all files are smaller, and take one of each.
-const transfer = 256 << 10
+const transfer = 1 << 20
 
 // OpenWire connects to an export, or to a directory below one, which is looked
 // up where the server does not mount it itself; symlinks in it are refused.
@@ -54,7 +60,7 @@ func OpenWire(ctx context.Context, target nfs.Target, cfg *nfs.Config) (*Wire, e
 	if err != nil {
 		return nil, err
 	}
-	return &Wire{client: client, large: make(chan struct{}, maxLarge)}, nil
+	return &Wire{client: client, large: make(chan struct{}, maxLarge), small: semaphore.NewWeighted(maxSmall)}, nil
 }
 
 // RootID names the export's root on its server: another one after the export
@@ -177,8 +183,8 @@ func (w *Wire) do(ctx context.Context, op, name string, f func() error) error {
 func (w *Wire) in(ctx context.Context, op, name string, f func(dir nfs.Handle, base string) error) error {
 	return w.do(ctx, op, name, func() error {
 		parent, base := split(name)
-		if base == "." {
-			return syscall.EBUSY // the root itself
+		if err := ofRoot(op, name); err != nil {
+			return err
 		}
 		dir, err := w.walkDir(ctx, parent)
 		if err != nil {

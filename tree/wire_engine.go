@@ -135,24 +135,32 @@ func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base 
 		return r, false, nil
 	}
 	large := a.Size > chunk
-	if a.Size > holeBlock {
+	if large {
 		select {
 		case w.large <- struct{}{}:
 			defer func() { <-w.large }()
 		case <-ctx.Done():
 			return r, true, ctx.Err()
 		}
+	} else {
+		if err := w.small.Acquire(ctx, a.Size); err != nil {
+			return r, true, err
+		}
+		defer w.small.Release(a.Size)
 	}
 	r.at = dir.child(base)
 	// Read before anything is made, so that a file that is gone leaves none.
 	var data []byte
+	release := func() {}
+	defer func() { release() }()
 	now := a
 	if !large && a.Size > 0 {
-		buf := w.buffer(int(a.Size))
-		defer w.release(buf)
 		err = w.once(ctx, "read", src.name, func() error {
-			res, err := w.client.Read(ctx, src.handle, 0, buf)
-			data = buf[:res.N]
+			res, err := w.client.ReadLent(ctx, src.handle, 0, int(a.Size))
+			if err == nil {
+				release = res.Release
+			}
+			data = res.Data
 			done = res.EOF || int64(res.N) == a.Size
 			if err == nil && !res.Attr.Present {
 				res.Attr.Attr, err = w.client.Getattr(ctx, src.handle)
@@ -239,7 +247,7 @@ func (w *Wire) storeLarge(ctx context.Context, src place, size int64, dst place)
 	return attrOf(&now), err
 }
 
-// remote is a file as an io.ReaderAt, for the time of ctx.
+// remote is a file as a source for nfs.Client.Store, for the time of ctx.
 type remote struct {
 	ctx    context.Context
 	client *nfs.Client
@@ -257,22 +265,17 @@ func (r *remote) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// buffer returns one of n bytes; those of holeBlock bytes or fewer, of which
-// there are many, are used again.
-func (w *Wire) buffer(n int) []byte {
-	if n > holeBlock {
-		return make([]byte, n)
+// Lend implements nfs.Lender: what one READ returns is written as it is.
+func (r *remote) Lend(n int, off int64) ([]byte, func(), error) {
+	res, err := r.client.ReadLent(r.ctx, r.handle, uint64(off), n)
+	if err != nil {
+		return nil, nil, err
 	}
-	if b, ok := w.buffers.Get().(*[holeBlock]byte); ok {
-		return b[:n]
+	if res.N < n {
+		res.Release()
+		return nil, nil, nil // the rest is asked for, or not there any more
 	}
-	return new([holeBlock]byte)[:n]
-}
-
-func (w *Wire) release(b []byte) {
-	if cap(b) == holeBlock {
-		w.buffers.Put((*[holeBlock]byte)(b[:holeBlock]))
-	}
+	return res.Data, res.Release, nil
 }
 
 var (

@@ -263,10 +263,10 @@ func (w *Wire) Rename(ctx context.Context, oldName, newName string) error {
 		return &fs.PathError{Op: "rename", Path: newName, Err: fs.ErrInvalid}
 	}
 	return w.in(ctx, "rename", oldName, func(from nfs.Handle, base string) error {
-		parent, to := split(newName)
-		if to == "." {
-			return syscall.EBUSY
+		if err := ofRoot("rename", newName); err != nil {
+			return err
 		}
+		parent, to := split(newName)
 		toDir := from
 		if parent != path.Dir(oldName) {
 			var err error

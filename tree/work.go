@@ -12,6 +12,10 @@ const (
 	maxDirTasks  = 8192
 )
 
+// maxListings bounds the directories at work at once, each of which has a page
+// of its listing in memory, with attributes and handles.
+const maxListings = 32
+
 // task is a piece of work on a tree; an error ends all of it.
 type task func(ctx context.Context) error
 
@@ -26,6 +30,7 @@ type work struct {
 	files []task
 	dirs  []task
 	busy  int // tasks at work
+	lists int // of busy: on directories
 	err   error
 	stop  context.CancelFunc
 }
@@ -51,19 +56,23 @@ func (w *work) run(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
-		t := w.next()
+		t, list := w.next()
 		for t == nil {
 			if w.busy == 0 {
 				w.more.Broadcast()
 				return
 			}
 			w.more.Wait()
-			t = w.next()
+			t, list = w.next()
 		}
 		w.busy++
+		w.lists += list
 		w.mu.Unlock()
 		err := t(ctx)
 		w.mu.Lock()
+		if w.lists -= list; list > 0 {
+			w.more.Signal()
+		}
 		if w.busy--; err != nil && w.err == nil {
 			w.err = err
 			w.stop()
@@ -77,17 +86,20 @@ func (w *work) run(ctx context.Context) {
 	}
 }
 
-// next takes a task; w.mu is held.
-func (w *work) next() (t task) {
+// next takes a task, and counts it if it is one on a directory; w.mu is held.
+func (w *work) next() (t task, list int) {
 	from := &w.files
 	if len(w.files) == 0 {
-		from = &w.dirs
+		if w.lists >= maxListings {
+			return nil, 0
+		}
+		from, list = &w.dirs, 1
 	}
 	if n := len(*from); n > 0 {
 		t, (*from)[n-1] = (*from)[n-1], nil
 		*from = (*from)[:n-1]
 	}
-	return t
+	return t, list
 }
 
 // file adds a task on a file, or carries it out.

@@ -87,9 +87,9 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 	if err != nil {
 		return nil, err
 	}
-	if space.Avail-size.Bytes < space.Total/20 {
+	if space.Avail-size.Used < space.Total/20 {
 		return nil, errorf(Failed, "free some first: 'berth trash ls', 'berth trash purge'",
-			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Bytes>>20)
+			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
 	work := "clone-" + s.newID()
 	unlock, err := s.lock(ctx, e, OpClone, name, work)
@@ -152,8 +152,8 @@ func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, sr
 	if err != nil {
 		return err
 	}
-	if len(stats.Missing) > 0 {
-		return errorf(Failed, "copy it by hand, or clone without these", "%d entries cannot be made on this export, the first: %s", len(stats.Missing), stats.Missing[0])
+	if n := stats.Missing.Total; n > 0 {
+		return errorf(Failed, "copy it by hand, or clone without these", "%d entries cannot be made on this export, the first: %s", n, stats.Missing.Paths[0])
 	}
 	if set, any := opts.givenAttr(); any {
 		if err := e.fs.SetAttr(ctx, data, set); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -67,6 +68,28 @@ func (s *Store) identify(ctx context.Context, fsys tree.FS) (string, error) {
 	s.index.setID(rec.ID)
 	s.saveHint()
 	return rec.ID, nil
+}
+
+// confirm makes sure that this still is the export, before what is missing is
+// believed to be gone: a directory that was emptied, or deleted while somebody
+// has it open, keeps its handle and has nothing in it.
+func (s *Store) confirm(ctx context.Context, e *export) error {
+	var rec exportRecord
+	err := readControl(ctx, e.fs, exportFile, &rec)
+	if err == nil && rec.ID == e.id {
+		return nil
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) || isBroken(err) {
+		return fmt.Errorf("%w: its id is not there", tree.ErrAway)
+	}
+	return err
+}
+
+// lacksControl tells an error about a control file or directory that ought to
+// be there.
+func lacksControl(err error) bool {
+	p := (*fs.PathError)(nil)
+	return errors.Is(err, fs.ErrNotExist) && errors.As(err, &p) && strings.HasPrefix(p.Path, controlDir+"/")
 }
 
 // initialize gives a new export its id. Of several nodes one wins.

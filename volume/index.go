@@ -230,6 +230,9 @@ func (s *Store) relist(ctx context.Context, e *export) error {
 	server, ok := s.clock.at(s.cfg.Now())
 	settled := ok && server.Sub(root.Mtime) >= settleTime
 	names, err := listVolumes(ctx, e.fs)
+	if err == nil {
+		err = s.confirm(ctx, e)
+	}
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ func leasePath(name, node string) string { return path.Join(leaseDir, name, node
 type Mounted struct {
 	Path     string // below the export
 	ReadOnly bool   // a view: nothing may be written
+	// FileID is the server's id of the directory that Path is now, 0 for a
+	// view. A kernel may still know an earlier one under that name.
+	FileID uint64
 }
 
 // Mount records that this node uses ref under id and returns where the data
@@ -62,37 +65,49 @@ func (s *Store) Mount(ctx context.Context, volume, id string, generation int) (M
 		return Mounted{}, err
 	}
 	what := "mount " + ref.String()
+	// Claimed before the wait for the volume's turn: of many mounts at once,
+	// the first one's lease has them all, and the others write none.
+	c := Claim{Count: 1, Since: s.cfg.Now().UTC(), Generation: generation}
+	s.addClaim(ref.String(), id, c)
 	release, err := s.names.hold(ctx, ref.String())
 	if err != nil {
+		s.subClaim(ref.String(), id)
 		return Mounted{}, s.explain(what, err)
 	}
 	defer release()
+	if !s.claimed(ref.String(), id) {
+		s.addClaim(ref.String(), id, c) // dropped by the one whose turn it was
+	}
 	m := Mounted{Path: ref.Path(), ReadOnly: ref.Snapshot != ""}
-	err = s.with(ctx, what, func(e *export) error { return s.claim(ctx, e, ref, id, generation) })
+	err = s.with(ctx, what, func(e *export) (err error) {
+		if err = s.claim(ctx, e, ref, id); err == nil && !m.ReadOnly {
+			m.FileID, err = fileID(ctx, e.fs, m.Path)
+		}
+		return err
+	})
+	if err != nil {
+		s.subClaim(ref.String(), id)
+		s.saveLater(ctx, ref.String())
+	}
 	return m, err
 }
 
 // claim writes the lease, then looks for an operation on the volume, for the
-// volume itself and for other holders of a single one, and withdraws if it must
-// not be used: an operation does it the other way round, so one of the two
-// sees the other. Looking before the lease is there would prove nothing.
-func (s *Store) claim(ctx context.Context, e *export, ref Ref, id string, generation int) error {
+// volume itself and for other holders of a single one. The caller withdraws if
+// it must not be used: an operation does it the other way round, so one of the
+// two sees the other. Looking before the lease is there would prove nothing.
+func (s *Store) claim(ctx context.Context, e *export, ref Ref, id string) error {
 	name := ref.String()
-	s.addClaim(name, id, Claim{Count: 1, Since: s.cfg.Now().UTC(), Generation: generation})
-	err := s.saveLease(ctx, e, name)
-	if err == nil && ref.Snapshot != "" {
-		err = s.checkView(ctx, e, ref)
-	} else if err == nil {
-		err = s.yieldToLock(ctx, e, name, id)
-		if err == nil {
-			err = s.checkMountable(ctx, e, name)
-		}
+	if err := s.saveLease(ctx, e, name); err != nil {
+		return err
 	}
-	if err != nil {
-		s.subClaim(name, id)
-		s.flushLease(ctx, e, name)
+	if ref.Snapshot != "" {
+		return s.checkView(ctx, e, ref)
 	}
-	return err
+	if err := s.yieldToLock(ctx, e, name, id); err != nil {
+		return err
+	}
+	return s.checkMountable(ctx, e, name)
 }
 
 // checkMountable refuses what is no whole volume, or is held by another node.
@@ -168,16 +183,21 @@ func (s *Store) Unmount(ctx context.Context, volume, id string) error {
 		return s.explain("unmount "+name, err)
 	}
 	defer release()
-	if _, ok := s.subClaim(name, id); !ok {
-		return nil
+	if _, ok := s.subClaim(name, id); ok {
+		s.saveLater(ctx, name)
 	}
+	return nil
+}
+
+// saveLater saves a lease that has lost a claim: now if the export is there,
+// else when it is back.
+func (s *Store) saveLater(ctx context.Context, name string) {
 	s.connMu.Lock()
 	e := s.cur
 	s.connMu.Unlock()
 	if e != nil {
 		s.flushLease(ctx, e, name)
 	}
-	return nil
 }
 
 // flushBudget is how long a request waits for a lease to be taken back.
@@ -328,7 +348,7 @@ func (s *Store) addClaim(name, id string, c Claim) {
 
 // subClaim takes one use back and returns the claim as it was.
 func (s *Store) subClaim(name, id string) (was Claim, ok bool) {
-	if l, used := s.leases.copy(name); !used || l.Mounts[id].Count == 0 {
+	if !s.claimed(name, id) {
 		return Claim{}, false
 	}
 	s.change(name, func(m map[string]Claim) {
@@ -341,6 +361,12 @@ func (s *Store) subClaim(name, id string) (was Claim, ok bool) {
 		}
 	})
 	return was, ok
+}
+
+// claimed tells whether this node uses name under id.
+func (s *Store) claimed(name, id string) bool {
+	l, ok := s.leases.copy(name)
+	return ok && l.Mounts[id].Count > 0
 }
 
 func (o *ownLeases) load(name string, l *Lease) {

@@ -23,7 +23,15 @@ const (
 	OpClone    Op = "clone"
 	OpSet      Op = "set"
 	OpRepair   Op = "repair"
+	OpRestore  Op = "restore"
+	OpUndo     Op = "undo"
 )
+
+// long tells operations that may take minutes: nobody waits for them.
+func (o Op) long() bool { return o == OpClone || o == OpRestore || o == OpUndo }
+
+// swaps tells operations in which a volume's directory is away for a moment.
+func (o Op) swaps() bool { return o == OpUndelete || o == OpRestore || o == OpUndo }
 
 // Lock is .berth/locks/NAME: an operation on that name is under way, and whose.
 // It is made by LINK, so one node in the whole swarm has it.
@@ -91,7 +99,7 @@ func (s *Store) waitLock(ctx context.Context, e *export, name string) error {
 			}
 			continue
 		}
-		if l.Op == OpClone {
+		if l.Op.long() {
 			return l.busy()
 		}
 		select {
@@ -153,6 +161,8 @@ func (s *Store) finish(ctx context.Context, e *export, l *Lock) error {
 		err = s.finishUndelete(ctx, e, l)
 	case OpClone:
 		err = s.undoClone(ctx, e, l.Volume, l.Work)
+	case OpRestore, OpUndo:
+		err = s.finishJob(ctx, e, l)
 	case OpCreate, OpSet, OpRepair:
 		// Each of their steps leaves a state that the next request understands.
 	default:
@@ -219,12 +229,12 @@ func (s *Store) Operations(ctx context.Context, volume string) ([]Lock, error) {
 }
 
 // swapping lists the volumes that exist although their directory may be away
-// for a moment: a restore from the trash has begun.
+// for a moment: a restore, from a snapshot or the trash, has begun.
 func (s *Store) swapping(ctx context.Context, e *export) ([]string, error) {
 	all, err := s.locks(ctx, e)
 	var out []string
 	for _, l := range all {
-		if l.Op == OpUndelete {
+		if l.Op.swaps() {
 			out = append(out, l.Volume)
 		}
 	}

@@ -204,13 +204,19 @@ func (s *Store) sweep(ctx context.Context, e *export) {
 	}
 }
 
-// sweepTemporary removes a private file that its maker has forgotten.
+// sweepTemporary removes a private file or directory that its maker has
+// forgotten.
 func (s *Store) sweepTemporary(ctx context.Context, e *export, name string) {
 	attr, err := e.fs.Stat(ctx, name)
 	now, ok := s.clock.at(s.cfg.Now())
-	if err == nil && ok && now.Sub(attr.Mtime) > time.Hour {
-		_ = e.fs.Remove(ctx, name)
+	if err != nil || !ok || now.Sub(attr.Mtime) <= time.Hour {
+		return
 	}
+	if attr.Kind == tree.Directory {
+		_ = s.Discard(ctx, e.fs, name)
+		return
+	}
+	_ = e.fs.Remove(ctx, name)
 }
 
 // goodbye is the last heartbeat.

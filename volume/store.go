@@ -69,6 +69,9 @@ type Store struct {
 
 	// orphans are the ids of our own locks that we could not remove.
 	orphans sync.Map
+	// unsaved are our jobs that failed where that could not be written down,
+	// as on a full export: id to reason.
+	unsaved sync.Map
 
 	wake     chan struct{} // asks Run for a tick now
 	health   string        // what Run reported last; Run's own
@@ -200,7 +203,12 @@ func (s *Store) with(ctx context.Context, what string, f func(e *export) error) 
 	if err != nil {
 		return err
 	}
-	err = s.observe(e, f(e))
+	if err = f(e); lacksControl(err) {
+		if away := s.confirm(ctx, e); away != nil {
+			err = away
+		}
+	}
+	err = s.observe(e, err)
 	s.saveHint()
 	return s.explain(what, err)
 }

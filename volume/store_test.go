@@ -333,3 +333,33 @@ func TestARestoreThatIsOvertakenByAPurgeSaysSo(t *testing.T) {
 	require.Empty(t, n.names())
 	require.Empty(t, entries(t, dir, ".berth/volumes"))
 }
+
+func TestAnEmptiedExportIsAwayAndForgetsNothing(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.must(n.Create(ctx, "site1", nil))
+	n.beats()
+	// The directory stays the same, as for whoever has it open when it is deleted.
+	aside := t.TempDir()
+	move := func(from, to string) {
+		for _, name := range []string{".berth", "site1"} {
+			require.NoError(t, os.Rename(filepath.Join(from, name), filepath.Join(to, name)))
+		}
+	}
+	move(dir, aside)
+	got, err := n.Get(ctx, "site1")
+	require.NoError(t, err, "dockerd would forget it")
+	require.Contains(t, got.Health, "unverified")
+	require.Contains(t, n.names(), "site1")
+	_, err = n.Get(ctx, "other")
+	require.Equal(t, Unreachable, KindOf(err), "%v", err)
+	require.Equal(t, Unreachable, KindOf(n.Create(ctx, "other", nil)))
+	require.Empty(t, entries(t, dir, "."), "nothing is filled")
+
+	move(aside, dir)
+	n.clock.move(2 * time.Second)
+	require.Eventually(t, func() bool {
+		got, err := n.Get(ctx, "site1")
+		return err == nil && got.Health == "ok"
+	}, 10*time.Second, 10*time.Millisecond)
+}

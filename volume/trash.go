@@ -24,6 +24,13 @@ type Trashed struct {
 	Removed time.Time  `json:"removed"`        // in the export's time
 	By      string     `json:"by"`             // node
 	Expires *time.Time `json:"expires"`        // nil: only by hand
+	// Of what a restore or an undo replaced: why, in which job, and where in
+	// the volume ("" for all of it).
+	Reason string `json:"reason,omitempty"`
+	Job    string `json:"job,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Partial: not a tree, but what was replaced or removed of one.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // expired tells whether its time is over, in the export's time.
@@ -100,12 +107,18 @@ func (s *Store) checkUnused(ctx context.Context, e *export, name string) error {
 func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
 	now, _ := s.clock.at(s.cfg.Now())
 	t := &Trashed{Version: formatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC().Truncate(time.Second), By: s.cfg.Node}
-	t.ID = t.Removed.Format("20060102-1504") + "-" + s.newID()[:6]
+	t.ID = s.NewTrashID()
 	if meta == nil || meta.Options.Get("on-remove") != "retain" {
 		expires := t.Removed.Add(s.cfg.TrashTTL)
 		t.Expires = &expires
 	}
 	return t
+}
+
+// NewTrashID returns a name for a trash item.
+func (s *Store) NewTrashID() string {
+	now, _ := s.clock.at(s.cfg.Now())
+	return now.UTC().Format("20060102-1504") + "-" + s.newID()[:6]
 }
 
 // noteWork writes the trash or staging item into our lock, so that whoever
@@ -125,10 +138,7 @@ func (s *Store) noteWork(ctx context.Context, e *export, name, work string) erro
 // toTrash is the removal proper: the record, the rename, the metadata, and
 // what is left of leases.
 func (s *Store) toTrash(ctx context.Context, e *export, t *Trashed) error {
-	if err := mkdir(ctx, e.fs, trashPath(t.ID)); err != nil {
-		return err
-	}
-	if err := s.publish(ctx, e.fs, trashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := s.RecordTrash(ctx, e.fs, t); err != nil {
 		return err
 	}
 	if err := e.fs.Rename(ctx, t.Volume, trashData(t.ID)); err != nil {
@@ -136,6 +146,17 @@ func (s *Store) toTrash(ctx context.Context, e *export, t *Trashed) error {
 		return err
 	}
 	return s.forgetVolume(ctx, e, t.Volume)
+}
+
+// RecordTrash makes a trash item, whose data comes next. It may be repeated.
+func (s *Store) RecordTrash(ctx context.Context, fsys tree.FS, t *Trashed) error {
+	if err := mkdir(ctx, fsys, trashPath(t.ID)); err != nil {
+		return err
+	}
+	if err := s.publish(ctx, fsys, trashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // forgetVolume removes what refers to a volume whose directory is gone.
@@ -286,7 +307,10 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 		return nil, err
 	}
 	for _, t := range slices.Backward(all) {
-		if t.ID == which || t.Volume == which && which != "" {
+		if t.ID == which || t.Volume == which && t.Kind == "removed" {
+			if t.Partial || t.Path != "" {
+				return nil, errorf(Invalid, fmt.Sprintf("'berth undo %s' puts it back", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
+			}
 			if t.Kind == "unreadable" {
 				return nil, errorf(Failed, "its data is in "+trashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
 			}
@@ -404,3 +428,6 @@ func (s *Store) discardStaging(ctx context.Context, e *export, work string) erro
 	}
 	return absent(e.fs.Rename(ctx, path.Join(stagingDir, work), path.Join(stagingDir, purgePrefix+work)))
 }
+
+// Data is where the item's data is, below the export.
+func (t *Trashed) Data() string { return trashData(t.ID) }

@@ -88,8 +88,11 @@ func (s *Store) lookup(ctx context.Context, e *export, name string) (bool, error
 	}
 	err = s.checkDirectory(ctx, e, name)
 	if KindOf(err) == NotFound {
+		if err := s.confirm(ctx, e); err != nil {
+			return false, err
+		}
 		l, lockErr := readLock(ctx, e.fs, name)
-		return l != nil && l.Op == OpUndelete, lockErr
+		return l != nil && l.Op.swaps(), lockErr
 	}
 	if err != nil {
 		return false, err

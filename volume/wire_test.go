@@ -2,10 +2,12 @@ package volume
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/nfs/nfstest"
@@ -59,4 +61,26 @@ func TestTheSameVolumesOverNFS(t *testing.T) {
 	for _, dir := range []string{lockDir, leaseDir, stagingDir, trashDir} {
 		require.Empty(t, treetest.Names(t, n1.cur.fs, dir), dir)
 	}
+}
+
+func TestManyMountsAtOnceShareLeaseWrites(t *testing.T) {
+	const users = 50
+	server := nfstest.New(t)
+	n := onWire(t, server, "node1")
+	n.must(n.Create(ctx, "crowd", nil))
+	// The first one's lease is slow to be written: the others wait meanwhile.
+	server.On(nfstest.Write, 1, nfstest.Fault{Delay: 300 * time.Millisecond})
+	before := server.Calls(nfstest.Write)
+	var all errgroup.Group
+	for i := range users {
+		all.Go(func() error {
+			_, err := n.Mount(ctx, "crowd", fmt.Sprint("id", i), 1)
+			return err
+		})
+	}
+	require.NoError(t, all.Wait())
+	require.LessOrEqual(t, server.Calls(nfstest.Write)-before, 5)
+	using, err := n.Users(ctx, "crowd")
+	require.NoError(t, err)
+	require.Equal(t, users, using[0].Mounts)
 }

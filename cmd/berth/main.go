@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +59,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
+	}
+	if v := (*verdict)(nil); errors.As(err, &v) {
+		fmt.Fprintln(stdout, v.line)
+		return v.code
 	}
 	code, reason, hint := judge(err)
 	fmt.Fprintf(stderr, "berth: %s\n", reason)
@@ -108,6 +113,15 @@ func (a *app) commands() *cobra.Command {
 Volumes are made and removed with 'docker volume create -d berth NAME' and 'docker volume rm NAME'.
 
 ` + exitHelp,
+		// Names go to the plugin as JSON, which has no other bytes than UTF-8.
+		PersistentPreRunE: func(_ *cobra.Command, args []string) error {
+			for _, a := range args {
+				if !utf8.ValidString(a) {
+					return &usageError{fmt.Sprintf("%q is not UTF-8", a), "name its directory instead"}
+				}
+			}
+			return nil
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -121,10 +135,15 @@ Volumes are made and removed with 'docker volume create -d berth NAME' and 'dock
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{err.Error(), fmt.Sprintf("'%s --help' shows the flags", c.CommandPath())}
 	})
-	root.AddCommand(a.serveCommand(), a.volumeCommand(), a.trashCommand(), a.auditCommand(), a.ontapCommand(), a.versionCommand())
-	for _, alias := range []*cobra.Command{a.volumeLs(), a.volumePs()} {
-		alias.Short += " (short for 'berth volume " + alias.Name() + "')"
-		root.AddCommand(alias)
+	root.AddCommand(a.serveCommand(), a.volumeCommand(), a.snapshotCommand(), a.trashCommand(), a.dfCommand(), a.auditCommand(), a.ontapCommand(), a.versionCommand())
+	for of, aliases := range map[string][]*cobra.Command{
+		"volume":   {a.volumeLs(), a.volumePs()},
+		"snapshot": {a.snapshotVersions(), a.snapshotUndo(), a.snapshotCheck()},
+	} {
+		for _, alias := range aliases {
+			alias.Short += fmt.Sprintf(" (short for 'berth %s %s')", of, alias.Name())
+			root.AddCommand(alias)
+		}
 	}
 	root.AddCommand(&cobra.Command{
 		Use: "rm", Hidden: true, DisableFlagParsing: true,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -137,7 +138,7 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 		}
 	}
 	if a.json {
-		return a.printJSON(map[string]any{"users": uses, "operations": got.Locks, "nodes": got.Nodes})
+		return a.printJSON(map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes})
 	}
 	var names []string
 	var rows [][]string
@@ -153,7 +154,16 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 		}
 		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, a.when(u.Since), age(u.Age), state})
 	}
+	for _, j := range got.Jobs {
+		for _, name := range j.Volumes() {
+			names = append(names, name)
+			rows = append(rows, []string{name, j.Node, "", "", a.when(j.Since), "", jobState(j)})
+		}
+	}
 	for _, l := range got.Locks {
+		if slices.ContainsFunc(got.Jobs, func(j *volume.Job) bool { return j.ID == l.Work }) {
+			continue
+		}
 		names = append(names, l.Volume)
 		rows = append(rows, []string{l.Volume, l.Node, "", "", a.when(l.Since), "", string(l.Op) + " under way"})
 	}
@@ -161,6 +171,19 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 		return a.ids(names)
 	}
 	return a.table([]string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows)
+}
+
+// jobState says how far a job is, and what to type if nobody goes on with it.
+func jobState(j *volume.Job) string {
+	switch {
+	case j.Interrupted, j.State == volume.JobFailed, j.State == volume.JobSwapped, j.State == volume.JobPrepared:
+		state := string(j.State)
+		if j.Interrupted {
+			state = "interrupted"
+		}
+		return fmt.Sprintf("%s %s: 'berth snapshot restore --resume %s' or '--abort %s'", j.Op, state, j.Volumes()[0], j.Volumes()[0])
+	}
+	return fmt.Sprintf("%s %s", j.Op, j.State)
 }
 
 func (a *app) volumeInspect() *cobra.Command {

@@ -41,12 +41,22 @@ func Main(m *testing.M) {
 		os.Exit(0)
 	}
 	code := m.Run()
+	for _, f := range atExit {
+		f()
+	}
 	if err := closeRun(); err != nil {
 		fmt.Fprintln(os.Stderr, "lab: remove this run:", err)
 		code = max(code, 1)
 	}
 	os.Exit(code)
 }
+
+// atExit is called when the tests have ended; see AtExit.
+var atExit []func()
+
+// AtExit registers what has to end after the tests and before what this run
+// has on the machine is removed. It must not be called concurrently.
+func AtExit(f func()) { atExit = append(atExit, f) }
 
 func runInit(text string) error {
 	var spec initSpec

@@ -17,6 +17,16 @@ func TestMain(m *testing.M) { Main(m) }
 // short ones.
 func realLimits() bool { return os.Getenv("BERTH_LAB_LIMITS") == "real" }
 
+// settings are the plugin's on every host.
+func settings() []string {
+	// nfs-ganesha answers EIO to questions about access control lists.
+	all := []string{"BERTH_EXPORT=" + ExportURL, "BERTH_MOUNT_OPTIONS=vers=3,hard,proto=tcp,noacl"}
+	if !realLimits() {
+		all = append(all, "BERTH_LEASE_TTL=9s")
+	}
+	return all
+}
+
 // shared is the lab of pair.
 var shared *Lab
 
@@ -29,12 +39,11 @@ func pair(t *testing.T) *Lab {
 		began := time.Now()
 		l, err := Start(t, 2)
 		require.NoError(t, err)
+		lab.AtExit(l.Close)
 		t.Logf("two hosts after %s", time.Since(began).Round(time.Millisecond))
-		// nfs-ganesha answers EIO to questions about access control lists.
-		settings := []string{"BERTH_EXPORT=" + ExportURL, "BERTH_MOUNT_OPTIONS=vers=3,hard,proto=tcp,noacl"}
-		if !realLimits() {
-			settings = append(settings, "BERTH_LEASE_TTL=9s")
-		}
+		filer, err := l.Server.StartFiler()
+		require.NoError(t, err)
+		settings := append(settings(), filer...)
 		var all errgroup.Group
 		for _, h := range l.Hosts {
 			all.Go(func() error { return h.InstallPlugin(settings...) })

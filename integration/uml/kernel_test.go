@@ -18,7 +18,7 @@ func TestSnapshotIsInvisibleInAVolumeButReadByItsName(t *testing.T) {
 	a.Docker(t, "run", "--rm", "--network", "none", "-v", "dated:/data", lab.SiteImage, "write", "/data/page", "today")
 	nightly := l.Server.Path(".snapshot", "nightly", "dated")
 	require.NoError(t, os.MkdirAll(nightly, 0o755))
-	t.Cleanup(func() { _ = os.RemoveAll(l.Server.Path(".snapshot")) })
+	t.Cleanup(func() { _ = os.RemoveAll(l.Server.Path(".snapshot", "nightly")) })
 	require.NoError(t, os.WriteFile(nightly+"/page", []byte("yesterday\n"), 0o644))
 
 	look := func(volume string, args ...string) (string, error) {

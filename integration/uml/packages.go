@@ -19,6 +19,8 @@ import (
 var needs = []struct{ pkg, file string }{
 	{"user-mode-linux", "/usr/bin/linux.uml"},
 	{"nfs-common", "/sbin/rpc.statd"},
+	{"nfs-kernel-server", "/usr/sbin/rpc.nfsd"},
+	{"rsync", "/usr/bin/rsync"},
 	{"nfs-ganesha", "/usr/bin/ganesha.nfsd"},
 	{"nfs-ganesha-vfs", "/usr/lib/*/ganesha/libfsalvfs.so"},
 	{"rpcbind", "/sbin/rpcbind"},

@@ -121,6 +121,20 @@ func (s *Server) Disconnect() {
 	}
 }
 
+// Drain returns when every connection has ended: what had come in over one
+// that its client has closed is carried out by then.
+func (s *Server) Drain() {
+	for {
+		s.mu.Lock()
+		left := len(s.conns)
+		s.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // Restart is a power failure: unstable writes and the reply cache are lost, the
 // write verifier changes and all connections are cut. Handles stay valid.
 func (s *Server) Restart() {

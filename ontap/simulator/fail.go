@@ -75,7 +75,7 @@ func fromDir(err error) *failure {
 	case errors.Is(err, unix.EROFS):
 		return readOnlyFS
 	case errors.Is(err, unix.ENOSPC):
-		return fail(http.StatusInternalServerError, "524479", "", "The specified volume is not online or does not have enough space to create a snapshot.")
+		return fail(http.StatusInternalServerError, ontap.CodeNoSpace, "", "The specified volume is not online or does not have enough space to create a snapshot.")
 	}
 	return fail(http.StatusInternalServerError, "65541", "", "Internal error: %v", err)
 }

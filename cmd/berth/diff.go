@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pmezard/go-difflib/difflib"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
+)
+
+func (a *app) snapshotDiff() *cobra.Command {
+	var r snapshot.DiffRequest
+	var stat, names, all bool
+	var content string
+	c := &cobra.Command{
+		Use:   "diff REF [REF]",
+		Short: "Show what is different between two versions, or between one and now",
+		Long: "Show what was done to the first version to make it the second, or the live volume:\n" +
+			"+ added, - removed, M content modified, U attributes only, T another kind of file.\n" +
+			"By size and times; --checksum reads everything.",
+		Example:           "  berth snapshot diff blog@yesterday\n  berth snapshot diff blog@yesterday --content wp-config.php\n  berth snapshot diff blog@-2 blog@-1 --stat",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeVolumes,
+		RunE: func(c *cobra.Command, args []string) error {
+			if r.A = args[0]; len(args) > 1 {
+				r.B = args[1]
+			}
+			if content != "" {
+				return a.diffContent(c.Context(), r, content)
+			}
+			p := &diffPrinter{app: a, stat: stat, names: names || a.quiet, all: all}
+			return a.diff(c.Context(), r, p)
+		},
+	}
+	c.Flags().BoolVar(&stat, "stat", false, "only count")
+	c.Flags().BoolVar(&names, "name-only", false, "only the paths")
+	c.Flags().BoolVar(&all, "all", false, "list what is in directories that came or went, too")
+	c.Flags().StringVar(&content, "content", "", "the lines that differ in this file")
+	c.Flags().BoolVar(&r.Checksum, "checksum", false, "compare content, not only sizes and times")
+	return c
+}
+
+// diff prints differences as they come.
+func (a *app) diff(ctx context.Context, r snapshot.DiffRequest, p *diffPrinter) error {
+	in, out := io.Pipe()
+	asked := make(chan error, 1)
+	go func() {
+		err := a.stream(ctx, "Berth.SnapshotDiff", r, out)
+		out.CloseWithError(err)
+		asked <- err
+	}()
+	lines := json.NewDecoder(in)
+	for {
+		var d snapshot.Diff
+		if err := lines.Decode(&d); err != nil {
+			in.Close()
+			return errors.Join(<-asked, p.end(err == io.EOF))
+		}
+		if err := p.print(d); err != nil {
+			in.CloseWithError(err)
+			<-asked
+			return err
+		}
+	}
+}
+
+// diffPrinter prints one comparison. What is below a directory that came or
+// went is counted in its line.
+type diffPrinter struct {
+	app              *app
+	stat, names, all bool
+
+	dir          *snapshot.Change // not printed yet
+	files, bytes int64            // below dir
+	whole        bool             // the last line has come
+}
+
+func (p *diffPrinter) print(d snapshot.Diff) error {
+	switch {
+	case d.Sides != nil:
+		if !p.names {
+			p.app.say("%s against %s", p.app.side(d.Sides[0]), p.app.side(d.Sides[1]))
+		}
+	case d.Changes != nil:
+		p.whole = true
+		if err := p.flush(); err != nil || p.names {
+			return err
+		}
+		if p.app.json {
+			return json.NewEncoder(p.app.stdout).Encode(d)
+		}
+		return p.total(d.Changes)
+	case d.Change != nil && !p.stat:
+		return p.change(d.Change)
+	}
+	return nil
+}
+
+func (a *app) side(s snapshot.Side) string {
+	if s.Snapshot == nil {
+		return s.Ref + " as it is now"
+	}
+	return fmt.Sprintf("%s (%s, %s ago)", s.Ref, a.snapTime(*s.Snapshot), since(s.Snapshot.Time))
+}
+
+func (p *diffPrinter) change(c *snapshot.Change) error {
+	if p.app.json && !p.names {
+		return json.NewEncoder(p.app.stdout).Encode(c)
+	}
+	if p.dir != nil && strings.HasPrefix(c.Name(), p.dir.Name()+"/") && c.Kind == p.dir.Kind {
+		p.files++
+		p.bytes += sizeOf(c)
+		return nil
+	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	if file := one(c); !p.all && file != nil && file.Kind == "directory" {
+		p.dir, p.files, p.bytes = c, 0, 0
+		return nil
+	}
+	return p.line(c, what(c))
+}
+
+// flush prints the directory that was waited with.
+func (p *diffPrinter) flush() error {
+	if p.dir == nil {
+		return nil
+	}
+	c := p.dir
+	p.dir = nil
+	text := "empty"
+	if p.files > 0 {
+		text = fmt.Sprintf("%s below, %s", plural(int(p.files), "name"), size(p.bytes))
+	}
+	return p.line(c, text)
+}
+
+func (p *diffPrinter) line(c *snapshot.Change, text string) error {
+	name := c.Name()
+	if file := one(c); file != nil && file.Kind == "directory" {
+		name += "/"
+	}
+	if p.names {
+		_, err := fmt.Fprintln(p.app.stdout, quoted(strings.ToValidUTF8(name, "\uFFFD")))
+		return err
+	}
+	_, err := fmt.Fprintf(p.app.stdout, "%s  %-40s  %s\n", c.Kind, quoted(strings.ToValidUTF8(name, "\uFFFD")), text)
+	return err
+}
+
+func (p *diffPrinter) total(c *snapshot.Changes) error {
+	_, err := fmt.Fprintf(p.app.stdout, "Added %d (%s)  Modified %d  Attributes %d  Removed %d (%s)  Unchanged %d\n",
+		c.Added, size(c.AddedBytes), c.Modified, c.Updated, c.Removed, size(c.RemovedBytes), c.Unchanged)
+	return err
+}
+
+func (p *diffPrinter) end(complete bool) error {
+	if complete && !p.whole {
+		return errors.New("berth ended the comparison too early; its log says why")
+	}
+	return nil
+}
+
+// one is the side of what came or went as a whole; nil for what changed.
+func one(c *snapshot.Change) *snapshot.File {
+	switch c.Kind {
+	case "+":
+		return c.After
+	case "-":
+		return c.Before
+	}
+	return nil
+}
+
+func sizeOf(c *snapshot.Change) int64 {
+	if f := one(c); f != nil && f.Kind == "file" {
+		return f.Bytes
+	}
+	return 0
+}
+
+// what says in which way a name differs.
+func what(c *snapshot.Change) string {
+	if f := one(c); f != nil {
+		if f.Kind != "file" {
+			return f.Kind
+		}
+		return size(f.Bytes)
+	}
+	b, n := c.Before, c.After
+	if b == nil || n == nil {
+		return c.Fields
+	}
+	var out []string
+	if b.Kind != n.Kind {
+		out = append(out, b.Kind+" -> "+n.Kind)
+	} else if c.Kind == "M" && b.Bytes != n.Bytes {
+		out = append(out, size(b.Bytes)+" -> "+size(n.Bytes))
+	} else if c.Kind == "M" {
+		out = append(out, size(n.Bytes)+", same size")
+	}
+	if b.Mode != n.Mode {
+		out = append(out, fmt.Sprintf("mode %04o -> %04o", b.Mode, n.Mode))
+	}
+	if b.UID != n.UID || b.GID != n.GID {
+		out = append(out, fmt.Sprintf("owner %d:%d -> %d:%d", b.UID, b.GID, n.UID, n.GID))
+	}
+	if out == nil {
+		return c.Fields
+	}
+	return strings.Join(out, ", ")
+}
+
+// maxContent bounds the files whose lines are compared, in bytes.
+const maxContent = 8 << 20
+
+// diffContent prints the lines that differ in one file.
+func (a *app) diffContent(ctx context.Context, r snapshot.DiffRequest, name string) error {
+	first, err := snapshot.ParseRef(r.A)
+	if err != nil {
+		return err
+	}
+	second := snapshot.Ref{Volume: first.Volume}
+	if r.B != "" {
+		if second, err = snapshot.ParseRef(r.B); err != nil {
+			return err
+		}
+	}
+	first.Path, second.Path = name, name
+	var texts [2]string
+	for i, ref := range []snapshot.Ref{first, second} {
+		text := &limited{left: maxContent}
+		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref.String()}, text)
+		if f := (*plugin.Failure)(nil); err != nil && !(errors.As(err, &f) && f.Kind == volume.NotFound) {
+			return err
+		}
+		texts[i] = text.String()
+		if strings.ContainsRune(texts[i], 0) || !utf8.ValidString(texts[i]) {
+			return &plugin.Failure{Kind: volume.Failed, Reason: ref.String() + " is no text", Hint: "save both with 'berth snapshot cat' and compare them"}
+		}
+	}
+	if texts[0] == texts[1] {
+		return &plugin.Failure{Kind: volume.Nothing, Reason: fmt.Sprintf("%s has the same lines in both versions", name)}
+	}
+	return difflib.WriteUnifiedDiff(a.stdout, difflib.UnifiedDiff{
+		A: lines(texts[0]), B: lines(texts[1]),
+		FromFile: first.String(), ToFile: second.String(), Context: 3,
+	})
+}
+
+// lines splits a text; a last line that does not end says so, as diff(1) does.
+func lines(text string) (out []string) {
+	for line := range strings.Lines(text) {
+		if !strings.HasSuffix(line, "\n") {
+			line += "\n\\ No newline at end of file\n"
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// limited is a buffer that refuses too much.
+type limited struct {
+	bytes.Buffer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.left -= len(p); l.left < 0 {
+		return 0, fmt.Errorf("it is larger than %s; save both with 'berth snapshot cat' and compare them", size(maxContent))
+	}
+	return l.Buffer.Write(p)
+}
+
+// stream sends one request and copies the answer's data to w.
+func (a *app) stream(ctx context.Context, route string, req any, w io.Writer) error {
+	socket, err := a.findSocket()
+	if err != nil {
+		return err
+	}
+	return plugin.NewClient(socket, callerName()).Stream(ctx, route, req, w)
+}
+
+// isTerminal tells whether a person looks at a stream.
+func (a *app) isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/casit/berth/snapshot"
+)
+
+// shown is the progress of a job: one line that is rewritten on a terminal,
+// with --json one JSON line a second on stdout, otherwise nothing.
+type shown struct {
+	app  *app
+	last time.Time
+	wide int // of what stands on the line
+}
+
+func (x *restoring) progress() *shown { return &shown{app: x.app} }
+
+func (s *shown) print(p snapshot.Progress) {
+	if time.Since(s.last) < 900*time.Millisecond {
+		return
+	}
+	s.last = time.Now()
+	switch {
+	case s.app.json:
+		_ = json.NewEncoder(s.app.stdout).Encode(p)
+	case !s.app.quiet && s.app.isTerminal(s.app.stderr):
+		line := progressLine(p)
+		fmt.Fprintf(s.app.stderr, "\r%-*s", s.wide, line)
+		s.wide = len(line)
+	}
+}
+
+// clear removes the line.
+func (s *shown) clear() {
+	if s.wide > 0 {
+		fmt.Fprintf(s.app.stderr, "\r%*s\r", s.wide, "")
+		s.wide = 0
+	}
+}
+
+// progressLine says how much is done, how fast, and how long it takes yet.
+func progressLine(p snapshot.Progress) string {
+	line := fmt.Sprintf("%s %s files, %s", p.State, humanize.Comma(p.Files), size(p.Bytes))
+	if p.Total > 0 {
+		line = fmt.Sprintf("%s %s of %s files, %s of %s", p.State, humanize.Comma(p.Files), humanize.Comma(p.Total), size(p.Bytes), size(p.Of))
+	}
+	if p.Seconds < 1 || p.Files == 0 {
+		return line
+	}
+	rate := float64(p.Files) / p.Seconds
+	line += fmt.Sprintf(", %s files/s", humanize.Comma(int64(rate)))
+	if left := remaining(p); left > 0 {
+		line += fmt.Sprintf(", %s left", age(left))
+	}
+	return line
+}
+
+// remaining is how many seconds are left: of files or of bytes, whichever is
+// further behind.
+func remaining(p snapshot.Progress) float64 {
+	part := 1.0
+	if p.Total > 0 {
+		part = float64(p.Files) / float64(p.Total)
+	}
+	if p.Of > 0 {
+		part = min(part, float64(p.Bytes)/float64(p.Of))
+	}
+	if part <= 0 || part >= 1 {
+		return 0
+	}
+	return p.Seconds * (1 - part) / part
+}

@@ -1,0 +1,233 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
+)
+
+// RefRequest names one version, VOLUME@SNAPSHOT:PATH.
+type RefRequest struct {
+	Ref string `json:"ref"`
+}
+
+// Listings is the answer to Berth.SnapshotList.
+type Listings struct {
+	Volumes []snapshot.Listing `json:"volumes"`
+}
+
+// Removals is the answer to Berth.SnapshotRemove.
+type Removals struct {
+	Removed []snapshot.Removal `json:"removed"`
+}
+
+// FileVersions is the answer to Berth.SnapshotFiles.
+type FileVersions struct {
+	Versions []snapshot.FileVersion `json:"versions"`
+}
+
+// Newest is the answer to Berth.SnapshotNewest.
+type Newest struct {
+	Snapshot *snapshot.Snapshot `json:"snapshot"`
+	Now      time.Time          `json:"now"` // the export's time
+}
+
+// PrepareRequest asks for a restore as it was planned.
+type PrepareRequest struct {
+	Request snapshot.RestoreRequest `json:"request"`
+	Stopped snapshot.Stopped        `json:"stopped"`
+}
+
+// CloneRequest asks for a new volume that is a version of another.
+type CloneRequest struct {
+	Ref    string `json:"ref"`
+	As     string `json:"as"`
+	DryRun bool   `json:"dry_run"`
+}
+
+// Cloned is the answer: the exact version.
+type Cloned struct {
+	Ref string `json:"ref"`
+}
+
+// JobRequest names a job by its id, or by a volume of it.
+type JobRequest struct {
+	ID     string `json:"id,omitempty"`
+	Volume string `json:"volume,omitempty"`
+}
+
+// Jobs is the answer to Berth.JobList.
+type Jobs struct {
+	Jobs []*volume.Job `json:"jobs"`
+}
+
+// snapshotRoutes adds what the command line asks about versions.
+func (s *Server) snapshotRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("/Berth.SnapshotList", route(s, "SnapshotList", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.ListRequest) (Listings, error) {
+		l, err := v.List(ctx, r)
+		return Listings{l}, err
+	})))
+	mux.HandleFunc("/Berth.SnapshotCreate", route(s, "SnapshotCreate", noLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.CreateRequest) (*snapshot.Created, error) {
+		return v.Create(ctx, r)
+	})))
+	mux.HandleFunc("/Berth.SnapshotRemove", route(s, "SnapshotRemove", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.RemoveRequest) (Removals, error) {
+		gone, err := v.Remove(ctx, r)
+		return Removals{gone}, err
+	})))
+	mux.HandleFunc("/Berth.SnapshotFiles", route(s, "SnapshotFiles", longLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.FileRequest) (FileVersions, error) {
+		f, err := v.Files(ctx, r)
+		return FileVersions{f}, err
+	})))
+	mux.HandleFunc("/Berth.SnapshotNewest", route(s, "SnapshotNewest", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, _ Empty) (Newest, error) {
+		newest, err := v.Newest(ctx)
+		return Newest{newest, time.Now()}, err
+	})))
+	mux.HandleFunc("/Berth.SnapshotDiff", stream(s, "SnapshotDiff", func(ctx context.Context, v *snapshot.Versions, r snapshot.DiffRequest, w io.Writer) error {
+		lines := json.NewEncoder(w)
+		return v.Diff(ctx, r, func(d snapshot.Diff) error { return lines.Encode(d) })
+	}))
+	mux.HandleFunc("/Berth.SnapshotCat", stream(s, "SnapshotCat", func(ctx context.Context, v *snapshot.Versions, r RefRequest, w io.Writer) error {
+		return v.Cat(ctx, r.Ref, w)
+	}))
+	mux.HandleFunc("/Berth.SnapshotClone", route(s, "SnapshotClone", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r CloneRequest) (Cloned, error) {
+		ref, err := v.Clone(ctx, r.Ref, r.As, r.DryRun)
+		return Cloned{ref}, err
+	})))
+	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, _ Empty) (*snapshot.Usage, error) {
+		return v.Usage(ctx)
+	})))
+	s.jobRoutes(mux)
+}
+
+func (s *Server) jobRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("/Berth.RestorePlan", route(s, "RestorePlan", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.RestoreRequest) (*snapshot.Plan, error) {
+		return v.Plan(ctx, r)
+	})))
+	mux.HandleFunc("/Berth.RestorePrepare", route(s, "RestorePrepare", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r PrepareRequest) (*volume.Job, error) {
+		return v.Prepare(ctx, r.Request, r.Stopped)
+	})))
+	mux.HandleFunc("/Berth.JobList", route(s, "JobList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Jobs, error) {
+		j, err := st.Jobs(ctx)
+		return Jobs{j}, err
+	})))
+	mux.HandleFunc("/Berth.JobFind", route(s, "JobFind", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (*volume.Job, error) {
+		return v.Find(ctx, r.Volume)
+	})))
+	mux.HandleFunc("/Berth.JobStart", route(s, "JobStart", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+		return Empty{}, v.Start(ctx, r.ID)
+	})))
+	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (snapshot.Progress, error) {
+		return v.Wait(ctx, r.ID)
+	})))
+	mux.HandleFunc("/Berth.JobCancel", route(s, "JobCancel", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+		return Empty{}, v.Cancel(ctx, r.ID)
+	})))
+	mux.HandleFunc("/Berth.JobEnd", route(s, "JobEnd", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+		return Empty{}, v.End(ctx, r.ID)
+	})))
+}
+
+// onVersions gives a route the versions of the session in force.
+func onVersions[Req, Resp any](s *Server, act func(context.Context, *snapshot.Versions, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
+	return func(ctx context.Context, r Req) (Resp, error) {
+		ss, err := s.current()
+		if err != nil {
+			var none Resp
+			return none, err
+		}
+		return act(ctx, ss.versions, r)
+	}
+}
+
+// stream answers with data as it comes. What fails before the first byte is a
+// Failure; after it the connection is cut, which the client cannot take for an
+// end. There is no limit but the caller's patience.
+func stream[Req any](s *Server, op string, act func(context.Context, *snapshot.Versions, Req, io.Writer) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		var req Req
+		err := decode(r, &req)
+		out := &flowing{w: w}
+		if err == nil {
+			var ss *session
+			if ss, err = s.current(); err == nil {
+				err = act(volume.WithCaller(r.Context(), caller(r)), ss.versions, req, out)
+			}
+		}
+		s.logRequest(op, req, time.Since(began), true, err)
+		switch {
+		case err != nil && out.flows:
+			panic(http.ErrAbortHandler)
+		case err != nil:
+			w.Header().Set("Content-Type", contentType)
+			_ = json.NewEncoder(w).Encode(failure(err))
+		case !out.flows:
+			_, _ = out.Write(nil)
+		}
+	}
+}
+
+// streamType tells data from a Failure.
+const streamType = "application/octet-stream"
+
+// flowing notes that the answer has begun.
+type flowing struct {
+	w     http.ResponseWriter
+	flows bool
+}
+
+func (f *flowing) Write(p []byte) (int, error) {
+	if !f.flows {
+		f.w.Header().Set("Content-Type", streamType)
+		f.w.WriteHeader(http.StatusOK)
+		f.flows = true
+	}
+	return f.w.Write(p)
+}
+
+// newFiler is the filer's API for the settings; nil where there is none, and a
+// word about what is wrong with them.
+func newFiler(set Settings) (*snapshot.Filer, error) {
+	if set.ONTAP.Address == "" || set.Dir != "" {
+		return nil, nil
+	}
+	client, err := newONTAP(set.ONTAP)
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.NewFiler(client, set.ONTAP.SVM, set.NFS.Host, set.NFS.Path), nil
+}
+
+func newONTAP(o ONTAP) (*ontap.Client, error) {
+	client, err := ontap.New(ontap.Config{Address: o.Address, User: o.User, PasswordFile: o.PasswordFile, CAFile: o.CA, Insecure: o.Insecure})
+	if err != nil {
+		return nil, &volume.Error{Kind: volume.Failed, Reason: err.Error(), Hint: "docs/settings.md lists the BERTH_ONTAP settings"}
+	}
+	return client, nil
+}
+
+// Stream sends a request to a route that answers with data, and copies it to w.
+func (c *Client) Stream(ctx context.Context, route string, req any, w io.Writer) error {
+	answer, err := c.post(ctx, route, req)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.Header.Get("Content-Type") != streamType {
+		return decodeAnswer(answer, route, &struct{}{})
+	}
+	if _, err := io.Copy(w, answer.Body); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("berth could not read on; its log says why ('journalctl -u docker')")
+		}
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package snapshot
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"syscall"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
+
+// Cat writes a file of a version to w, or a directory as a tar archive. It
+// returns what the reference was resolved to. Nothing is written before the
+// first byte is known to be good.
+func (v *Versions) Cat(ctx context.Context, spec string, w io.Writer) error {
+	ref, err := ParseRef(spec)
+	if err != nil {
+		return err
+	}
+	return v.volumes.With(ctx, "read "+ref.String(), func(fsys tree.FS) error {
+		sides, err := v.sides(ctx, fsys, ref)
+		if err != nil {
+			return err
+		}
+		name := sides[0].path
+		a, err := fsys.Stat(ctx, name)
+		if err != nil {
+			return err
+		}
+		switch a.Kind {
+		case tree.Regular:
+			return catFile(ctx, fsys, name, a.Size, w)
+		case tree.Directory:
+			t := &archive{fsys: fsys, tar: tar.NewWriter(w), links: map[[2]uint64]string{}}
+			if err := t.dir(ctx, name, ".", a); err != nil {
+				return err
+			}
+			return t.tar.Close()
+		}
+		return errorf(volume.Invalid, "name a file or a directory", "%s is a %s", sides[0].Ref, a.Kind)
+	})
+}
+
+const catPiece = 256 << 10
+
+// catFile writes size bytes of a file; one that has become shorter is an error.
+func catFile(ctx context.Context, fsys tree.FS, name string, size int64, w io.Writer) error {
+	f, err := fsys.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	buf := make([]byte, catPiece)
+	for off := int64(0); off < size; {
+		n, err := f.ReadAt(ctx, buf[:min(catPiece, size-off)], off)
+		if n == 0 && err != nil {
+			if err == io.EOF {
+				return fmt.Errorf("%s became shorter while it was read", name)
+			}
+			return err
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	return nil
+}
+
+// archive writes a tree as tar: names as they are, owners by number.
+type archive struct {
+	fsys  tree.FS
+	tar   *tar.Writer
+	links map[[2]uint64]string // first name of each file that has several
+}
+
+func (t *archive) dir(ctx context.Context, name, as string, a tree.Attr) error {
+	if err := t.tar.WriteHeader(header(as+"/", a, tar.TypeDir)); err != nil {
+		return err
+	}
+	var entries []tree.EntryPlus
+	if err := t.fsys.ReadDirPlus(ctx, name, func(d tree.EntryPlus) error {
+		if as != "." || d.Name != dir {
+			entries = append(entries, d)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, d := range entries {
+		if err := t.entry(ctx, path.Join(name, d.Name), as+"/"+d.Name, d.Attr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *archive) entry(ctx context.Context, name, as string, a tree.Attr) error {
+	switch a.Kind {
+	case tree.Directory:
+		return t.dir(ctx, name, as, a)
+	case tree.Symlink:
+		target, err := t.fsys.Readlink(ctx, name)
+		if err != nil {
+			return err
+		}
+		h := header(as, a, tar.TypeSymlink)
+		h.Linkname = target
+		return t.tar.WriteHeader(h)
+	case tree.Regular:
+		return t.file(ctx, name, as, a)
+	case tree.Socket:
+		return nil // a socket is nothing without its server, and tar has none
+	}
+	kinds := map[tree.Kind]byte{tree.FIFO: tar.TypeFifo, tree.BlockDevice: tar.TypeBlock, tree.CharDevice: tar.TypeChar}
+	h := header(as, a, kinds[a.Kind])
+	h.Devmajor, h.Devminor = int64(a.Major), int64(a.Minor)
+	return t.tar.WriteHeader(h)
+}
+
+func (t *archive) file(ctx context.Context, name, as string, a tree.Attr) error {
+	if id := [2]uint64{a.Device, a.FileID}; a.Nlink > 1 {
+		if first, ok := t.links[id]; ok {
+			h := header(as, a, tar.TypeLink)
+			h.Linkname = first
+			return t.tar.WriteHeader(h)
+		}
+		t.links[id] = as
+	}
+	h := header(as, a, tar.TypeReg)
+	h.Size = a.Size
+	if err := t.tar.WriteHeader(h); err != nil {
+		return err
+	}
+	return catFile(ctx, t.fsys, name, a.Size, t.tar)
+}
+
+func header(name string, a tree.Attr, kind byte) *tar.Header {
+	return &tar.Header{Name: name, Typeflag: kind, Mode: int64(a.Mode), Uid: int(a.UID), Gid: int(a.GID), ModTime: a.Mtime, Format: tar.FormatPAX}
+}

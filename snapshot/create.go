@@ -1,0 +1,184 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// CreateRequest asks for a snapshot. On a filer it is of the whole export, in
+// berth's own of the named volumes, of all if none is named.
+type CreateRequest struct {
+	Volumes []string `json:"volumes"`
+	Stack   string   `json:"stack"`
+	Name    string   `json:"name"`
+	Comment string   `json:"comment"`
+}
+
+// Created is a new snapshot.
+type Created struct {
+	Snapshot Snapshot `json:"snapshot"`
+	By       How      `json:"by"`
+	Volumes  int      `json:"volumes"` // that have this version
+	// Of berth's own: how it was made (btrfs, reflink or copy), and how much.
+	Method  string `json:"method,omitempty"`
+	Files   int64  `json:"files,omitempty"`
+	Bytes   int64  `json:"bytes,omitempty"`
+	Changed int64  `json:"changed,omitempty"` // files that changed while they were copied
+}
+
+// Create makes a snapshot. Only a filer's is an instant.
+func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err error) {
+	err = v.volumes.With(ctx, "make a snapshot", func(fsys tree.FS) error {
+		all, err := v.volumes.List(ctx)
+		if err != nil {
+			return err
+		}
+		names := r.Volumes
+		if r.Stack != "" {
+			if names = ofStack(all, r.Stack); len(names) == 0 {
+				return errorf(volume.NotFound, "'berth volume ls' lists the volumes", "no volume of a stack %q", r.Stack)
+			}
+		}
+		for _, n := range names {
+			if !slices.Contains(all, n) {
+				return errorf(volume.NotFound, "'berth volume ls' lists the volumes", "no volume %q on the export", n)
+			}
+		}
+		if r.Name == "" {
+			r.Name = newName(v.now())
+		}
+		c, err = v.create(ctx, fsys, r, names, len(all))
+		return err
+	})
+	if err == nil {
+		v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot create", Detail: c.Snapshot.Name})
+	}
+	return c, err
+}
+
+func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int) (*Created, error) {
+	if v.filer != nil {
+		comment := r.Comment
+		if comment == "" {
+			comment = "berth"
+			if len(names) > 0 {
+				comment += ": for " + strings.Join(names, ", ")
+			}
+		}
+		s, err := v.filer.create(ctx, r.Name, comment[:min(len(comment), 255)])
+		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, err
+	}
+	e, ok := NewEmbedded(fsys)
+	if !ok {
+		return nil, readOnly("make")
+	}
+	made, err := e.Create(ctx, r.Name, r.Comment, names, nil)
+	if err != nil {
+		return nil, err
+	}
+	c := &Created{Snapshot: Snapshot{Name: made.Name, Origin: "berth", Comment: r.Comment, Time: v.now()}, By: ByBerth,
+		Volumes: len(made.Volumes), Method: made.How, Files: made.Files, Bytes: made.Bytes, Changed: made.Changed}
+	list, err := e.List(ctx)
+	for _, s := range list {
+		if s.Name == made.Name {
+			c.Snapshot = s
+		}
+	}
+	return c, err
+}
+
+func readOnly(verb string) error {
+	return errorf(volume.Failed, "set BERTH_ONTAP for the filer's API (docs/ontap.md), or use the filer's own tools",
+		"berth cannot %s snapshots here: the export is on a server whose API it does not have", verb)
+}
+
+// Removal is a snapshot that goes, and who loses a version by it.
+type Removal struct {
+	Snapshot Snapshot `json:"snapshot"`
+	Volumes  []string `json:"volumes"`
+}
+
+// RemoveRequest names snapshots, exactly.
+type RemoveRequest struct {
+	Names  []string `json:"names"`
+	DryRun bool     `json:"dry_run"`
+}
+
+// Remove removes snapshots, each of which is a version of many volumes.
+func (v *Versions) Remove(ctx context.Context, r RemoveRequest) (out []Removal, err error) {
+	err = v.volumes.With(ctx, "remove snapshots", func(fsys tree.FS) error {
+		all, how, err := v.all(ctx, fsys)
+		if err != nil {
+			return err
+		}
+		if how == ReadOnly {
+			return readOnly("remove")
+		}
+		for _, name := range r.Names {
+			i := slices.IndexFunc(all, func(s Snapshot) bool { return s.Name == name })
+			if i < 0 {
+				return errorf(volume.NotFound, "give exact names, as 'berth snapshot ls VOLUME' lists them", "no snapshot %q", name)
+			}
+			vols, err := volumesIn(ctx, fsys, name)
+			if err != nil {
+				return err
+			}
+			if err := v.viewed(ctx, name, vols); err != nil {
+				return err
+			}
+			out = append(out, Removal{all[i], vols})
+		}
+		if r.DryRun {
+			return nil
+		}
+		for _, gone := range out {
+			if err := v.remove(ctx, fsys, gone.Snapshot, how); err != nil {
+				return err
+			}
+			v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot rm", Detail: fmt.Sprintf("%s, a version of %d volumes", gone.Snapshot.Name, len(gone.Volumes))})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// viewed refuses a snapshot that containers have mounted.
+func (v *Versions) viewed(ctx context.Context, snap string, vols []string) error {
+	var views []string
+	for _, n := range vols {
+		views = append(views, n+"@"+snap)
+	}
+	users, err := v.volumes.Holders(ctx, views)
+	if err == nil && len(users) > 0 {
+		return errorf(volume.InUse, "stop its containers there first", "snapshot %q is mounted as %s on %s", snap, users[0].Volume, users[0].Node)
+	}
+	return err
+}
+
+func (v *Versions) remove(ctx context.Context, fsys tree.FS, s Snapshot, how How) error {
+	if how == ByFiler {
+		return v.filer.remove(ctx, s)
+	}
+	e, ok := NewEmbedded(fsys)
+	if !ok {
+		return readOnly("remove")
+	}
+	return e.Remove(ctx, s.Name)
+}
+
+// Newest returns the newest snapshot, nil if there is none.
+func (v *Versions) Newest(ctx context.Context) (s *Snapshot, err error) {
+	err = v.volumes.With(ctx, "look for the newest snapshot", func(fsys tree.FS) error {
+		all, _, err := v.all(ctx, fsys)
+		if err == nil && len(all) > 0 {
+			s = &all[0]
+		}
+		return err
+	})
+	return s, err
+}

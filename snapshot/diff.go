@@ -1,0 +1,300 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// Changes count what is different between two trees.
+type Changes struct {
+	Added        int64 `json:"added"`
+	Removed      int64 `json:"removed"`
+	Modified     int64 `json:"modified"` // other content or another kind
+	Updated      int64 `json:"updated"`  // other attributes only
+	Unchanged    int64 `json:"unchanged"`
+	AddedBytes   int64 `json:"added_bytes"`
+	RemovedBytes int64 `json:"removed_bytes"`
+	// ModifiedBytes is the size of the second tree's modified files.
+	ModifiedBytes int64 `json:"modified_bytes"`
+}
+
+// Any tells whether anything is different.
+func (c Changes) Any() bool { return c.Added+c.Removed+c.Modified+c.Updated > 0 }
+
+func (c *Changes) count(d tree.Difference) {
+	switch d.Kind {
+	case tree.Added:
+		c.Added++
+		c.AddedBytes += bytesOf(d.B)
+	case tree.Removed:
+		c.Removed++
+		c.RemovedBytes += bytesOf(d.A)
+	case tree.Modified, tree.Retyped:
+		c.Modified++
+		c.ModifiedBytes += bytesOf(d.B)
+	case tree.Updated:
+		c.Updated++
+	}
+}
+
+func bytesOf(a tree.Attr) int64 {
+	if a.Kind == tree.Regular {
+		return a.Size
+	}
+	return 0
+}
+
+// usedBy is what a file takes, holes left out.
+func usedBy(a tree.Attr) int64 { return min(bytesOf(a), a.Used) }
+
+// total completes the counts: everything that was compared and is not
+// different is unchanged.
+func (c *Changes) total(s tree.Stats) {
+	c.Unchanged = max(0, s.Files+s.Dirs-c.Added-c.Removed-c.Modified-c.Updated)
+}
+
+// DiffRequest names two versions; the second may be left out for the live
+// volume.
+type DiffRequest struct {
+	A        string `json:"a"`
+	B        string `json:"b"`
+	Checksum bool   `json:"checksum"`
+}
+
+// Side is one side of a comparison, as it was resolved.
+type Side struct {
+	Ref      string    `json:"ref"`                // VOLUME@SNAPSHOT:PATH, exact
+	Snapshot *Snapshot `json:"snapshot,omitempty"` // nil: live
+	path     string
+}
+
+// Diff is what a comparison says: first both sides, then each difference, at
+// last the counts.
+type Diff struct {
+	Sides   []Side   `json:"sides,omitempty"`
+	Change  *Change  `json:"change,omitempty"`
+	Changes *Changes `json:"changes,omitempty"`
+}
+
+// Change is one name that is different.
+type Change struct {
+	Kind    string `json:"kind"`               // + - M U T
+	Path    string `json:"path"`               // below the directories compared
+	PathB64 []byte `json:"path_b64,omitempty"` // where Path is no UTF-8
+	Fields  string `json:"fields,omitempty"`   // what differs: "size, mtime"
+	Before  *File  `json:"before,omitempty"`
+	After   *File  `json:"after,omitempty"`
+}
+
+// File is what is known of a name.
+type File struct {
+	Kind     string    `json:"kind"`
+	Mode     uint32    `json:"mode"`
+	UID      uint32    `json:"uid"`
+	GID      uint32    `json:"gid"`
+	Bytes    int64     `json:"bytes"`
+	Modified time.Time `json:"modified"`
+}
+
+// Name is the path with every byte as it is.
+func (c *Change) Name() string {
+	if c.PathB64 != nil {
+		return string(c.PathB64)
+	}
+	return c.Path
+}
+
+func describe(d tree.Difference) *Change {
+	c := &Change{Kind: d.Kind.String(), Path: d.Path, Fields: d.Fields.String()}
+	if !utf8.ValidString(d.Path) {
+		c.Path, c.PathB64 = strings.ToValidUTF8(d.Path, "\uFFFD"), []byte(d.Path)
+	}
+	c.Before, c.After = fileOf(d.A), fileOf(d.B)
+	return c
+}
+
+func fileOf(a tree.Attr) *File {
+	if a.Kind == 0 {
+		return nil
+	}
+	return &File{Kind: a.Kind.String(), Mode: a.Mode, UID: a.UID, GID: a.GID, Bytes: a.Size, Modified: a.Mtime}
+}
+
+// Diff compares two versions of a volume, or of a file or directory in it, and
+// calls emit with the differences in the order of names: what was done to the
+// first to make it the second.
+func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) error) error {
+	a, err := ParseRef(r.A)
+	if err != nil {
+		return err
+	}
+	b := Ref{Volume: a.Volume, Path: a.Path}
+	if r.B != "" {
+		if b, err = ParseRef(r.B); err != nil {
+			return err
+		}
+		if b.Path == "" {
+			b.Path = a.Path
+		}
+	} else if a.Snapshot == "" {
+		return errorf(volume.Invalid, fmt.Sprintf("name a version: 'berth snapshot diff %s@latest'", a.Volume), "%q is the live volume: compare it with what?", r.A)
+	}
+	return v.volumes.With(ctx, "compare", func(fsys tree.FS) error {
+		sides, err := v.sides(ctx, fsys, a, b)
+		if err != nil {
+			return err
+		}
+		if err := emit(Diff{Sides: sides}); err != nil {
+			return err
+		}
+		var c Changes
+		stats, err := compare(ctx, fsys, sides[0].path, sides[1].path, r.Checksum, func(d tree.Difference) error {
+			c.count(d)
+			return emit(Diff{Change: describe(d)})
+		})
+		if err != nil {
+			return err
+		}
+		c.total(stats)
+		return emit(Diff{Changes: &c})
+	})
+}
+
+// sides resolves references and refuses those that name nothing.
+func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...Ref) ([]Side, error) {
+	var out []Side
+	for _, ref := range refs {
+		s := Side{Ref: ref.String(), path: ref.Source("")}
+		if ref.Snapshot != "" {
+			snap, err := v.resolve(ctx, fsys, ref.Snapshot)
+			if err != nil {
+				return nil, err
+			}
+			s.Snapshot, s.path = &snap, ref.Source(snap.Name)
+			ref.Snapshot = snap.Name
+			s.Ref = ref.String()
+		}
+		there, err := stat(ctx, fsys, s.path)
+		if err != nil {
+			return nil, err
+		}
+		if there == nil {
+			return nil, v.missing(ctx, fsys, ref)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// missing explains a reference that names nothing.
+func (v *Versions) missing(ctx context.Context, fsys tree.FS, ref Ref) error {
+	whole := Ref{Volume: ref.Volume, Snapshot: ref.Snapshot}
+	if ref.Path != "" {
+		if there, err := stat(ctx, fsys, whole.Source(ref.Snapshot)); err != nil || there != nil {
+			if err != nil {
+				return err
+			}
+			return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot versions %s:%s' shows which versions have it", ref.Volume, ref.Path), "%s has no %q", whole, ref.Path)
+		}
+	}
+	if ref.Snapshot == "" {
+		return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions, if any snapshot has it", ref.Volume), "no volume %q on the export", ref.Volume)
+	}
+	return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions", ref.Volume), "snapshot %q has no volume %q", ref.Snapshot, ref.Volume)
+}
+
+// compare compares two trees or two of anything else.
+func compare(ctx context.Context, fsys tree.FS, a, b string, checksum bool, fn func(tree.Difference) error) (tree.Stats, error) {
+	x, err := fsys.Stat(ctx, a)
+	if err != nil {
+		return tree.Stats{}, err
+	}
+	y, err := fsys.Stat(ctx, b)
+	if err != nil {
+		return tree.Stats{}, err
+	}
+	if x.Kind == tree.Directory && y.Kind == tree.Directory {
+		return tree.Compare(ctx, fsys, a, b, tree.CompareOptions{Checksum: checksum}, fn)
+	}
+	return compareOne(ctx, fsys, a, b, checksum, fn)
+}
+
+// compareOne compares two files by comparing the directories they are in,
+// nothing else of which counts.
+func compareOne(ctx context.Context, fsys tree.FS, a, b string, checksum bool, fn func(tree.Difference) error) (tree.Stats, error) {
+	d, err := tree.CompareOne(ctx, fsys, a, b, tree.CompareOptions{Checksum: checksum})
+	stats := tree.Stats{Progress: tree.Progress{Files: 1}}
+	if err != nil || d == nil {
+		return stats, err
+	}
+	d.Path = path.Base(b)
+	return stats, fn(*d)
+}
+
+// changes fills in what is different between neighbours, and to now.
+func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error {
+	for i := range l.Versions {
+		here := &l.Versions[i]
+		if i+1 < len(l.Versions) {
+			c, err := v.between(ctx, fsys, l.Volume, l.Versions[i+1].Snapshot, here.Snapshot)
+			if err != nil {
+				return err
+			}
+			here.Before = c
+		}
+	}
+	if l.Deleted {
+		return nil
+	}
+	// Against the live volume nothing is true for long; a version that is the
+	// same as the one after it has the same answer.
+	var last *Changes
+	for i := range l.Versions {
+		here := &l.Versions[i]
+		if i > 0 && !l.Versions[i-1].Before.Any() {
+			here.Live = last
+			continue
+		}
+		c, err := v.count(ctx, fsys, Ref{Volume: l.Volume}.Source(here.Name), l.Volume)
+		if err != nil {
+			return err
+		}
+		here.Live, last = c, c
+	}
+	return nil
+}
+
+// between counts what is different between two snapshots of a volume, which
+// never changes: it is counted once and kept.
+func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b Snapshot) (*Changes, error) {
+	key := strings.Join([]string{"changes", name, a.id(), b.id()}, "\x00")
+	var c Changes
+	if v.volumes.Cached(ctx, fsys, key, &c) {
+		return &c, nil
+	}
+	got, err := v.count(ctx, fsys, Ref{Volume: name}.Source(a.Name), Ref{Volume: name}.Source(b.Name))
+	if err == nil {
+		v.volumes.Cache(ctx, fsys, key, got)
+	}
+	return got, err
+}
+
+// id tells a snapshot from another one that has its name later.
+func (s Snapshot) id() string { return s.Name + " " + s.UUID + " " + s.Time.UTC().String() }
+
+func (v *Versions) count(ctx context.Context, fsys tree.FS, a, b string) (*Changes, error) {
+	var c Changes
+	stats, err := compare(ctx, fsys, a, b, false, func(d tree.Difference) error {
+		c.count(d)
+		return nil
+	})
+	c.total(stats)
+	return &c, err
+}

@@ -1,0 +1,434 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// Embedded makes snapshots of an export that is a directory on a local
+// filesystem, where no filer makes any. They are
+//
+//	.snapshot/.berth                       marks the directory as ours
+//	.snapshot/NAME/VOLUME/...              the volumes
+//	.snapshot/NAME/.berth/volumes/*.json   their metadata
+//	.snapshot/NAME/.berth/snapshots/NAME.json   when and how it was made
+//
+// A snapshot is whole or absent: a tree is made in staging and renamed, and
+// btrfs makes its own at once. Unless btrfs does, it is a copy, and no instant:
+// what is written meanwhile may be in it or not, file by file.
+type Embedded struct {
+	fsys *tree.Local
+	now  func() time.Time
+	// native is false where a test wants copies on btrfs too.
+	native bool
+}
+
+// How a snapshot was made.
+const (
+	ByBtrfs   = "btrfs"   // at once, of the whole export
+	ByReflink = "reflink" // copied, but blocks are shared with the volume
+	ByCopy    = "copy"
+)
+
+// Made is what Create has made.
+type Made struct {
+	Name         string
+	How          string // ByBtrfs, ByReflink or ByCopy
+	Begun, Ended time.Time
+	Volumes      []string
+	// Files and Bytes of the copy; 0 where nothing was copied.
+	Files, Bytes int64
+	// Changed files were written or removed while they were copied: what the
+	// snapshot has of them is possibly torn. Missing could not be copied. The
+	// paths are the first of them.
+	Changed, Missing           int64
+	ChangedPaths, MissingPaths []string
+}
+
+// Names below the export, as package volume has them.
+const (
+	snapshotsDir = ".snapshot"
+	markerPath   = ".snapshot/.berth"
+	stagingDir   = ".berth/staging"
+	metaDir      = ".berth/volumes"
+	recordDir    = ".berth/snapshots"
+	purgePrefix  = "purge."
+	buildPrefix  = "snapshot-"
+)
+
+// marker is .snapshot/.berth.
+type marker struct {
+	Version int    `json:"version"`
+	Note    string `json:"note"`
+}
+
+// made is a snapshot's record, in the snapshot itself.
+//
+//	{"version":1,"name":"before-update","how":"reflink","begun":"2026-11-23T05:30:00Z",
+//	 "ended":"2026-11-23T05:30:02Z","comment":"","volumes":["blog","shop"],"files":4711,"bytes":81230112}
+type made struct {
+	Version int       `json:"version"`
+	Name    string    `json:"name"`
+	How     string    `json:"how"`
+	Begun   time.Time `json:"begun"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Comment string    `json:"comment,omitempty"`
+	Volumes []string  `json:"volumes"`
+	Files   int64     `json:"files,omitempty"`
+	Bytes   int64     `json:"bytes,omitempty"`
+	Changed int64     `json:"changed,omitempty"`
+	Missing int64     `json:"missing,omitempty"`
+}
+
+const (
+	embeddedVersion = 1
+	maxMade         = 1 << 20 // bytes of a record or of metadata
+)
+
+func madePath(root, name string) string { return path.Join(root, recordDir, name+".json") }
+
+// NewEmbedded returns the maker of snapshots of fsys; false where that is no
+// directory of a local filesystem: there, .snapshot is a server's.
+func NewEmbedded(fsys tree.FS) (*Embedded, bool) {
+	l, ok := fsys.(*tree.Local)
+	if !ok || !isLocal(l.Filesystem()) {
+		return nil, false
+	}
+	return &Embedded{fsys: l, now: time.Now, native: true}, true
+}
+
+// Create makes a snapshot of the volumes, of all if none is named. progress
+// may be nil. It may take long, and when it fails or ctx ends nothing can be
+// seen of it.
+func (e *Embedded) Create(ctx context.Context, name, comment string, volumes []string, progress func(tree.Progress)) (Made, error) {
+	if err := checkEmbeddedName(name); err != nil {
+		return Made{}, err
+	}
+	all, err := volume.NamesIn(ctx, e.fsys)
+	if err != nil {
+		return Made{}, err
+	}
+	if volumes, err = choose(volumes, all); err != nil {
+		return Made{}, err
+	}
+	if err := e.prepare(ctx); err != nil {
+		return Made{}, err
+	}
+	if err := e.checkFree(ctx, name); err != nil {
+		return Made{}, err
+	}
+	rec := made{Version: embeddedVersion, Name: name, How: ByBtrfs, Begun: e.now().UTC(), Comment: comment, Volumes: volumes}
+	if len(volumes) == len(all) && e.native {
+		if m, done, err := e.atOnce(ctx, rec); done || err != nil {
+			return m, err
+		}
+	}
+	return e.copies(ctx, rec, len(volumes) == len(all), progress)
+}
+
+func (r made) made() Made {
+	return Made{Name: r.Name, How: r.How, Begun: r.Begun, Ended: r.Ended, Volumes: r.Volumes, Files: r.Files, Bytes: r.Bytes}
+}
+
+// choose returns the named volumes, sorted, all if there are none.
+func choose(named, all []string) ([]string, error) {
+	chosen := slices.Clone(named)
+	if len(named) == 0 {
+		chosen = slices.Clone(all)
+	}
+	slices.Sort(chosen)
+	chosen = slices.Compact(chosen)
+	if len(chosen) == 0 {
+		return nil, errorf(volume.Nothing, "", "the export has no volumes to make a snapshot of")
+	}
+	for _, v := range chosen {
+		if !slices.Contains(all, v) {
+			return nil, errorf(volume.NotFound, "'berth volume ls' lists them", "no volume %q", v)
+		}
+	}
+	return chosen, nil
+}
+
+// prepare makes .snapshot, and refuses one that is not ours.
+func (e *Embedded) prepare(ctx context.Context) error {
+	_, err := e.fsys.Stat(ctx, snapshotsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = e.mark(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return e.checkOurs(ctx)
+}
+
+// checkOurs refuses a .snapshot that berth has not made.
+func (e *Embedded) checkOurs(ctx context.Context) error {
+	var m marker
+	data, err := tree.ReadFile(ctx, e.fsys, markerPath, maxMade)
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && m.Version == 0:
+		return errorf(volume.Failed, "make snapshots with what made it; or move it away on the export, and berth makes its own",
+			"the export has a directory %s that berth has not made", snapshotsDir)
+	case err != nil:
+		return fmt.Errorf("read %s: %w", markerPath, err)
+	case m.Version > embeddedVersion:
+		return errorf(volume.Failed, "upgrade berth on this node", "%s has format version %d, this berth knows %d", snapshotsDir, m.Version, embeddedVersion)
+	}
+	return nil
+}
+
+// mark makes .snapshot with its marker by one rename. Of several one wins,
+// since the others' cannot replace what is not empty.
+func (e *Embedded) mark(ctx context.Context) error {
+	dir := path.Join(stagingDir, buildPrefix+newID())
+	if err := e.mkdir(ctx, dir, 0o755); err != nil {
+		return err
+	}
+	err := e.write(ctx, path.Join(dir, path.Base(markerPath)), marker{embeddedVersion, "made by berth: copies of volumes, not a filer's instant"})
+	if err == nil {
+		err = e.fsys.Rename(ctx, dir, snapshotsDir)
+	}
+	if err == nil {
+		return nil
+	}
+	e.discard(ctx, dir)
+	if _, there := e.fsys.Stat(ctx, markerPath); there == nil {
+		return nil
+	}
+	return err
+}
+
+// checkFree refuses a name that is taken.
+func (e *Embedded) checkFree(ctx context.Context, name string) error {
+	_, err := e.fsys.Stat(ctx, path.Join(snapshotsDir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errTaken(name)
+	}
+	return err
+}
+
+func errTaken(name string) error {
+	return errorf(volume.InUse, "choose another name", "a snapshot %q exists", name)
+}
+
+// atOnce lets btrfs make the snapshot, if the export is a subvolume and has all
+// the volumes in it. The record is put into the export for the moment, so that
+// the snapshot has it from the beginning.
+func (e *Embedded) atOnce(ctx context.Context, rec made) (m Made, done bool, err error) {
+	whole, err := e.isWholeSubvolume(ctx, rec.Volumes)
+	if err != nil || !whole {
+		return m, false, err
+	}
+	release, err := e.lock(ctx, snapshotsDir, true)
+	if err != nil {
+		return m, false, err
+	}
+	defer release()
+	if err := e.checkFree(ctx, rec.Name); err != nil {
+		return m, false, err
+	}
+	rec.Begun = e.now().UTC()
+	rec.Ended = rec.Begun
+	record := madePath("", rec.Name)
+	if err := e.mkdir(ctx, recordDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return m, false, err
+	}
+	defer e.remove(ctx, record)
+	e.remove(ctx, record) // of a Create that was killed here
+	err = e.write(ctx, record, rec)
+	if err == nil {
+		// The snapshot's directory has the times of the export's: this is how
+		// those who know no records order them.
+		err = e.fsys.SetAttr(ctx, ".", tree.SetAttr{Mtime: &rec.Begun})
+	}
+	if err != nil {
+		return m, false, err
+	}
+	err = e.subvolumeSnapshot(rec.Name)
+	switch {
+	case err == nil:
+		return rec.made(), true, nil
+	case errors.Is(err, fs.ErrExist):
+		return m, false, errTaken(rec.Name)
+	}
+	return m, false, ctx.Err() // a copy may do
+}
+
+// remove removes a file, also after the caller's time is over.
+func (e *Embedded) remove(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = e.fsys.Remove(ctx, name)
+}
+
+// copies makes the snapshot in staging and puts it in its place.
+func (e *Embedded) copies(ctx context.Context, rec made, all bool, progress func(tree.Progress)) (m Made, err error) {
+	release, err := e.atWork(ctx)
+	if err != nil {
+		return m, err
+	}
+	defer release()
+	if rec.How, err = e.how(ctx, rec.Volumes); err != nil {
+		return m, err
+	}
+	dir := path.Join(stagingDir, buildPrefix+newID())
+	if err := e.mkdir(ctx, dir, 0o700); err != nil {
+		return m, err
+	}
+	defer func() {
+		if err != nil {
+			e.discard(ctx, dir)
+		}
+	}()
+	for _, d := range []string{path.Dir(metaDir), metaDir, recordDir} {
+		if err := e.mkdir(ctx, path.Join(dir, d), 0o700); err != nil {
+			return m, err
+		}
+	}
+	m, rec.Volumes = rec.made(), nil
+	for _, v := range m.Volumes {
+		if err := e.one(ctx, &m, v, dir, progress); errors.Is(err, errVanished) && all {
+			continue // removed since it was listed
+		} else if err != nil {
+			return m, err
+		}
+		rec.Volumes = append(rec.Volumes, v)
+	}
+	m.Volumes, m.Ended = rec.Volumes, e.now().UTC()
+	rec.Ended, rec.Files, rec.Bytes = m.Ended, m.Files, m.Bytes
+	rec.Changed, rec.Missing = m.Changed, m.Missing
+	if err := e.write(ctx, madePath(dir, rec.Name), rec); err != nil {
+		return m, err
+	}
+	return m, e.publish(ctx, dir, rec)
+}
+
+// publish gives a finished tree its name.
+func (e *Embedded) publish(ctx context.Context, dir string, rec made) error {
+	// Its time is when it was begun: what came later may not be in it.
+	mode := uint32(0o755)
+	if err := e.fsys.SetAttr(ctx, dir, tree.SetAttr{Mode: &mode, Mtime: &rec.Begun}); err != nil {
+		return err
+	}
+	release, err := e.lock(ctx, snapshotsDir, true)
+	if err != nil {
+		return err
+	}
+	defer release()
+	// A rename would replace an empty directory.
+	if err := e.checkFree(ctx, rec.Name); err != nil {
+		return err
+	}
+	return e.fsys.Rename(ctx, dir, path.Join(snapshotsDir, rec.Name))
+}
+
+// how tells how copies will be made here, and refuses those that need more
+// space than there is.
+func (e *Embedded) how(ctx context.Context, volumes []string) (string, error) {
+	shared, err := e.fsys.Reflinks(ctx, stagingDir)
+	if err != nil || shared {
+		return ByReflink, err
+	}
+	space, err := e.fsys.Statfs(ctx)
+	if err != nil {
+		return "", err
+	}
+	need := int64(0)
+	for _, v := range volumes {
+		size, err := tree.Measure(ctx, e.fsys, v)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		need += size.Used
+	}
+	if space.Avail-need < space.Total/20 {
+		return "", errorf(volume.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge'; btrfs and XFS need none for a snapshot",
+			"a copy of the volumes needs %d MiB, and less than 5 %% of the export would be left", need>>20)
+	}
+	return ByCopy, nil
+}
+
+// errVanished says that a volume is no longer there.
+var errVanished = errors.New("the volume was removed meanwhile")
+
+// one copies one volume and its metadata into the tree dir.
+func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress func(tree.Progress)) error {
+	was, err := e.fsys.Stat(ctx, v)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errVanished
+	}
+	if err != nil {
+		return err
+	}
+	if err := e.meta(ctx, v, dir); err != nil {
+		return err
+	}
+	before := tree.Progress{Files: m.Files, Bytes: m.Bytes}
+	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{}, func(p tree.Progress) {
+		if progress != nil {
+			progress(tree.Progress{Files: before.Files + p.Files, Dirs: p.Dirs, Bytes: before.Bytes + p.Bytes})
+		}
+	})
+	now, statErr := e.fsys.Stat(ctx, v)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case statErr == nil && now.FileID != was.FileID, errors.Is(statErr, fs.ErrNotExist):
+		return errorf(volume.InUse, "try again", "volume %q was removed or restored while it was copied", v)
+	case err != nil:
+		return err
+	}
+	m.Files += stats.Files
+	m.Bytes += stats.Bytes
+	m.Changed += stats.Changed.Total + stats.Vanished.Total
+	m.ChangedPaths = first(m.ChangedPaths, stats.Changed.Paths, stats.Vanished.Paths)
+	m.Missing += stats.Missing.Total
+	m.MissingPaths = first(m.MissingPaths, stats.Missing.Paths)
+	return nil
+}
+
+// first joins lists up to a length that somebody may read.
+func first(lists ...[]string) []string {
+	all := slices.Concat(lists...)
+	return all[:min(len(all), 1000)]
+}
+
+// meta copies a volume's metadata, as it is. One that is no plain file is left
+// out: the volume then comes back with the defaults.
+func (e *Embedded) meta(ctx context.Context, v, dir string) error {
+	name := path.Join(metaDir, v+".json")
+	a, err := e.fsys.Stat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (a.Kind != tree.Regular || a.Size > maxMade) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	data, err := tree.ReadFile(ctx, e.fsys, name, maxMade)
+	if err != nil {
+		return err
+	}
+	return e.writeBytes(ctx, path.Join(dir, name), data)
+}
+
+// reservedNames mean a time behind VOLUME@.
+var reservedNames = regexp.MustCompile(`(?i)^(latest|yesterday|today|now` +
+	`|mon(day)?|tue(s|sday)?|wed(nesday)?|thu(r|rs|rsday)?|fri(day)?|sat(urday)?|sun(day)?` +
+	`|([0-9]+(\.[0-9]+)?(s|sec|m|min|mo|h|d|w|y))+` +
+	`|[0-9]{8}([0-9]{4,6})?|[0-9]{4}-[0-9]{2}(-[0-9]{2}(T[0-9]*Z?)?)?)$`)

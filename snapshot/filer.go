@@ -1,0 +1,168 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/volume"
+)
+
+// Filer is the ONTAP behind an export.
+type Filer struct {
+	client     *ontap.Client
+	svm        string
+	host, path string // of the export
+
+	mu      sync.Mutex // guards the fields below, held across the network
+	export  *ontap.Export
+	fast    bool      // it restores directories
+	fastAt  time.Time // when that was asked; zero for never
+	plan    *Policy
+	planned time.Time
+}
+
+// NewFiler returns the filer that serves the export host:path. svm may be "".
+func NewFiler(client *ontap.Client, svm, host, exportPath string) *Filer {
+	return &Filer{client: client, svm: svm, host: host, path: exportPath}
+}
+
+// where finds the FlexVol of the export, once.
+func (f *Filer) where(ctx context.Context) (ontap.Export, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.export != nil {
+		return *f.export, nil
+	}
+	// A filer that the resolver does not know is found by its junction path alone.
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", f.host)
+	x, err := f.client.ExportGet(ctx, f.svm, Unmapped(addrs), f.path)
+	if err != nil {
+		return x, filerError(err)
+	}
+	f.export = &x
+	return x, nil
+}
+
+// Unmapped turns IPv4 addresses in IPv6 form into their own.
+func Unmapped(addrs []netip.Addr) []netip.Addr {
+	for i, a := range addrs {
+		addrs[i] = a.Unmap()
+	}
+	return addrs
+}
+
+// failed is filerError for a call on the FlexVol: one that is not there any
+// more is looked for again the next time.
+func (f *Filer) failed(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		f.mu.Lock()
+		f.export = nil
+		f.mu.Unlock()
+	}
+	return filerError(err)
+}
+
+// filerError says what to type about an error of the API.
+func filerError(err error) error {
+	if err == nil {
+		return nil
+	}
+	kind, hint := volume.Unreachable, "'berth ontap status' shows what berth sees of the filer"
+	e := (*ontap.Error)(nil)
+	if errors.As(err, &e) && e.HTTP != 0 {
+		kind = volume.Failed
+		if need, ok := ontap.NeedFor(err); ok {
+			hint = "the role lacks " + need.Path + "; 'berth ontap status' prints the command that grants it"
+		}
+		switch e.Code {
+		case ontap.CodeNoSpace:
+			hint = "'berth df' shows what can be freed; what snapshots hold comes free when they go"
+		case ontap.CodeSnapshotLimit:
+			hint = "remove some: 'berth snapshot ls VOLUME', 'berth snapshot rm NAME'"
+		}
+	}
+	return errorf(kind, hint, "%v", err)
+}
+
+func (f *Filer) list(ctx context.Context) ([]Snapshot, error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := f.client.SnapshotList(ctx, x.Volume.UUID)
+	if err != nil {
+		return nil, f.failed(err)
+	}
+	out := make([]Snapshot, len(all))
+	for i, s := range all {
+		out[i] = fromFiler(s)
+	}
+	return out, nil
+}
+
+func fromFiler(s ontap.Snapshot) Snapshot {
+	origin := originOf(s.Name)
+	if origin == "manual" && s.Label != "" {
+		origin = s.Label
+	}
+	return Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime, Origin: origin, Comment: s.Comment, SizeBytes: s.Size}
+}
+
+func (f *Filer) create(ctx context.Context, name, comment string) (Snapshot, error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s, err := f.client.SnapshotCreate(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment})
+	if errors.Is(err, fs.ErrExist) {
+		return Snapshot{}, errorf(volume.InUse, "choose another name", "a snapshot %q exists", name)
+	}
+	if err != nil {
+		return Snapshot{}, f.failed(err)
+	}
+	return fromFiler(s), nil
+}
+
+func (f *Filer) remove(ctx context.Context, s Snapshot) error {
+	x, err := f.where(ctx)
+	if err == nil {
+		err = f.failed(f.client.SnapshotDelete(ctx, x.Volume.UUID, s.UUID))
+	}
+	return err
+}
+
+// fastFor is how long the answer to "do you restore directories" is remembered.
+const fastFor = time.Hour
+
+// restores tells whether the filer brings directories back itself. It is
+// asked, never assumed: ONTAP has the call in two releases only.
+func (f *Filer) restores(ctx context.Context) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fastAt.IsZero() || time.Since(f.fastAt) > fastFor {
+		ok, err := f.client.DirectoryRestoreSupported(ctx)
+		if err != nil {
+			return false
+		}
+		f.fast, f.fastAt = ok, time.Now()
+	}
+	return f.fast
+}
+
+// restore brings a directory of the export back out of a snapshot, at a name
+// that is free.
+func (f *Filer) restore(ctx context.Context, snap, from, to string) error {
+	x, err := f.where(ctx)
+	if err != nil {
+		return err
+	}
+	return f.failed(f.client.DirectoryRestore(ctx, ontap.Restore{SVM: x.SVM.Name, Volume: x.Volume.Name, Snapshot: snap,
+		Path: path.Join(x.Sub, from), To: path.Join(x.Sub, to)}))
+}

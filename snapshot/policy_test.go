@@ -1,0 +1,38 @@
+package snapshot
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/ontap"
+)
+
+func TestNextRunOfASchedule(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 30, 12, 0, time.UTC) // a Monday
+	cron := func(minutes, hours, weekdays []int) ontap.Schedule {
+		s := ontap.Schedule{Type: "cron"}
+		s.Cron.Minutes, s.Cron.Hours, s.Cron.Weekdays = minutes, hours, weekdays
+		return s
+	}
+	for name, c := range map[string]struct {
+		s    ontap.Schedule
+		want string
+	}{
+		"hourly": {cron([]int{5}, nil, nil), "2026-11-23 10:05"},
+		"daily":  {cron([]int{10}, []int{0}, nil), "2026-11-24 00:10"},
+		"weekly": {cron([]int{15}, []int{0}, []int{0}), "2026-11-29 00:15"},
+		"soon":   {cron([]int{31}, []int{9}, []int{1}), "2026-11-23 09:31"},
+	} {
+		got, ok := nextRun(c.s, now)
+		require.True(t, ok, name)
+		require.Equal(t, c.want, got.Format("2006-01-02 15:04"), name)
+	}
+	never := cron([]int{0}, nil, nil)
+	never.Cron.Days, never.Cron.Months = []int{31}, []int{2}
+	for _, s := range []ontap.Schedule{never, {Type: "interval"}} {
+		_, ok := nextRun(s, now)
+		require.False(t, ok)
+	}
+}

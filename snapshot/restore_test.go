@@ -1,0 +1,243 @@
+package snapshot
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/volume"
+)
+
+func TestRestoreOfAWholeVolumeAndUndoAndRedo(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	w.site("blog")
+	w.snap("nightly")
+	w.vandalize("blog")
+	w.snap("hacked") // what an undo has to bring back
+	require.NotEmpty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog")))
+
+	p := w.restore(RestoreRequest{Refs: []string{"blog@nightly"}})
+	require.Equal(t, EngineCopy, p.Engine)
+	require.Positive(t, p.Items[0].Changes.Added)
+	require.Positive(t, p.Items[0].Changes.Removed)
+	require.Empty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog")))
+	w.nothingLeft()
+
+	require.Equal(t, EngineMove, w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}}).Engine)
+	require.Empty(t, different(t, w.path(".snapshot/hacked/blog"), w.path("blog")))
+	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}})
+	require.Empty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog")), "again is redo")
+	w.nothingLeft()
+	items, err := w.store.TrashList(ctx)
+	require.NoError(t, err)
+	require.Len(t, items, 1, "an undo uses its copy up and leaves another")
+}
+
+func TestLiveRestoreReplacesWhatDiffersAndIsUndone(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	w.site("blog")
+	w.snap("nightly")
+	w.vandalize("blog")
+	w.snap("hacked")
+	_, err := w.store.Mount(ctx, "blog", "id1", 1)
+	require.NoError(t, err)
+
+	_, err = w.tryRestore(RestoreRequest{Refs: []string{"blog@nightly"}})
+	require.ErrorContains(t, err, "in use on n1")
+	require.NotEmpty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog")))
+
+	root, err := os.Stat(w.path("blog"))
+	require.NoError(t, err)
+	require.Equal(t, EngineSync, w.restore(RestoreRequest{Refs: []string{"blog@nightly"}, Live: true}).Engine)
+	require.Empty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog")))
+	now, err := os.Stat(w.path("blog"))
+	require.NoError(t, err)
+	require.True(t, os.SameFile(root, now), "containers have its directory open")
+
+	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}, Live: true})
+	requireSameButTimes(t, w.path(".snapshot/hacked/blog"), w.path("blog"))
+	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}, Live: true})
+	requireSameButTimes(t, w.path(".snapshot/nightly/blog"), w.path("blog"))
+	w.nothingLeft()
+}
+
+func TestRestoreOfOneFileWhileContainersRun(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	w.site("blog")
+	w.snap("nightly")
+	w.vandalize("blog")
+	_, err := w.store.Mount(ctx, "blog", "id1", 1)
+	require.NoError(t, err)
+	p := w.restore(RestoreRequest{Refs: []string{"blog@nightly:index.php"}})
+	require.True(t, p.Harmless)
+	require.Equal(t, "version 1", w.read("blog/index.php"))
+	require.Equal(t, "evil", w.read("blog/uploads/x.php"), "nothing else is touched")
+	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}, Live: true})
+	require.Equal(t, "HACKED", w.read("blog/index.php"))
+	// One that was deleted.
+	require.NoError(t, os.Remove(w.path("blog/index.php")))
+	w.restore(RestoreRequest{Refs: []string{"blog@nightly:index.php"}})
+	require.Equal(t, "version 1", w.read("blog/index.php"))
+	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}, Live: true})
+	require.NoFileExists(t, w.path("blog/index.php"))
+	w.nothingLeft()
+}
+
+func TestRestoreOfADirectoryThatIsGone(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	w.site("blog")
+	w.snap("nightly")
+	w.vandalize("blog")
+	w.restore(RestoreRequest{Refs: []string{"blog@nightly:wp-content/plugins/b"}})
+	require.Equal(t, "plugin b", w.read("blog/wp-content/plugins/b/b.php"))
+	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}})
+	require.NoDirExists(t, w.path("blog/wp-content/plugins/b"))
+	_, err := w.Plan(ctx, RestoreRequest{Refs: []string{"blog@nightly:wp-content/plugins/none"}})
+	require.Equal(t, volume.NotFound, volume.KindOf(err))
+}
+
+func TestRestoreBesideOverwritesNothing(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	w.site("blog")
+	w.snap("nightly")
+	w.vandalize("blog")
+	_, err := w.store.Mount(ctx, "blog", "id1", 1)
+	require.NoError(t, err)
+	w.restore(RestoreRequest{Refs: []string{"blog@nightly:wp-content"}, To: "old-content"})
+	require.Equal(t, "plugin b", w.read("blog/old-content/plugins/b/b.php"))
+	w.restore(RestoreRequest{Refs: []string{"blog@nightly:index.php"}, To: "wp-content/index.old"})
+	require.Equal(t, "version 1", w.read("blog/wp-content/index.old"))
+	for _, to := range []string{"index.php", "old-content", "../x", ".", "no/such/dir"} {
+		_, err := w.tryRestore(RestoreRequest{Refs: []string{"blog@nightly:index.php"}, To: to})
+		require.Error(t, err, to)
+	}
+	require.Equal(t, "HACKED", w.read("blog/index.php"))
+	w.nothingLeft()
+}
+
+func TestADeletedVolumeComesBackWithItsOptions(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	require.NoError(t, w.store.Create(ctx, "db", map[string]string{"access": "single", "uid": "999"}))
+	w.write("db/ibdata1", "rows")
+	w.snap("nightly")
+	require.NoError(t, w.store.Remove(ctx, "db"))
+	l, err := w.List(ctx, ListRequest{Volume: "db"})
+	require.NoError(t, err)
+	require.True(t, l[0].Deleted)
+
+	w.restore(RestoreRequest{Refs: []string{"db@nightly"}})
+	require.Equal(t, "rows", w.read("db/ibdata1"))
+	got, err := w.store.Get(ctx, "db")
+	require.NoError(t, err)
+	require.Equal(t, "single", got.Options["access"])
+	require.Equal(t, "999", got.Options["uid"])
+	w.nothingLeft()
+}
+
+func TestAStackGoesBackTogether(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	for _, name := range []string{"shop_web", "shop_db", "other"} {
+		require.NoError(t, w.store.Create(ctx, name, nil))
+		w.write(name+"/page", "old")
+	}
+	w.snap("nightly")
+	for _, name := range []string{"shop_web", "shop_db", "other"} {
+		w.write(name+"/page", "newer")
+	}
+	p := w.restore(RestoreRequest{Stack: "shop@nightly"})
+	require.Len(t, p.Items, 2)
+	require.Equal(t, "old", w.read("shop_web/page"))
+	require.Equal(t, "old", w.read("shop_db/page"))
+	require.Equal(t, "newer", w.read("other/page"))
+	w.restore(RestoreRequest{Undo: true, Stack: "shop"})
+	require.Equal(t, "newer", w.read("shop_web/page"))
+	require.Equal(t, "newer", w.read("shop_db/page"))
+	w.nothingLeft()
+}
+
+func TestRefusals(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	w.site("blog")
+	w.snap("nightly")
+	for name, c := range map[string]struct {
+		r    RestoreRequest
+		kind volume.Kind
+	}{
+		"no snapshot named":  {RestoreRequest{Refs: []string{"blog"}}, volume.Invalid},
+		"no such snapshot":   {RestoreRequest{Refs: []string{"blog@weekly"}}, volume.NotFound},
+		"no such volume":     {RestoreRequest{Refs: []string{"none@nightly"}}, volume.NotFound},
+		"nothing":            {RestoreRequest{}, volume.Invalid},
+		"stop and live":      {RestoreRequest{Refs: []string{"blog@nightly"}, Stop: true, Live: true}, volume.Invalid},
+		"the same one twice": {RestoreRequest{Refs: []string{"blog@nightly:index.php", "blog@nightly:hard"}}, volume.Invalid},
+		"nothing to undo":    {RestoreRequest{Undo: true, Refs: []string{"blog"}}, volume.Nothing},
+		"no stack":           {RestoreRequest{Stack: "shop@nightly"}, volume.NotFound},
+	} {
+		_, err := w.Plan(ctx, c.r)
+		require.Error(t, err, name)
+		require.Equal(t, c.kind, volume.KindOf(err), "%s: %v", name, err)
+	}
+	p, err := w.Plan(ctx, RestoreRequest{Refs: []string{"blog@nightly"}})
+	require.NoError(t, err)
+	require.False(t, p.Any(), "nothing is different")
+}
+
+func TestALiveDatabaseIsNotReplacedUnderItsServer(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	w.site("db")
+	w.write("db/ibdata1", "old rows")
+	w.snap("nightly")
+	w.write("db/ibdata1", "new rows, more")
+	_, err := w.store.Mount(ctx, "db", "id1", 1)
+	require.NoError(t, err)
+	_, err = w.Plan(ctx, RestoreRequest{Refs: []string{"db@nightly"}, Live: true})
+	require.ErrorContains(t, err, "database")
+	_, err = w.tryRestore(RestoreRequest{Refs: []string{"db@nightly:ibdata1"}})
+	require.ErrorContains(t, err, "in use")
+	require.Equal(t, "new rows, more", w.read("db/ibdata1"))
+	w.restore(RestoreRequest{Refs: []string{"db@nightly"}, Live: true, Force: true})
+	require.Equal(t, "old rows", w.read("db/ibdata1"))
+}
+
+// requireSameButTimes allows for what an undo of files does not know: times of
+// directories.
+func requireSameButTimes(t testing.TB, a, b string, options ...string) {
+	t.Helper()
+	for _, line := range splitLines(different(t, a, b, options...)) {
+		require.Regexp(t, `^\.d\.\.t\.+ `, line)
+	}
+}
+
+func TestVersionsOfAFileByTheSnapshotsOfItsOwnDirectory(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	w.site("blog")
+	w.snap("one")
+	w.write("blog/index.php", "version 2, longer")
+	w.snap("two")
+	// The copies have other times, so the live file is like none of them.
+	versions := map[string]int{"the root's": 2, "its own": 3, "not the server's": 2}
+	for _, how := range []string{"the root's", "its own", "not the server's"} {
+		switch how {
+		case "its own": // as a filer shows them in every directory
+			for _, snap := range []string{"one", "two"} {
+				w.write("blog/.snapshot/"+snap+"/index.php", w.read(".snapshot/"+snap+"/blog/index.php"))
+			}
+		case "not the server's":
+			w.write("blog/.snapshot/other/index.php", "somebody's own")
+		}
+		got, err := w.Files(ctx, FileRequest{Ref: "blog:index.php"})
+		require.NoError(t, err, how)
+		require.Len(t, got, versions[how], how)
+		require.True(t, got[0].Live)
+	}
+}

@@ -1,0 +1,374 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// work is a job that this process carries out. It belongs to the plugin: who
+// asked for it may go away.
+type work struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	began  time.Time
+
+	mu    sync.Mutex // guards the fields below
+	p     Progress
+	base  tree.Progress // of the trees that are complete
+	warns []string
+	job   *volume.Job
+	err   error
+}
+
+// Progress is how far a job has come.
+type Progress struct {
+	Job     string          `json:"job"`
+	Volumes []string        `json:"volumes"`
+	Engine  string          `json:"engine"`
+	State   volume.JobState `json:"state"`
+	Files   int64           `json:"files"`
+	Bytes   int64           `json:"bytes"`
+	Total   int64           `json:"total_files"`
+	Of      int64           `json:"total_bytes"`
+	Seconds float64         `json:"seconds"`
+	Over    bool            `json:"over"` // it is at work no more
+	// Warnings are what could not be done as asked, or changed meanwhile.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Start carries a prepared or interrupted job out in the background.
+func (v *Versions) Start(ctx context.Context, id string) error {
+	j, err := v.volumes.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if w := v.running[id]; w != nil && !w.over() {
+		return nil
+	}
+	// Values of ctx (who asked) stay, its end does not matter.
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w := &work{cancel: cancel, done: make(chan struct{}), began: v.now(), job: j}
+	w.p = Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State}
+	v.running[id] = w
+	go func() {
+		defer cancel()
+		j, err := v.volumes.RunJob(run, id, func(ctx context.Context, fsys tree.FS, j *volume.Job) error {
+			return v.fill(ctx, fsys, w, j)
+		})
+		w.mu.Lock()
+		if w.err = err; j != nil {
+			w.job, w.p.State = j, j.State
+		}
+		if err != nil && w.p.State != volume.JobSwapping {
+			w.p.State = volume.JobFailed
+		}
+		w.p.Seconds = v.now().Sub(w.began).Seconds()
+		w.mu.Unlock()
+		close(w.done)
+	}()
+	return nil
+}
+
+func (w *work) over() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// waitFor bounds how long one request for progress waits for the end.
+const waitFor = time.Second
+
+// Wait returns how far a job of this node has come: at once when it is over,
+// else within a second. The error is the job's own.
+func (v *Versions) Wait(ctx context.Context, id string) (Progress, error) {
+	v.mu.Lock()
+	w := v.running[id]
+	v.mu.Unlock()
+	if w == nil {
+		j, err := v.volumes.Job(ctx, id)
+		if err != nil {
+			return Progress{}, err
+		}
+		return Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State, Over: j.Interrupted || j.State == volume.JobSwapped || j.State == volume.JobFailed}, nil
+	}
+	select {
+	case <-w.done:
+	case <-time.After(waitFor):
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.p
+	if p.Over = w.over(); !p.Over {
+		p.Seconds = v.now().Sub(w.began).Seconds()
+	}
+	p.Warnings = append([]string{}, w.warns...)
+	return p, w.err
+}
+
+// Cancel ends a job of this node before its swap, and waits until it has ended.
+// What has been swapped stays: undo takes it back.
+func (v *Versions) Cancel(ctx context.Context, id string) error {
+	v.mu.Lock()
+	w := v.running[id]
+	v.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	w.cancel()
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// End forgets a job that is over: what was stopped for it has been started.
+func (v *Versions) End(ctx context.Context, id string) error {
+	if err := v.volumes.EndJob(ctx, id); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.running, id)
+	return nil
+}
+
+// fill makes the trees of a job, below its directory, or syncs in place.
+func (v *Versions) fill(ctx context.Context, fsys tree.FS, w *work, j *volume.Job) error {
+	var r RestoreRequest
+	if err := json.Unmarshal(j.Request, &r); err != nil {
+		return err
+	}
+	p, err := v.plan(ctx, fsys, r, j.ID)
+	if err != nil {
+		return err
+	}
+	if len(p.Items) != len(j.Items) {
+		return errorf(volume.Failed, "'berth snapshot restore --abort "+j.Items[0].Volume+"', then again", "the snapshot has other volumes now than when the restore was planned")
+	}
+	w.add(func(p *Progress) { p.State, p.Total, p.Of = volume.JobCopying, r.Files, r.Bytes })
+	for i := range p.Items {
+		if err := v.fillOne(ctx, fsys, w, j, &p.Items[i], &j.Items[i], r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *volume.Job, p *PlanItem, it *volume.JobItem, r RestoreRequest) error {
+	if it.Dest != p.dest {
+		return fmt.Errorf("the plan of %s changed while it was carried out", it.Volume)
+	}
+	switch Engine(j.Engine) {
+	case EngineMove:
+		it.From = p.Trash
+		return nil
+	case EngineSync:
+		return v.sync(ctx, fsys, w, j, p, it, r)
+	}
+	// A tree of an earlier, interrupted run is put aside for the sweepers.
+	it.From = path.Join(j.Dir(), it.Volume)
+	if there, err := stat(ctx, fsys, it.From); err != nil {
+		return err
+	} else if there != nil {
+		aside := it.From + "." + v.volumes.NewTrashID()
+		if err := fsys.Rename(ctx, it.From, aside); err != nil {
+			return err
+		}
+		if err := v.volumes.Discard(ctx, fsys, aside); err != nil {
+			return err
+		}
+	}
+	if Engine(j.Engine) == EngineFiler && r.To == "" {
+		return v.filerFill(ctx, fsys, p, it)
+	}
+	return v.copyFill(ctx, fsys, w, p, it, r)
+}
+
+// filerFill has the filer make the tree.
+func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it *volume.JobItem) error {
+	if v.filer == nil {
+		return errorf(volume.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
+	}
+	src := Ref{Volume: p.Volume, Path: p.Path}.Source("")
+	if err := v.filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
+		return err
+	}
+	want, err := fsys.Stat(ctx, p.source)
+	if err != nil {
+		return err
+	}
+	got, err := fsys.Stat(ctx, it.From)
+	if err == nil && (got.Kind != want.Kind || got.Mode != want.Mode || got.UID != want.UID || got.GID != want.GID) {
+		err = errorf(volume.Failed, "'berth snapshot restore --checksum' copies instead", "the filer brought %q back with another owner or mode", p.Volume)
+	}
+	return err
+}
+
+// copyFill copies the tree, or the one file.
+func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanItem, it *volume.JobItem, r RestoreRequest) error {
+	if p.single {
+		mode := uint32(0o700)
+		scrap := it.From + ".scrap"
+		if err := fsys.Mkdir(ctx, scrap, tree.SetAttr{Mode: &mode}); err != nil {
+			return err
+		}
+		_, err := tree.Sync(ctx, fsys, p.source, it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
+		return err
+	}
+	stats, err := tree.Copy(ctx, fsys, p.source, it.From, tree.CopyOptions{Checksum: r.Checksum}, w.progress)
+	w.next()
+	if err != nil {
+		return err
+	}
+	return w.judge(stats, p.Ref)
+}
+
+// judge refuses a copy that is not whole.
+func (w *work) judge(s tree.Stats, ref string) error {
+	for _, lost := range []struct {
+		what  string
+		names tree.Listed
+	}{{"cannot be made on this export", s.Missing}, {"vanished while they were read: the snapshot is being deleted", s.Vanished}} {
+		if n := lost.names.Total; n > 0 {
+			return errorf(volume.Failed, "restore another version, or single paths with "+ref+":PATH", "%d names of %s %s, the first: %s", n, ref, lost.what, lost.names.Paths[0])
+		}
+	}
+	return nil
+}
+
+// sync replaces in place what differs. What it replaces is recorded first.
+func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Job, p *PlanItem, it *volume.JobItem, r RestoreRequest) error {
+	source, dest := p.source, it.Dest
+	within := "" // the directory that recorded paths are in, below the volume
+	if p.partial {
+		within = p.Path
+	}
+	var rec recording
+	if !p.partial {
+		var err error
+		if within, err = v.record(ctx, fsys, p, dest, r, &rec); err != nil {
+			return err
+		}
+	}
+	t := v.volumes.NewUndo(j, it)
+	t.Partial, t.Path = true, within
+	if err := v.volumes.RecordTrash(ctx, fsys, t); err != nil {
+		return err
+	}
+	mode := uint32(0o700)
+	if err := fsys.Mkdir(ctx, t.Data(), tree.SetAttr{Mode: &mode}); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	defer w.next()
+	if p.partial {
+		if err := putBack(ctx, fsys, path.Dir(p.Trash), path.Dir(t.Data()), dest, w.progress); err != nil {
+			return err
+		}
+		// What it undid is used up.
+		return v.volumes.Discard(ctx, fsys, path.Dir(p.Trash))
+	}
+	if err := rec.save(ctx, fsys, path.Dir(t.Data())); err != nil {
+		return err
+	}
+	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Checksum: r.Checksum}, w.progress)
+	if err != nil {
+		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if there, statErr := stat(ctx, fsys, path.Join(dir, p.Snapshot.Name)); there == nil && statErr == nil {
+			return errorf(volume.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
+				"snapshot %q was deleted while it was read", p.Snapshot.Name)
+		}
+		return err
+	}
+	for _, name := range stats.Vanished.Paths {
+		w.warn(fmt.Sprintf("%s: removed by somebody meanwhile", name))
+	}
+	return w.judge(tree.Stats{Missing: stats.Missing}, p.Ref)
+}
+
+// record notes what a sync is about to change. It returns the directory, below
+// the volume, that the paths are in.
+func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest string, r RestoreRequest, rec *recording) (within string, err error) {
+	now, err := stat(ctx, fsys, dest)
+	if err != nil {
+		return "", err
+	}
+	if now != nil && now.Kind == tree.Directory && !p.single {
+		_, err = tree.Compare(ctx, fsys, dest, p.source, tree.CompareOptions{Checksum: r.Checksum}, func(d tree.Difference) error {
+			rec.add(d)
+			return nil
+		})
+		return p.Path, err
+	}
+	d := &tree.Difference{Kind: tree.Added}
+	if now != nil {
+		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, tree.CompareOptions{Checksum: r.Checksum}); err != nil {
+			return "", err
+		}
+	}
+	if d != nil {
+		d.Path = path.Base(dest)
+		rec.add(*d)
+	}
+	return parent(p.Path), nil
+}
+
+func (w *work) add(f func(*Progress)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(&w.p)
+}
+
+// progress is told how far the tree at work has come.
+func (w *work) progress(p tree.Progress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.p.Files, w.p.Bytes = w.base.Files+p.Files, w.base.Bytes+p.Bytes
+}
+
+// next goes on with another tree.
+func (w *work) next() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.base = tree.Progress{Files: w.p.Files, Bytes: w.p.Bytes}
+}
+
+func (w *work) warn(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.warns = append(w.warns, line)
+}
+
+// Find returns the unfinished job of a volume.
+func (v *Versions) Find(ctx context.Context, name string) (*volume.Job, error) {
+	jobs, err := v.volumes.Jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		for _, n := range j.Volumes() {
+			if n == name {
+				return j, nil
+			}
+		}
+	}
+	return nil, errorf(volume.Nothing, "'berth volume ps' lists what is under way", "no restore of volume %q is unfinished", name)
+}

@@ -1,0 +1,331 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// dir is where the export shows its snapshots: looked up, never expected in a
+// listing.
+const dir = ".snapshot"
+
+// Config is what Versions are made with.
+type Config struct {
+	_ struct{}
+
+	Volumes *volume.Store
+	Filer   *Filer           // the filer's API; nil: what .snapshot shows, or berth's own
+	Now     func() time.Time // default time.Now
+}
+
+// Versions are the volumes of one export as its snapshots have them. All
+// methods may be called concurrently.
+type Versions struct {
+	volumes *volume.Store
+	filer   *Filer
+	now     func() time.Time
+
+	mu      sync.Mutex // guards running
+	running map[string]*work
+}
+
+// New returns the versions of cfg.Volumes.
+func New(cfg Config) *Versions {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Versions{volumes: cfg.Volumes, filer: cfg.Filer, now: cfg.Now, running: map[string]*work{}}
+}
+
+// Error kinds are those of package volume.
+func errorf(kind volume.Kind, hint, format string, args ...any) error {
+	return &volume.Error{Kind: kind, Reason: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// How says who makes the export's snapshots.
+type How string
+
+// Who makes snapshots.
+const (
+	ByFiler  How = "filer"     // instants of the whole export, through its API
+	ByBerth  How = "berth"     // copies, on a local filesystem
+	ReadOnly How = "read-only" // somebody else: .snapshot shows them
+)
+
+// all lists the export's snapshots, newest first.
+func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, error) {
+	if v.filer != nil {
+		list, err := v.filer.list(ctx)
+		if err == nil {
+			Sort(list)
+			return list, ByFiler, nil
+		}
+		// Reading goes on without the API, by what .snapshot shows.
+		shown, how, dirErr := v.shown(ctx, fsys)
+		if dirErr != nil || len(shown) == 0 {
+			return nil, ByFiler, err
+		}
+		return shown, how, nil
+	}
+	if e, ok := NewEmbedded(fsys); ok {
+		list, err := e.List(ctx)
+		Sort(list)
+		return list, ByBerth, err
+	}
+	return v.shown(ctx, fsys)
+}
+
+// shown lists what is in .snapshot. The times are in the names, else they are
+// those of the directories: of the last change before the snapshot.
+func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, error) {
+	var list []Snapshot
+	err := fsys.ReadDirPlus(ctx, dir, func(d tree.EntryPlus) error {
+		if d.Attr.Kind != tree.Directory || strings.HasPrefix(d.Name, ".") {
+			return nil
+		}
+		list = append(list, byName(d))
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	Sort(list)
+	return list, ReadOnly, err
+}
+
+// byName is what a directory in .snapshot tells of itself.
+func byName(d tree.EntryPlus) Snapshot {
+	s := Snapshot{Name: d.Name, Origin: originOf(d.Name)}
+	var ok bool
+	if s.Time, ok = timeFromName(d.Name, time.Local); !ok {
+		s.Time, s.Approximate = d.Attr.Mtime, true
+	}
+	return s
+}
+
+// resolve finds the snapshot that a reference means.
+func (v *Versions) resolve(ctx context.Context, fsys tree.FS, spec string) (Snapshot, error) {
+	list, _, err := v.all(ctx, fsys)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return Resolve(spec, list, v.now(), time.Local)
+}
+
+// Version is a volume as one snapshot has it.
+type Version struct {
+	Snapshot
+	// Changes are against the version before and against the live volume, if
+	// asked for; nil where there is nothing to compare with.
+	Before *Changes `json:"before,omitempty"`
+	Live   *Changes `json:"live,omitempty"`
+}
+
+// Listing are the versions of a volume, newest first.
+type Listing struct {
+	Volume   string    `json:"volume"`
+	Deleted  bool      `json:"deleted,omitempty"` // it is in snapshots only
+	How      How       `json:"snapshots_by"`
+	Policy   *Policy   `json:"policy,omitempty"`
+	Versions []Version `json:"versions"`
+}
+
+// Policy is the filer's plan for snapshots.
+type Policy struct {
+	Name string      `json:"name"`
+	Text string      `json:"text"`
+	Next []time.Time `json:"next,omitempty"`
+}
+
+// ListRequest names what to list.
+type ListRequest struct {
+	Volume  string `json:"volume"`
+	Stack   string `json:"stack"`
+	Changes bool   `json:"changes"`
+}
+
+// List lists the versions of a volume, or of every volume of a stack. A volume
+// that is neither there nor in any snapshot is not found.
+func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err error) {
+	err = v.volumes.With(ctx, "list the snapshots", func(fsys tree.FS) error {
+		all, how, err := v.all(ctx, fsys)
+		if err != nil {
+			return err
+		}
+		names := []string{r.Volume}
+		if r.Stack != "" {
+			if names, err = v.stack(ctx, fsys, r.Stack, all); err != nil {
+				return err
+			}
+		}
+		var policy *Policy
+		if v.filer != nil {
+			policy = v.filer.policy(ctx)
+		}
+		for _, name := range names {
+			l := Listing{Volume: name, How: how, Policy: policy, Versions: []Version{}}
+			if err := v.listOne(ctx, fsys, &l, all); err != nil {
+				return err
+			}
+			if r.Changes {
+				if err := v.changes(ctx, fsys, &l); err != nil {
+					return err
+				}
+			}
+			out = append(out, l)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// listOne fills in the versions of one volume.
+func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []Snapshot) error {
+	if err := volume.CheckName(l.Volume); err != nil {
+		return err
+	}
+	have, err := attrs(ctx, fsys, all, l.Volume)
+	if err != nil {
+		return err
+	}
+	for i, s := range all {
+		if have[i] != nil && have[i].Kind == tree.Directory {
+			l.Versions = append(l.Versions, Version{Snapshot: s})
+		}
+	}
+	live, err := stat(ctx, fsys, l.Volume)
+	if err != nil {
+		return err
+	}
+	l.Deleted = live == nil
+	if l.Deleted && len(l.Versions) == 0 {
+		return errorf(volume.NotFound, "'docker volume ls' lists the volumes, 'berth trash ls' what was removed",
+			"no volume %q, neither on the export nor in a snapshot", l.Volume)
+	}
+	return nil
+}
+
+// stack lists the volumes of a stack, those that are only in the newest
+// snapshot too.
+func (v *Versions) stack(ctx context.Context, fsys tree.FS, stack string, all []Snapshot) ([]string, error) {
+	names, err := v.volumes.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := ofStack(names, stack)
+	if len(all) > 0 {
+		lost, err := volumesIn(ctx, fsys, all[0].Name)
+		if err != nil {
+			return nil, err
+		}
+		out = union(out, ofStack(lost, stack))
+	}
+	if len(out) == 0 {
+		return nil, errorf(volume.NotFound, "'docker stack ls' lists the stacks; its volumes begin with its name and '_'", "no volume of a stack %q", stack)
+	}
+	return out, nil
+}
+
+// ofStack picks the volumes that docker stack deploy names for a stack.
+func ofStack(names []string, stack string) (out []string) {
+	for _, n := range names {
+		if strings.HasPrefix(n, stack+"_") {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// volumesIn lists the volumes that a snapshot has.
+func volumesIn(ctx context.Context, fsys tree.FS, snap string) (names []string, err error) {
+	err = fsys.ReadDir(ctx, path.Join(dir, snap), func(d tree.Entry) error {
+		if d.Kind == tree.Directory && volume.CheckName(d.Name) == nil {
+			names = append(names, d.Name)
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return names, err
+}
+
+func union(a, b []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, n := range append(a, b...) {
+		if !seen[n] {
+			seen[n] = true
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// stat returns nil where nothing is.
+func stat(ctx context.Context, fsys tree.FS, name string) (*tree.Attr, error) {
+	a, err := fsys.Stat(ctx, name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return nil, err
+	}
+	return &a, nil
+}
+
+// attrs looks name (VOLUME or VOLUME/PATH) up in every snapshot: the result
+// has nil where it is not. Where the server has a .snapshot in each directory,
+// that of the name's own is asked, one call for each snapshot; what is there
+// and is no snapshot of the export is somebody's own directory.
+func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*tree.Attr, error) {
+	parent, base := path.Split(name)
+	if parent != "" {
+		found, err := below(ctx, fsys, path.Join(parent, dir), base, all)
+		if err == nil && found != nil {
+			return found, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDir(err) {
+			return nil, err
+		}
+	}
+	found, err := below(ctx, fsys, dir, name, all)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // no snapshots here
+	}
+	if found == nil {
+		found = make([]*tree.Attr, len(all))
+	}
+	return found, err
+}
+
+// below looks rel up in the directories of in, which are snapshots; nil if
+// none has it, or others have it too.
+func below(ctx context.Context, fsys tree.FS, in, rel string, all []Snapshot) ([]*tree.Attr, error) {
+	at := map[string]int{}
+	for i, s := range all {
+		at[s.Name] = i
+	}
+	out := make([]*tree.Attr, len(all))
+	some, foreign := false, false
+	err := tree.StatBelow(ctx, fsys, in, rel, func(snap string, a tree.Attr) {
+		if i, ok := at[snap]; ok {
+			out[i], some = &a, true
+		} else {
+			foreign = foreign || !strings.HasPrefix(snap, ".")
+		}
+	})
+	if err != nil || !some || foreign && in != dir {
+		return nil, err
+	}
+	return out, nil
+}

@@ -1,0 +1,79 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/casit/berth/nfs"
+)
+
+// StatBelow calls fn, one call at a time, for each directory D of dir that has
+// something at D/rel: with D and the attributes of what is there. That is how
+// one name is found in all snapshots: over the wire it costs one listing of dir
+// and, for each D, one call for each component of rel.
+func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, a Attr)) error {
+	e := engineOf(fsys)
+	at, a, err := e.find(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if a.Kind != Directory {
+		return &fs.PathError{Op: "list", Path: dir, Err: syscall.ENOTDIR}
+	}
+	var dirs []place
+	if err := e.names(ctx, at, func(entry Entry, at place) error {
+		if entry.Kind == Directory {
+			dirs = append(dirs, at)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	var mu sync.Mutex // fn's
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(e.workers())
+	for _, d := range dirs {
+		g.Go(func() error {
+			a, err := statFrom(ctx, e, d, rel)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+				return nil
+			}
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				fn(path.Base(d.name), a)
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// statFrom looks rel up, from the handle of d where there is one.
+func statFrom(ctx context.Context, e engine, d place, rel string) (a Attr, err error) {
+	name := path.Join(d.name, rel)
+	w, ok := e.(*Wire)
+	if !ok {
+		_, a, err = e.find(ctx, name)
+		return a, err
+	}
+	at := object{handle: d.handle, attr: nfs.Attr{Type: nfs.TypeDir}}
+	for base := range strings.SplitSeq(rel, "/") {
+		if at.attr.Type != nfs.TypeDir {
+			return a, w.fail(ctx, "stat", name, notDir(at.attr.Type))
+		}
+		got := w.lookup(ctx, at.handle, base)
+		if got.err != nil {
+			return a, w.fail(ctx, "stat", name, got.err)
+		}
+		at = got.object
+	}
+	return attrOf(&at.attr), nil
+}

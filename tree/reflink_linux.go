@@ -1,0 +1,166 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// cloning is the engine on a Local: by names, but a file is cloned where its
+// filesystem can (ioctl_ficlone(2): btrfs, XFS). A clone shares its blocks with
+// the file until one of the two is written, and is an instant of it.
+type cloning struct {
+	named
+	l *Local
+}
+
+// copyFile clones a file, and leaves it to the others where that cannot be. A
+// filesystem is asked once.
+func (c cloning) copyFile(ctx context.Context, src place, a Attr, dir place, base string) (copied, bool, error) {
+	at := dir.child(base)
+	if _, no := c.l.cloneless.Load(a.Device); no || a.Size == 0 {
+		return copied{}, false, nil
+	}
+	r, err := call(ctx, c.l, "clone", at.name, func() (*copied, error) { return c.l.clone(ctx, src.name, a, at) }, nil)
+	if err != nil || r == nil {
+		return copied{}, false, err
+	}
+	return *r, true, nil
+}
+
+// clone makes at a clone of the file name with the attributes a, and compares
+// them; it returns nil where the file has to be copied.
+func (l *Local) clone(ctx context.Context, name string, a Attr, at place) (r *copied, err error) {
+	in, err := l.openForClone(name)
+	if err != nil {
+		return nil, nil // the others tell why
+	}
+	defer unix.Close(in)
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	err = l.in(at.name, func(dir int, base string) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		out, err := unix.Openat(dir, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(out)
+		if err := share(out, in); err != nil {
+			if undoErr := unix.Unlinkat(dir, base, 0); undoErr != nil {
+				return undoErr
+			}
+			if isCloneless(err) {
+				l.cloneless.Store(a.Device, true)
+				return nil
+			}
+			if notThisOne(err) {
+				return nil
+			}
+			return err
+		}
+		now, err := statx(in, "", unix.AT_EMPTY_PATH)
+		if err != nil {
+			return err
+		}
+		if err := setFd(out, allOf(a)); err != nil {
+			return err
+		}
+		got, err := statx(out, "", unix.AT_EMPTY_PATH)
+		if err != nil {
+			return err
+		}
+		changed := now.Size != a.Size || !now.Mtime.Equal(a.Mtime)
+		if !got.Mtime.Equal(a.Mtime) || got.Size != a.Size && !changed {
+			return fmt.Errorf("the clone has %d bytes of %s instead of %d of %s", got.Size, got.Mtime, a.Size, a.Mtime)
+		}
+		r = &copied{at: at, bytes: got.Size, changed: changed}
+		return nil
+	})
+	return r, err
+}
+
+// openForClone opens a regular file for reading, and nothing else: opening a
+// device would do something.
+func (l *Local) openForClone(name string) (int, error) {
+	fd, err := l.openat(name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fd)
+	a, err := statx(fd, "", unix.AT_EMPTY_PATH)
+	if err == nil && a.Kind != Regular {
+		err = unix.EINVAL
+	}
+	if err != nil {
+		return -1, err
+	}
+	return ignoringEINTR2(func() (int, error) {
+		return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	})
+}
+
+// share makes out a clone of in.
+func share(out, in int) error {
+	_, err := ignoringEINTR2(func() (int, error) { return 0, unix.IoctlFileClone(out, in) })
+	return err
+}
+
+// isCloneless tells that no file there can be cloned here.
+func isCloneless(err error) bool {
+	for _, e := range []error{unix.EOPNOTSUPP, unix.ENOTTY, unix.ENOSYS, unix.EXDEV} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// notThisOne tells that this file cannot be cloned: one that btrfs keeps
+// without checksums, a swap file, blocks that ZFS has not written yet.
+func notThisOne(err error) bool {
+	for _, e := range []error{unix.EINVAL, unix.ETXTBSY, unix.EPERM, unix.EAGAIN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// Reflinks tells whether files in the directory name can share their blocks, so
+// that Copy within its filesystem takes no space. It tries with two files that
+// have no names.
+func (l *Local) Reflinks(ctx context.Context, name string) (bool, error) {
+	return call(ctx, l, "clone", name, func() (bool, error) {
+		dir, err := l.openat(name, unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			return false, err
+		}
+		defer unix.Close(dir)
+		var files [2]int
+		for i := range files {
+			if files[i], err = unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600); err != nil {
+				return false, nil // no filesystem that clones lacks these
+			}
+			defer unix.Close(files[i])
+		}
+		if _, err := unix.Write(files[0], []byte("x")); err != nil {
+			return false, err
+		}
+		return share(files[1], files[0]) == nil, nil
+	}, nil)
+}
+
+// Filesystem returns the type of the root's filesystem as statfs(2) numbers it,
+// known since it was opened.
+func (l *Local) Filesystem() int64 { return l.magic }
+
+var (
+	_ engine = cloning{}
+	_ quick  = cloning{}
+)

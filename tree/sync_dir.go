@@ -1,0 +1,220 @@
+package tree
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// syncDir is a directory at work. It gets its attributes when nothing in it is
+// at work any more.
+type syncDir struct {
+	syncName        // itself, in its parent
+	above    bool   // it holds the target, and is no part of it
+	hidden   bool   // the target does not have it: it is made where nobody sees it
+	gone     bool   // from the target, meanwhile
+	dst      place  // where it is worked on
+	staged   string // its name in run, if it is hidden and its parent is not
+	pending  atomic.Int64
+	touched  atomic.Bool // names in it were changed
+
+	mu     sync.Mutex // guards the fields below; held while they are found out
+	bin    place      // its place in the trash
+	binned bool       // bin is set
+	binNew bool       // bin was made by this run
+}
+
+// name decides what becomes of a name; most of it is done by tasks.
+func (s *syncing) name(ctx context.Context, m *syncName) error {
+	m.in.pending.Add(1)
+	switch {
+	case m.x == nil:
+		return s.work.file(ctx, func(ctx context.Context) error {
+			if err := s.discard(ctx, m.in, m.base, m.y.attr); err != nil {
+				return err
+			}
+			return s.finish(ctx, m.in)
+		})
+	case m.x.attr.Kind == Directory:
+		d := &syncDir{syncName: *m, hidden: true}
+		if m.y != nil && m.y.attr.Kind == Directory {
+			d.hidden, d.dst = false, m.y.at
+		}
+		if m.in.above && !d.hidden {
+			d.bin, d.binned = m.in.bin, true // Trash stands for the target itself
+		}
+		return s.work.dir(ctx, func(ctx context.Context) error { return s.dir(ctx, d) })
+	case m.x.attr.Nlink > 1 || m.y != nil && m.y.attr.Kind != Directory && m.y.attr.Nlink > 1:
+		s.c.mu.Lock()
+		defer s.c.mu.Unlock()
+		s.linked = append(s.linked, m)
+		return nil
+	default:
+		return s.work.file(ctx, func(ctx context.Context) error {
+			if err := s.file(ctx, m); err != nil {
+				return err
+			}
+			return s.finish(ctx, m.in)
+		})
+	}
+}
+
+// dir lists a directory on both sides and goes through its names.
+func (s *syncing) dir(ctx context.Context, n *syncDir) error {
+	n.pending.Store(1) // this listing
+	var theirs, ours []entryAt
+	var err, ourErr error
+	var both sync.WaitGroup
+	if n.hidden {
+		ourErr = s.hide(ctx, n)
+	} else {
+		both.Go(func() { ours, ourErr = s.list(ctx, n.dst, n.in.above) })
+	}
+	theirs, err = s.list(ctx, n.x.at, n.in.above)
+	both.Wait()
+	if err != nil {
+		return fmt.Errorf("sync: the source cannot be read: %w", err)
+	}
+	if isGone(ourErr) && !n.hidden {
+		s.vanished(n.path())
+		n.gone = true
+		return s.finish(ctx, n)
+	}
+	if ourErr != nil {
+		return ourErr
+	}
+	err = merge(theirs, ours, func(base string, x, y *entryAt) error {
+		return s.name(ctx, &syncName{n, base, x, y})
+	})
+	if err != nil {
+		return err
+	}
+	return s.finish(ctx, n)
+}
+
+// list lists a directory, sorted.
+func (s *syncing) list(ctx context.Context, dir place, root bool) (entries []entryAt, err error) {
+	err = s.e.list(ctx, dir, func(e EntryPlus, at place) error {
+		switch {
+		case isBusy(e.Name, e.Attr.Kind):
+			s.c.count(func(s *Stats) { s.Busy++ })
+		case !isSnapshots(e.Name, e.Attr.Kind, root):
+			entries = append(entries, entryAt{at, e.Attr})
+		}
+		return ctx.Err()
+	})
+	slices.SortFunc(entries, func(x, y entryAt) int { return strings.Compare(x.base(), y.base()) })
+	return entries, err
+}
+
+// hide makes the directory that the target does not have.
+func (s *syncing) hide(ctx context.Context, n *syncDir) (err error) {
+	private := uint32(0o700)
+	in, base := n.in.dst, n.base
+	if !n.in.hidden {
+		n.staged = s.fresh()
+		in, base = s.run, n.staged
+	}
+	n.dst, err = s.e.mkdir(ctx, in, base, SetAttr{Mode: &private})
+	return err
+}
+
+// merge goes through two sorted listings by name.
+func merge(a, b []entryAt, fn func(base string, x, y *entryAt) error) error {
+	for len(a) > 0 || len(b) > 0 {
+		var x, y *entryAt
+		order := 0
+		switch {
+		case len(a) == 0:
+			order = 1
+		case len(b) == 0:
+			order = -1
+		default:
+			order = strings.Compare(a[0].base(), b[0].base())
+		}
+		if order <= 0 {
+			x, a = &a[0], a[1:]
+		}
+		if order >= 0 {
+			y, b = &b[0], b[1:]
+		}
+		base := ""
+		if x != nil {
+			base = x.base()
+		} else {
+			base = y.base()
+		}
+		if err := fn(base, x, y); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish counts one thing in a directory as done; after the last one the
+// directory is completed, and is one thing done in its parent.
+func (s *syncing) finish(ctx context.Context, n *syncDir) error {
+	for ; !n.above && n.pending.Add(-1) == 0; n = n.in {
+		complete := s.complete
+		if n.hidden {
+			complete = s.reveal
+		}
+		if err := complete(ctx, n); err != nil {
+			return err
+		}
+		s.c.count(func(s *Stats) { s.Dirs++ })
+	}
+	return nil
+}
+
+// reveal completes a directory that is new; the topmost one is shown to all,
+// with what is in it.
+func (s *syncing) reveal(ctx context.Context, n *syncDir) error {
+	if err := s.e.setAttr(ctx, n.dst, allOf(n.x.attr)); err != nil {
+		return err
+	}
+	s.count(func(s *SyncStats) { s.Made++ })
+	if n.in.hidden {
+		return nil
+	}
+	_, err := s.put(ctx, &n.syncName, n.staged)
+	return err
+}
+
+// complete gives a directory that was there, and its counterpart in the trash,
+// the attributes they lack. Times are set when they differ or names were
+// changed, which changes them.
+func (s *syncing) complete(ctx context.Context, n *syncDir) error {
+	if n.binNew {
+		if err := s.e.setAttr(ctx, n.bin, allOf(n.y.attr)); err != nil {
+			return err
+		}
+	}
+	if n.gone {
+		return nil
+	}
+	x := n.x.attr
+	var set SetAttr
+	other := s.diff.attributes("", n.y, n.x) != nil
+	if other {
+		set = SetAttr{Mode: &x.Mode, UID: &x.UID, GID: &x.GID}
+	}
+	if n.touched.Load() || !x.Mtime.Equal(n.y.attr.Mtime) {
+		set.Atime, set.Mtime = &x.Atime, &x.Mtime
+	}
+	if set == (SetAttr{}) {
+		return nil
+	}
+	err := s.e.setAttr(ctx, n.dst, set)
+	if isGone(err) {
+		s.vanished(n.path())
+		return nil
+	}
+	if err == nil && other {
+		s.count(func(s *SyncStats) { s.Attributes++ })
+	}
+	return err
+}

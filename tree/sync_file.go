@@ -1,0 +1,222 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"syscall"
+)
+
+// base is the last component of a place's name.
+func (p place) base() string { return path.Base(p.name) }
+
+// file makes a name equal that is no directory in the source, and whose file
+// has no other names.
+func (s *syncing) file(ctx context.Context, m *syncName) error {
+	d, err := s.differs(ctx, m)
+	if err != nil {
+		return err
+	}
+	if d != nil && d.Kind == Updated {
+		err = s.update(ctx, m, d.Fields)
+	}
+	switch {
+	case d == nil:
+		s.count(func(s *SyncStats) { s.Unchanged++ })
+	case d.Kind == Updated && err == nil:
+		s.count(func(s *SyncStats) { s.Attributes++ })
+	case d.Kind == Updated && !isGone(err):
+		return err
+	default: // also where it has gone since it was listed
+		if err := s.anew(ctx, m); err != nil {
+			return err
+		}
+	}
+	s.c.count(func(s *Stats) { s.Files++ })
+	return nil
+}
+
+// differs tells what is different about a name, nil for nothing.
+func (s *syncing) differs(ctx context.Context, m *syncName) (*Difference, error) {
+	if m.y == nil {
+		return &Difference{Kind: Added}, nil
+	}
+	d := s.diff.attributes("", m.y, m.x)
+	if !s.diff.mustRead(m.y.attr, m.x.attr) {
+		return d, nil
+	}
+	same, _, err := s.diff.same(ctx, m.y, m.x)
+	if err == nil && same {
+		return d, nil
+	}
+	if err != nil && !isGone(err) {
+		return nil, err
+	}
+	return &Difference{Kind: Modified}, nil // what is gone is made anew
+}
+
+// update sets what is different of a name's attributes, in place. An mtime that
+// is equal is not set: it would hide a write that came meanwhile.
+func (s *syncing) update(ctx context.Context, m *syncName, fields ChangedFields) error {
+	x := m.x.attr
+	var set SetAttr
+	if fields&(ChangedMode|ChangedUID|ChangedGID) != 0 {
+		set.UID, set.GID = &x.UID, &x.GID
+		if x.Kind != Symlink {
+			set.Mode = &x.Mode // a change of owner takes setuid away
+		}
+	}
+	if fields&ChangedMtime != 0 {
+		set.Mtime = &x.Mtime
+	}
+	return s.e.setAttr(ctx, m.y.at, set)
+}
+
+// anew makes a name's file and puts it in place.
+func (s *syncing) anew(ctx context.Context, m *syncName) error {
+	in, base := s.run, m.base
+	if m.in.hidden {
+		in = m.in.dst
+	} else {
+		base = s.fresh()
+	}
+	_, ok, err := s.make(ctx, m, in, base)
+	if ok && !m.in.hidden {
+		ok, err = s.put(ctx, m, base)
+	}
+	if ok {
+		s.count(func(s *SyncStats) { s.Written++ })
+	}
+	return err
+}
+
+// make makes a copy of a name's file, on stable storage. What cannot be made
+// here is listed as Missing, and ok is false.
+func (s *syncing) make(ctx context.Context, m *syncName, in place, base string) (at place, ok bool, err error) {
+	at, err = s.c.make(ctx, m.x.at, in, EntryPlus{base, m.x.attr})
+	switch {
+	case err == nil && m.x.attr.Kind == Regular:
+		return at, true, s.settle(ctx, at)
+	case err == nil:
+		return at, true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return at, false, fmt.Errorf("sync: the source cannot be read: %w", err)
+	case m.x.attr.Kind != Regular && refused(err):
+		// It may be there, with attributes that were refused.
+		if undoErr := s.e.remove(ctx, in, base); undoErr != nil && !errors.Is(undoErr, fs.ErrNotExist) {
+			return at, false, undoErr
+		}
+		s.missing(m, err)
+		return at, false, nil
+	}
+	return at, false, err
+}
+
+func (s *syncing) missing(m *syncName, err error) {
+	s.c.list(&s.c.stats.Missing, fmt.Sprintf("%s: %v", m.x.at.name, err))
+}
+
+// refused tells whether something cannot be done here at all, as opposed to
+// not now.
+func refused(err error) bool {
+	for _, no := range []error{fs.ErrPermission, syscall.ENOTSUP, syscall.EINVAL, syscall.ENXIO, syscall.ENODEV} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
+
+// settle puts a file on stable storage before it gets its name: otherwise a
+// crash could leave the name without the content.
+func (s *syncing) settle(ctx context.Context, at place) error {
+	if s.stable == nil {
+		return nil
+	}
+	f, err := s.e.open(ctx, at)
+	if errors.Is(err, fs.ErrPermission) {
+		return s.stable(ctx) // not even its owner may open it
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(ctx), f.Close())
+}
+
+// put renames what was made under a name in run over the name that it is for,
+// after the version there is kept in the trash. ok is false, and the name
+// listed, if its directory has vanished or others do not stop replacing it.
+func (s *syncing) put(ctx context.Context, m *syncName, staged string) (ok bool, err error) {
+	for range maxRounds {
+		err = s.save(ctx, m)
+		if isGone(err) {
+			continue // replaced by another one after it was looked at
+		}
+		if err != nil {
+			return false, err
+		}
+		err = s.e.move(ctx, s.run, staged, m.in.dst, m.base, 0)
+		switch {
+		case err == nil:
+			m.in.touched.Store(true)
+			return true, nil
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP):
+			return s.moved(ctx, m, staged)
+		case !isTaken(err):
+			return false, err
+		}
+	}
+	if isTaken(err) {
+		s.vanished(m.path())
+		return false, nil
+	}
+	return false, err
+}
+
+// save keeps what a name is now, if anything, in the trash.
+func (s *syncing) save(ctx context.Context, m *syncName) error {
+	now, a, err := s.e.look(ctx, m.in.dst, m.base)
+	switch {
+	case isGone(err):
+		return nil
+	case err != nil:
+		return err
+	case a.Kind == Directory || m.x.attr.Kind == Directory:
+		return s.discard(ctx, m.in, m.base, a)
+	}
+	return s.keep(ctx, m, now, a)
+}
+
+// moved finds out what it means that a name in run, or the directory that it
+// was for, does not exist. Nobody else takes names out of run: if it is gone,
+// a rename whose answer was lost has done it.
+func (s *syncing) moved(ctx context.Context, m *syncName, staged string) (bool, error) {
+	_, _, err := s.e.look(ctx, s.run, staged)
+	if errors.Is(err, fs.ErrNotExist) {
+		m.in.touched.Store(true)
+		return true, nil
+	}
+	if err == nil {
+		s.vanished(m.path())
+	}
+	return false, err
+}
+
+// isGone tells whether a name of the target does not exist, or what led to it
+// is no directory any more.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
+}
+
+// isTaken tells whether a rename failed because of what another client has put
+// there.
+func isTaken(err error) bool {
+	for _, is := range []error{fs.ErrExist, syscall.ENOTEMPTY, syscall.EISDIR, syscall.ENOTDIR} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,141 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// maxBase is the longest name in bytes that every filesystem takes.
+const maxBase = 255
+
+// version is a name for something in the trash: its own first, others if that
+// is taken. The file's id is in them, so that a run that is repeated comes to
+// the same name.
+func version(base string, id uint64, i int) string {
+	suffix := ""
+	switch {
+	case i == 1:
+		suffix = fmt.Sprintf("~%x", id)
+	case i > 1:
+		suffix = fmt.Sprintf("~%x.%d", id, i)
+	}
+	return base[:min(len(base), maxBase-len(suffix))] + suffix
+}
+
+// discard renames a name to its place in the trash; a is what it is. That it is
+// gone already is fine.
+func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) error {
+	bin, err := s.binOf(ctx, n)
+	if err != nil {
+		return err
+	}
+	for range maxRounds {
+		var free string
+		if free, err = s.freeIn(ctx, bin, base, a.FileID); err != nil {
+			return err
+		}
+		err = s.e.move(ctx, n.dst, base, bin, free, a.FileID)
+		if err == nil {
+			n.touched.Store(true)
+			s.count(func(s *SyncStats) { s.Trashed++ })
+			return nil
+		}
+		if !isGone(err) {
+			return err
+		}
+		// If it is still there, it is the trash that is not, or it was
+		// replaced at that moment.
+		if _, _, lookErr := s.e.look(ctx, n.dst, base); isGone(lookErr) {
+			return nil
+		}
+	}
+	return err
+}
+
+// freeIn is a name in the trash that is not taken.
+func (s *syncing) freeIn(ctx context.Context, bin place, base string, id uint64) (string, error) {
+	for i := 0; ; i++ {
+		free := version(base, id, i)
+		_, _, err := s.e.look(ctx, bin, free)
+		if errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+// keep links the file that a name is now to its place in the trash. Files that
+// cannot be linked are moved there.
+func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) error {
+	bin, err := s.binOf(ctx, m.in)
+	if err != nil {
+		return err
+	}
+	for i := 0; ; i++ {
+		to := version(m.base, a.FileID, i)
+		err := s.e.link(ctx, now, bin, to)
+		switch {
+		case err == nil:
+			s.count(func(s *SyncStats) { s.Trashed++ })
+			return nil
+		case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.EMLINK), errors.Is(err, syscall.EINVAL):
+			return s.discard(ctx, m.in, m.base, a)
+		case !errors.Is(err, fs.ErrExist):
+			return err
+		}
+		_, there, err := s.e.look(ctx, bin, to)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err == nil && s.isKept(there, a, m.x.attr) {
+			return nil
+		}
+	}
+}
+
+// isKept tells whether a file need not be kept, since another one is in its
+// place in the trash: it is the same one, or what an earlier run has made.
+func (s *syncing) isKept(there, now, x Attr) bool {
+	ours := now.Kind == x.Kind && now.Size == x.Size && now.Mtime.Equal(x.Mtime) && !s.diff.opts.Checksum
+	return ours || inodeOf(there) == inodeOf(now)
+}
+
+// binOf is a directory's place in the trash. It is made where it is needed,
+// with its owner and mode; the rest follows when nothing more comes into it.
+func (s *syncing) binOf(ctx context.Context, n *syncDir) (place, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.binned {
+		return n.bin, nil
+	}
+	up, err := s.binOf(ctx, n.in)
+	if err != nil {
+		return place{}, err
+	}
+	was := n.y.attr
+	mode := was.Mode | 0o700 // or we could not enter
+	for i := 0; !n.binned; i++ {
+		base := version(n.base, was.FileID, i)
+		n.bin, err = s.e.mkdir(ctx, up, base, SetAttr{Mode: &mode, UID: &was.UID, GID: &was.GID})
+		n.binned, n.binNew = err == nil, err == nil
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return place{}, err
+		}
+		if err == nil {
+			break
+		}
+		at, a, err := s.e.look(ctx, up, base)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return place{}, err
+		}
+		if err == nil && a.Kind == Directory { // of an earlier run
+			n.bin, n.binned = at, true
+		}
+	}
+	return n.bin, nil
+}

@@ -1,0 +1,103 @@
+package volume
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"path"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// What package snapshot needs of the export beside the verbs.
+
+// With runs f on the export: connected, its failures explained in the words of
+// what and, if the export has gone, noticed.
+func (s *Store) With(ctx context.Context, what string, f func(fsys tree.FS) error) error {
+	return s.with(ctx, what, func(e *export) error { return f(e.fs) })
+}
+
+// Now is the export's time, so that nodes with wrong clocks agree.
+func (s *Store) Now() time.Time {
+	t, _ := s.clock.at(s.cfg.Now())
+	return t
+}
+
+// TrashTTL is how long what is removed or replaced is kept.
+func (s *Store) TrashTTL() time.Duration { return s.cfg.TrashTTL }
+
+// MetaIn reads the metadata of a volume as the tree at root has it: "." for
+// now, ".snapshot/NAME" for a snapshot. It is nil where there is none, also
+// where it is unreadable: an old version has nobody to repair it.
+func MetaIn(ctx context.Context, fsys tree.FS, root, name string) (*Meta, error) {
+	data, err := tree.ReadFile(ctx, fsys, path.Join(root, metaPath(name)), maxControlFile)
+	if err != nil {
+		if isContent(err) {
+			err = nil
+		}
+		return nil, absent(err)
+	}
+	m, err := ParseMeta(name, data)
+	if err != nil {
+		return nil, nil
+	}
+	return m, nil
+}
+
+// NamesIn lists the volumes as the root of the export has them now.
+func NamesIn(ctx context.Context, fsys tree.FS) ([]string, error) { return listVolumes(ctx, fsys) }
+
+// Holders lists who uses the volumes, on all nodes; silent ones no longer count.
+func (s *Store) Holders(ctx context.Context, names []string) ([]User, error) {
+	out := []User{}
+	err := s.with(ctx, "list the users", func(e *export) error {
+		if err := s.poll(ctx, e); err != nil {
+			return err
+		}
+		for _, name := range names {
+			users, err := s.holders(ctx, e, name)
+			if err != nil {
+				return err
+			}
+			out = append(out, users...)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Note writes down what was done, for `berth audit`.
+func (s *Store) Note(ctx context.Context, r AuditRecord) {
+	_ = s.with(ctx, "write the audit trail", func(e *export) error {
+		s.audit(ctx, e, r)
+		return nil
+	})
+}
+
+// cacheDir holds results that are true for good, each under a hash of what
+// they follow from. Any of them may be deleted at any time.
+const cacheDir = ".berth/cache"
+
+func cachePath(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return path.Join(cacheDir, hex.EncodeToString(sum[:16])+".json")
+}
+
+// Cached decodes what was kept under key into v; false if there is nothing.
+func (s *Store) Cached(ctx context.Context, fsys tree.FS, key string, v any) bool {
+	var kept struct {
+		Key   string          `json:"key"`
+		Value json.RawMessage `json:"value"`
+	}
+	return readControl(ctx, fsys, cachePath(key), &kept) == nil && kept.Key == key && json.Unmarshal(kept.Value, v) == nil
+}
+
+// Cache keeps v under key, on all nodes. That it cannot is no error.
+func (s *Store) Cache(ctx context.Context, fsys tree.FS, key string, v any) {
+	value, err := json.Marshal(v)
+	if err == nil && mkdir(ctx, fsys, cacheDir) == nil {
+		_ = s.replace(ctx, fsys, cachePath(key), map[string]any{"key": key, "value": json.RawMessage(value)})
+	}
+}

@@ -1,0 +1,431 @@
+package volume
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// JobState is how far a job has come.
+type JobState string
+
+// The states of a job. Before JobSwapping, the volumes are as they were
+// (but for files that a live restore has replaced); from it on, any node that
+// finds the job's owner dead completes it.
+const (
+	JobPrepared JobState = "prepared" // written down; nothing is locked or copied
+	JobCopying  JobState = "copying"
+	JobSwapping JobState = "swapping" // every tree is complete
+	JobSwapped  JobState = "swapped"  // done, but for what was stopped
+	JobFailed   JobState = "failed"   // the volumes are as they were; see Error
+)
+
+// Job is .berth/staging/ID/journal.json: an operation that brings other trees
+// into the place of volumes, outlives the request that began it, and can be
+// resumed or aborted after a crash. Its trees are beside the journal.
+type Job struct {
+	Version     int       `json:"version"`
+	ID          string    `json:"id"`
+	Op          Op        `json:"op"`
+	State       JobState  `json:"state"`
+	Live        bool      `json:"live,omitempty"` // containers go on meanwhile
+	Engine      string    `json:"engine"`
+	Node        string    `json:"node"`
+	Incarnation string    `json:"incarnation"`
+	By          string    `json:"by,omitempty"`
+	Since       time.Time `json:"since"`
+	Items       []JobItem `json:"items"`
+	Error       string    `json:"error,omitempty"`
+
+	// Keep is how long what was there is kept in trash; 0 for the setting.
+	Keep time.Duration `json:"keep_ns,omitempty"`
+	// Request and Stopped are the caller's: what was asked for, to run it
+	// again, and what has to be started when the job is over.
+	Request json.RawMessage `json:"request,omitempty"`
+	Stopped json.RawMessage `json:"stopped,omitempty"`
+
+	// Interrupted: its owner is dead. Never on the export.
+	Interrupted bool `json:"interrupted,omitempty"`
+}
+
+// JobItem is one tree of a job.
+type JobItem struct {
+	Volume string `json:"volume"` // locked while the job runs
+	Ref    string `json:"ref"`    // what it is brought back to
+	Dest   string `json:"dest"`   // below the export: VOLUME, or a path in it
+	// From is the tree that goes to Dest, below the export; "" if the job
+	// changes files in place.
+	From string `json:"from,omitempty"`
+	// Trash is the id under which what was at Dest is kept; "" if nothing may
+	// be there.
+	Trash string `json:"trash,omitempty"`
+	// Old and New are the file ids of the two trees, known from JobSwapping on.
+	// They tell what has happened from what has not.
+	Old  uint64 `json:"old,omitempty"`
+	New  uint64 `json:"new,omitempty"`
+	Meta *Meta  `json:"meta,omitempty"` // of a volume that did not exist
+}
+
+// Dir is the job's own directory below the export.
+func (j *Job) Dir() string { return path.Join(stagingDir, j.ID) }
+
+func journalPath(id string) string { return path.Join(stagingDir, id, "journal.json") }
+
+// Volumes are the names of the job's volumes, each once, sorted.
+func (j *Job) Volumes() []string {
+	var names []string
+	for _, it := range j.Items {
+		names = append(names, it.Volume)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// jobPrefix marks the staging directories that have a journal.
+const jobPrefix = "job-"
+
+// PrepareJob writes a new job down. Op, Items and the caller's fields are
+// given, the rest is filled in. It refuses volumes that have an unfinished job.
+func (s *Store) PrepareJob(ctx context.Context, j *Job) error {
+	return s.with(ctx, "prepare a "+string(j.Op), func(e *export) error {
+		if err := s.checkJobs(ctx, e, j.Volumes()); err != nil {
+			return err
+		}
+		j.Version, j.ID, j.State = formatVersion, jobPrefix+s.newID(), JobPrepared
+		j.By, _ = ctx.Value(callerKey{}).(string)
+		j.Since = s.cfg.Now().UTC().Truncate(time.Second)
+		s.own(j)
+		// A job has its journal from the moment that it has its name; what a
+		// crash leaves before is swept.
+		tmp := path.Join(stagingDir, tmpPrefix+j.ID)
+		if err := mkdir(ctx, e.fs, tmp); err != nil {
+			return err
+		}
+		if err := s.replace(ctx, e.fs, path.Join(tmp, "journal.json"), j); err != nil {
+			return err
+		}
+		return e.fs.Rename(ctx, tmp, j.Dir())
+	})
+}
+
+// CheckJobs refuses volumes that have an unfinished job, and says what to type.
+func (s *Store) CheckJobs(ctx context.Context, names []string) error {
+	return s.with(ctx, "look for jobs", func(e *export) error { return s.checkJobs(ctx, e, names) })
+}
+
+func (s *Store) checkJobs(ctx context.Context, e *export, names []string) error {
+	jobs, err := s.jobList(ctx, e)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		for _, v := range j.Volumes() {
+			if slices.Contains(names, v) {
+				return j.blocks(v)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) own(j *Job) { j.Node, j.Incarnation = s.cfg.Node, s.incarnation }
+
+// blocks is the answer to a job on a volume that has this one.
+func (j *Job) blocks(name string) error {
+	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
+	switch {
+	case j.State == JobPrepared:
+		return errorf(InUse, "wait, or if its command line is gone: "+way, "a %s of volume %q is being prepared on %s", j.Op, name, j.Node)
+	case j.Interrupted || j.State == JobFailed || j.State == JobSwapped:
+		return errorf(InUse, way, "a %s of volume %q was interrupted on %s", j.Op, name, j.Node)
+	}
+	return errorf(InUse, fmt.Sprintf("wait for it; 'berth volume ps %s' shows how far it is", name), "a %s of volume %q is under way on %s", j.Op, name, j.Node)
+}
+
+// Jobs lists the unfinished jobs of all nodes, oldest first.
+func (s *Store) Jobs(ctx context.Context) ([]*Job, error) {
+	out := []*Job{}
+	err := s.with(ctx, "list the jobs", func(e *export) error {
+		jobs, err := s.jobList(ctx, e)
+		out = append(out, jobs...)
+		return err
+	})
+	return out, err
+}
+
+// Job returns one job, by its id.
+func (s *Store) Job(ctx context.Context, id string) (j *Job, err error) {
+	err = s.with(ctx, "read the journal", func(e *export) error {
+		if j, err = s.readJob(ctx, e, id); err == nil && j == nil {
+			err = errorf(NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
+		}
+		return err
+	})
+	return j, err
+}
+
+func (s *Store) jobList(ctx context.Context, e *export) ([]*Job, error) {
+	var ids []string
+	if err := e.fs.ReadDir(ctx, stagingDir, func(d tree.Entry) error {
+		if len(d.Name) > len(jobPrefix) && d.Name[:len(jobPrefix)] == jobPrefix {
+			ids = append(ids, d.Name)
+		}
+		return nil
+	}); err != nil {
+		return nil, absent(err)
+	}
+	var out []*Job
+	for _, id := range ids {
+		j, err := s.readJob(ctx, e, id)
+		if err != nil {
+			return nil, err
+		}
+		if j != nil {
+			out = append(out, j)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Job) int { return a.Since.Compare(b.Since) })
+	return out, nil
+}
+
+// readJob returns a job, nil if there is none. A journal that cannot be read
+// is an error: nothing is done to its trees.
+func (s *Store) readJob(ctx context.Context, e *export, id string) (*Job, error) {
+	if path.Base(id) != id {
+		return nil, nil
+	}
+	var j Job
+	err := readControl(ctx, e.fs, journalPath(id), &j)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case isBroken(err), err == nil && (j.ID != id || j.Version != formatVersion):
+		return nil, errorf(Failed, "nothing was changed; move its directory away on the export to go on", "the journal %s is not readable by this berth", journalPath(id))
+	}
+	if why, ok := s.unsaved.Load(id); ok && j.State == JobCopying {
+		j.State, j.Error = JobFailed, why.(string)
+	}
+	j.Interrupted = (j.State == JobCopying || j.State == JobSwapping) && s.gone(j.Node, j.Incarnation)
+	return &j, err
+}
+
+// saveJob writes a job's state down.
+func (s *Store) saveJob(ctx context.Context, e *export, j *Job) error {
+	saved := *j
+	saved.Interrupted = false
+	return s.replace(ctx, e.fs, journalPath(j.ID), &saved)
+}
+
+// RunJob carries a prepared or interrupted job out: it locks the volumes,
+// refuses unless live is allowed while anybody uses one, has fill make every
+// From below the job's directory, and swaps. After an error before the swap
+// the volumes are as they were, and the job has failed; after one during the
+// swap it is completed as soon as the export allows. Cancelling ctx ends fill,
+// never a swap.
+func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Context, fsys tree.FS, j *Job) error) (*Job, error) {
+	var j *Job
+	err := s.with(ctx, "run the job", func(e *export) (err error) {
+		if j, err = s.readJob(ctx, e, id); err != nil {
+			return err
+		}
+		if j == nil {
+			return errorf(NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
+		}
+		unlock, err := s.lockAll(ctx, e, j)
+		if err != nil {
+			return err
+		}
+		if j.State == JobSwapping || j.State == JobSwapped {
+			// Somebody finished it, or lockAll just did.
+			unlock(true)
+			j, err = s.readJob(ctx, e, id)
+			return err
+		}
+		err = s.runLocked(ctx, e, j, fill)
+		unlock(j.State != JobSwapping)
+		return err
+	})
+	if err == nil && j.State == JobSwapping {
+		err = errorf(Failed, "it is completed as soon as the export allows", "the %s was not completed", j.Op)
+	}
+	return j, s.explain(string(OpRestore), err)
+}
+
+// lockAll takes the locks of the job's volumes in the order of their names.
+// The function it returns gives them back; not done, they are left to be
+// finished like a dead node's.
+func (s *Store) lockAll(ctx context.Context, e *export, j *Job) (unlock func(done bool), err error) {
+	var held []func()
+	var ids []string
+	unlock = func(done bool) {
+		if !done {
+			for _, id := range ids {
+				s.orphans.Store(id, true)
+			}
+			return
+		}
+		for _, f := range held {
+			f()
+		}
+	}
+	for _, name := range j.Volumes() {
+		release, err := s.names.hold(ctx, name)
+		if err != nil {
+			unlock(true)
+			return nil, err
+		}
+		f, err := s.lock(ctx, e, j.Op, name, j.ID)
+		release()
+		if err != nil {
+			unlock(true)
+			return nil, err
+		}
+		held = append(held, f)
+		if l, err := readLock(ctx, e.fs, name); err == nil && l != nil {
+			ids = append(ids, l.ID)
+		}
+	}
+	return unlock, nil
+}
+
+// runLocked is RunJob under the locks.
+func (s *Store) runLocked(ctx context.Context, e *export, j *Job, fill func(ctx context.Context, fsys tree.FS, j *Job) error) error {
+	s.own(j)
+	j.State, j.Error, j.Interrupted = JobCopying, "", false
+	if err := s.saveJob(ctx, e, j); err != nil {
+		return err
+	}
+	s.unsaved.Delete(j.ID)
+	err := s.checkJob(ctx, e, j)
+	if err == nil && fill != nil {
+		err = fill(ctx, e.fs, j)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	done := context.WithoutCancel(ctx)
+	if err == nil {
+		err = s.plan(done, e, j)
+	}
+	if err != nil {
+		j.State, j.Error = JobFailed, err.Error()
+		if s.saveJob(done, e, j) != nil {
+			s.unsaved.Store(j.ID, j.Error)
+		}
+		return err
+	}
+	return s.swapAll(done, e, j)
+}
+
+// checkJob refuses volumes that are in use, unless the job is live, and those
+// whose metadata nobody understands.
+func (s *Store) checkJob(ctx context.Context, e *export, j *Job) error {
+	if err := s.poll(ctx, e); err != nil {
+		return err
+	}
+	for _, name := range j.Volumes() {
+		if _, err := readMeta(ctx, e.fs, name); err != nil {
+			return err
+		}
+		if j.Live {
+			continue
+		}
+		users, err := s.holders(ctx, e, name)
+		if err != nil {
+			return err
+		}
+		if len(users) > 0 {
+			return inUse(name, users)
+		}
+	}
+	return nil
+}
+
+// holders lists who uses a volume, this node too; those whose node has been
+// silent for its whole lease no longer count.
+func (s *Store) holders(ctx context.Context, e *export, name string) ([]User, error) {
+	leases, err := readLeases(ctx, e.fs, name)
+	if err != nil {
+		return nil, err
+	}
+	var out []User
+	for _, l := range leases {
+		if u := s.user(l); u.State.Holds() {
+			out = append(out, u)
+		}
+	}
+	return out, nil
+}
+
+func inUse(name string, users []User) error {
+	where := ""
+	for i, u := range users {
+		if i > 0 {
+			where += ", "
+		}
+		where += fmt.Sprintf("%s (%s)", u.Node, u.heartbeat())
+	}
+	return errorf(InUse, "--stop stops what uses it, restores, and starts it again; --live replaces changed files while it runs",
+		"volume %q is in use on %s", name, where)
+}
+
+// plan notes which tree is which, and that from here on the job goes forward.
+func (s *Store) plan(ctx context.Context, e *export, j *Job) error {
+	for i := range j.Items {
+		it := &j.Items[i]
+		if it.From == "" {
+			continue
+		}
+		a, err := e.fs.Stat(ctx, it.From)
+		if err != nil {
+			return err
+		}
+		it.New = a.FileID
+		there, err := fileID(ctx, e.fs, it.Dest)
+		if err != nil {
+			return err
+		}
+		it.Old = there
+		switch {
+		case there == 0:
+			it.Trash = ""
+		case it.Trash == "":
+			return errorf(InUse, "choose another name", "%q exists", it.Dest)
+		}
+	}
+	j.State = JobSwapping
+	return s.saveJob(ctx, e, j)
+}
+
+// EndJob forgets a job that is over, one way or the other: what was stopped
+// for it has been started, or is not going to be. Its trees, if it has any
+// left, are deleted in the background.
+func (s *Store) EndJob(ctx context.Context, id string) error {
+	return s.with(ctx, "end the job", func(e *export) error {
+		j, err := s.readJob(ctx, e, id)
+		if err != nil || j == nil {
+			return err
+		}
+		if j.State == JobSwapping || j.State == JobCopying && !j.Interrupted {
+			return j.blocks(j.Items[0].Volume)
+		}
+		if err := s.discardStaging(ctx, e, id); err != nil {
+			return err
+		}
+		s.unsaved.Delete(id)
+		if j.State != JobSwapped && j.State != JobPrepared {
+			for _, name := range j.Volumes() {
+				s.audit(ctx, e, AuditRecord{Op: string(j.Op) + " aborted", Volume: name, Detail: j.Error})
+			}
+		}
+		s.sweepSoon()
+		return nil
+	})
+}
