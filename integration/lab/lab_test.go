@@ -46,12 +46,12 @@ func TestKilledRunLeavesNothingAfterTheNext(t *testing.T) {
 	recorded, err := os.ReadFile(filepath.Join(dir, "pids"))
 	require.NoError(t, err)
 
-	require.NoError(t, removeLeftovers())
+	require.NoError(t, RemoveLeftovers())
 	require.DirExists(t, dir, "a run that is alive is left alone")
 
 	require.NoError(t, victim.Process.Kill())
 	_ = victim.Wait()
-	require.NoError(t, removeLeftovers())
+	require.NoError(t, RemoveLeftovers())
 	require.NoDirExists(t, dir)
 	for line := range strings.Lines(string(recorded)) {
 		p, ok := parseProcess(line)

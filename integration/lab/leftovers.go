@@ -29,7 +29,7 @@ type run struct {
 // thisRun makes the run of this process, once, after removing what earlier
 // runs that are no longer alive left.
 var thisRun = sync.OnceValues(func() (*run, error) {
-	if err := removeLeftovers(); err != nil {
+	if err := RemoveLeftovers(); err != nil {
 		return nil, err
 	}
 	self, err := identify(os.Getpid())
@@ -74,8 +74,9 @@ func (r *run) record(p process) error {
 	return os.WriteFile(filepath.Join(r.dir, "pids"), []byte(lines.String()), 0o644)
 }
 
-// removeLeftovers removes the runs whose test process is gone.
-func removeLeftovers() error {
+// RemoveLeftovers removes the runs whose test process is gone. Each run does so
+// when it begins.
+func RemoveLeftovers() error {
 	entries, err := os.ReadDir(base)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

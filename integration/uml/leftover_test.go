@@ -21,7 +21,7 @@ func TestVictim(t *testing.T) {
 		return // started by the test below
 	}
 	l := New(t, 0)
-	fmt.Fprintf(os.Stderr, "victim: %d %d\n", l.room.Process.Pid, l.Server.pid)
+	fmt.Fprintf(os.Stderr, "victim: %d %s\n", l.room.Process.Pid, l.dir)
 	select {}
 }
 
@@ -32,14 +32,15 @@ func TestKilledRunLeavesNoProcess(t *testing.T) {
 	output, err := victim.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, victim.Start())
-	room := 0
+	room, dir := 0, ""
 	for lines := bufio.NewScanner(output); room == 0 && lines.Scan(); {
-		_, _ = fmt.Sscanf(lines.Text(), "victim: %d", &room)
+		_, _ = fmt.Sscanf(lines.Text(), "victim: %d %s", &room, &dir)
 	}
 	require.NotZero(t, room, "the victim said where it is")
 	space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", room))
 	require.NoError(t, err)
 	require.NotEmpty(t, inNamespace(t, space))
+	require.DirExists(t, dir)
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	require.NoError(t, err)
 	require.NotContains(t, string(mounts), exportPath)
@@ -52,6 +53,9 @@ func TestKilledRunLeavesNoProcess(t *testing.T) {
 		}
 		return nil
 	})
+	// Its files go when the next run begins, or now.
+	require.NoError(t, lab.RemoveLeftovers())
+	require.NoDirExists(t, dir)
 }
 
 // inNamespace lists the processes of a network namespace.
