@@ -67,6 +67,9 @@ type Users struct {
 	Locks []volume.Lock     `json:"operations"`
 	Jobs  []*volume.Job     `json:"jobs"` // unfinished
 	Nodes []volume.NodeInfo `json:"nodes"`
+	// Fenced are the trees that were taken over from a node, in the trash, with
+	// what it wrote late.
+	Fenced []*volume.Trashed `json:"fenced"`
 }
 
 // SetRequest changes options; an empty value goes back to the default.

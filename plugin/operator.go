@@ -27,9 +27,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		aside, err := st.Repair(ctx, r.Name, r.DryRun)
 		return Repaired{aside}, err
 	})))
-	mux.HandleFunc("/Berth.VolumeTakeover", route(s, "VolumeTakeover", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TakeoverRequest) (Empty, error) {
-		return Empty{}, st.Takeover(ctx, r.Name, r.From, r.DryRun)
-	})))
+	mux.HandleFunc("/Berth.VolumeTakeover", route(s, "VolumeTakeover", shortLimit, false, s.takeover))
 	mux.HandleFunc("/Berth.TrashList", route(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
 		items, err := st.TrashList(ctx)
 		return Trash{items}, err
@@ -66,6 +64,20 @@ func onStore[Req, Resp any](s *Server, act func(context.Context, *volume.Store, 
 	}
 }
 
+// takeover begins the job that takes a volume over; a dry run says whether it
+// would.
+func (s *Server) takeover(ctx context.Context, r TakeoverRequest) (Jobs, error) {
+	ss, err := s.current()
+	if err != nil {
+		return Jobs{}, err
+	}
+	if r.DryRun {
+		return Jobs{}, ss.store.CheckTakeover(ctx, r.Name, r.From, true)
+	}
+	j, err := ss.versions.TakeOverNow(ctx, r.Name, r.From)
+	return Jobs{[]*volume.Job{j}}, err
+}
+
 func users(ctx context.Context, st *volume.Store, r NameRequest) (Users, error) {
 	u, err := st.Users(ctx, r.Name)
 	if err != nil {
@@ -82,7 +94,11 @@ func users(ctx context.Context, st *volume.Store, r NameRequest) (Users, error) 
 			jobs = append(jobs, j)
 		}
 	}
-	return Users{Users: u, Locks: locks, Jobs: jobs, Nodes: st.Nodes()}, err
+	if err != nil {
+		return Users{}, err
+	}
+	fenced, err := st.LateWrites(ctx, r.Name)
+	return Users{Users: u, Locks: locks, Jobs: jobs, Nodes: st.Nodes(), Fenced: fenced}, err
 }
 
 // about answers also when the settings are wrong: that is what it says then.

@@ -54,6 +54,13 @@ func (s *Server) begin(settings Settings, err error) *session {
 		Version:   s.cfg.Version,
 		MountPath: ss.mounts.current,
 		Degraded:  ss.locks.degraded,
+		Flush:     (&flusher{root: ss.mounts.current}).flush,
+		Address: func() string {
+			if settings.Dir != "" {
+				return ""
+			}
+			return localAddress(settings.NFS.Host)
+		},
 		Report: func(event string, fields map[string]any) {
 			level := logrus.InfoLevel
 			if _, bad := fields["err"]; bad {

@@ -270,6 +270,19 @@ func (e *Embedded) atOnce(ctx context.Context, rec made) (m Made, done bool, err
 	return m, false, ctx.Err() // a copy may do
 }
 
+// instant tells whether a snapshot of all volumes is one instant.
+func (e *Embedded) instant(ctx context.Context) bool {
+	if !e.native || e.prepare(ctx) != nil {
+		return false
+	}
+	all, err := volume.NamesIn(ctx, e.fsys)
+	if err != nil {
+		return false
+	}
+	whole, err := e.isWholeSubvolume(ctx, all)
+	return err == nil && whole
+}
+
 // remove removes a file, also after the caller's time is over.
 func (e *Embedded) remove(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -17,9 +17,10 @@ import (
 // work is a job that this process carries out. It belongs to the plugin: who
 // asked for it may go away.
 type work struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	began  time.Time
+	cancel  context.CancelFunc
+	done    chan struct{}
+	began   time.Time
+	started *volume.Job // as it was then
 
 	mu    sync.Mutex // guards the fields below
 	p     Progress
@@ -47,18 +48,29 @@ type Progress struct {
 
 // Start carries a prepared or interrupted job out in the background.
 func (v *Versions) Start(ctx context.Context, id string) error {
-	j, err := v.volumes.Job(ctx, id)
-	if err != nil {
-		return err
+	v.mu.Lock()
+	w := v.running[id]
+	v.mu.Unlock()
+	if w != nil && w.started.Op == volume.OpTakeover {
+		return nil // it begins and ends by itself
 	}
+	j, err := v.volumes.Job(ctx, id)
+	if err == nil {
+		v.start(ctx, j)
+	}
+	return err
+}
+
+func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	id := j.ID
 	if w := v.running[id]; w != nil && !w.over() {
-		return nil
+		return w
 	}
 	// Values of ctx (who asked) stay, its end does not matter.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	w := &work{cancel: cancel, done: make(chan struct{}), began: v.now(), job: j}
+	w := &work{cancel: cancel, done: make(chan struct{}), began: v.now(), job: j, started: j}
 	w.p = Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State}
 	v.running[id] = w
 	go func() {
@@ -75,9 +87,14 @@ func (v *Versions) Start(ctx context.Context, id string) error {
 		}
 		w.p.Seconds = v.now().Sub(w.began).Seconds()
 		w.mu.Unlock()
+		if w.started.Op == volume.OpTakeover && w.p.State != volume.JobSwapping {
+			// Nobody may be left who asked for it. What cannot be ended now is
+			// when the next one begins.
+			_ = v.endTakeover(run, w.job)
+		}
 		close(w.done)
 	}()
-	return nil
+	return w
 }
 
 func (w *work) over() bool {
@@ -151,6 +168,9 @@ func (v *Versions) End(ctx context.Context, id string) error {
 
 // fill makes the trees of a job, below its directory, or syncs in place.
 func (v *Versions) fill(ctx context.Context, fsys tree.FS, w *work, j *volume.Job) error {
+	if j.Op == volume.OpTakeover {
+		return v.fillTakeover(ctx, fsys, w, j)
+	}
 	var r RestoreRequest
 	if err := json.Unmarshal(j.Request, &r); err != nil {
 		return err

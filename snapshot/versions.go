@@ -36,6 +36,8 @@ type Versions struct {
 
 	mu      sync.Mutex // guards running
 	running map[string]*work
+
+	takeovers sync.Mutex // held while one is begun, across the network
 }
 
 // New returns the versions of cfg.Volumes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"sync"
+	"time"
 )
 
 // Measured is what Measure counts.
@@ -12,13 +13,22 @@ type Measured struct {
 	Progress
 	// Used are the bytes that the regular files take, holes left out.
 	Used int64
+	// Newest is the last change of anything but a directory.
+	Newest time.Time
 }
 
 // Measure counts a tree: its directories, everything else, and the bytes of
 // regular files as their sizes say. What vanishes meanwhile does not count, nor
 // does .snapshot in name itself.
 func Measure(ctx context.Context, fsys FS, name string) (Measured, error) {
-	m := &measuring{e: engineOf(fsys)}
+	return MeasureSince(ctx, fsys, name, time.Time{})
+}
+
+// MeasureSince is Measure of what was made or changed after a time, by the
+// clock of the server, which sets the times of changes itself. Directories
+// count all.
+func MeasureSince(ctx context.Context, fsys FS, name string, since time.Time) (Measured, error) {
+	m := &measuring{e: engineOf(fsys), since: since}
 	at, a, err := m.e.find(ctx, name)
 	if err == nil && a.Kind != Directory {
 		err = &fs.PathError{Op: "measure", Path: name, Err: errors.New("not a directory")}
@@ -36,8 +46,9 @@ func Measure(ctx context.Context, fsys FS, name string) (Measured, error) {
 }
 
 type measuring struct {
-	e    engine
-	work *work
+	e     engine
+	since time.Time
+	work  *work
 
 	mu  sync.Mutex // guards sum
 	sum Measured
@@ -48,8 +59,12 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 	p := Measured{Progress: Progress{Dirs: 1}}
 	err := m.e.list(ctx, at, func(e EntryPlus, below place) error {
 		switch {
+		case e.Attr.Kind != Directory && !e.Attr.Ctime.After(m.since):
 		case e.Attr.Kind != Directory:
 			p.Files++
+			if e.Attr.Ctime.After(p.Newest) {
+				p.Newest = e.Attr.Ctime
+			}
 			if e.Attr.Kind == Regular {
 				p.Bytes += e.Attr.Size
 				p.Used += min(e.Attr.Size, e.Attr.Used)
@@ -69,5 +84,8 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 	m.sum.Dirs += p.Dirs
 	m.sum.Bytes += p.Bytes
 	m.sum.Used += p.Used
+	if p.Newest.After(m.sum.Newest) {
+		m.sum.Newest = p.Newest
+	}
 	return err
 }

@@ -43,6 +43,15 @@ type Job struct {
 	Since       time.Time `json:"since"`
 	Items       []JobItem `json:"items"`
 	Error       string    `json:"error,omitempty"`
+	// From and Epoch are the node from which a takeover takes its volume, and
+	// the epoch in which that node holds it.
+	From  string `json:"from,omitempty"`
+	Epoch uint64 `json:"epoch,omitempty"`
+	// Unattended: From's berth was stopped with containers going on, and the
+	// administrator says that the node is off. Began is when the new tree was
+	// begun, in the export's time.
+	Unattended bool      `json:"unattended,omitempty"`
+	Began      time.Time `json:"began,omitzero"`
 
 	// Keep is how long what was there is kept in trash; 0 for the setting.
 	Keep time.Duration `json:"keep_ns,omitempty"`
@@ -53,6 +62,8 @@ type Job struct {
 
 	// Interrupted: its owner is dead. Never on the export.
 	Interrupted bool `json:"interrupted,omitempty"`
+
+	beat *peer // of From, when the takeover began
 }
 
 // JobItem is one tree of a job.
@@ -139,6 +150,9 @@ func (s *Store) own(j *Job) { j.Node, j.Incarnation = s.cfg.Node, s.incarnation 
 
 // blocks is the answer to a job on a volume that has this one.
 func (j *Job) blocks(name string) error {
+	if j.Op == OpTakeover {
+		return errorf(InUse, "try again in a moment", "volume %q is being taken over from %s, on %s", name, j.From, j.Node)
+	}
 	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
 	switch {
 	case j.State == JobPrepared:
@@ -304,11 +318,17 @@ func (s *Store) runLocked(ctx context.Context, e *export, j *Job, fill func(ctx 
 	}
 	s.unsaved.Delete(j.ID)
 	err := s.checkJob(ctx, e, j)
+	if err == nil && j.Op == OpTakeover {
+		err = s.checkTakeover(ctx, e, j)
+	}
 	if err == nil && fill != nil {
 		err = fill(ctx, e.fs, j)
 	}
 	if err == nil {
 		err = ctx.Err()
+	}
+	if err == nil && j.Op == OpTakeover {
+		err = s.checkTakeover(ctx, e, j)
 	}
 	done := context.WithoutCancel(ctx)
 	if err == nil {
@@ -334,8 +354,8 @@ func (s *Store) checkJob(ctx context.Context, e *export, j *Job) error {
 		if _, err := readMeta(ctx, e.fs, name); err != nil {
 			return err
 		}
-		if j.Live {
-			continue
+		if j.Live || j.Op == OpTakeover {
+			continue // checkTakeover looks at the holder
 		}
 		users, err := s.holders(ctx, e, name)
 		if err != nil {

@@ -3,14 +3,12 @@ package volume
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -36,7 +34,11 @@ type Lease struct {
 type Claim struct {
 	Count      int       `json:"count"`
 	Since      time.Time `json:"since"`
-	Generation int       `json:"generation"` // of the node's mount that was answered
+	Generation int       `json:"generation"`      // of the node's mount that was answered
+	Epoch      uint64    `json:"epoch,omitempty"` // of an access=single volume
+	// Fenced is the trash item that this claim's container writes to, since
+	// the volume was taken over from this node.
+	Fenced string `json:"fenced,omitempty"`
 }
 
 // ownLeases is this node's leases, true in memory and saved on the export.
@@ -54,6 +56,9 @@ type Mounted struct {
 	// FileID is the server's id of the directory that Path is now, 0 for a
 	// view. A kernel may still know an earlier one under that name.
 	FileID uint64
+	// Before is the node that held an access=single volume and has not given
+	// it back, "" for none: it may have left locks on the server.
+	Before string
 }
 
 // Mount records that this node uses ref under id and returns where the data
@@ -80,7 +85,7 @@ func (s *Store) Mount(ctx context.Context, volume, id string, generation int) (M
 	}
 	m := Mounted{Path: ref.Path(), ReadOnly: ref.Snapshot != ""}
 	err = s.with(ctx, what, func(e *export) (err error) {
-		if err = s.claim(ctx, e, ref, id); err == nil && !m.ReadOnly {
+		if m.Before, err = s.claim(ctx, e, ref, id); err == nil && !m.ReadOnly {
 			m.FileID, err = fileID(ctx, e.fs, m.Path)
 		}
 		return err
@@ -96,34 +101,35 @@ func (s *Store) Mount(ctx context.Context, volume, id string, generation int) (M
 // volume itself and for other holders of a single one. The caller withdraws if
 // it must not be used: an operation does it the other way round, so one of the
 // two sees the other. Looking before the lease is there would prove nothing.
-func (s *Store) claim(ctx context.Context, e *export, ref Ref, id string) error {
+func (s *Store) claim(ctx context.Context, e *export, ref Ref, id string) (before string, err error) {
 	name := ref.String()
 	if err := s.saveLease(ctx, e, name); err != nil {
-		return err
+		return "", err
 	}
 	if ref.Snapshot != "" {
-		return s.checkView(ctx, e, ref)
+		return "", s.checkView(ctx, e, ref)
 	}
 	if err := s.yieldToLock(ctx, e, name, id); err != nil {
-		return err
+		return "", err
 	}
 	return s.checkMountable(ctx, e, name)
 }
 
 // checkMountable refuses what is no whole volume, or is held by another node.
-func (s *Store) checkMountable(ctx context.Context, e *export, name string) error {
+// A single-writer volume is this node's from here on.
+func (s *Store) checkMountable(ctx context.Context, e *export, name string) (before string, err error) {
 	if err := s.checkDirectory(ctx, e, name); err != nil {
-		return err
+		return "", err
 	}
 	meta, err := readMeta(ctx, e.fs, name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	s.index.put(name, entry{meta: meta, read: true})
-	if meta != nil && meta.Options.Get("access") == "single" {
-		return s.checkSingle(ctx, e, name)
+	if meta.single() {
+		return s.hold(ctx, e, name)
 	}
-	return nil
+	return "", nil
 }
 
 // yieldToLock waits for short operations to end. Meanwhile our lease is in
@@ -150,24 +156,6 @@ func (s *Store) yieldToLock(ctx context.Context, e *export, name, id string) err
 			return err
 		}
 	}
-}
-
-// checkSingle refuses a single-writer volume that another node holds, at once.
-func (s *Store) checkSingle(ctx context.Context, e *export, name string) error {
-	if s.nameDoubled() {
-		return errorf(InUse, "set BERTH_NODE to another name on one of them", "volume %q is access=single, and two nodes call themselves %s", name, s.cfg.Node)
-	}
-	others, err := s.othersUsing(ctx, e, name)
-	if err != nil || len(others) == 0 {
-		return err
-	}
-	u := others[0]
-	if u.State == Expired {
-		return errorf(InUse, fmt.Sprintf("make sure that %s is switched off, then type 'berth volume takeover %s --from %s'", u.Node, name, u.Node),
-			"volume %q is access=single and was last held by %s, which is silent (%s)", name, u.Node, u.heartbeat())
-	}
-	return errorf(InUse, fmt.Sprintf("stop it there first, or wait; 'berth volume ps %s' shows by whom", name),
-		"volume %q is access=single and held by %s (%s)", name, u.Node, u.heartbeat())
 }
 
 // Unmount takes back one use of volume under id. It succeeds while the export
@@ -203,6 +191,10 @@ func (s *Store) saveLater(ctx context.Context, name string) {
 // flushBudget is how long a request waits for a lease to be taken back.
 const flushBudget = time.Second
 
+// releaseBudget is how long it waits for the data to be on an export that
+// answers, before a single-writer volume is given back.
+const releaseBudget = 10 * time.Second
+
 // flushLease saves a lease as far as that is possible now; Run does it again.
 func (s *Store) flushLease(ctx context.Context, e *export, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushBudget)
@@ -219,8 +211,16 @@ func (s *Store) saveLease(ctx context.Context, e *export, name string) error {
 	if !ok || !l.unsaved {
 		return nil
 	}
+	if taken, err := s.leaseOfNamesake(ctx, e, name); err != nil || taken {
+		return err // ours is written when the name is ours; until then this one stands for it
+	}
 	if len(l.Mounts) == 0 {
 		if err := removeLease(ctx, e.fs, name, s.cfg.Node); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseBudget)
+		defer cancel()
+		if err := s.release(ctx, e, name); err != nil {
 			return err
 		}
 		s.leases.saved(name, l)
@@ -238,6 +238,20 @@ func (s *Store) saveLease(ctx context.Context, e *export, name string) error {
 		s.leases.saved(name, l)
 	}
 	return err
+}
+
+// leaseOfNamesake tells whether a lease under our name may be of another node
+// that calls itself the same, and that it is not known yet.
+func (s *Store) leaseOfNamesake(ctx context.Context, e *export, name string) (bool, error) {
+	if s.named() {
+		return false, nil
+	}
+	var there Lease
+	err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), &there)
+	if err != nil && !isBroken(err) {
+		return false, absent(err)
+	}
+	return err == nil && there.Boot != s.cfg.Boot, nil
 }
 
 // removeLease removes a node's lease of a name, and the name's directory if it
@@ -263,19 +277,55 @@ func (s *Store) loadOwnLeases(ctx context.Context, e *export) error {
 		}
 		var l Lease
 		err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), &l)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil && !isBroken(err):
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isBroken(err) {
 			return err
-		case err != nil || l.Boot != s.cfg.Boot || l.Volume != name:
-			if err := removeLease(ctx, e.fs, name, s.cfg.Node); err != nil && !errors.Is(err, syscall.EROFS) {
-				return err
-			}
-		default:
+		}
+		if err == nil && l.current(s, name) {
 			s.leases.load(name, &l)
 		}
 	}
 	return nil
+}
+
+// current tells a lease that this boot of this node wrote.
+func (l *Lease) current(s *Store, name string) bool {
+	return l.Boot == s.cfg.Boot && l.Volume == name
+}
+
+// dropOldLeases removes what an earlier boot of this node left on the export,
+// and gives back the volumes that it held. Only for a node that is sure of its
+// name: they may be another's otherwise.
+func (s *Store) dropOldLeases(ctx context.Context, e *export) error {
+	names, err := leasedNames(ctx, e.fs)
+	if err != nil {
+		return absent(err)
+	}
+	for _, name := range names {
+		if err := s.dropOldLease(ctx, e, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) dropOldLease(ctx context.Context, e *export, name string) error {
+	release, err := s.names.hold(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, used := s.leases.copy(name); used {
+		return nil
+	}
+	var l Lease
+	err = readControl(ctx, e.fs, leasePath(name, s.cfg.Node), &l)
+	if isBroken(err) || err == nil && !l.current(s, name) {
+		err = removeLease(ctx, e.fs, name, s.cfg.Node)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = s.release(ctx, e, name)
+	}
+	return err
 }
 
 func leasedNames(ctx context.Context, fsys tree.FS) (names []string, err error) {
@@ -383,6 +433,20 @@ func (o *ownLeases) load(name string, l *Lease) {
 func (s *Store) dropClaims(name string) {
 	if _, ok := s.leases.copy(name); ok {
 		s.change(name, func(m map[string]Claim) { clear(m) })
+	}
+}
+
+// noteEpoch says in which epoch the new claims on name are.
+func (s *Store) noteEpoch(name string, epoch uint64) {
+	s.leases.mu.Lock()
+	defer s.leases.mu.Unlock()
+	if l := s.leases.byName[name]; l != nil {
+		for id, c := range l.Mounts {
+			if c.Epoch == 0 && c.Fenced == "" {
+				c.Epoch = epoch
+				l.Mounts[id] = c
+			}
+		}
 	}
 }
 

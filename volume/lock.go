@@ -25,13 +25,17 @@ const (
 	OpRepair   Op = "repair"
 	OpRestore  Op = "restore"
 	OpUndo     Op = "undo"
+	OpTakeover Op = "takeover"
 )
 
 // long tells operations that may take minutes: nobody waits for them.
-func (o Op) long() bool { return o == OpClone || o == OpRestore || o == OpUndo }
+func (o Op) long() bool { return o == OpClone || o.hasJob() }
+
+// hasJob tells operations that a journal describes.
+func (o Op) hasJob() bool { return o == OpRestore || o == OpUndo || o == OpTakeover }
 
 // swaps tells operations in which a volume's directory is away for a moment.
-func (o Op) swaps() bool { return o == OpUndelete || o == OpRestore || o == OpUndo }
+func (o Op) swaps() bool { return o == OpUndelete || o.hasJob() }
 
 // Lock is .berth/locks/NAME: an operation on that name is under way, and whose.
 // It is made by LINK, so one node in the whole swarm has it.
@@ -161,7 +165,7 @@ func (s *Store) finish(ctx context.Context, e *export, l *Lock) error {
 		err = s.finishUndelete(ctx, e, l)
 	case OpClone:
 		err = s.undoClone(ctx, e, l.Volume, l.Work)
-	case OpRestore, OpUndo:
+	case OpRestore, OpUndo, OpTakeover:
 		err = s.finishJob(ctx, e, l)
 	case OpCreate, OpSet, OpRepair:
 		// Each of their steps leaves a state that the next request understands.

@@ -35,6 +35,9 @@ type Meta struct {
 	Options   Options   `json:"options,omitempty"`
 }
 
+// single tells a volume that one node at a time may mount.
+func (m *Meta) single() bool { return m != nil && m.Options.Get("access") == "single" }
+
 // newMeta is the metadata of a volume made now, here.
 func (s *Store) newMeta(name string, opts Options) *Meta {
 	return &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}

@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path"
@@ -42,6 +43,12 @@ type Heartbeat struct {
 	Generation  int       `json:"generation,omitempty"` // of Mount
 	Health      string    `json:"health"`
 	Written     time.Time `json:"written"` // by the node's own clock; for people
+	// Address is the node's as the server sees it; locks that it left there
+	// are found by it.
+	Address string `json:"address,omitempty"`
+	// Doubled: another node beats under this name too, so the file says
+	// nothing of either.
+	Doubled bool `json:"doubled,omitempty"`
 }
 
 func nodePath(node string) string { return path.Join(nodeDir, node+".json") }
@@ -52,6 +59,8 @@ type peers struct {
 	byName   map[string]*peer
 	counter  uint64 // of our own heartbeat
 	wrote    bool   // we have written one since the start
+	tidied   bool   // what an earlier boot of ours left is gone
+	foreign  *peer  // what stood under our name before our first, from another boot
 	doubled  string // another incarnation under our name, seen last
 	doubleAt time.Time
 	lost     bool // the last poll was not answered: silence restarts
@@ -73,14 +82,21 @@ func (s *Store) beat(ctx context.Context, e *export, state NodeState) error {
 		return err
 	}
 	s.noteOwnFile(err == nil, there)
+	if err == nil {
+		if ours, err := s.ourName(ctx, e, there); err != nil || !ours {
+			return err
+		}
+	}
 
 	mount, generation := s.cfg.MountPath()
+	address := s.cfg.Address()
 	s.peers.mu.Lock()
 	s.peers.counter++
 	mine := Heartbeat{
 		Version: formatVersion, Node: s.cfg.Node, Incarnation: s.incarnation, Boot: s.cfg.Boot,
 		Counter: s.peers.counter, TTLSeconds: s.cfg.LeaseTTL.Seconds(), State: state,
 		Berth: s.cfg.Version, Mount: mount, Generation: generation, Health: s.healthLocked(), Written: s.cfg.Now().UTC(),
+		Address: address, Doubled: s.peers.doubled != "",
 	}
 	s.peers.mu.Unlock()
 	if err := s.replace(ctx, e.fs, name, mine); err != nil {
@@ -114,7 +130,92 @@ func (s *Store) noteOwnFile(ok bool, there Heartbeat) {
 	}
 }
 
-// doubled tells whether another node beats under our name.
+// ourName tells whether we may beat under our name, when there stands a
+// heartbeat from another boot: either it is our own earlier one, or another
+// machine has the same name. It is ours when it has been silent for longer than
+// a living one ever is; until then nothing is written, so that a machine that
+// is started with a name that is taken disturbs nobody.
+func (s *Store) ourName(ctx context.Context, e *export, there Heartbeat) (bool, error) {
+	s.peers.mu.Lock()
+	settled := s.peers.wrote || s.peers.doubled != ""
+	s.peers.mu.Unlock()
+	if settled || there.Boot == s.cfg.Boot || there.State == NodeStopped {
+		return true, nil
+	}
+	attr, err := e.fs.Stat(ctx, nodePath(s.cfg.Node))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist), absent(err)
+	}
+	now, err := s.askTime(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	patience := s.namePatience(there)
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	was := s.peers.foreign
+	switch {
+	case was == nil:
+		s.peers.foreign = &peer{beat: there, quiet: s.cfg.Now()}
+		return now.Sub(attr.Mtime) > patience, nil
+	case was.beat != there:
+		s.peers.doubled, s.peers.doubleAt = there.Incarnation, s.cfg.Now()
+		s.cfg.Report("another node uses the same name; set BERTH_NODE differently on one", map[string]any{"node": s.cfg.Node})
+		return true, nil
+	}
+	return s.cfg.Now().Sub(was.quiet) > patience || now.Sub(attr.Mtime) > patience, nil
+}
+
+// namePatience is how long a heartbeat under our name has to be silent before
+// the name is ours: half as long again as a living node ever is.
+func (s *Store) namePatience(there Heartbeat) time.Duration { return s.ttlIn(there) / 2 }
+
+// askTime sets the export's clock by the time that it gives a new file.
+func (s *Store) askTime(ctx context.Context, e *export) (time.Time, error) {
+	name, err := s.private(ctx, e.fs, nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer s.discard(ctx, e.fs, name)
+	attr, err := e.fs.Stat(ctx, name)
+	if err == nil {
+		s.clock.set(attr.Mtime, s.cfg.Now())
+	}
+	return attr.Mtime, err
+}
+
+// checkIdentity refuses to hold a volume under a name that may be another
+// node's.
+func (s *Store) checkIdentity(ctx context.Context, e *export) error {
+	s.peers.mu.Lock()
+	wrote := s.peers.wrote
+	s.peers.mu.Unlock()
+	if !wrote {
+		if err := s.beat(ctx, e, NodeUp); err != nil {
+			return err
+		}
+	}
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	switch {
+	case s.peers.doubled != "":
+		return errorf(InUse, "set BERTH_NODE to another name on one of them", "the volume is access=single, and two nodes call themselves %s", s.cfg.Node)
+	case !s.peers.wrote:
+		left := s.namePatience(s.peers.foreign.beat) - s.cfg.Now().Sub(s.peers.foreign.quiet)
+		return errorf(InUse, fmt.Sprintf("it is known in %s; try again", max(left, time.Second).Round(time.Second)),
+			"the volume is access=single, and a heartbeat of %s from another boot is too new to be sure that no other node has that name", s.cfg.Node)
+	}
+	return nil
+}
+
+// named tells whether our name is known to be ours alone.
+func (s *Store) named() bool {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	return s.peers.wrote && s.peers.doubled == ""
+}
+
+// nameDoubled tells whether another node beats under our name.
 func (s *Store) nameDoubled() bool {
 	s.peers.mu.Lock()
 	defer s.peers.mu.Unlock()
@@ -213,10 +314,13 @@ const (
 	Silent     Life = "silent"  // no heartbeat for a while, still holding
 	Expired    Life = "expired" // silent for its whole TTL while we reached the export
 	Unattended Life = "unattended"
+	// Fenced is a use of a volume that was taken over from its node since: it
+	// goes on in a tree that is in the trash.
+	Fenced Life = "fenced"
 )
 
 // Holds tells whether leases of a node with this life must be respected.
-func (l Life) Holds() bool { return l != Expired }
+func (l Life) Holds() bool { return l != Expired && l != Fenced }
 
 // life judges a node as of the last poll. age is the time since its heartbeat
 // in the export's time, never negative.
@@ -236,10 +340,7 @@ func (s *Store) life(node string) (l Life, age time.Duration) {
 	if node == s.cfg.Node {
 		return Live, age
 	}
-	ttl := time.Duration(p.beat.TTLSeconds * float64(time.Second))
-	if ttl <= 0 {
-		ttl = s.cfg.LeaseTTL
-	}
+	ttl := s.ttlIn(p.beat)
 	quiet := now.Sub(p.quiet)
 	switch {
 	case p.absent:
@@ -262,6 +363,34 @@ func (s *Store) life(node string) (l Life, age time.Duration) {
 	return Live, age
 }
 
+// ttlIn is the lease TTL that a node beats with.
+func (s *Store) ttlIn(h Heartbeat) time.Duration {
+	if ttl := time.Duration(h.TTLSeconds * float64(time.Second)); ttl > 0 {
+		return ttl
+	}
+	return s.cfg.LeaseTTL
+}
+
+// ttlOf is the lease TTL of a node as of the last poll.
+func (s *Store) ttlOf(node string) time.Duration {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	if p := s.peers.byName[node]; p != nil {
+		return s.ttlIn(p.beat)
+	}
+	return s.cfg.LeaseTTL
+}
+
+// Address is a node's as the server sees it, as of the last poll.
+func (s *Store) Address(node string) string {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	if p := s.peers.byName[node]; p != nil {
+		return p.beat.Address
+	}
+	return ""
+}
+
 // gone tells whether the process that called itself incarnation on node can
 // no longer be at work: it was replaced, stopped, or is expired.
 func (s *Store) gone(node, incarnation string) bool {
@@ -269,7 +398,7 @@ func (s *Store) gone(node, incarnation string) bool {
 		return incarnation != s.incarnation && !s.nameDoubled()
 	}
 	l, _ := s.life(node)
-	if l == Expired || l == Unattended {
+	if !l.Holds() || l == Unattended {
 		return true
 	}
 	s.peers.mu.Lock()

@@ -54,6 +54,8 @@ func (s *Store) Run(ctx context.Context) {
 		wait := s.cfg.LeaseTTL / 3
 		if err != nil {
 			s.pollLost()
+		}
+		if err != nil || !s.tidied() {
 			wait = min(wait, 2*time.Second)
 		}
 		s.noteHealth(err)
@@ -92,7 +94,13 @@ func (s *Store) tick(ctx context.Context) error {
 		if err := s.beat(ctx, e, NodeUp); err != nil {
 			return err
 		}
+		if err := s.tidy(ctx, e); err != nil {
+			return err
+		}
 		if err := s.pollAll(ctx, e); err != nil {
+			return err
+		}
+		if err := s.noteFenced(ctx, e); err != nil {
 			return err
 		}
 		if err := s.refresh(ctx, e); err != nil {
@@ -139,6 +147,26 @@ func (s *Store) flushLeases(ctx context.Context, e *export) {
 		s.flushLease(ctx, e, name)
 		release()
 	}
+}
+
+// tidy removes what an earlier boot of this node left, once.
+func (s *Store) tidy(ctx context.Context, e *export) error {
+	if s.tidied() || !s.named() {
+		return nil
+	}
+	err := s.dropOldLeases(ctx, e)
+	if err == nil {
+		s.peers.mu.Lock()
+		s.peers.tidied = true
+		s.peers.mu.Unlock()
+	}
+	return err
+}
+
+func (s *Store) tidied() bool {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	return s.peers.tidied
 }
 
 // finishDead finishes the operations of nodes that died.
@@ -231,7 +259,7 @@ func (s *Store) goodbye() {
 	defer cancel()
 	s.flushLeases(ctx, e)
 	state := NodeStopped
-	if s.leases.inUse() {
+	if len(s.leases.names()) > 0 { // in use, or not given back
 		state = NodeUnattended
 	}
 	if err := s.beat(ctx, e, state); err != nil {

@@ -35,6 +35,13 @@ type Config struct {
 	// generation, for the heartbeat.
 	MountPath func() (path string, generation int)
 
+	// Flush puts on the server what containers of this node have written, before
+	// a single-writer volume is given back. Default: nothing to do.
+	Flush func(ctx context.Context) error
+
+	// Address is this node's as the server sees it, "" if it is not known.
+	Address func() string
+
 	// Degraded says what this node does without, "" for nothing; for the
 	// heartbeat's health.
 	Degraded func() string
@@ -103,6 +110,12 @@ func New(cfg Config) *Store {
 	}
 	if cfg.MountPath == nil {
 		cfg.MountPath = func() (string, int) { return "", 0 }
+	}
+	if cfg.Flush == nil {
+		cfg.Flush = func(context.Context) error { return nil }
+	}
+	if cfg.Address == nil {
+		cfg.Address = func() string { return "" }
 	}
 	if cfg.Degraded == nil {
 		cfg.Degraded = func() string { return "" }

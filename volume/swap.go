@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/casit/berth/tree"
 )
@@ -19,6 +20,11 @@ import (
 func (s *Store) swapAll(ctx context.Context, e *export, j *Job) error {
 	for i := range j.Items {
 		if err := s.swap(ctx, e, j, &j.Items[i]); err != nil {
+			return err
+		}
+	}
+	if j.Op == OpTakeover {
+		if err := s.raise(ctx, e, j); err != nil {
 			return err
 		}
 	}
@@ -106,12 +112,20 @@ func (s *Store) keepOld(ctx context.Context, e *export, j *Job, it *JobItem) err
 
 // NewUndo is the record of what a job replaces at one place.
 func (s *Store) NewUndo(j *Job, it *JobItem) *Trashed {
-	t := s.newTrash("undo", it.Volume, nil)
+	kind := "undo"
+	if j.Op == OpTakeover {
+		kind = "fenced"
+	}
+	t := s.newTrash(kind, it.Volume, nil)
 	now, _ := s.clock.at(s.cfg.Now())
 	t.Removed = now.UTC() // to the nanosecond: undo takes the newest
-	t.ID, t.Job, t.Reason = it.Trash, j.ID, string(j.Op)
-	if j.Op == OpRestore {
+	t.ID, t.Job, t.Reason, t.From = it.Trash, j.ID, string(j.Op), j.From
+	switch j.Op {
+	case OpRestore:
 		t.Reason += " to " + it.Ref
+	case OpTakeover:
+		t.Reason += " from " + j.From
+		t.Since = j.Began.Add(-time.Second) // clocks are read over the network
 	}
 	expires := t.Removed.Add(s.cfg.TrashTTL)
 	if j.Keep > 0 {

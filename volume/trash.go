@@ -29,6 +29,11 @@ type Trashed struct {
 	Reason string `json:"reason,omitempty"`
 	Job    string `json:"job,omitempty"`
 	Path   string `json:"path,omitempty"`
+	// From is the node from which a fenced tree was taken over, and Late what
+	// has changed in it Since, in the export's time.
+	From  string    `json:"from,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	Late  *Late     `json:"late,omitempty"`
 	// Partial: not a tree, but what was replaced or removed of one.
 	Partial bool `json:"partial,omitempty"`
 }
@@ -172,6 +177,9 @@ func (s *Store) forgetVolume(ctx context.Context, e *export, name string) error 
 		if err := removeLease(ctx, e.fs, name, l.Node); err != nil {
 			return err
 		}
+	}
+	if err := forgetHolds(ctx, e.fs, name); err != nil {
+		return err
 	}
 	_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name)) // one left empty by a node that died
 	return nil

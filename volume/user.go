@@ -16,6 +16,9 @@ type User struct {
 	Age    float64   `json:"heartbeat_age_seconds"`
 	// Stale: it uses an old mount of the export; restart it to heal.
 	Stale bool `json:"stale,omitempty"`
+	// Fenced is the trash item that it writes to, if the volume was taken over
+	// from its node.
+	Fenced string `json:"fenced,omitempty"`
 }
 
 // heartbeat says how old the node's last sign of life is.
@@ -29,9 +32,16 @@ func (u User) heartbeat() string {
 func (s *Store) user(l *Lease) User {
 	life, age := s.life(l.Node)
 	u := User{Volume: l.Volume, Node: l.Node, Since: l.Since, State: life, Age: age.Seconds(), Mounts: len(l.Mounts)}
-	current := s.generationOf(l.Node)
+	current, fenced := s.generationOf(l.Node), 0
 	for _, c := range l.Mounts {
 		u.Stale = u.Stale || current != 0 && c.Generation != current
+		if c.Fenced != "" {
+			u.Fenced = c.Fenced
+			fenced++
+		}
+	}
+	if fenced > 0 && fenced == len(l.Mounts) {
+		u.State = Fenced
 	}
 	return u
 }
@@ -111,39 +121,4 @@ func (s *Store) readUsers(ctx context.Context, e *export) ([]User, error) {
 		}
 	}
 	return out, nil
-}
-
-// Takeover ends the hold of a silent node on a volume, because the
-// administrator says that the node is off: berth cannot know it here.
-func (s *Store) Takeover(ctx context.Context, name, from string, dryRun bool) error {
-	if err := CheckName(name); err != nil {
-		return err
-	}
-	return s.with(ctx, "take over "+name, func(e *export) error {
-		if err := s.poll(ctx, e); err != nil {
-			return err
-		}
-		others, err := s.othersUsing(ctx, e, name)
-		if err != nil {
-			return err
-		}
-		for _, u := range others {
-			if u.Node != from {
-				continue
-			}
-			if u.State != Expired {
-				return errorf(InUse, "stop it there; a holder is taken over only when it is silent for its whole lease",
-					"volume %q is held by %s (%s)", name, from, u.heartbeat())
-			}
-			if dryRun {
-				return nil
-			}
-			if err := absent(e.fs.Remove(ctx, leasePath(name, from))); err != nil {
-				return err
-			}
-			s.audit(ctx, e, AuditRecord{Op: "takeover", Volume: name, Detail: "from " + from})
-			return nil
-		}
-		return errorf(NotFound, fmt.Sprintf("'berth volume ps %s' lists the holders", name), "volume %q is not held by %s", name, from)
-	})
 }

@@ -138,7 +138,7 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 		}
 	}
 	if a.json {
-		return a.printJSON(map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes})
+		return a.printJSON(map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced})
 	}
 	var names []string
 	var rows [][]string
@@ -152,12 +152,21 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 		if u.Stale {
 			state += ", restart to heal"
 		}
+		if u.Fenced != "" {
+			state += ": stop it, it writes to trash " + u.Fenced
+		}
 		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, a.when(u.Since), age(u.Age), state})
 	}
 	for _, j := range got.Jobs {
 		for _, name := range j.Volumes() {
 			names = append(names, name)
 			rows = append(rows, []string{name, j.Node, "", "", a.when(j.Since), "", jobState(j)})
+		}
+	}
+	for _, t := range got.Fenced {
+		if t.Late != nil {
+			names = append(names, t.Volume)
+			rows = append(rows, []string{t.Volume, t.From, "", "", a.when(t.Since), "", lateState(t)})
 		}
 	}
 	for _, l := range got.Locks {
@@ -173,9 +182,16 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 	return a.table([]string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows)
 }
 
+// lateState says what a node wrote to a volume that it had lost.
+func lateState(t *volume.Trashed) string {
+	return fmt.Sprintf("late writes: %s in %d files, in trash %s", size(t.Late.Bytes), t.Late.Files, t.ID)
+}
+
 // jobState says how far a job is, and what to type if nobody goes on with it.
 func jobState(j *volume.Job) string {
 	switch {
+	case j.Op == volume.OpTakeover:
+		return fmt.Sprintf("takeover from %s %s", j.From, j.State)
 	case j.Interrupted, j.State == volume.JobFailed, j.State == volume.JobSwapped, j.State == volume.JobPrepared:
 		state := string(j.State)
 		if j.Interrupted {
@@ -232,40 +248,6 @@ func (a *app) volumeSet() *cobra.Command {
 			return a.done(args[0], "set")
 		},
 	}
-}
-
-func (a *app) volumeTakeover() *cobra.Command {
-	var from string
-	var yes, dry bool
-	c := &cobra.Command{
-		Use:               "takeover VOLUME --from NODE",
-		Short:             "End a dead node's hold on an access=single volume",
-		Long:              "End a dead node's hold on an access=single volume. berth cannot know whether a silent node is dead or cut off: make sure that it is switched off.",
-		Example:           "  berth volume takeover shop_db --from node2",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeVolumes,
-		RunE: func(c *cobra.Command, args []string) error {
-			if from == "" {
-				return &usageError{"--from NODE is missing", fmt.Sprintf("'berth volume ps %s' shows the holder", args[0])}
-			}
-			if !dry {
-				if err := a.confirm(yes, fmt.Sprintf("Is %s switched off, so that nothing there writes to %s any more", from, args[0])); err != nil {
-					return err
-				}
-			}
-			_, err := ask[plugin.Empty](c.Context(), a, "Berth.VolumeTakeover", plugin.TakeoverRequest{Name: args[0], From: from, DryRun: dry})
-			if err != nil {
-				return err
-			}
-			if dry {
-				return a.done(args[0], "would be taken over from "+from)
-			}
-			return a.done(args[0], "taken over from "+from)
-		},
-	}
-	c.Flags().StringVar(&from, "from", "", "the node that held it")
-	a.dangerous(c, &yes, &dry)
-	return c
 }
 
 func (a *app) volumeRepair() *cobra.Command {

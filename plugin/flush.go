@@ -1,0 +1,94 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// flusher puts what this node's kernel still has to write on the server. It
+// cannot be interrupted, so it runs apart; of several that ask, one does it.
+type flusher struct {
+	root func() (path string, generation int) // where the export is mounted
+
+	mu      sync.Mutex // guards running
+	running *flushing
+}
+
+type flushing struct {
+	done chan struct{}
+	err  error
+}
+
+// flush returns when all that was written before is on the server, or ctx ends.
+func (f *flusher) flush(ctx context.Context) error {
+	// One that began earlier may have missed what was written since.
+	f.mu.Lock()
+	before := f.running
+	f.mu.Unlock()
+	if before != nil {
+		if err := before.wait(ctx); ctx.Err() != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	if f.running == nil {
+		f.running = &flushing{done: make(chan struct{})}
+		go f.run(f.running)
+	}
+	now := f.running
+	f.mu.Unlock()
+	return now.wait(ctx)
+}
+
+func (w *flushing) wait(ctx context.Context) error {
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
+		return fmt.Errorf("put what was written on the server: %w", ctx.Err())
+	}
+}
+
+func (f *flusher) run(w *flushing) {
+	if root, _ := f.root(); root != "" {
+		w.err = syncNFS(root)
+	}
+	f.mu.Lock()
+	f.running = nil
+	f.mu.Unlock()
+	close(w.done)
+}
+
+// syncNFS is syncfs(2) where the data is on an NFS server. On a local
+// filesystem all who share it share its cache.
+func syncNFS(root string) error {
+	dir, err := os.Open(root)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil || st.Type != unix.NFS_SUPER_MAGIC {
+		return err
+	}
+	return os.NewSyscallError("syncfs", unix.Syncfs(int(dir.Fd())))
+}
+
+// localAddress is this node's address on the way to an NFS server, "" if it is
+// not known now. Nothing is sent.
+func localAddress(host string) string {
+	dialer := net.Dialer{Timeout: 2 * time.Second}
+	c, err := dialer.Dial("udp", net.JoinHostPort(host, "2049"))
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	address, _, _ := net.SplitHostPort(c.LocalAddr().String())
+	return address
+}

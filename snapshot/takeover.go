@@ -1,0 +1,229 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// EngineLive copies a takeover's volume as it is, where nobody can make an
+// instant of it: only when the administrator says that its holder is off.
+const EngineLive Engine = "live copy"
+
+// takeoverPatience is how long one request waits for a takeover.
+const takeoverPatience = 10 * time.Second
+
+// TakeOver takes an access=single volume over from a node that is silent, and
+// waits for it a while: nil when it is done, an error that says how far it is
+// otherwise. Several may ask for it, also on several nodes; it is done once.
+func (v *Versions) TakeOver(ctx context.Context, name, from string) error {
+	if !v.instants(ctx) {
+		return errorf(volume.InUse, fmt.Sprintf("make sure that %s is switched off, then type 'berth volume takeover %s --from %s'", from, name, from),
+			"volume %q is access=single and held by %s, which is silent, and berth can make no snapshot here to take it over by itself", name, from)
+	}
+	w, err := v.startTakeover(ctx, name, from, false)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-w.done:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.err != nil {
+			return errorf(volume.KindOf(w.err), "", "taking volume %q over from %s: %v", name, from, w.err)
+		}
+		return nil
+	case <-time.After(takeoverPatience):
+	case <-ctx.Done():
+	}
+	return errorf(volume.InUse, "try again", "taking over from %s, %d %%", from, w.percent())
+}
+
+// TakeOverNow is the administrator's takeover: also where no instant can be
+// made, and from a node whose berth was stopped with containers going on. It
+// returns the job that does it.
+func (v *Versions) TakeOverNow(ctx context.Context, name, from string) (*volume.Job, error) {
+	w, err := v.startTakeover(ctx, name, from, true)
+	if err != nil {
+		return nil, err
+	}
+	return w.started, nil
+}
+
+// percent is how much of a job's bytes are done.
+func (w *work) percent() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.p.Of == 0 {
+		return 0
+	}
+	return min(99, 100*w.p.Bytes/w.p.Of)
+}
+
+// startTakeover returns the takeover of a volume that this node has at work,
+// or begins one. One of a node that died is forgotten: its snapshot is older
+// than what its holder may have written since.
+func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand bool) (*work, error) {
+	v.takeovers.Lock()
+	defer v.takeovers.Unlock()
+	if w := v.takeover(name); w != nil {
+		return w, nil
+	}
+	jobs, err := v.volumes.Jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		if j.Op == volume.OpTakeover && j.Items[0].Volume == name && (j.Interrupted || j.State == volume.JobFailed || j.State == volume.JobSwapped || v.orphan(j)) {
+			if err := v.endTakeover(ctx, j); err != nil {
+				return nil, err
+			}
+		}
+	}
+	engine := EngineCopy
+	if byHand && !v.instants(ctx) {
+		engine = EngineLive
+	}
+	if v.filer != nil && v.filer.restores(ctx) {
+		engine = EngineFiler
+	}
+	j, err := v.volumes.PrepareTakeover(ctx, name, from, string(engine), byHand)
+	if err != nil {
+		return nil, err
+	}
+	return v.start(ctx, j), nil
+}
+
+// takeover is the takeover of a volume that is at work here, nil for none.
+func (v *Versions) takeover(name string) *work {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, w := range v.running {
+		if w.started.Op == volume.OpTakeover && w.started.Items[0].Volume == name && !w.over() {
+			return w
+		}
+	}
+	return nil
+}
+
+// orphan tells a takeover that was prepared and never begun.
+func (v *Versions) orphan(j *volume.Job) bool {
+	return j.State == volume.JobPrepared && v.now().Sub(j.Since) > time.Minute
+}
+
+// endTakeover forgets a takeover that is over, and the snapshot made for it.
+func (v *Versions) endTakeover(ctx context.Context, j *volume.Job) error {
+	if j.Engine != string(EngineLive) && j.State != volume.JobPrepared {
+		// Also one that failed half-way; that there is none is no error.
+		_, err := v.Remove(ctx, RemoveRequest{Names: []string{takeoverSnapshot(j)}})
+		if err != nil && volume.KindOf(err) != volume.NotFound {
+			v.volumes.Note(ctx, volume.AuditRecord{Op: "takeover", Volume: j.Items[0].Volume, Detail: fmt.Sprintf("its snapshot %s is left: %v", takeoverSnapshot(j), err)})
+		}
+	}
+	return v.volumes.EndJob(ctx, j.ID)
+}
+
+// takeoverSnapshot is the name of the instant that a takeover brings back.
+func takeoverSnapshot(j *volume.Job) string {
+	return "berth-takeover-" + strings.TrimPrefix(j.ID, "job-")
+}
+
+// instants tells whether snapshots here are instants of the whole export.
+func (v *Versions) instants(ctx context.Context) bool {
+	if v.filer != nil {
+		return true
+	}
+	fsys, err := v.volumes.FS(ctx)
+	if err != nil {
+		return false
+	}
+	e, ok := NewEmbedded(fsys)
+	return ok && e.instant(ctx)
+}
+
+// fillTakeover makes the new tree of a volume that is taken over, and takes
+// the old holder's locks away.
+func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *volume.Job) error {
+	it := &j.Items[0]
+	it.From = path.Join(j.Dir(), it.Volume)
+	source := it.Volume
+	if j.Engine != string(EngineLive) {
+		snap := takeoverSnapshot(j)
+		c, err := v.Create(ctx, CreateRequest{Name: snap, Comment: fmt.Sprintf("berth: takeover of %s from %s", it.Volume, j.From)})
+		if err != nil {
+			return err
+		}
+		if c.By == ByBerth && c.Method != ByBtrfs {
+			return errorf(volume.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
+		}
+		ref := Ref{Volume: it.Volume, Snapshot: snap}
+		it.Ref, source = ref.String(), ref.Source(snap)
+	}
+	size, err := tree.Measure(ctx, fsys, source)
+	if err != nil {
+		return err
+	}
+	space, err := fsys.Statfs(ctx)
+	if err != nil {
+		return err
+	}
+	if Engine(j.Engine) != EngineFiler && space.Avail < size.Used {
+		return errorf(volume.Failed, "'berth df' shows what can be freed", "it needs %d MiB, and the export has %d MiB", size.Used>>20, space.Avail>>20)
+	}
+	w.add(func(p *Progress) { p.State, p.Total, p.Of = volume.JobCopying, size.Files, size.Bytes })
+	p := &PlanItem{Volume: it.Volume, Ref: it.Ref, source: source, Snapshot: &Snapshot{Name: takeoverSnapshot(j)}}
+	if Engine(j.Engine) == EngineFiler {
+		err = v.filerFill(ctx, fsys, p, it)
+	} else {
+		err = v.copyFill(ctx, fsys, w, p, it, RestoreRequest{})
+	}
+	if err != nil {
+		return err
+	}
+	return v.BreakLocks(ctx, it.Volume, j.From)
+}
+
+// BreakLocks takes the locks that a node left on a volume away from it, where
+// the filer's API can: the node is gone, or is fenced off from the volume.
+func (v *Versions) BreakLocks(ctx context.Context, name, node string) error {
+	address := v.volumes.Address(node)
+	if v.filer == nil || address == "" {
+		return nil
+	}
+	n, err := v.filer.breakLocks(ctx, name, address)
+	if n > 0 {
+		v.volumes.Note(ctx, volume.AuditRecord{Op: "locks broken", Volume: name, Detail: fmt.Sprintf("%d of %s (%s)", n, node, address)})
+	}
+	return err
+}
+
+// breakLocks breaks the NLM locks of a client on what is in a directory of the
+// export, and returns how many there were.
+func (f *Filer) breakLocks(ctx context.Context, dir, client string) (n int, err error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return 0, err
+	}
+	locks, err := f.client.LockList(ctx, x.SVM.UUID, x.Volume.UUID, path.Join(f.path, dir))
+	if err != nil {
+		return 0, f.failed(err)
+	}
+	var failed []error
+	for _, l := range locks {
+		if l.Protocol != "nlm" || l.ClientAddress != client {
+			continue
+		}
+		if err := f.client.LockBreak(ctx, x.SVM.UUID, l); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		n++
+	}
+	return n, f.failed(errors.Join(failed...))
+}

@@ -1,0 +1,302 @@
+package volume
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// Epoch is .berth/leases/NAME/epoch.N: the N-th node that may write an
+// access=single volume. Whoever made the highest one by LINK holds the volume,
+// until it says so in that very file, through the file's handle: what it
+// releases can never be a successor's.
+//
+//	{"version":1,"id":"9f2c51b07d3e4a68","state":"held","node":"n1","boot":"5be1…","since":"2026-11-23T05:30:00Z"}
+type Epoch struct {
+	Version int        `json:"version"`
+	ID      string     `json:"id"` // random
+	State   EpochState `json:"state"`
+	Node    string     `json:"node"`
+	Boot    string     `json:"boot"` // of that node: a reboot ends all that wrote
+	Since   time.Time  `json:"since"`
+
+	number uint64
+}
+
+// EpochState tells whether an epoch's maker still holds the volume. The words
+// have one length, since one is written over the other.
+type EpochState string
+
+// The states of an epoch.
+const (
+	EpochHeld EpochState = "held"
+	EpochFree EpochState = "free"
+)
+
+const epochPrefix = "epoch."
+
+func epochPath(name string, number uint64) string {
+	return path.Join(leaseDir, name, epochPrefix+strconv.FormatUint(number, 10))
+}
+
+// held tells whether a volume whose highest epoch this is has a holder.
+func (p *Epoch) held() bool { return p != nil && p.State != EpochFree }
+
+// num is the epoch's number, 0 for none.
+func (p *Epoch) num() uint64 {
+	if p == nil {
+		return 0
+	}
+	return p.number
+}
+
+// epochs lists the numbers of a volume's epochs.
+func epochs(ctx context.Context, fsys tree.FS, name string) (numbers []uint64, err error) {
+	err = fsys.ReadDir(ctx, path.Join(leaseDir, name), func(d tree.Entry) error {
+		if text, ok := strings.CutPrefix(d.Name, epochPrefix); ok {
+			if n, err := strconv.ParseUint(text, 10, 64); err == nil && n > 0 {
+				numbers = append(numbers, n)
+			}
+		}
+		return nil
+	})
+	return numbers, absent(err)
+}
+
+// readEpoch returns the highest epoch of a volume, nil if there is none.
+func readEpoch(ctx context.Context, fsys tree.FS, name string) (*Epoch, error) {
+	for {
+		numbers, err := epochs(ctx, fsys, name)
+		if err != nil || len(numbers) == 0 {
+			return nil, err
+		}
+		p := &Epoch{}
+		for _, n := range numbers {
+			p.number = max(p.number, n)
+		}
+		err = readControl(ctx, fsys, epochPath(name, p.number), p)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue // there are higher ones by now
+		case isBroken(err):
+			return nil, errorf(InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume, move %s away on the export", epochPath(name, p.number)),
+				"who holds volume %q is not readable", name)
+		}
+		return p, err
+	}
+}
+
+// A holder is whoever may write a single-writer volume now.
+type holder struct {
+	node, boot string
+	epoch      uint64 // 0: only its lease says so, as berth wrote before there were epochs
+}
+
+// holderOf returns who holds a volume, nil for nobody, and its highest epoch.
+// It asks the other nodes' heartbeats afterwards, so that whoever holds it is
+// at least as new in them.
+func (s *Store) holderOf(ctx context.Context, e *export, name string) (*holder, *Epoch, error) {
+	top, err := readEpoch(ctx, e.fs, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.poll(ctx, e); err != nil {
+		return nil, nil, err
+	}
+	if top.held() {
+		return &holder{top.Node, top.Boot, top.number}, top, nil
+	}
+	if top != nil {
+		return nil, top, nil
+	}
+	leases, err := readLeases(ctx, e.fs, name)
+	for _, l := range leases {
+		if l.Node != s.cfg.Node {
+			return &holder{l.Node, l.Boot, 0}, nil, err
+		}
+	}
+	return nil, nil, err
+}
+
+// hold makes this node the holder of a single-writer volume, or says who is.
+// The lease is written. before is the node whose hold had ended without being
+// given back, "" for none: it may have left locks on the server.
+func (s *Store) hold(ctx context.Context, e *export, name string) (before string, err error) {
+	if err := s.checkIdentity(ctx, e); err != nil {
+		return "", err
+	}
+	for {
+		h, top, err := s.holderOf(ctx, e, name)
+		if err != nil {
+			return "", err
+		}
+		before = ""
+		if h != nil {
+			if h.node == s.cfg.Node && h.boot == s.cfg.Boot {
+				s.noteEpoch(name, h.epoch)
+				return "", nil
+			}
+			if before = h.node; !s.over(h) {
+				return "", s.heldBy(name, h)
+			}
+		}
+		mine := s.newEpoch(EpochHeld, top.num()+1)
+		err = s.publish(ctx, e.fs, epochPath(name, mine.number), mine)
+		if errors.Is(err, fs.ErrExist) {
+			continue // somebody was faster
+		}
+		if err != nil {
+			return "", err
+		}
+		// Of a number that was used and removed long ago nobody is the holder.
+		if top, err = readEpoch(ctx, e.fs, name); err != nil {
+			return "", err
+		}
+		if top.num() == mine.number {
+			s.noteEpoch(name, mine.number)
+			s.forgetEpochs(ctx, e, name, mine.number)
+			return before, nil
+		}
+	}
+}
+
+func (s *Store) newEpoch(state EpochState, number uint64) *Epoch {
+	return &Epoch{Version: formatVersion, ID: s.newID(), State: state, Node: s.cfg.Node, Boot: s.cfg.Boot,
+		Since: s.cfg.Now().UTC().Truncate(time.Second), number: number}
+}
+
+// over tells whether nothing of a holder can write any more, without anybody
+// having to be kept out: its node has booted since, or its berth ended with
+// nothing in use.
+func (s *Store) over(h *holder) bool {
+	if h.node == s.cfg.Node {
+		return h.boot != s.cfg.Boot // checkIdentity has seen that the name is ours
+	}
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	p := s.peers.byName[h.node]
+	if p == nil || p.absent || p.beat.Boot == "" || p.beat.Doubled {
+		return false
+	}
+	return p.beat.State == NodeStopped || h.boot != "" && p.beat.Boot != h.boot
+}
+
+// SilentHolder is the cause of a refusal: the volume's holder has been silent
+// for its whole lease, so the volume can be taken over from it.
+type SilentHolder struct{ Volume, Node string }
+
+func (h *SilentHolder) Error() string { return h.Node + " is silent" }
+
+// heldBy refuses a volume that another node holds.
+func (s *Store) heldBy(name string, h *holder) error {
+	if h.node == s.cfg.Node {
+		return errorf(InUse, "try again in a moment", "volume %q is held by another node that calls itself %s", name, h.node)
+	}
+	life, age := s.life(h.node)
+	u := User{State: life, Age: age.Seconds()}
+	switch life {
+	case Expired:
+		err := errorf(InUse, fmt.Sprintf("make sure that %s is switched off, then type 'berth volume takeover %s --from %s'", h.node, name, h.node),
+			"volume %q is access=single and was last held by %s, which is silent (%s)", name, h.node, u.heartbeat())
+		err.cause = &SilentHolder{name, h.node}
+		return err
+	case Unattended:
+		return errorf(InUse, fmt.Sprintf("start berth there; or, if %s is switched off: 'berth volume takeover %s --from %s'", h.node, name, h.node),
+			"volume %q is access=single and held by %s (%s)", name, h.node, u.heartbeat())
+	}
+	return errorf(InUse, fmt.Sprintf("stop it there first, or wait: a node that is silent for %s is taken over from; 'berth volume ps %s' shows who uses it", s.ttlOf(h.node), name),
+		"volume %q is access=single and held by %s (%s)", name, h.node, u.heartbeat())
+}
+
+// forgetEpochs removes epochs far below the highest one. A node that makes a
+// number anew sees that it is not the highest.
+func (s *Store) forgetEpochs(ctx context.Context, e *export, name string, top uint64) {
+	numbers, err := epochs(ctx, e.fs, name)
+	if err != nil {
+		return
+	}
+	for _, n := range numbers {
+		if n+keptEpochs < top {
+			_ = e.fs.Remove(ctx, epochPath(name, n))
+		}
+	}
+}
+
+// keptEpochs is how many ended epochs stay, for people who look.
+const keptEpochs = 3
+
+// release gives a volume back, if this boot of this node holds it: what was
+// written here is on the server first.
+func (s *Store) release(ctx context.Context, e *export, name string) error {
+	top, err := readEpoch(ctx, e.fs, name)
+	if err != nil || !top.held() || top.Node != s.cfg.Node || top.Boot != s.cfg.Boot && !s.named() {
+		return err
+	}
+	if top.Boot == s.cfg.Boot {
+		if err := s.cfg.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return s.free(ctx, e, name, top)
+}
+
+// free writes into an epoch's own file that its maker holds it no more.
+func (s *Store) free(ctx context.Context, e *export, name string, p *Epoch) error {
+	f, err := e.fs.Open(ctx, epochPath(name, p.number))
+	if err != nil {
+		return absent(err) // there are higher ones by now
+	}
+	defer f.Close()
+	data := make([]byte, maxControlFile)
+	n, err := f.ReadAt(ctx, data, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	var there Epoch
+	if json.Unmarshal(data[:n], &there) != nil || there.ID != p.ID {
+		return nil // another file under that number
+	}
+	text := strings.Replace(string(data[:n]), `"state":"`+string(EpochHeld)+`"`, `"state":"`+string(EpochFree)+`"`, 1)
+	if _, err := f.WriteAt(ctx, []byte(text), 0); err != nil {
+		return err
+	}
+	return f.Sync(ctx)
+}
+
+// forgetHolds removes the epochs of a volume that is gone.
+func forgetHolds(ctx context.Context, fsys tree.FS, name string) error {
+	numbers, err := epochs(ctx, fsys, name)
+	for _, n := range numbers {
+		if err := absent(fsys.Remove(ctx, epochPath(name, n))); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// raise ends the hold that a takeover ends: nobody holds the volume then, and
+// whoever mounts it next makes an epoch of its own.
+func (s *Store) raise(ctx context.Context, e *export, j *Job) error {
+	name := j.Items[0].Volume
+	top, err := readEpoch(ctx, e.fs, name)
+	if err != nil || top.num() > j.Epoch {
+		return err // done, by another node
+	}
+	if err := mkdir(ctx, e.fs, path.Join(leaseDir, name)); err != nil {
+		return err
+	}
+	err = s.publish(ctx, e.fs, epochPath(name, j.Epoch+1), s.newEpoch(EpochFree, 0))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return removeLease(ctx, e.fs, name, j.From)
+}

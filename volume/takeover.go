@@ -1,0 +1,239 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// A takeover ends a silent node's hold on an access=single volume. That node
+// may be cut off and alive, and its kernel writes what it still has as soon as
+// it can; but NFSv3 writes go to file handles. So the volume is brought back
+// from a snapshot under new inodes, and the old tree goes to trash: whatever
+// comes late lands there.
+
+// PrepareTakeover writes down the job that takes a volume over from a node. A
+// holder that is alive is never taken over from; one whose berth was stopped
+// with containers going on only if unattended says so: the administrator knows
+// that the node is off. engine is the caller's.
+func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, unattended bool) (j *Job, err error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	err = s.with(ctx, "take over "+name, func(e *export) error {
+		h, err := s.takeable(ctx, e, name, from, unattended)
+		if err != nil {
+			return err
+		}
+		j = &Job{Op: OpTakeover, Engine: engine, From: from, Epoch: h.epoch, Unattended: unattended,
+			Items: []JobItem{{Volume: name, Dest: name, Ref: name, Trash: s.NewTrashID()}}}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return j, s.PrepareJob(ctx, j)
+}
+
+// CheckTakeover says whether PrepareTakeover would do it.
+func (s *Store) CheckTakeover(ctx context.Context, name, from string, unattended bool) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	return s.with(ctx, "take over "+name, func(e *export) error {
+		_, err := s.takeable(ctx, e, name, from, unattended)
+		return err
+	})
+}
+
+// takeable returns the holder if it is from, and may be taken over from.
+func (s *Store) takeable(ctx context.Context, e *export, name, from string, unattended bool) (*holder, error) {
+	if err := s.checkDirectory(ctx, e, name); err != nil {
+		return nil, err
+	}
+	meta, err := readMeta(ctx, e.fs, name)
+	if err != nil {
+		return nil, err
+	}
+	if !meta.single() {
+		return nil, errorf(Invalid, "nothing has to be taken over: any node may mount it", "volume %q is not access=single", name)
+	}
+	h, _, err := s.holderOf(ctx, e, name)
+	if err != nil {
+		return nil, err
+	}
+	if h == nil || h.node != from {
+		who := "by nobody"
+		if h != nil {
+			who = "by " + h.node
+		}
+		return nil, errorf(NotFound, fmt.Sprintf("'berth volume ps %s' lists who uses it", name), "volume %q is not held by %s, but %s", name, from, who)
+	}
+	switch life, age := s.life(from); {
+	case from == s.cfg.Node:
+		return nil, errorf(InUse, "stop its containers", "volume %q is held by this node", name)
+	case life == Expired, life == Unattended && unattended:
+		return h, nil
+	default:
+		u := User{State: life, Age: age.Seconds()}
+		return nil, errorf(InUse, fmt.Sprintf("stop it there; a holder is taken over from only when it was silent for its whole lease (%s)", s.ttlOf(from)),
+			"volume %q is held by %s (%s)", name, from, u.heartbeat())
+	}
+}
+
+// checkTakeover is asked under the lock, before the new tree is made and again
+// before it takes the old one's place: the holder has to be the same, and not
+// to have been heard of in between. If it was, what it wrote since would not
+// be in the new tree.
+func (s *Store) checkTakeover(ctx context.Context, e *export, j *Job) error {
+	name := j.Items[0].Volume
+	h, err := s.takeable(ctx, e, name, j.From, j.Unattended)
+	if err != nil {
+		return err
+	}
+	if h.epoch != j.Epoch {
+		return errorf(InUse, "try again", "volume %q was held by %s anew meanwhile", name, j.From)
+	}
+	if j.beat == nil {
+		if j.Began, err = s.askTime(ctx, e); err != nil {
+			return err
+		}
+	}
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	is := s.peers.byName[j.From]
+	if j.beat == nil {
+		j.beat = &peer{beat: is.beat, mtime: is.mtime, absent: is.absent}
+		return nil
+	}
+	if was := j.beat; was.absent != is.absent || was.beat != is.beat || !was.mtime.Equal(is.mtime) {
+		return errorf(InUse, fmt.Sprintf("stop it there first; 'berth volume ps %s' shows who uses it", name), "%s is back, and keeps volume %q", j.From, name)
+	}
+	return nil
+}
+
+// Late is what was written into a fenced tree after the takeover.
+type Late struct {
+	Files int64     `json:"files"` // that were changed
+	Bytes int64     `json:"bytes"` // in those files
+	Last  time.Time `json:"last"`  // in the export's time
+}
+
+// lateIn looks for what has changed in a fenced tree since it was taken over.
+// The server sets the time of a change, and nobody can set it back.
+func lateIn(ctx context.Context, fsys tree.FS, t *Trashed) (late Late, err error) {
+	m, err := tree.MeasureSince(ctx, fsys, trashData(t.ID), t.Since)
+	return Late{Files: m.Files, Bytes: m.Bytes, Last: m.Newest.UTC()}, absent(err)
+}
+
+// LateWrites lists the fenced trees of a volume, of all for "", with what was
+// written late into them as of now. What is new is reported and written into
+// the audit trail.
+func (s *Store) LateWrites(ctx context.Context, volume string) ([]*Trashed, error) {
+	out := []*Trashed{}
+	err := s.with(ctx, "look for late writes", func(e *export) (err error) {
+		out, err = s.lateWrites(ctx, e, volume)
+		return err
+	})
+	return out, err
+}
+
+func (s *Store) lateWrites(ctx context.Context, e *export, volume string) ([]*Trashed, error) {
+	out := []*Trashed{}
+	items, err := s.trashed(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range items {
+		if t.Kind != "fenced" || volume != "" && t.Volume != volume {
+			continue
+		}
+		late, err := lateIn(ctx, e.fs, t)
+		if err != nil {
+			return nil, err
+		}
+		if late.Files > 0 && (t.Late == nil || *t.Late != late) {
+			t.Late = &late
+			if err := s.noteLate(ctx, e, t); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// noteLate keeps what was found with the trash item, and tells of it.
+func (s *Store) noteLate(ctx context.Context, e *export, t *Trashed) error {
+	err := s.replace(ctx, e.fs, trashMeta(t.ID), t)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // purged meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	s.cfg.Report("a node wrote to a volume after it was taken over from it; what it wrote is in the trash",
+		map[string]any{"volume": t.Volume, "node": t.From, "trash": t.ID, "files": t.Late.Files, "bytes": t.Late.Bytes})
+	s.audit(ctx, e, AuditRecord{Op: "late-writes", Volume: t.Volume,
+		Detail: fmt.Sprintf("of %s: %d files with %d bytes, in trash %s", t.From, t.Late.Files, t.Late.Bytes, t.ID)})
+	return nil
+}
+
+// noteFenced looks whether volumes were taken over from this node while it was
+// silent: its containers then write to trash, and somebody has to know.
+func (s *Store) noteFenced(ctx context.Context, e *export) error {
+	for _, name := range s.leases.names() {
+		epoch := s.leases.unfenced(name)
+		if epoch == 0 {
+			continue
+		}
+		top, err := readEpoch(ctx, e.fs, name)
+		if err != nil {
+			return err
+		}
+		if top.num() <= epoch {
+			continue
+		}
+		items, err := s.lateWrites(ctx, e, name)
+		if err != nil {
+			return err
+		}
+		items = slices.DeleteFunc(items, func(t *Trashed) bool { return t.From != s.cfg.Node })
+		where := "purged"
+		if len(items) > 0 {
+			where = items[len(items)-1].ID
+		}
+		s.change(name, func(m map[string]Claim) {
+			for id, c := range m {
+				if c.Epoch != 0 && c.Epoch <= epoch && c.Fenced == "" {
+					c.Fenced = where
+					m[id] = c
+				}
+			}
+		})
+		s.cfg.Report("a volume was taken over while this node was silent; its containers here write to the trash: stop them",
+			map[string]any{"volume": name, "trash": where})
+		s.audit(ctx, e, AuditRecord{Op: "fenced", Volume: name, Detail: "containers of " + s.cfg.Node + " write to trash " + where})
+	}
+	return nil
+}
+
+// unfenced is the epoch of this node's newest claims on name that are not known
+// to be fenced, 0 for none.
+func (o *ownLeases) unfenced(name string) (epoch uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l := o.byName[name]; l != nil {
+		for _, c := range l.Mounts {
+			if c.Fenced == "" {
+				epoch = max(epoch, c.Epoch)
+			}
+		}
+	}
+	return epoch
+}
