@@ -12,7 +12,6 @@ import (
 	"path"
 	"slices"
 	"sort"
-	"sync"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -27,11 +26,6 @@ type AuditRecord struct {
 	Volume string    `json:"volume,omitempty"`
 	Detail string    `json:"detail,omitempty"`
 	By     string    `json:"by,omitempty"`
-}
-
-// auditLog keeps this node's lines apart: the end of the file is read, then written.
-type auditLog struct {
-	mu sync.Mutex // held across the network; nothing else waits for it
 }
 
 type callerKey struct{}
@@ -56,8 +50,12 @@ func (s *Store) audit(ctx context.Context, e *export, r AuditRecord) {
 }
 
 func (s *Store) appendAudit(ctx context.Context, e *export, r AuditRecord) error {
-	s.audits.mu.Lock()
-	defer s.audits.mu.Unlock()
+	// This node's lines are kept apart: the end of the file is read, then written.
+	release, err := s.audits.hold(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer release()
 	name := path.Join(auditDir, fmt.Sprintf("%s-%s.jsonl", s.cfg.Node, r.Time.Format("200601")))
 	f, err := e.fs.Open(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {

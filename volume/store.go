@@ -71,7 +71,7 @@ type Store struct {
 	leases ownLeases
 	jobs   jobs
 	polled polled
-	audits auditLog
+	audits keyed
 	clock  serverClock
 
 	// orphans are the ids of our own locks that we could not remove.
