@@ -32,7 +32,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		items, err := st.TrashList(ctx)
 		return Trash{items}, err
 	})))
-	mux.HandleFunc("/Berth.TrashRestore", route(s, "TrashRestore", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashRestoreRequest) (TrashRestored, error) {
+	mux.HandleFunc("/Berth.TrashRestore", route(s, "TrashRestore", noLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashRestoreRequest) (TrashRestored, error) {
 		t, name, err := st.TrashRestore(ctx, r.Which, r.As)
 		return TrashRestored{Name: name, Item: t}, err
 	})))

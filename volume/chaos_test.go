@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -640,8 +641,11 @@ func (c *chaos) mend() {
 		}
 	}
 	time.Sleep(4 * time.Minute) // operations end or give up, kernels have flushed, leases have expired
-	n := c.nodes[0]
 	ctx := context.Background()
+	for _, n := range c.nodes {
+		n.forgetLost(ctx)
+	}
+	n := c.nodes[0]
 	if err := n.endJobs(ctx, n.proc.store, true); err != nil {
 		c.breaks("an interrupted job cannot be ended: %v", err)
 	}
@@ -654,9 +658,49 @@ func (c *chaos) mend() {
 	time.Sleep(time.Minute)
 	if n.inside == nil {
 		c.breaks("the volume cannot be mounted when all is mended")
+		c.noteControl()
 	}
 	n.want = false
 	time.Sleep(2 * time.Minute)
+}
+
+// noteControl puts what is in the control files into the story.
+func (c *chaos) noteControl() {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	var walk func(name string, i *simInode)
+	walk = func(name string, i *simInode) {
+		if i.names == nil {
+			c.note("%s: %s", name, i.data)
+		}
+		for _, base := range slices.Sorted(maps.Keys(i.names)) {
+			walk(path.Join(name, base), i.names[base])
+		}
+	}
+	for _, dir := range []string{"leases", "locks", "nodes", "staging"} {
+		walk(dir, c.server.root.names[".berth"].names[dir])
+	}
+	for _, n := range c.nodes {
+		if n.proc != nil {
+			for _, name := range n.proc.store.leases.names() {
+				l, _ := n.proc.store.leases.copy(name)
+				c.note("in %s's memory: %+v", n.name, l)
+			}
+		}
+	}
+}
+
+// forgetLost takes back uses whose Mount was answered by nobody, or counted
+// twice, because the plugin ended meanwhile: an operator does that, who sees
+// that no container has them.
+func (n *simNode) forgetLost(ctx context.Context) {
+	s := n.proc.store
+	for l, ok := s.leases.copy("db"); n.inside == nil && ok && len(l.Mounts) > 0; l, ok = s.leases.copy("db") {
+		for id := range l.Mounts {
+			n.c.count("lost")
+			_ = s.Unmount(ctx, "db", id)
+		}
+	}
 }
 
 // judge looks at what is left on the server.

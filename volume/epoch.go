@@ -59,23 +59,10 @@ func (p *Epoch) num() uint64 {
 	return p.number
 }
 
-// epochs lists the numbers of a volume's epochs.
-func epochs(ctx context.Context, fsys tree.FS, name string) (numbers []uint64, err error) {
-	err = fsys.ReadDir(ctx, path.Join(leaseDir, name), func(d tree.Entry) error {
-		if text, ok := strings.CutPrefix(d.Name, epochPrefix); ok {
-			if n, err := strconv.ParseUint(text, 10, 64); err == nil && n > 0 {
-				numbers = append(numbers, n)
-			}
-		}
-		return nil
-	})
-	return numbers, absent(err)
-}
-
 // readEpoch returns the highest epoch of a volume, nil if there is none.
 func readEpoch(ctx context.Context, fsys tree.FS, name string) (*Epoch, error) {
 	for {
-		numbers, err := epochs(ctx, fsys, name)
+		_, numbers, err := leaseFiles(ctx, fsys, name)
 		if err != nil || len(numbers) == 0 {
 			return nil, err
 		}
@@ -220,7 +207,7 @@ func (s *Store) heldBy(name string, h *holder) error {
 // forgetEpochs removes epochs far below the highest one. A node that makes a
 // number anew sees that it is not the highest.
 func (s *Store) forgetEpochs(ctx context.Context, e *export, name string, top uint64) {
-	numbers, err := epochs(ctx, e.fs, name)
+	_, numbers, err := leaseFiles(ctx, e.fs, name)
 	if err != nil {
 		return
 	}
@@ -274,7 +261,7 @@ func (s *Store) free(ctx context.Context, e *export, name string, p *Epoch) erro
 
 // forgetHolds removes the epochs of a volume that is gone.
 func forgetHolds(ctx context.Context, fsys tree.FS, name string) error {
-	numbers, err := epochs(ctx, fsys, name)
+	_, numbers, err := leaseFiles(ctx, fsys, name)
 	for _, n := range numbers {
 		if err := absent(fsys.Remove(ctx, epochPath(name, n))); err != nil {
 			return err

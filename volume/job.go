@@ -351,11 +351,15 @@ func (s *Store) checkJob(ctx context.Context, e *export, j *Job) error {
 		return err
 	}
 	for _, name := range j.Volumes() {
-		if _, err := readMeta(ctx, e.fs, name); err != nil {
+		meta, err := readMeta(ctx, e.fs, name)
+		if err != nil {
 			return err
 		}
 		if j.Live || j.Op == OpTakeover {
 			continue // checkTakeover looks at the holder
+		}
+		if err := s.silentHolder(ctx, e, name, meta); err != nil {
+			return err
 		}
 		users, err := s.holders(ctx, e, name)
 		if err != nil {

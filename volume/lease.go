@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -295,13 +296,23 @@ func (l *Lease) current(s *Store, name string) bool {
 // dropOldLeases removes what an earlier boot of this node left on the export,
 // and gives back the volumes that it held. Only for a node that is sure of its
 // name: they may be another's otherwise.
+//
+// It also gives back what this boot holds and nobody uses: a LINK or WRITE may
+// arrive long after whoever sent it has given up.
 func (s *Store) dropOldLeases(ctx context.Context, e *export) error {
 	names, err := leasedNames(ctx, e.fs)
 	if err != nil {
 		return absent(err)
 	}
 	for _, name := range names {
-		if err := s.dropOldLease(ctx, e, name); err != nil {
+		if _, used := s.leases.copy(name); used {
+			continue
+		}
+		nodes, epochs, err := leaseFiles(ctx, e.fs, name)
+		if err == nil && (len(epochs) > 0 || slices.Contains(nodes, s.cfg.Node)) {
+			err = s.dropOldLease(ctx, e, name)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -317,15 +328,10 @@ func (s *Store) dropOldLease(ctx context.Context, e *export, name string) error 
 	if _, used := s.leases.copy(name); used {
 		return nil
 	}
-	var l Lease
-	err = readControl(ctx, e.fs, leasePath(name, s.cfg.Node), &l)
-	if isBroken(err) || err == nil && !l.current(s, name) {
-		err = removeLease(ctx, e.fs, name, s.cfg.Node)
+	if err := removeLease(ctx, e.fs, name, s.cfg.Node); err != nil {
+		return err
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = s.release(ctx, e, name)
-	}
-	return err
+	return s.release(ctx, e, name)
 }
 
 func leasedNames(ctx context.Context, fsys tree.FS) (names []string, err error) {
@@ -341,17 +347,10 @@ func leasedNames(ctx context.Context, fsys tree.FS) (names []string, err error) 
 // readLeases reads every node's lease of a name. A broken one counts as held:
 // the safe side.
 func readLeases(ctx context.Context, fsys tree.FS, name string) ([]*Lease, error) {
-	var nodes []string
-	err := fsys.ReadDir(ctx, path.Join(leaseDir, name), func(d tree.Entry) error {
-		if node, ok := strings.CutSuffix(d.Name, ".json"); ok {
-			nodes = append(nodes, node)
-		}
-		return nil
-	})
+	nodes, _, err := leaseFiles(ctx, fsys, name)
 	if err != nil {
-		return nil, absent(err)
+		return nil, err
 	}
-	slices.Sort(nodes)
 	var out []*Lease
 	for _, node := range nodes {
 		l := &Lease{}
@@ -366,6 +365,24 @@ func readLeases(ctx context.Context, fsys tree.FS, name string) ([]*Lease, error
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// leaseFiles lists what stands in the lease directory of a name: nodes,
+// sorted, and numbers of epochs.
+func leaseFiles(ctx context.Context, fsys tree.FS, name string) (nodes []string, epochs []uint64, err error) {
+	err = fsys.ReadDir(ctx, path.Join(leaseDir, name), func(d tree.Entry) error {
+		if node, ok := strings.CutSuffix(d.Name, ".json"); ok {
+			nodes = append(nodes, node)
+		}
+		if text, ok := strings.CutPrefix(d.Name, epochPrefix); ok {
+			if n, err := strconv.ParseUint(text, 10, 64); err == nil && n > 0 {
+				epochs = append(epochs, n)
+			}
+		}
+		return nil
+	})
+	slices.Sort(nodes)
+	return nodes, epochs, absent(err)
 }
 
 // change applies f to this node's claims on name.

@@ -59,7 +59,6 @@ type peers struct {
 	byName   map[string]*peer
 	counter  uint64 // of our own heartbeat
 	wrote    bool   // we have written one since the start
-	tidied   bool   // what an earlier boot of ours left is gone
 	foreign  *peer  // what stood under our name before our first, from another boot
 	doubled  string // another incarnation under our name, seen last
 	doubleAt time.Time

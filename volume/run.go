@@ -55,7 +55,7 @@ func (s *Store) Run(ctx context.Context) {
 		if err != nil {
 			s.pollLost()
 		}
-		if err != nil || !s.tidied() {
+		if err != nil || !s.named() {
 			wait = min(wait, 2*time.Second)
 		}
 		s.noteHealth(err)
@@ -94,8 +94,10 @@ func (s *Store) tick(ctx context.Context) error {
 		if err := s.beat(ctx, e, NodeUp); err != nil {
 			return err
 		}
-		if err := s.tidy(ctx, e); err != nil {
-			return err
+		if s.named() {
+			if err := s.dropOldLeases(ctx, e); err != nil {
+				return err
+			}
 		}
 		if err := s.pollAll(ctx, e); err != nil {
 			return err
@@ -147,26 +149,6 @@ func (s *Store) flushLeases(ctx context.Context, e *export) {
 		s.flushLease(ctx, e, name)
 		release()
 	}
-}
-
-// tidy removes what an earlier boot of this node left, once.
-func (s *Store) tidy(ctx context.Context, e *export) error {
-	if s.tidied() || !s.named() {
-		return nil
-	}
-	err := s.dropOldLeases(ctx, e)
-	if err == nil {
-		s.peers.mu.Lock()
-		s.peers.tidied = true
-		s.peers.mu.Unlock()
-	}
-	return err
-}
-
-func (s *Store) tidied() bool {
-	s.peers.mu.Lock()
-	defer s.peers.mu.Unlock()
-	return s.peers.tidied
 }
 
 // finishDead finishes the operations of nodes that died.

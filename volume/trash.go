@@ -72,6 +72,9 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if err := s.checkUnused(ctx, e, name); err != nil {
 			return err
 		}
+		if err := s.silentHolder(ctx, e, name, meta); err != nil {
+			return err
+		}
 		t := s.newTrash("removed", name, meta)
 		if err := s.noteWork(ctx, e, name, t.ID); err != nil {
 			return err
@@ -340,6 +343,9 @@ func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name strin
 	} else if err := absent(e.fs.Remove(ctx, metaPath(name))); err != nil {
 		return err
 	}
+	if t.Kind == "fenced" {
+		return s.copyFenced(ctx, e, t, name)
+	}
 	err := e.fs.Rename(ctx, trashData(t.ID), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if there, err := exists(ctx, e.fs, name); err != nil || !there {
@@ -352,6 +358,16 @@ func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name strin
 		return err
 	}
 	return s.dropTrash(ctx, e, t.ID)
+}
+
+// copyFenced brings a copy of a fenced tree back: a node may still write to the
+// tree itself, so it stays where it is.
+func (s *Store) copyFenced(ctx context.Context, e *export, t *Trashed, name string) error {
+	tmp := path.Join(stagingDir, tmpPrefix+s.newID())
+	if _, err := tree.Copy(ctx, e.fs, trashData(t.ID), tmp, tree.CopyOptions{}, nil); err != nil {
+		return errors.Join(err, s.Discard(context.WithoutCancel(ctx), e.fs, tmp), absent(e.fs.Remove(context.WithoutCancel(ctx), metaPath(name))))
+	}
+	return e.fs.Rename(ctx, tmp, name)
 }
 
 func (s *Store) finishUndelete(ctx context.Context, e *export, l *Lock) error {

@@ -122,3 +122,17 @@ func (s *Store) readUsers(ctx context.Context, e *export) ([]User, error) {
 	}
 	return out, nil
 }
+
+// silentHolder refuses to do what would leave a tree to a node that may still
+// write to it, and that nobody may use then. taken over from, it has a tree of
+// its own.
+func (s *Store) silentHolder(ctx context.Context, e *export, name string, meta *Meta) error {
+	if !meta.single() {
+		return nil
+	}
+	h, _, err := s.holderOf(ctx, e, name)
+	if err != nil || h == nil || h.node == s.cfg.Node || s.over(h) {
+		return err
+	}
+	return s.heldBy(name, h)
+}
