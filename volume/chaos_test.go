@@ -549,11 +549,11 @@ func (c *chaos) happen() {
 			}
 		}},
 		{1, "full", func() { c.setFull(true) }},
-		{4, "freed", func() { c.setFull(false) }},
-		{3, "snapshot", func() { go n.operate("snapshot") }},
-		{2, "restore", func() { go n.operate("restore") }},
-		{1, "remove", func() { go n.operate("remove") }},
-		{3, "undelete", func() { go n.operate("undelete") }},
+		{8, "freed", func() { c.setFull(false) }},
+		{4, "snapshot", func() { go n.operate("snapshot") }},
+		{6, "restore", func() { go n.operate("restore") }},
+		{2, "remove", func() { go n.operate("remove") }},
+		{6, "undelete", func() { go n.operate("undelete") }},
 		{2, "resume", func() { go n.operate("resume") }},
 		{1, "abort", func() { go n.operate("abort") }},
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -156,6 +157,21 @@ func (s *Store) hold(ctx context.Context, e *export, name string) (before string
 	}
 }
 
+// stillHeld is asked last, when it is known which tree a Mount will answer: if
+// the volume was taken over since this node made its epoch, that tree is
+// another's.
+func (s *Store) stillHeld(ctx context.Context, e *export, name string) error {
+	epoch := s.leases.unfenced(name)
+	if epoch == 0 {
+		return nil
+	}
+	top, err := readEpoch(ctx, e.fs, name)
+	if err == nil && (top.num() != epoch || !top.held()) {
+		err = errorf(InUse, "try again", "volume %q was taken over from this node while it was mounted", name)
+	}
+	return err
+}
+
 func (s *Store) newEpoch(state EpochState, number uint64) *Epoch {
 	return &Epoch{Version: formatVersion, ID: s.newID(), State: state, Node: s.cfg.Node, Boot: s.cfg.Boot,
 		Since: s.cfg.Now().UTC().Truncate(time.Second), number: number}
@@ -259,15 +275,29 @@ func (s *Store) free(ctx context.Context, e *export, name string, p *Epoch) erro
 	return f.Sync(ctx)
 }
 
+// goneFor is how long the epochs of a volume that is gone stay: their numbers
+// go on in a volume of that name that is made or brought back meanwhile, so
+// that a LINK which comes late is never the highest.
+const goneFor = 24 * time.Hour
+
 // forgetHolds removes the epochs of a volume that is gone.
-func forgetHolds(ctx context.Context, fsys tree.FS, name string) error {
-	_, numbers, err := leaseFiles(ctx, fsys, name)
+func (s *Store) forgetHolds(ctx context.Context, e *export, name string, numbers []uint64) error {
+	there, err := exists(ctx, e.fs, name)
+	if err != nil || there {
+		return err
+	}
+	top, err := e.fs.Stat(ctx, epochPath(name, slices.Max(numbers)))
+	now, ok := s.clock.at(s.cfg.Now())
+	if err != nil || !ok || now.Sub(top.Mtime) < goneFor {
+		return absent(err)
+	}
 	for _, n := range numbers {
-		if err := absent(fsys.Remove(ctx, epochPath(name, n))); err != nil {
+		if err := absent(e.fs.Remove(ctx, epochPath(name, n))); err != nil {
 			return err
 		}
 	}
-	return err
+	_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name))
+	return nil
 }
 
 // raise ends the hold that a takeover ends: nobody holds the volume then, and

@@ -87,7 +87,9 @@ func (s *Store) Mount(ctx context.Context, volume, id string, generation int) (M
 	m := Mounted{Path: ref.Path(), ReadOnly: ref.Snapshot != ""}
 	err = s.with(ctx, what, func(e *export) (err error) {
 		if m.Before, err = s.claim(ctx, e, ref, id); err == nil && !m.ReadOnly {
-			m.FileID, err = fileID(ctx, e.fs, m.Path)
+			if m.FileID, err = fileID(ctx, e.fs, m.Path); err == nil {
+				err = s.stillHeld(ctx, e, ref.Name)
+			}
 		}
 		return err
 	})
@@ -311,6 +313,9 @@ func (s *Store) dropOldLeases(ctx context.Context, e *export) error {
 		nodes, epochs, err := leaseFiles(ctx, e.fs, name)
 		if err == nil && (len(epochs) > 0 || slices.Contains(nodes, s.cfg.Node)) {
 			err = s.dropOldLease(ctx, e, name)
+		}
+		if err == nil && len(epochs) > 0 && len(nodes) == 0 {
+			err = s.forgetHolds(ctx, e, name, epochs)
 		}
 		if err != nil {
 			return err

@@ -69,9 +69,13 @@ func TestASingleVolumeIsHeldByOneNode(t *testing.T) {
 	_, err = n1.Mount(ctx, "db", "d", 1)
 	require.ErrorContains(t, err, "held by n2")
 
-	// A volume that is made anew begins anew.
+	// The numbers go on for a day when the volume is gone.
 	n2.must(n2.Unmount(ctx, "db", "b"))
 	n1.must(n1.Remove(ctx, "db"))
+	n1.beats()
+	require.Equal(t, []string{"epoch.1", "epoch.2"}, entries(t, dir, ".berth/leases/db"))
+	require.NoError(t, os.Chtimes(filepath.Join(dir, ".berth/leases/db/epoch.2"), time.Time{}, time.Now().Add(-25*time.Hour)))
+	n1.beats()
 	require.NoDirExists(t, filepath.Join(dir, ".berth/leases/db"))
 }
 

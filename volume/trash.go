@@ -181,9 +181,6 @@ func (s *Store) forgetVolume(ctx context.Context, e *export, name string) error 
 			return err
 		}
 	}
-	if err := forgetHolds(ctx, e.fs, name); err != nil {
-		return err
-	}
 	_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name)) // one left empty by a node that died
 	return nil
 }
