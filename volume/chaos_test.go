@@ -93,11 +93,11 @@ type simNode struct {
 	boots int
 	proc  *simProcess // nil: no plugin runs
 
-	want    bool // a container is to run here
-	inside  *simContainer
-	pending sync.WaitGroup
-	dirty   int // writes that the kernel has not finished; guarded by c.mu
-	sync    chan struct{}
+	want   bool // a container is to run here
+	inside *simContainer
+	docker sync.Mutex // held while its dockerd removes the volume or creates a container
+	dirty  int        // writes that the kernel has not finished; guarded by c.mu
+	sync   chan struct{}
 }
 
 // simProcess is one life of a plugin.
@@ -259,9 +259,10 @@ func (k *simContainer) run() {
 // tryStart is a task of the swarm's on this node.
 func (n *simNode) tryStart() {
 	p := n.proc
-	if p == nil || n.inside != nil {
+	if p == nil || n.inside != nil || !n.docker.TryLock() {
 		return
 	}
+	defer n.docker.Unlock()
 	id := fmt.Sprintf("%s-%d", n.name, n.link.roll("container")%100000)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
 	defer cancel()
@@ -441,7 +442,9 @@ func (n *simNode) operate(what string) {
 	case "restore":
 		err = n.restore(ctx, p.store)
 	case "remove":
-		if n.inside == nil { // dockerd refuses it by itself
+		// dockerd refuses it by itself for a container, and creates none meanwhile.
+		if n.inside == nil && n.docker.TryLock() {
+			defer n.docker.Unlock()
 			err = p.store.Remove(ctx, "db")
 		}
 	case "undelete":
@@ -480,6 +483,9 @@ func (n *simNode) restore(ctx context.Context, s *Store) error {
 		return errors.New("no snapshot")
 	}
 	j := &Job{Op: OpRestore, Engine: "copy", Items: []JobItem{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID()}}}
+	if _, err := s.Get(ctx, "db"); KindOf(err) == NotFound {
+		j.Items[0].Meta = s.newMeta("db", Options{"access": "single"}) // as the snapshot has it
+	}
 	if err := s.PrepareJob(ctx, j); err != nil {
 		return err
 	}
