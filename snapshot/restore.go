@@ -248,13 +248,12 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 				"the volume has no directory %q for it", parent(it.Path))
 		}
 	}
-	if it.Path == "" && it.New && it.Snapshot != nil {
-		it.meta, err = volume.MetaIn(ctx, fsys, path.Join(dir, it.Snapshot.Name), it.Volume)
-		if err != nil {
-			return err
+	if it.Path == "" && it.Snapshot != nil {
+		if it.meta = m; it.New || m == nil {
+			it.meta, err = volume.MetaIn(ctx, fsys, path.Join(dir, it.Snapshot.Name), it.Volume)
 		}
 	}
-	return nil
+	return err
 }
 
 // engine chooses how; what is in use, or a part, is synced.

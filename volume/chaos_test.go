@@ -482,10 +482,8 @@ func (n *simNode) restore(ctx context.Context, s *Store) error {
 	if snap == "" {
 		return errors.New("no snapshot")
 	}
-	j := &Job{Op: OpRestore, Engine: "copy", Items: []JobItem{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID()}}}
-	if _, err := s.Get(ctx, "db"); KindOf(err) == NotFound {
-		j.Items[0].Meta = s.newMeta("db", Options{"access": "single"}) // as the snapshot has it
-	}
+	j := &Job{Op: OpRestore, Engine: "copy", Items: []JobItem{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID(),
+		Meta: s.newMeta("db", Options{"access": "single"})}}} // as the snapshot has it
 	if err := s.PrepareJob(ctx, j); err != nil {
 		return err
 	}

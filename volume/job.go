@@ -79,9 +79,11 @@ type JobItem struct {
 	Trash string `json:"trash,omitempty"`
 	// Old and New are the file ids of the two trees, known from JobSwapping on.
 	// They tell what has happened from what has not.
-	Old  uint64 `json:"old,omitempty"`
-	New  uint64 `json:"new,omitempty"`
-	Meta *Meta  `json:"meta,omitempty"` // of a volume that did not exist
+	Old uint64 `json:"old,omitempty"`
+	New uint64 `json:"new,omitempty"`
+	// Meta is what the volume gets if it does not exist: also one that is
+	// removed while the job is prepared.
+	Meta *Meta `json:"meta,omitempty"`
 }
 
 // Dir is the job's own directory below the export.

@@ -75,7 +75,7 @@ func (s *Store) swap(ctx context.Context, e *export, j *Job, it *JobItem) error 
 				}
 			}
 		}
-		if whole && it.Meta != nil {
+		if whole && it.Meta != nil && it.Old == 0 {
 			if err := s.replace(ctx, e.fs, metaPath(it.Volume), it.Meta); err != nil {
 				return err
 			}
