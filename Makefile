@@ -4,6 +4,7 @@
 #   make plugin    the managed plugin on the engine that $(DOCKER) talks to
 #   make demo      the story on this machine's engine, cleaned up afterwards
 #   make demo-filer  the same on hosts with a kernel NFS client, with a filer's API
+#   make chaos SEEDS=20  looks for what breaks volumes and leases, for long
 #   make test      every test; what a machine cannot run skips and says why
 
 DOCKER  ?= docker
@@ -57,6 +58,15 @@ lint:
 
 clean:
 	rm -rf $(BUILD)
+
+# Long chaos: SEEDS stories on real engines and a thousand times as many on a
+# simulated network, from the seed SEED on. A failure prints the seed that tells it again.
+SEEDS ?= 5
+SEED  ?= 1
+.PHONY: chaos
+chaos:
+	$(GO) test -count=1 -timeout 24h -v -run '^TestChaos$$' ./volume -seed $(SEED) -seeds $$(( $(SEEDS) * 1000 ))
+	$(GO) test -count=1 -timeout 24h -v -run '^TestChaosOnRealEngines$$' ./integration -seed $(SEED) -seeds $(SEEDS)
 
 # The part of the tests on hosts with a kernel, an NFS client and an engine of
 # their own (User Mode Linux); needs root. lab-full is the same with the limits of production.
