@@ -61,6 +61,13 @@ type NameRequest struct {
 	DryRun bool   `json:"dry_run"`
 }
 
+// UsersRequest names one volume, or all by "". Late asks for what was written
+// late into fenced trees too, which reads those trees.
+type UsersRequest struct {
+	Name string `json:"name"`
+	Late bool   `json:"late,omitempty"`
+}
+
 // Users is the answer to Berth.VolumeUsers.
 type Users struct {
 	Users []volume.User     `json:"users"`

@@ -78,7 +78,7 @@ func (s *Server) takeover(ctx context.Context, r TakeoverRequest) (Jobs, error) 
 	return Jobs{[]*volume.Job{j}}, err
 }
 
-func users(ctx context.Context, st *volume.Store, r NameRequest) (Users, error) {
+func users(ctx context.Context, st *volume.Store, r UsersRequest) (Users, error) {
 	u, err := st.Users(ctx, r.Name)
 	if err != nil {
 		return Users{}, err
@@ -94,10 +94,10 @@ func users(ctx context.Context, st *volume.Store, r NameRequest) (Users, error) 
 			jobs = append(jobs, j)
 		}
 	}
-	if err != nil {
-		return Users{}, err
+	fenced := []*volume.Trashed{}
+	if err == nil && r.Late {
+		fenced, err = st.LateWrites(ctx, r.Name)
 	}
-	fenced, err := st.LateWrites(ctx, r.Name)
 	return Users{Users: u, Locks: locks, Jobs: jobs, Nodes: st.Nodes(), Fenced: fenced}, err
 }
 
@@ -119,6 +119,7 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	return a, nil
 }
 
+func (r UsersRequest) logName() (string, string)        { return r.Name, "" }
 func (r NameRequest) logName() (string, string)         { return r.Name, "" }
 func (r SetRequest) logName() (string, string)          { return r.Name, "" }
 func (r TakeoverRequest) logName() (string, string)     { return r.Name, "" }

@@ -39,6 +39,9 @@ func (s *Store) swapped(ctx context.Context, e *export, j *Job) error {
 	}
 	for _, it := range j.Items {
 		detail := it.Ref
+		if j.From != "" {
+			detail = "from " + j.From + ": " + detail
+		}
 		if it.Trash != "" {
 			detail += ", before: trash " + it.Trash
 		}

@@ -91,7 +91,7 @@ func (x *restoring) waitUnused(ctx context.Context, names []string) error {
 	for end := time.Now().Add(unusedWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		used := false
 		for _, name := range names {
-			got, err := ask[plugin.Users](ctx, x.app, "Berth.VolumeUsers", plugin.NameRequest{Name: name})
+			got, err := ask[plugin.Users](ctx, x.app, "Berth.VolumeUsers", plugin.UsersRequest{Name: name})
 			if err != nil {
 				return err
 			}

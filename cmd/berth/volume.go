@@ -105,7 +105,7 @@ func (a *app) volumePs() *cobra.Command {
 					return err
 				}
 			}
-			got, err := ask[plugin.Users](c.Context(), a, "Berth.VolumeUsers", plugin.NameRequest{Name: name})
+			got, err := ask[plugin.Users](c.Context(), a, "Berth.VolumeUsers", plugin.UsersRequest{Name: name, Late: true})
 			if err != nil {
 				return err
 			}
