@@ -134,7 +134,7 @@ func (c *chaos) step() {
 		}
 	case 6:
 		c.snaps++
-		name := fmt.Sprintf("s%d-%d", os.Getpid(), c.snaps)
+		name := fmt.Sprintf("%s.%d", s.name, c.snaps)
 		_, err := n.TryBerth("snapshot", "create", s.name, "--name", name)
 		if c.outcome("snapshot "+s.name, n, err, s.there) {
 			s.snaps[name] = s.text

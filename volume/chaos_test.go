@@ -38,7 +38,7 @@ import (
 // A seed makes one story, the same every time.
 
 var (
-	chaosSeeds = flag.Int("seeds", 150, "how many stories the chaos tells")
+	chaosSeeds = flag.Int("seeds", 100, "how many stories the chaos tells")
 	chaosFirst = flag.Uint64("seed", 1, "the first of them")
 )
 
@@ -90,11 +90,14 @@ type simNode struct {
 	name string
 	link *simLink
 
-	boots int
-	proc  *simProcess // nil: no plugin runs
+	state struct {
+		sync.Mutex // guards the fields below
+		boots      int
+		proc       *simProcess // nil: no plugin runs
+		want       bool        // a container is to run here
+		inside     *simContainer
+	}
 
-	want   bool // a container is to run here
-	inside *simContainer
 	docker sync.Mutex // held while its dockerd removes the volume or creates a container
 	dirty  int        // writes that the kernel has not finished; guarded by c.mu
 	sync   chan struct{}
@@ -117,8 +120,69 @@ type simContainer struct {
 	gone chan struct{}
 }
 
+// proc is the running plugin, nil for none.
+func (n *simNode) proc() *simProcess {
+	n.state.Lock()
+	defer n.state.Unlock()
+	return n.state.proc
+}
+
+// inside is the container that runs here, nil for none.
+func (n *simNode) inside() *simContainer {
+	n.state.Lock()
+	defer n.state.Unlock()
+	return n.state.inside
+}
+
+// put puts a container there, unless there is one or the plugin is another.
+func (n *simNode) put(k *simContainer, p *simProcess) bool {
+	n.state.Lock()
+	defer n.state.Unlock()
+	if n.state.proc != p || n.state.inside != nil {
+		return false
+	}
+	n.state.inside = k
+	return true
+}
+
+// take takes the container away, nil for none.
+func (n *simNode) take() *simContainer {
+	n.state.Lock()
+	defer n.state.Unlock()
+	k := n.state.inside
+	n.state.inside = nil
+	return k
+}
+
+func (n *simNode) setWant(want bool) {
+	n.state.Lock()
+	defer n.state.Unlock()
+	n.state.want = want
+}
+
+func (n *simNode) wants() bool {
+	n.state.Lock()
+	defer n.state.Unlock()
+	return n.state.want
+}
+
+func (n *simNode) boots() int {
+	n.state.Lock()
+	defer n.state.Unlock()
+	return n.state.boots
+}
+
+func (n *simNode) setProc(p *simProcess) (was *simProcess) {
+	n.state.Lock()
+	defer n.state.Unlock()
+	was, n.state.proc = n.state.proc, p
+	return was
+}
+
 func (n *simNode) boot() {
-	n.boots++
+	n.state.Lock()
+	n.state.boots++
+	n.state.Unlock()
 	n.link.set(func() { n.link.off = false })
 	n.start()
 }
@@ -126,9 +190,8 @@ func (n *simNode) boot() {
 // start begins a life of the plugin.
 func (n *simNode) start() {
 	p := &simProcess{ended: make(chan struct{})}
-	n.proc = p
-	life := fmt.Sprintf("%s/%d/%d", n.name, n.boots, n.link.roll("life"))
-	p.store = New(Config{URL: "nfs://filer/export", Node: n.name, Boot: fmt.Sprintf("boot-%s-%d", n.name, n.boots), LeaseTTL: chaosTTL,
+	life := fmt.Sprintf("%s/%d/%d", n.name, n.boots(), n.link.roll("life"))
+	p.store = New(Config{URL: "nfs://filer/export", Node: n.name, Boot: fmt.Sprintf("boot-%s-%d", n.name, n.boots()), LeaseTTL: chaosTTL,
 		Rand:  rand.NewChaCha8([32]byte(bytes.Repeat([]byte(fmt.Sprintf("%08x", n.link.roll("rand "+life)&0xffffffff)), 4))),
 		Open:  func(context.Context) (tree.FS, error) { return simFS{n.c.server, n.link, &p.dead}, nil },
 		Flush: n.flush,
@@ -138,6 +201,7 @@ func (n *simNode) start() {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
+	n.setProc(p)
 	go func() {
 		defer close(p.ended)
 		p.store.Run(ctx)
@@ -146,11 +210,10 @@ func (n *simNode) start() {
 
 // end ends the plugin: killed it says nothing more.
 func (n *simNode) end(killed bool) {
-	p := n.proc
+	p := n.setProc(nil)
 	if p == nil {
 		return
 	}
-	n.proc = nil
 	if killed {
 		n.link.set(func() { p.dead = true })
 	}
@@ -166,8 +229,7 @@ func (n *simNode) end(killed bool) {
 func (n *simNode) powerOff() {
 	n.link.set(func() { n.link.off = true })
 	n.end(true)
-	if k := n.inside; k != nil {
-		n.inside = nil
+	if k := n.take(); k != nil {
 		n.c.mu.Lock()
 		delete(n.c.open, k)
 		n.c.mu.Unlock()
@@ -206,7 +268,7 @@ func (k *simContainer) write(record string) (done chan struct{}) {
 	n, c := k.n, k.n.c
 	done = make(chan struct{})
 	n.writes(1)
-	boots := n.boots
+	boots := n.boots()
 	go func() {
 		defer n.writes(-1)
 		err := n.link.call(context.Background(), "data "+k.id, func() error {
@@ -227,7 +289,7 @@ func (k *simContainer) write(record string) (done chan struct{}) {
 			}
 			return nil
 		})
-		if err == nil && boots == n.boots {
+		if err == nil && boots == n.boots() {
 			c.mu.Lock()
 			c.acked[record] = true
 			c.mu.Unlock()
@@ -258,8 +320,8 @@ func (k *simContainer) run() {
 
 // tryStart is a task of the swarm's on this node.
 func (n *simNode) tryStart() {
-	p := n.proc
-	if p == nil || n.inside != nil || !n.docker.TryLock() {
+	p := n.proc()
+	if p == nil || n.inside() != nil || !n.docker.TryLock() {
 		return
 	}
 	defer n.docker.Unlock()
@@ -282,7 +344,7 @@ func (n *simNode) tryStart() {
 	err = n.link.call(ctx, "kernel lookup", func() error {
 		n.c.server.mu.Lock()
 		defer n.c.server.mu.Unlock()
-		if n.proc != p {
+		if n.proc() != p {
 			return errKilled
 		}
 		i := n.c.server.root.names["db"]
@@ -293,7 +355,7 @@ func (n *simNode) tryStart() {
 		n.c.opened(k)
 		return nil
 	})
-	if err != nil || n.proc != p || n.inside != nil {
+	if err != nil || !n.put(k, p) {
 		n.c.note("%s: mounted in vain: %v", n.name, err)
 		if found {
 			n.c.closed(k)
@@ -303,7 +365,6 @@ func (n *simNode) tryStart() {
 	}
 	n.c.note("%s: container %s in tree %d", n.name, id, k.tree.id)
 	n.c.count("mount")
-	n.inside = k
 	go k.run()
 }
 
@@ -332,21 +393,20 @@ func (c *chaos) closed(k *simContainer) {
 
 // stopContainer kills the container; its kernel keeps what it has to write.
 func (n *simNode) stopContainer() {
-	k := n.inside
+	k := n.take()
 	if k == nil {
 		return
 	}
-	n.inside = nil
 	close(k.stop)
 	<-k.gone
 	n.c.closed(k)
-	p := n.proc
+	p := n.proc()
 	for p == nil { // dockerd waits for its plugin
 		time.Sleep(time.Second)
 		if n.link.isOff() {
 			return
 		}
-		p = n.proc
+		p = n.proc()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
 	defer cancel()
@@ -429,7 +489,7 @@ func (n *simNode) snapshot(ctx context.Context) (string, error) {
 
 // operate is an operator at a node: restores, removes, brings back.
 func (n *simNode) operate(what string) {
-	p := n.proc
+	p := n.proc()
 	if p == nil {
 		return
 	}
@@ -443,7 +503,7 @@ func (n *simNode) operate(what string) {
 		err = n.restore(ctx, p.store)
 	case "remove":
 		// dockerd refuses it by itself for a container, and creates none meanwhile.
-		if n.inside == nil && n.docker.TryLock() {
+		if n.inside() == nil && n.docker.TryLock() {
 			defer n.docker.Unlock()
 			err = p.store.Remove(ctx, "db")
 		}
@@ -528,8 +588,8 @@ func (c *chaos) happen() {
 		what   string
 		do     func()
 	}{
-		{10, "want", func() { n.want = true }},
-		{4, "unwant", func() { n.want = false }},
+		{10, "want", func() { n.setWant(true) }},
+		{4, "unwant", func() { n.setWant(false) }},
 		{6, "cut both", func() { n.link.set(func() { n.link.in, n.link.out = true, true }) }},
 		{3, "cut answers", func() { n.link.set(func() { n.link.in = true }) }},
 		{3, "cut requests", func() { n.link.set(func() { n.link.out = true }) }},
@@ -541,14 +601,14 @@ func (c *chaos) happen() {
 			}
 		}},
 		{3, "plugin crash", func() {
-			if n.proc != nil {
+			if n.proc() != nil {
 				n.end(true)
 				n.start()
 			}
 		}},
 		{1, "plugin stop", func() { n.end(false) }},
 		{4, "plugin start", func() {
-			if n.proc == nil && !n.link.isOff() {
+			if n.proc() == nil && !n.link.isOff() {
 				n.start()
 			}
 		}},
@@ -592,9 +652,9 @@ func (n *simNode) orchestrate(stop chan struct{}) {
 			return
 		}
 		switch {
-		case n.want && n.inside == nil:
+		case n.wants() && n.inside() == nil:
 			n.tryStart()
-		case !n.want && n.inside != nil:
+		case !n.wants() && n.inside() != nil:
 			n.stopContainer()
 		}
 	}
@@ -611,13 +671,13 @@ func tell(seed uint64, events int) *chaos {
 		c.nodes = append(c.nodes, n)
 		n.boot()
 	}
-	for c.nodes[0].proc.store.Create(context.Background(), "db", map[string]string{"access": "single"}) != nil {
+	for c.nodes[0].proc().store.Create(context.Background(), "db", map[string]string{"access": "single"}) != nil {
 		time.Sleep(time.Second)
 	}
 	stop := make(chan struct{})
 	var tasks sync.WaitGroup
 	for _, n := range c.nodes {
-		n.want = true
+		n.setWant(true)
 		tasks.Go(func() { n.orchestrate(stop) })
 	}
 	for range events {
@@ -636,11 +696,11 @@ func (c *chaos) mend() {
 	c.note("-- all is mended")
 	c.setFull(false)
 	for _, n := range c.nodes {
-		n.want = false
+		n.setWant(false)
 		n.link.set(func() { n.link.in, n.link.out = false, false })
 		if n.link.isOff() {
 			n.boot()
-		} else if n.proc == nil {
+		} else if n.proc() == nil {
 			n.start()
 		}
 	}
@@ -650,21 +710,21 @@ func (c *chaos) mend() {
 		n.forgetLost(ctx)
 	}
 	n := c.nodes[0]
-	if err := n.endJobs(ctx, n.proc.store, true); err != nil {
+	if err := n.endJobs(ctx, n.proc().store, true); err != nil {
 		c.breaks("an interrupted job cannot be ended: %v", err)
 	}
-	if _, err := n.proc.store.Get(ctx, "db"); KindOf(err) == NotFound {
-		if _, _, err := n.proc.store.TrashRestore(ctx, "db", ""); err != nil {
+	if _, err := n.proc().store.Get(ctx, "db"); KindOf(err) == NotFound {
+		if _, _, err := n.proc().store.TrashRestore(ctx, "db", ""); err != nil {
 			c.breaks("the volume is gone: %v", err)
 		}
 	}
-	n.want = true
+	n.setWant(true)
 	time.Sleep(time.Minute)
-	if n.inside == nil {
+	if n.inside() == nil {
 		c.breaks("the volume cannot be mounted when all is mended")
 		c.noteControl()
 	}
-	n.want = false
+	n.setWant(false)
 	time.Sleep(2 * time.Minute)
 }
 
@@ -685,9 +745,9 @@ func (c *chaos) noteControl() {
 		walk(dir, c.server.root.names[".berth"].names[dir])
 	}
 	for _, n := range c.nodes {
-		if n.proc != nil {
-			for _, name := range n.proc.store.leases.names() {
-				l, _ := n.proc.store.leases.copy(name)
+		if n.proc() != nil {
+			for _, name := range n.proc().store.leases.names() {
+				l, _ := n.proc().store.leases.copy(name)
 				c.note("in %s's memory: %+v", n.name, l)
 			}
 		}
@@ -698,8 +758,8 @@ func (c *chaos) noteControl() {
 // twice, because the plugin ended meanwhile: an operator does that, who sees
 // that no container has them.
 func (n *simNode) forgetLost(ctx context.Context) {
-	s := n.proc.store
-	for l, ok := s.leases.copy("db"); n.inside == nil && ok && len(l.Mounts) > 0; l, ok = s.leases.copy("db") {
+	s := n.proc().store
+	for l, ok := s.leases.copy("db"); n.inside() == nil && ok && len(l.Mounts) > 0; l, ok = s.leases.copy("db") {
 		for id := range l.Mounts {
 			n.c.count("lost")
 			_ = s.Unmount(ctx, "db", id)
