@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -98,7 +99,17 @@ func (s *Store) beat(ctx context.Context, e *export, state NodeState) error {
 		Address: address, Doubled: s.peers.doubled != "",
 	}
 	s.peers.mu.Unlock()
-	if err := s.replace(ctx, e.fs, name, mine); err != nil {
+	err = s.replace(ctx, e.fs, name, mine)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		// A full export must not look like a dead node: the file's time is
+		// enough of a change, if it is ours.
+		var again Heartbeat
+		if readErr := readControl(ctx, e.fs, name, &again); readErr == nil && again.Incarnation == s.incarnation {
+			stamp, _ := s.clock.at(s.cfg.Now())
+			err = e.fs.SetAttr(ctx, name, tree.SetAttr{Mtime: &stamp})
+		}
+	}
+	if err != nil {
 		return err
 	}
 	now := s.cfg.Now()

@@ -52,9 +52,6 @@ func (s *Store) Run(ctx context.Context) {
 	for {
 		err := s.tick(ctx)
 		wait := s.cfg.LeaseTTL / 3
-		if err != nil {
-			s.pollLost()
-		}
 		if err != nil || !s.named() {
 			wait = min(wait, 2*time.Second)
 		}
@@ -90,7 +87,8 @@ func (s *Store) tick(ctx context.Context) error {
 	run := ctx
 	ctx, cancel := context.WithTimeout(ctx, tickTimeout)
 	defer cancel()
-	return s.with(ctx, "keep in touch", func(e *export) error {
+	seen := false
+	err := s.with(ctx, "keep in touch", func(e *export) error {
 		if err := s.beat(ctx, e, NodeUp); err != nil {
 			return err
 		}
@@ -102,6 +100,7 @@ func (s *Store) tick(ctx context.Context) error {
 		if err := s.pollAll(ctx, e); err != nil {
 			return err
 		}
+		seen = true
 		if err := s.noteFenced(ctx, e); err != nil {
 			return err
 		}
@@ -112,6 +111,10 @@ func (s *Store) tick(ctx context.Context) error {
 		go s.sweep(run, e)
 		return errors.Join(s.finishDead(ctx, e), s.expireTrash(ctx, e))
 	})
+	if !seen {
+		s.pollLost() // what others did meanwhile is not known
+	}
+	return err
 }
 
 // pollAll reads what Get shows of the other nodes.
