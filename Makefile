@@ -53,6 +53,7 @@ bench:
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'make lint: gofmt -w the files above'; exit 1; }
+	bash -n deploy/berth-nodes.sh
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
