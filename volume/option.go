@@ -79,8 +79,8 @@ func (o Options) Effective() map[string]string {
 	return out
 }
 
-// differs lists the given keys whose value is not the recorded one.
-func (o Options) differs(given Options) []string {
+// Differs lists the given keys whose value is not the recorded one.
+func (o Options) Differs(given Options) []string {
 	var keys []string
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if !sameValue(key, given[key], o.Get(key)) {

@@ -16,14 +16,14 @@ import (
 
 // Info is a volume as it is shown.
 type Info struct {
-	Name    string            `json:"name"`
-	Path    string            `json:"path"` // below the export
-	Created time.Time         `json:"created,omitzero"`
-	Adopted bool              `json:"adopted"` // a directory that berth did not make
-	Options map[string]string `json:"options"` // effective
-	Health  string            `json:"health"`  // "ok", or what is wrong and what to type
-	Users   []User            `json:"used_by"`
-	Newest  string            `json:"newest_snapshot,omitempty"`
+	Name    string    `json:"name"`
+	Path    string    `json:"path"` // below the export
+	Created time.Time `json:"created,omitzero"`
+	Adopted bool      `json:"adopted"` // a directory that berth did not make
+	Options Options   `json:"options"` // effective
+	Health  string    `json:"health"`  // "ok", or what is wrong and what to type
+	Users   []User    `json:"used_by"`
+	Newest  string    `json:"newest_snapshot,omitempty"`
 	// SizeBytes and Files are measured on request only.
 	SizeBytes int64 `json:"size_bytes,omitempty"`
 	Files     int64 `json:"files,omitempty"`
@@ -275,7 +275,7 @@ func (s *Store) agree(ctx context.Context, e *export, name string, opts Options)
 	if missing && meta == nil {
 		return false, nil
 	}
-	if keys := recorded.differs(opts); len(keys) > 0 {
+	if keys := recorded.Differs(opts); len(keys) > 0 {
 		var given, has []string
 		for _, k := range keys {
 			given, has = append(given, k+"="+opts[k]), append(has, k+"="+recorded.Get(k))

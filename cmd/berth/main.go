@@ -64,6 +64,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stdout, v.line)
 		return v.code
 	}
+	if d := (*differs)(nil); errors.As(err, &d) {
+		return exitFailed
+	}
 	code, reason, hint := judge(err)
 	fmt.Fprintf(stderr, "berth: %s\n", reason)
 	if hint != "" {
@@ -135,7 +138,7 @@ Volumes are made and removed with 'docker volume create -d berth NAME' and 'dock
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{err.Error(), fmt.Sprintf("'%s --help' shows the flags", c.CommandPath())}
 	})
-	root.AddCommand(a.serveCommand(), a.volumeCommand(), a.snapshotCommand(), a.trashCommand(), a.dfCommand(), a.auditCommand(), a.ontapCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.volumeCommand(), a.snapshotCommand(), a.stackCommand(), a.trashCommand(), a.dfCommand(), a.auditCommand(), a.ontapCommand(), a.versionCommand())
 	for of, aliases := range map[string][]*cobra.Command{
 		"volume":   {a.volumeLs(), a.volumePs()},
 		"snapshot": {a.snapshotVersions(), a.snapshotUndo(), a.snapshotCheck()},

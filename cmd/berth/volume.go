@@ -214,7 +214,7 @@ func (a *app) volumeInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printJSON(got.Volumes)
+			return a.printInspected(c.Context(), got.Volumes)
 		},
 	}
 }
