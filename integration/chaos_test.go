@@ -315,11 +315,9 @@ func (c *chaos) forgetLost(n *lab.Node, s *modelSite) {
 // check compares the export with the model.
 func (c *chaos) check() {
 	c.t.Helper()
-	var names []string
 	for _, s := range c.sites {
 		text, err := os.ReadFile(filepath.Join(c.l.Export, s.name, "page"))
 		if s.there {
-			names = append(names, s.name)
 			if s.text != "" {
 				require.NoError(c.t, err, "%s", s.name)
 			}
