@@ -88,7 +88,7 @@ func (w *world) read(name string) string {
 func (w *world) snap(name string) {
 	w.t.Helper()
 	require.NoError(w.t, os.MkdirAll(w.path(".snapshot"), 0o755))
-	out, err := exec.Command("rsync", "-aH", "--exclude=/.snapshot", w.dir+"/", w.path(".snapshot", name)+"/").CombinedOutput()
+	out, err := exec.Command("rsync", "-aH", "--exclude=/.snapshot", "--exclude=/.berth/staging/tmp.*", w.dir+"/", w.path(".snapshot", name)+"/").CombinedOutput()
 	require.NoError(w.t, err, string(out))
 }
 

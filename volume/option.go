@@ -69,8 +69,8 @@ func (o Options) Get(key string) string {
 
 // Effective returns every option with its value, defaults included, that says
 // something about an existing volume.
-func (o Options) Effective() map[string]string {
-	out := map[string]string{}
+func (o Options) Effective() Options {
+	out := Options{}
 	for _, opt := range OptionTable {
 		if v := o.Get(opt.Key); v != "" {
 			out[opt.Key] = v
