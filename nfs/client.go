@@ -195,7 +195,8 @@ func dialHost(ctx context.Context, target Target, host string, cfg *Config) (_ *
 	address := hostPort(host, port)
 	t := cfg.transport()
 	t.prog = progNFS
-	t.dial = func(ctx context.Context, link int) (net.Conn, error) { return d.dial(ctx, link, address) }
+	at := &location{host: target.Host, port: port, address: address}
+	t.dial = func(ctx context.Context, link int) (net.Conn, error) { return at.dial(ctx, d, link) }
 	if t.seed, err = d.dial(ctx, 0, address); err != nil {
 		return nil, err
 	}

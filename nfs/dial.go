@@ -101,3 +101,42 @@ func bindRefused(err error) bool {
 
 // hostPort joins a host, which may be an IPv6 address, and a port.
 func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+
+// location is where a server is, as of the last connection: a name may move to
+// another address, with all its handles.
+type location struct {
+	host string
+	port int
+
+	mu      sync.Mutex // guards address
+	address string
+}
+
+// dial connects to the address that was good last, and else to what the name
+// leads to now.
+func (l *location) dial(ctx context.Context, d *dialer, link int) (net.Conn, error) {
+	l.mu.Lock()
+	known := l.address
+	l.mu.Unlock()
+	nc, err := d.dial(ctx, link, known)
+	if err == nil {
+		return nc, nil
+	}
+	hosts, lookupErr := net.DefaultResolver.LookupHost(ctx, l.host)
+	if lookupErr != nil {
+		return nil, err
+	}
+	for _, host := range hosts {
+		address := hostPort(host, l.port)
+		if address == known {
+			continue
+		}
+		if nc, dialErr := d.dial(ctx, link, address); dialErr == nil {
+			l.mu.Lock()
+			l.address = address
+			l.mu.Unlock()
+			return nc, nil
+		}
+	}
+	return nil, err
+}

@@ -95,3 +95,22 @@ func TestSourcePortRefused(t *testing.T) {
 	_, err = d.dial(context.Background(), 0, l.Addr().String())
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
+
+func TestAServerThatMovedIsFoundByItsName(t *testing.T) {
+	address := listen(t)
+	_, text, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	number, err := net.LookupPort("tcp", text)
+	require.NoError(t, err)
+	moved := &location{host: "localhost", port: number, address: hostPort("127.0.0.2", number)}
+	d := (&Config{Unprivileged: true, DialTimeout: 5 * time.Second}).complete()
+	for range 2 {
+		nc, err := moved.dial(t.Context(), d.dialer(), 0)
+		require.NoError(t, err)
+		require.NoError(t, nc.Close())
+		require.Equal(t, address, moved.address)
+	}
+	gone := &location{host: "localhost.invalid", port: number, address: hostPort("127.0.0.2", number)}
+	_, err = gone.dial(t.Context(), d.dialer(), 0)
+	require.ErrorContains(t, err, "127.0.0.2", "the address that was good is the one to complain of")
+}

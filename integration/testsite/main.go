@@ -2,12 +2,13 @@
 // writes and reads a volume the way a site does, and says what it saw.
 //
 //	testsite append FILE     go on with the numbered records of FILE until told to stop
+//	testsite stamp FILE      the same, each on stable storage before it is printed
 //	testsite write FILE TEXT replace FILE
 //	testsite cat FILE        print FILE
 //	testsite ls DIR          print the names in DIR
 //	testsite serve DIR       serve DIR by HTTP on port 80; PUT writes
 //
-// append holds its file open all the time, as databases do. A record is
+// append and stamp hold their file open all the time, as databases do. A record is
 // "HOST NUMBER"; the first number follows the last one found, so a successor's
 // records prove that it read its predecessor's.
 package main
@@ -34,12 +35,14 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: testsite append|write|cat|ls|serve PATH [TEXT]")
+		return fmt.Errorf("usage: testsite append|stamp|write|cat|ls|serve PATH [TEXT]")
 	}
 	verb, path := args[0], args[1]
 	switch verb {
 	case "append":
-		return appendRecords(path)
+		return appendRecords(path, 20*time.Millisecond, nil)
+	case "stamp":
+		return appendRecords(path, 100*time.Millisecond, os.Stdout)
 	case "write":
 		return write(path, []byte(args[len(args)-1]+"\n"))
 	case "cat":
@@ -58,8 +61,9 @@ func run(args []string) error {
 	return fmt.Errorf("unknown verb %q", verb)
 }
 
-// appendRecords writes one record every 20 ms until SIGTERM.
-func appendRecords(path string) error {
+// appendRecords writes a record now and then until SIGTERM. With acks, each is
+// on stable storage before the next, and is then printed there.
+func appendRecords(path string, pause time.Duration, acks io.Writer) error {
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer cancel()
 	last, err := lastNumber(path)
@@ -80,10 +84,16 @@ func appendRecords(path string) error {
 		if _, err := fmt.Fprintf(f, "%s %d\n", host, next); err != nil {
 			return err
 		}
+		if acks != nil {
+			if err := f.Sync(); err != nil {
+				return err
+			}
+			fmt.Fprintf(acks, "%s %d\n", host, next)
+		}
 		select {
 		case <-stop.Done():
 			return f.Sync()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -19,6 +19,7 @@ const (
 	selfVar    = "BERTH_UML_SELF"
 	nameVar    = "BERTH_UML_NAME"
 	addressVar = "BERTH_UML_ADDRESS"
+	filerVar   = "BERTH_UML_FILER" // address of the name "filer"; empty: there is none
 )
 
 // runInit is a host's first process: it builds the root, starts the agent and
@@ -129,6 +130,9 @@ func furnish() error {
 		}
 	}
 	_ = os.Symlink("/proc/self/fd", "/dev/fd")
+	for _, program := range []string{"iptables", "iptables-restore"} { // a swarm's ingress; nftables are not in this kernel
+		_ = os.Symlink("/usr/sbin/"+strings.Replace(program, "iptables", "iptables-legacy", 1), "/usr/local/sbin/"+program)
+	}
 	modules, err := modules()
 	if err != nil {
 		return err
@@ -138,7 +142,7 @@ func furnish() error {
 		// No name server and no default route: a lookup fails at once.
 		"/etc/resolv.conf":        "",
 		"/etc/hostname":           name + "\n",
-		"/etc/hosts":              "127.0.0.1 localhost " + name + "\n",
+		"/etc/hosts":              hostsFile(name, os.Getenv(filerVar)),
 		"/etc/docker/daemon.json": "{}",
 	}
 	for path, text := range files {
@@ -149,6 +153,17 @@ func furnish() error {
 		}
 	}
 	return nil
+}
+
+// hostsFile is a host's /etc/hosts.
+func hostsFile(name, filer string) string {
+	// A swarm's tasks ask the registry for their image first; here it refuses
+	// at once.
+	text := "127.0.0.1 localhost registry-1.docker.io " + name + "\n"
+	if filer != "" {
+		text += filer + " " + filerName + "\n"
+	}
+	return text
 }
 
 // modules is the directory of the running kernel's modules.

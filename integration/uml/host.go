@@ -37,6 +37,7 @@ type Host struct {
 	tap   string
 	pid   int // of linux.uml, as the room numbers processes; 0: the power is off
 	agent *rpc.Client
+	cuts  []string // rules of the host's packet filter; see Cut
 }
 
 func (l *Lab) newHost(number int) (*Host, error) {
@@ -79,10 +80,11 @@ func (h *Host) Start() error {
 	}
 	h.pid, err = h.lab.start(Command{Log: h.dir + "/console.log", PIDNamespace: true, Args: []string{
 		"unshare", "--mount-proc", "--",
-		"linux.uml", "mem=1024M", "rootfstype=hostfs", "ro", "panic=-1", "quiet",
+		"linux.uml", "mem=1024M", "rootfstype=hostfs", "ro", "panic=-1", "quiet", "nohz=off", "highres=off",
 		"ubd0=" + h.disk(), "con=null", "con0=null,fd:1", "uml_dir=" + h.dir, "umid=" + h.tap,
 		"vec0:transport=tap,ifname=" + h.tap + ",depth=128,gro=1",
 		"init=" + self, stageVar + "=init", selfVar + "=" + self, nameVar + "=" + h.Name, addressVar + "=" + h.Address,
+		filerVar + "=" + h.lab.filer,
 	}})
 	if err != nil {
 		return err
@@ -112,7 +114,7 @@ func (h *Host) PowerOff() error {
 		_ = h.agent.Close()
 	}
 	err := h.lab.signal(h.pid, syscall.SIGKILL, true)
-	h.pid, h.agent = 0, nil
+	h.pid, h.agent, h.cuts = 0, nil, nil
 	if err == nil {
 		err = h.lab.ip("link del " + h.tap)
 	}

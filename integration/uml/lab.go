@@ -27,6 +27,7 @@ type Lab struct {
 
 	dir    string
 	plugin string // folder of the managed plugin
+	filer  string // address of the name "filer" on the hosts; "" for none
 	room   *exec.Cmd
 	agent  *rpc.Client
 }
@@ -34,11 +35,14 @@ type Lab struct {
 var labs atomic.Int64
 
 // Start starts a lab that ends with the test process; see New.
-func Start(t testing.TB, hosts int) (*Lab, error) {
+func Start(t testing.TB, hosts int) (*Lab, error) { return start(t, hosts, "") }
+
+// start is Start; filer is the address of the name "filer" on the hosts.
+func start(t testing.TB, hosts int, filer string) (*Lab, error) {
 	// Its directory is in the run of package lab, which removes it.
 	plugin := lab.PluginFolder(t)
 	dir := filepath.Join(filepath.Dir(filepath.Dir(plugin)), fmt.Sprintf("uml%d", labs.Add(1)))
-	l := &Lab{dir: dir, plugin: plugin}
+	l := &Lab{dir: dir, plugin: plugin, filer: filer}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -48,7 +52,14 @@ func Start(t testing.TB, hosts int) (*Lab, error) {
 	if err := l.startRoom(); err != nil {
 		return nil, err
 	}
-	l.Server = &Server{lab: l}
+	l.Server = &Server{lab: l, address: serverAddress}
+	if filer != "" {
+		l.Server.address = filer
+		if err := l.ip("addr add "+filer+"/24 dev br0", "addr add "+apiAddress+"/24 dev br0"); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
 	var all errgroup.Group
 	all.Go(l.Server.startServices)
 	for i := range hosts {

@@ -44,8 +44,10 @@ EXPORT {
 // A Server is the NFS server beside the hosts: nfs-ganesha with its lock
 // service.
 type Server struct {
-	lab *Lab
-	pid int
+	lab     *Lab
+	pid     int
+	address string // of the export
+	api     *api   // of the filer, if there is one
 }
 
 // startServices starts what the server's locks need, and the server.
@@ -117,6 +119,11 @@ func (s *Server) Recreate() error {
 	if err := s.Kill(); err != nil {
 		return err
 	}
+	if s.api != nil { // it has the old directory open
+		if err := s.api.stop(); err != nil {
+			return err
+		}
+	}
 	const copied = exportPath + ".new"
 	for _, args := range [][]string{
 		{"cp", "-a", exportPath, copied}, {"rm", "-rf", exportPath}, {"mv", copied, exportPath},
@@ -126,6 +133,11 @@ func (s *Server) Recreate() error {
 			return err
 		}
 		if err := r.error(args); err != nil {
+			return err
+		}
+	}
+	if s.api != nil {
+		if err := s.api.start(); err != nil {
 			return err
 		}
 	}
