@@ -12,10 +12,9 @@ import (
 	"github.com/casit/berth/integration/lab"
 )
 
-// patience is how long an engine may take to answer while the filer does not.
-// It is to be 2 s on a real machine; hosts in here are ten times slower at
-// starting anything, and share two cores.
-const enginePatience = 10 * time.Second
+// enginePatience is how long an engine may take to answer while the filer does
+// not. It takes a tenth of that here, three hosts on two cores.
+const enginePatience = 2 * time.Second
 
 // watchEngine asks the host's engine for its containers and volumes all the
 // time, until the function it returns is called, which checks what they took.
