@@ -46,7 +46,7 @@ demo-build: build rootfs
 # time, after the others. TESTFLAGS is for -v, -run and the like.
 test:
 	$(GO) test $(RACE) -timeout 10m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep -v /integration)
-	$(GO) test -p 1 -timeout 20m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep /integration)
+	$(GO) test -p 1 -timeout 25m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep /integration)
 
 bench:
 	$(GO) test -run '^$$' -bench . -timeout 20m $(TESTFLAGS) $(PACKAGES)
@@ -73,10 +73,10 @@ chaos:
 # their own (User Mode Linux); needs root. lab-full is the same with the limits of production.
 .PHONY: lab-test lab-full
 lab-test:
-	$(GO) test -count=1 -timeout 15m $(TESTFLAGS) ./integration/uml/...
+	$(GO) test -count=1 -timeout 25m $(TESTFLAGS) ./integration/uml/...
 
 lab-full:
-	BERTH_LAB_LIMITS=real $(GO) test -count=1 -timeout 45m $(TESTFLAGS) ./integration/uml/...
+	BERTH_LAB_LIMITS=real $(GO) test -count=1 -timeout 60m $(TESTFLAGS) ./integration/uml/...
 
 # The story of `make demo` on an NFS export with a filer's API, in that lab.
 .PHONY: demo-filer

@@ -53,6 +53,7 @@ type chaos struct {
 
 	mu     sync.Mutex // guards all below
 	log    []string
+	told   bool                // the story is over; what nodes say as they end is not in it
 	acked  map[string]bool     // records
 	owner  map[uint64]*simNode // of trees: who mounted it last
 	open   map[*simContainer]uint64
@@ -64,6 +65,9 @@ type chaos struct {
 func (c *chaos) note(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.told {
+		return
+	}
 	c.log = append(c.log, fmt.Sprintf("%8.3f ", float64(time.Since(simStart).Milliseconds())/1000)+fmt.Sprintf(format, args...))
 }
 
@@ -805,6 +809,9 @@ func (c *chaos) judge() {
 			}
 		}
 	}
+	c.mu.Lock()
+	c.told = true
+	c.mu.Unlock()
 	for _, n := range c.nodes {
 		n.end(true)
 	}
@@ -812,6 +819,8 @@ func (c *chaos) judge() {
 
 // story is what happened, for a person.
 func (c *chaos) story() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return fmt.Sprintf("seed %d:\n%s\n", c.seed, strings.Join(c.log, "\n"))
 }
 

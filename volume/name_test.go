@@ -65,7 +65,7 @@ func TestOptionsThatAreRefusedNameTheNearestForm(t *testing.T) {
 	}
 	opts, err := ParseOptions(map[string]string{"uid": "33", "mode": "2775", "access": "single"})
 	require.NoError(t, err)
-	require.Equal(t, map[string]string{"uid": "33", "gid": "0", "mode": "2775", "access": "single", "on-remove": "trash"}, opts.Effective())
+	require.Equal(t, Options{"uid": "33", "gid": "0", "mode": "2775", "access": "single", "on-remove": "trash"}, opts.Effective())
 	require.Empty(t, opts.Differs(Options{"uid": "033", "mode": "02775"}), "values are compared by meaning")
 	require.Equal(t, []string{"gid", "uid"}, opts.Differs(Options{"uid": "34", "gid": "1"}))
 }

@@ -137,7 +137,10 @@ func checkStack(p *types.Project, live map[string]*volume.Info, stack string) (o
 			continue
 		}
 		recorded := given
-		if info != nil {
+		switch {
+		case info != nil && info.Options == nil:
+			out = append(out, finding{Volume: v.Name, Problem: info.Health})
+		case info != nil:
 			recorded = info.Options
 			out = append(out, drift(v.Name, info.Options, given)...)
 		}
@@ -172,7 +175,8 @@ func drift(name string, has, given volume.Options) (out []finding) {
 // databases on volumes that any node may mount.
 func checkService(s types.ServiceConfig, p *types.Project, ours, single map[string]bool, stack string) (out []finding) {
 	for _, m := range s.Volumes {
-		if m.Type != types.VolumeTypeVolume || !ours[m.Source] || m.ReadOnly {
+		if m.Type != types.VolumeTypeVolume || !ours[m.Source] {
+			// Docker does not tell a driver that a mount is read-only: it counts.
 			continue
 		}
 		name := strings.Replace(p.Volumes[m.Source].Name, unnamed, stack, 1)
