@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -11,83 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
 	"github.com/casit/berth/volume"
 )
 
-// errKilled is what a process that was killed would have seen.
-var errKilled = errors.New("killed")
-
-// mortal is a filesystem whose process dies at its n-th change: that one and
-// all later calls do not happen.
-type mortal struct {
-	tree.FS
-	left *atomic.Int64 // changes until the end
-}
+// mortal has nothing to put on stable storage.
+type mortal struct{ treetest.Mortal }
 
 func (m mortal) SyncAll(context.Context) error { return nil }
-
-func (m mortal) change() error {
-	if m.left.Add(-1) < 0 {
-		return errKilled
-	}
-	return nil
-}
-
-func (m mortal) Create(ctx context.Context, name string, set tree.SetAttr) (tree.File, error) {
-	if err := m.change(); err != nil {
-		return nil, err
-	}
-	return m.FS.Create(ctx, name, set)
-}
-
-func (m mortal) Mkdir(ctx context.Context, name string, set tree.SetAttr) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Mkdir(ctx, name, set)
-}
-
-func (m mortal) Symlink(ctx context.Context, target, name string, set tree.SetAttr) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Symlink(ctx, target, name, set)
-}
-
-func (m mortal) Link(ctx context.Context, o, n string) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Link(ctx, o, n)
-}
-
-func (m mortal) Rename(ctx context.Context, o, n string) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Rename(ctx, o, n)
-}
-
-func (m mortal) Remove(ctx context.Context, name string) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Remove(ctx, name)
-}
-
-func (m mortal) Rmdir(ctx context.Context, name string) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Rmdir(ctx, name)
-}
-
-func (m mortal) SetAttr(ctx context.Context, name string, set tree.SetAttr) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.SetAttr(ctx, name, set)
-}
 
 // TestKilledAtEveryStepOfARestore kills the process at every single change
 // that a restore or undo makes. The next process must find the old tree or the
@@ -123,7 +53,7 @@ func killRestore(t *testing.T, r RestoreRequest, name string, step int64, abort 
 	w := worldOn(t, dir, "n1", func(c *volume.Config) {
 		c.Open = func(ctx context.Context) (tree.FS, error) {
 			l, err := tree.OpenLocal(ctx, dir)
-			return mortal{l, left}, err
+			return mortal{treetest.Mortal{FS: l, Left: left}}, err
 		}
 	})
 	w.site("blog")

@@ -66,33 +66,15 @@ func eachEmbedded(t *testing.T, test func(t *testing.T, e *Embedded, dir, how st
 		test(t, e, dir, how)
 	})
 	t.Run("btrfs", func(t *testing.T) {
-		dir := embeddedBtrfs(t)
+		dir := treetest.Btrfs(t)
 		test(t, embeddedExport(t, dir), dir, ByBtrfs)
 	})
 	t.Run("btrfs by reflink", func(t *testing.T) {
-		dir := embeddedBtrfs(t)
+		dir := treetest.Btrfs(t)
 		e := embeddedExport(t, dir)
 		e.native = false
 		test(t, e, dir, ByReflink)
 	})
-}
-
-// embeddedBtrfs is a fresh btrfs on a loop device until the test ends.
-func embeddedBtrfs(t *testing.T) string {
-	t.Helper()
-	if _, err := exec.LookPath("mkfs.btrfs"); err != nil {
-		treetest.Skip(t, "needs mkfs.btrfs (btrfs-progs)")
-	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	require.NoError(t, os.WriteFile(image, nil, 0o600))
-	require.NoError(t, os.Truncate(image, 256<<20))
-	out, err := exec.Command("mkfs.btrfs", "-q", image).CombinedOutput()
-	require.NoError(t, err, string(out))
-	if out, err := exec.Command("mount", "-t", "btrfs", "-o", "loop", image, dir).CombinedOutput(); err != nil {
-		treetest.Skip(t, "needs loop devices and btrfs in the kernel: "+string(out))
-	}
-	t.Cleanup(func() { require.NoError(t, exec.Command("umount", dir).Run()) })
-	return dir
 }
 
 func embeddedFile(t *testing.T, parts ...string) string {
@@ -337,7 +319,7 @@ func TestACopyThatWouldFillTheExportIsRefused(t *testing.T) {
 }
 
 func TestSubvolumesInTheExportAreCopied(t *testing.T) {
-	dir := embeddedBtrfs(t)
+	dir := treetest.Btrfs(t)
 	e := embeddedExport(t, dir)
 	for i := range 300 { // more than the kernel names at once
 		_, err := e.Create(t.Context(), "s"+strings.Repeat("x", i%200)+string(rune('a'+i/200)), "", nil, nil)
@@ -355,7 +337,7 @@ func TestSubvolumesInTheExportAreCopied(t *testing.T) {
 }
 
 func TestAViewThatIsMountedOutlivesItsSnapshotOnBtrfs(t *testing.T) {
-	dir := embeddedBtrfs(t)
+	dir := treetest.Btrfs(t)
 	e := embeddedExport(t, dir)
 	_, err := e.Create(t.Context(), "old", "", nil, nil)
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,6 @@ type work struct {
 	p     Progress
 	base  tree.Progress // of the trees that are complete
 	warns []string
-	job   *volume.Job
 	err   error
 }
 
@@ -70,7 +70,7 @@ func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
 	}
 	// Values of ctx (who asked) stay, its end does not matter.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	w := &work{cancel: cancel, done: make(chan struct{}), began: v.now(), job: j, started: j}
+	w := &work{cancel: cancel, done: make(chan struct{}), began: v.now(), started: j}
 	w.p = Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State}
 	v.running[id] = w
 	go func() {
@@ -80,7 +80,7 @@ func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
 		})
 		w.mu.Lock()
 		if w.err = err; j != nil {
-			w.job, w.p.State = j, j.State
+			w.p.State = j.State
 		}
 		if err != nil && w.p.State != volume.JobSwapping {
 			w.p.State = volume.JobFailed
@@ -90,7 +90,7 @@ func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
 		if w.started.Op == volume.OpTakeover && w.p.State != volume.JobSwapping {
 			// Nobody may be left who asked for it. What cannot be ended now is
 			// when the next one begins.
-			_ = v.endTakeover(run, w.job)
+			_ = v.endTakeover(run, cmp.Or(j, w.started))
 		}
 		close(w.done)
 	}()

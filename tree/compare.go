@@ -211,24 +211,7 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	a, b := lists[0], lists[1]
-	for len(a) > 0 || len(b) > 0 {
-		var x, y *entryAt
-		order := 0
-		switch {
-		case len(a) == 0:
-			order = 1
-		case len(b) == 0:
-			order = -1
-		default:
-			order = strings.Compare(a[0].base(), b[0].base())
-		}
-		if order <= 0 {
-			x, a = &a[0], a[1:]
-		}
-		if order >= 0 {
-			y, b = &b[0], b[1:]
-		}
+	err = merge(lists[0], lists[1], func(_ string, x, y *entryAt) error {
 		f := c.one(p, x, y)
 		if x != nil && y != nil && c.mustRead(x.attr, y.attr) {
 			ask = append(ask, asked{len(p.found), *x, *y})
@@ -236,8 +219,9 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 		} else if f.diff != nil || f.dir != nil {
 			p.found = append(p.found, f)
 		}
-	}
-	return ask, nil
+		return nil
+	})
+	return ask, err
 }
 
 // base is the entry's name in its directory.

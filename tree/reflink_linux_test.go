@@ -15,25 +15,6 @@ import (
 	"github.com/casit/berth/tree/treetest"
 )
 
-// btrfs is a fresh btrfs on a loop device until the test ends.
-func btrfs(t *testing.T) string {
-	t.Helper()
-	needRoot(t)
-	if _, err := exec.LookPath("mkfs.btrfs"); err != nil {
-		treetest.Skip(t, "needs mkfs.btrfs (btrfs-progs)")
-	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	require.NoError(t, os.WriteFile(image, nil, 0o600))
-	require.NoError(t, os.Truncate(image, 256<<20))
-	out, err := exec.Command("mkfs.btrfs", "-q", image).CombinedOutput()
-	require.NoError(t, err, string(out))
-	if out, err := exec.Command("mount", "-t", "btrfs", "-o", "loop", image, dir).CombinedOutput(); err != nil {
-		treetest.Skip(t, "needs loop devices and btrfs in the kernel: "+string(out))
-	}
-	t.Cleanup(func() { require.NoError(t, exec.Command("umount", dir).Run()) })
-	return dir
-}
-
 // shared tells whether every extent of a file is shared with another one
 // (FS_IOC_FIEMAP, FIEMAP_EXTENT_SHARED).
 func shared(t *testing.T, name string) bool {
@@ -65,7 +46,8 @@ func shared(t *testing.T, name string) bool {
 }
 
 func TestACopySharesBlocksWhereTheFilesystemCan(t *testing.T) {
-	dir := btrfs(t)
+	needRoot(t)
+	dir := treetest.Btrfs(t)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "src"), 0o755))
 	hardTree(t, filepath.Join(dir, "src"))
 	require.NoError(t, os.Truncate(filepath.Join(dir, "src/a/sparse"), 4<<20), "4 GiB of zeros take long to compare")
@@ -102,7 +84,8 @@ func TestACopySharesBlocksWhereTheFilesystemCan(t *testing.T) {
 }
 
 func TestAFileThatCannotBeClonedIsCopied(t *testing.T) {
-	dir := btrfs(t)
+	needRoot(t)
+	dir := treetest.Btrfs(t)
 	// A file without checksums cannot share its blocks with one that has them.
 	require.NoError(t, exec.Command("sh", "-euc", `cd "$1"; mkdir src; touch src/plain; chattr +C src/plain
 		head -c 1000000 /dev/urandom >> src/plain; head -c 1000000 /dev/urandom > src/other; : > src/empty`, "sh", dir).Run())
@@ -126,7 +109,8 @@ func TestAFileThatCannotBeClonedIsCopied(t *testing.T) {
 }
 
 func TestFilesAreClonedOutOfASubvolume(t *testing.T) {
-	dir := btrfs(t)
+	needRoot(t)
+	dir := treetest.Btrfs(t)
 	l := open(t, dir)
 	require.NoError(t, exec.Command("sh", "-euc", `cd "$1"; mkdir live; head -c 1000000 /dev/urandom > live/f
 		btrfs subvolume snapshot -r . snap; rm -r live`, "sh", dir).Run())

@@ -2,7 +2,6 @@ package tree_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -19,22 +18,8 @@ import (
 	"github.com/casit/berth/tree/treetest"
 )
 
-// errKilled is what a process that was killed would have seen.
-var errKilled = errors.New("killed")
-
-// mortal is a filesystem whose process dies at its n-th change: that one and
-// all later ones do not happen.
-type mortal struct {
-	tree.FS
-	left *atomic.Int64 // changes until the end
-}
-
-func (m mortal) change(do func() error) error {
-	if m.left.Add(-1) < 0 {
-		return errKilled
-	}
-	return do()
-}
+// mortal dies at changes of a file's content too.
+type mortal struct{ treetest.Mortal }
 
 type mortalFile struct {
 	tree.File
@@ -42,49 +27,17 @@ type mortalFile struct {
 }
 
 func (f mortalFile) WriteAt(ctx context.Context, p []byte, off int64) (n int, err error) {
-	err = f.m.change(func() error { n, err = f.File.WriteAt(ctx, p, off); return err })
+	err = f.m.Change(func() error { n, err = f.File.WriteAt(ctx, p, off); return err })
 	return n, err
 }
 
 func (f mortalFile) SetAttr(ctx context.Context, set tree.SetAttr) error {
-	return f.m.change(func() error { return f.File.SetAttr(ctx, set) })
+	return f.m.Change(func() error { return f.File.SetAttr(ctx, set) })
 }
 
-func (m mortal) Create(ctx context.Context, name string, set tree.SetAttr) (f tree.File, err error) {
-	err = m.change(func() error { f, err = m.FS.Create(ctx, name, set); return err })
+func (m mortal) Create(ctx context.Context, name string, set tree.SetAttr) (tree.File, error) {
+	f, err := m.Mortal.Create(ctx, name, set)
 	return mortalFile{f, m}, err
-}
-
-func (m mortal) Mkdir(ctx context.Context, name string, set tree.SetAttr) error {
-	return m.change(func() error { return m.FS.Mkdir(ctx, name, set) })
-}
-
-func (m mortal) Symlink(ctx context.Context, target, name string, set tree.SetAttr) error {
-	return m.change(func() error { return m.FS.Symlink(ctx, target, name, set) })
-}
-
-func (m mortal) Mknod(ctx context.Context, name string, kind tree.Kind, major, minor uint32, set tree.SetAttr) error {
-	return m.change(func() error { return m.FS.Mknod(ctx, name, kind, major, minor, set) })
-}
-
-func (m mortal) Link(ctx context.Context, o, n string) error {
-	return m.change(func() error { return m.FS.Link(ctx, o, n) })
-}
-
-func (m mortal) Rename(ctx context.Context, o, n string) error {
-	return m.change(func() error { return m.FS.Rename(ctx, o, n) })
-}
-
-func (m mortal) Remove(ctx context.Context, name string) error {
-	return m.change(func() error { return m.FS.Remove(ctx, name) })
-}
-
-func (m mortal) Rmdir(ctx context.Context, name string) error {
-	return m.change(func() error { return m.FS.Rmdir(ctx, name) })
-}
-
-func (m mortal) SetAttr(ctx context.Context, name string, set tree.SetAttr) error {
-	return m.change(func() error { return m.FS.SetAttr(ctx, name, set) })
 }
 
 // changing are the procedures that change something.
@@ -146,14 +99,14 @@ func TestSyncKilledAtEveryStep(t *testing.T) {
 			was, want := look(t, l, "live"), look(t, l, "snap")
 			left := &atomic.Int64{}
 			left.Store(step)
-			_, err := tree.Sync(ctx, mortal{l.Deferred(), left}, "snap", "live", workplace, nil)
+			_, err := tree.Sync(ctx, mortal{treetest.Mortal{FS: l.Deferred(), Left: left}}, "snap", "live", workplace, nil)
 			if left.Load() >= 0 {
 				require.NoError(t, err)
 				require.Equal(t, want, look(t, l, "live"))
 				require.Greater(t, step, int64(50))
 				return
 			}
-			require.ErrorIs(t, err, errKilled)
+			require.ErrorIs(t, err, treetest.ErrKilled)
 			completes(t, l, was, want, fmt.Sprintf("killed at change %d", step))
 		}
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
 )
 
 // The chaos: containers that write to an access=single volume are started and
@@ -349,7 +350,7 @@ func (n *simNode) tryStart() {
 		n.c.server.mu.Lock()
 		defer n.c.server.mu.Unlock()
 		if n.proc() != p {
-			return errKilled
+			return treetest.ErrKilled
 		}
 		i := n.c.server.root.names["db"]
 		if i == nil || i.id != m.FileID {

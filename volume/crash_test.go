@@ -2,7 +2,6 @@ package volume
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,73 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
 )
-
-// errKilled is what a process that was killed would have seen.
-var errKilled = errors.New("killed")
-
-// mortal is a filesystem whose process dies at its n-th change: that one and
-// all later calls do not happen.
-type mortal struct {
-	tree.FS
-	left *atomic.Int64 // changes until the end
-}
-
-func (m mortal) change() error {
-	if m.left.Add(-1) < 0 {
-		return errKilled
-	}
-	return nil
-}
-
-func (m mortal) Create(ctx context.Context, name string, set tree.SetAttr) (tree.File, error) {
-	if err := m.change(); err != nil {
-		return nil, err
-	}
-	return m.FS.Create(ctx, name, set)
-}
-
-func (m mortal) Mkdir(ctx context.Context, name string, set tree.SetAttr) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Mkdir(ctx, name, set)
-}
-
-func (m mortal) Link(ctx context.Context, o, n string) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Link(ctx, o, n)
-}
-
-func (m mortal) Rename(ctx context.Context, o, n string) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Rename(ctx, o, n)
-}
-
-func (m mortal) Remove(ctx context.Context, name string) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Remove(ctx, name)
-}
-
-func (m mortal) Rmdir(ctx context.Context, name string) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.Rmdir(ctx, name)
-}
-
-func (m mortal) SetAttr(ctx context.Context, name string, set tree.SetAttr) error {
-	if err := m.change(); err != nil {
-		return err
-	}
-	return m.FS.SetAttr(ctx, name, set)
-}
 
 // TestKilledAtEveryStep kills a process at every single change that an
 // operation makes. The next process of that node, and another node, must find
@@ -118,7 +52,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				n := node(t, dir, "n1", func(c *Config) {
 					c.Open = func(ctx context.Context) (tree.FS, error) {
 						l, err := tree.OpenLocal(ctx, dir)
-						return mortal{l, left}, err
+						return treetest.Mortal{FS: l, Left: left}, err
 					}
 				})
 				n.must(n.Create(ctx, "site1", map[string]string{"access": "single"}))

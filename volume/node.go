@@ -73,6 +73,11 @@ type peer struct {
 	absent bool      // no file
 }
 
+// same tells whether nothing was heard of a node between two looks at its file.
+func (p *peer) same(is *peer) bool {
+	return p.absent == is.absent && p.beat == is.beat && p.mtime.Equal(is.mtime)
+}
+
 // beat writes our heartbeat in the given state.
 func (s *Store) beat(ctx context.Context, e *export, state NodeState) error {
 	name := nodePath(s.cfg.Node)
@@ -264,7 +269,7 @@ func (s *Store) poll(ctx context.Context, e *export) error {
 	s.peers.lost = false
 	for name, is := range seen {
 		was := s.peers.byName[name]
-		if was != nil && !was.absent && was.beat == is.beat && was.mtime.Equal(is.mtime) {
+		if was != nil && was.same(is) {
 			continue
 		}
 		is.quiet = now

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
 )
 
 // A simulated export and the network to it, for nodes in one process: every
@@ -295,7 +296,7 @@ func (f simFS) do(ctx context.Context, op, name string, act func() error) error 
 	dead := *f.dead
 	f.l.mu.Unlock()
 	if dead {
-		return errKilled
+		return treetest.ErrKilled
 	}
 	return f.l.call(ctx, op+" "+name, func() error {
 		f.s.mu.Lock()

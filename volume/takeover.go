@@ -111,7 +111,7 @@ func (s *Store) checkTakeover(ctx context.Context, e *export, j *Job) error {
 		j.beat = &peer{beat: is.beat, mtime: is.mtime, absent: is.absent}
 		return nil
 	}
-	if was := j.beat; was.absent != is.absent || was.beat != is.beat || !was.mtime.Equal(is.mtime) {
+	if !j.beat.same(is) {
 		return errorf(InUse, fmt.Sprintf("stop it there first; 'berth volume ps %s' shows who uses it", name), "%s is back, and keeps volume %q", j.From, name)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
 )
 
 // testdata/release-N is an export, and a node's hint, as release N left them:
@@ -127,13 +128,13 @@ func leaveRelease(t *testing.T) (dir string) {
 	n3 = onRelease(t, dir, "n3", func(c *Config) {
 		c.Open = func(ctx context.Context) (tree.FS, error) {
 			l, err := tree.OpenLocal(ctx, export)
-			return diesAt{mortal{l, left}, metaPath("leaving")}, err
+			return diesAt{treetest.Mortal{FS: l, Left: left}, metaPath("leaving")}, err
 		}
 	})
 	n3.must(n3.Create(ctx, "leaving", map[string]string{"mode": "0700"}))
 	write(t, export, "leaving/page", "on its way")
 	n3.beats()
-	require.ErrorIs(t, n3.Remove(ctx, "leaving"), errKilled)
+	require.ErrorIs(t, n3.Remove(ctx, "leaving"), treetest.ErrKilled)
 	require.NoDirExists(t, filepath.Join(export, "leaving"))
 	require.FileExists(t, filepath.Join(export, metaPath("leaving")))
 	require.FileExists(t, filepath.Join(export, lockPath("leaving")))
@@ -142,15 +143,15 @@ func leaveRelease(t *testing.T) (dir string) {
 
 // diesAt is a filesystem whose process dies when it wants to remove name.
 type diesAt struct {
-	mortal
+	treetest.Mortal
 	name string
 }
 
 func (d diesAt) Remove(ctx context.Context, name string) error {
 	if name == d.name {
-		d.left.Store(0)
+		d.Left.Store(0)
 	}
-	return d.mortal.Remove(ctx, name)
+	return d.Mortal.Remove(ctx, name)
 }
 
 // newJob is a restore of a whole volume to what fill makes.

@@ -19,17 +19,28 @@ type containerUse struct {
 // dockerUses asks the Docker engine here. It is an addition to what the leases
 // say: without an engine there is none.
 func dockerUses(ctx context.Context) []containerUse {
+	var all []containerUse
+	withDocker(ctx, func(ctx context.Context, docker *client.Client) {
+		uses, err := taskUses(ctx, docker)
+		if err != nil {
+			uses = nil
+		}
+		all = append(uses, containerUses(ctx, docker, uses)...)
+	})
+	return all
+}
+
+// withDocker asks the Docker engine here for a few seconds at most, if there
+// is one.
+func withDocker(ctx context.Context, ask func(ctx context.Context, docker *client.Client)) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	docker, err := client.New(client.FromEnv)
 	if err != nil {
-		return nil
+		return
 	}
 	defer docker.Close()
-	if uses, err := taskUses(ctx, docker); err == nil {
-		return append(uses, containerUses(ctx, docker, uses)...)
-	}
-	return containerUses(ctx, docker, nil)
+	ask(ctx, docker)
 }
 
 // taskUses lists the running tasks of the swarm; only a manager answers.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/moby/moby/client"
 
@@ -35,22 +34,17 @@ func (a *app) printInspected(ctx context.Context, volumes []*volume.Info) error 
 // dockerOptions asks the Docker engine here, if there is one, for the options
 // that it was given.
 func dockerOptions(ctx context.Context, volumes []*volume.Info) map[string]volume.Options {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	docker, err := client.New(client.FromEnv)
-	if err != nil {
-		return nil
-	}
-	defer docker.Close()
 	out := map[string]volume.Options{}
-	for _, v := range volumes {
-		got, err := docker.VolumeInspect(ctx, v.Name, client.VolumeInspectOptions{})
-		if err != nil || !isBerth(got.Volume.Driver) {
-			continue
+	withDocker(ctx, func(ctx context.Context, docker *client.Client) {
+		for _, v := range volumes {
+			got, err := docker.VolumeInspect(ctx, v.Name, client.VolumeInspectOptions{})
+			if err != nil || !isBerth(got.Volume.Driver) {
+				continue
+			}
+			if given, err := volume.ParseOptions(got.Volume.Options); err == nil {
+				out[v.Name] = given
+			}
 		}
-		if given, err := volume.ParseOptions(got.Volume.Options); err == nil {
-			out[v.Name] = given
-		}
-	}
+	})
 	return out
 }

@@ -1,0 +1,64 @@
+package treetest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/casit/berth/tree"
+)
+
+// ErrKilled is what a process that was killed would have seen.
+var ErrKilled = errors.New("killed")
+
+// Mortal is a filesystem whose process dies at its n-th change of a name or of
+// attributes: that one and all later ones do not happen.
+type Mortal struct {
+	tree.FS
+	Left *atomic.Int64 // changes until the end
+}
+
+// Change makes a change, unless the process has died.
+func (m Mortal) Change(do func() error) error {
+	if m.Left.Add(-1) < 0 {
+		return ErrKilled
+	}
+	return do()
+}
+
+func (m Mortal) Create(ctx context.Context, name string, set tree.SetAttr) (f tree.File, err error) {
+	err = m.Change(func() error { f, err = m.FS.Create(ctx, name, set); return err })
+	return f, err
+}
+
+func (m Mortal) Mkdir(ctx context.Context, name string, set tree.SetAttr) error {
+	return m.Change(func() error { return m.FS.Mkdir(ctx, name, set) })
+}
+
+func (m Mortal) Symlink(ctx context.Context, target, name string, set tree.SetAttr) error {
+	return m.Change(func() error { return m.FS.Symlink(ctx, target, name, set) })
+}
+
+func (m Mortal) Mknod(ctx context.Context, name string, kind tree.Kind, major, minor uint32, set tree.SetAttr) error {
+	return m.Change(func() error { return m.FS.Mknod(ctx, name, kind, major, minor, set) })
+}
+
+func (m Mortal) Link(ctx context.Context, o, n string) error {
+	return m.Change(func() error { return m.FS.Link(ctx, o, n) })
+}
+
+func (m Mortal) Rename(ctx context.Context, o, n string) error {
+	return m.Change(func() error { return m.FS.Rename(ctx, o, n) })
+}
+
+func (m Mortal) Remove(ctx context.Context, name string) error {
+	return m.Change(func() error { return m.FS.Remove(ctx, name) })
+}
+
+func (m Mortal) Rmdir(ctx context.Context, name string) error {
+	return m.Change(func() error { return m.FS.Rmdir(ctx, name) })
+}
+
+func (m Mortal) SetAttr(ctx context.Context, name string, set tree.SetAttr) error {
+	return m.Change(func() error { return m.FS.SetAttr(ctx, name, set) })
+}
