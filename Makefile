@@ -1,6 +1,7 @@
 # berth: what a developer types. Everything longer lives in a script.
 #
 #   make           the static binary, build/berth
+#   make release   archives and packages for amd64 and arm64, build/release
 #   make plugin    the managed plugin on the engine that $(DOCKER) talks to
 #   make demo      the story on this machine's engine, cleaned up afterwards
 #   make demo-filer  the same on hosts with a kernel NFS client, with a filer's API
@@ -35,6 +36,11 @@ rootfs:
 plugin: rootfs
 	$(DOCKER) plugin create $(PLUGIN) $(BUILD)/plugin
 
+# The same commit makes the same bytes: see deploy/release.sh.
+.PHONY: release
+release:
+	@BUILD="$(BUILD)" GO="$(GO)" bash deploy/release.sh
+
 demo: demo-build
 	@BUILD="$(BUILD)" DOCKER="$(DOCKER)" PLUGIN="$(PLUGIN)" bash demo/demo.sh
 
@@ -42,18 +48,21 @@ demo-build: build rootfs
 	mkdir -p $(BUILD)/demo
 	env $(BUILD_ENV) $(GO) build -o $(BUILD)/demo/site ./demo/site
 
-# The integration tests run engines and kernels of their own: one package at a
-# time, after the others. TESTFLAGS is for -v, -run and the like.
+# The integration tests run engines and hosts of their own, after the others, and
+# mostly wait; those with kernels of their own come last. The limits are there to
+# end what hangs, several times what a slow machine needs. TESTFLAGS is for -v,
+# -run and the like.
 test:
-	$(GO) test $(RACE) -timeout 10m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep -v /integration)
-	$(GO) test -p 1 -timeout 25m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep /integration)
+	$(GO) test $(RACE) -timeout 20m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep -v /integration)
+	$(GO) test -p 2 -parallel 6 -timeout 40m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep /integration | grep -v /uml)
+	$(GO) test -timeout 40m $(TESTFLAGS) $$($(GO) list $(PACKAGES) | grep /integration/uml)
 
 bench:
 	$(GO) test -run '^$$' -bench . -timeout 20m $(TESTFLAGS) $(PACKAGES)
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'make lint: gofmt -w the files above'; exit 1; }
-	bash -n deploy/berth-nodes.sh
+	for f in deploy/*.sh; do bash -n "$$f" || exit 1; done
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
@@ -73,7 +82,7 @@ chaos:
 # their own (User Mode Linux); needs root. lab-full is the same with the limits of production.
 .PHONY: lab-test lab-full
 lab-test:
-	$(GO) test -count=1 -timeout 25m $(TESTFLAGS) ./integration/uml/...
+	$(GO) test -count=1 -timeout 40m $(TESTFLAGS) ./integration/uml/...
 
 lab-full:
 	BERTH_LAB_LIMITS=real $(GO) test -count=1 -timeout 60m $(TESTFLAGS) ./integration/uml/...

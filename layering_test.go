@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/volume"
 )
@@ -30,8 +31,12 @@ var below = map[string][]string{
 	"ontap/simulator": {"ontap"},
 	"volume":          {"tree"},
 	"snapshot":        {"volume", "tree", "ontap"},
-	"plugin":          {"volume", "tree", "snapshot", "nfs", "ontap"},
-	"cmd/berth":       {"plugin", "volume", "snapshot"},
+	"proxy":           {},
+	"doctor":          {"volume", "tree", "nfs", "ontap"},
+	"convoy":          {"volume", "tree"},
+	"plugin":          {"doctor", "volume", "tree", "snapshot", "nfs", "ontap", "convoy"},
+	"dashboard":       {"plugin", "volume", "snapshot"},
+	"cmd/berth":       {"plugin", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard"},
 }
 
 // goFiles calls fn for every Go file of the project.
@@ -127,6 +132,17 @@ func TestOptionsDocumentIsTheCode(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, keys, table(t, "docs/options.md"))
+}
+
+func TestDoctorDocumentIsTheCode(t *testing.T) {
+	data, err := os.ReadFile("docs/doctor.md")
+	require.NoError(t, err)
+	var names []string
+	for _, d := range doctor.Table {
+		names = append(names, d.Name)
+		require.Contains(t, string(data), "| `"+d.Name+"` | "+d.Looks+" |")
+	}
+	require.Equal(t, names, table(t, "docs/doctor.md"))
 }
 
 func TestTheManagedPluginTakesEverySetting(t *testing.T) {

@@ -12,7 +12,8 @@ usage: berth-nodes.sh install|upgrade|doctor --nodes n1,n2,n3 [flags]
   upgrade   replace berth while containers go on writing, one node at a time
   doctor    look, and change nothing
 
-  --nodes LIST          the nodes, in this order, as ssh knows them
+  --nodes LIST          the nodes, in this order, as ssh knows them; localhost is this
+                        one, without ssh
   --env FILE            becomes /etc/berth/berth.env
   --password-file FILE  becomes /etc/berth/password; the env file has to name it so:
                         BERTH_ONTAP_PASSWORD_FILE=/etc/berth/password
@@ -423,9 +424,14 @@ on() {
 	local node=$1 call='' word
 	shift
 	for word in "$@"; do call="$call $(quoted "$word")"; done
-	"${ssh[@]}" "$node" "bash -c $(quoted "set -euo pipefail
+	call="set -euo pipefail
 $library
-$call")"
+$call"
+	if [ "$node" = localhost ]; then
+		bash -c "$call"
+	else
+		"${ssh[@]}" "$node" "bash -c $(quoted "$call")"
+	fi
 }
 
 # ask is on without input.

@@ -205,7 +205,7 @@ func (c *chaos) fault(n *lab.Node) {
 			c.mend()
 			return
 		}
-		n.Kill9()
+		require.NoError(t, n.Kill9())
 		c.off[n] = true
 	case "plugin":
 		pid, err := n.PluginPID()

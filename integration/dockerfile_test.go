@@ -18,6 +18,7 @@ import (
 )
 
 func TestDockerfileMakesTheSameBytesAsMakeWithoutARegistry(t *testing.T) {
+	t.Parallel()
 	root, err := lab.Root()
 	require.NoError(t, err)
 	l := lab.New(t, lab.Options{})

@@ -33,7 +33,7 @@ func TestExpiredLeaseNoLongerRefusesAndSaysSo(t *testing.T) {
 	n1, n3 := l.Nodes[0], l.Nodes[2]
 	n1.Docker(t, "volume", "create", "-d", "berth", "orphaned")
 	startWriter(t, l, n3, "orphaned")
-	n3.Kill9()
+	require.NoError(t, n3.Kill9())
 	t.Cleanup(func() {
 		require.NoError(t, n3.Boot())
 		n3.Docker(t, "rm", "--force", "writer-orphaned")

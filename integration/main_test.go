@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -47,13 +48,21 @@ var startSwarm = sync.OnceValues(func() (*lab.Lab, error) {
 
 var joinSwarm sync.Once
 
-// swarm is the shared swarm, whole: a test that breaks something mends it.
+// swarm is the shared swarm, whole: a test that breaks something mends it, and
+// the next one waits until the swarm has noticed.
 func swarm(t *testing.T) *lab.Lab {
 	t.Helper()
 	lab.Require(t)
 	l, err := startSwarm()
 	require.NoError(t, err)
 	joinSwarm.Do(func() { l.Swarm(t) })
+	lab.Eventually(t, "all nodes to be ready", func() error {
+		states, err := l.Nodes[0].TryDocker("node", "ls", "--format", "{{.Hostname}} {{.Status}}")
+		if err == nil && strings.Count(states, " Ready") < len(l.Nodes) {
+			err = errors.New(states)
+		}
+		return err
+	})
 	return l
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/integration/docs"
 	"github.com/casit/berth/integration/lab"
 )
 
@@ -39,6 +40,12 @@ func newFleet(t *testing.T) fleet {
 	l := lab.New(t, lab.Options{Nodes: 3})
 	l.Swarm(t)
 	require.NoError(t, l.EachNode((*lab.Node).ImportSite))
+	return fleetOf(t, l)
+}
+
+// fleetOf lets the script work on a lab's nodes.
+func fleetOf(t *testing.T, l *lab.Lab) fleet {
+	t.Helper()
 	root, err := lab.Root()
 	require.NoError(t, err)
 	f := fleet{Lab: l, dir: t.TempDir(), script: filepath.Join(root, "deploy", "berth-nodes.sh")}
@@ -78,9 +85,7 @@ func (f fleet) env(t *testing.T, lines ...string) string {
 // all that it printed.
 func (f fleet) run(t *testing.T, wait time.Duration, args ...string) (int, string) {
 	t.Helper()
-	cmd := exec.Command("bash", append([]string{f.script}, args...)...)
-	cmd.Env = append(os.Environ(), "BERTH_SSH="+filepath.Join(f.dir, "ssh"), "BERTH_BIN="+fleetBin, "BERTH_LIB="+fleetLib,
-		fmt.Sprintf("BERTH_WAIT=%.0f", wait.Seconds()), "TMPDIR="+f.dir)
+	cmd := f.command(wait, "bash", append([]string{f.script}, args...)...)
 	text, err := cmd.CombinedOutput()
 	out := string(text)
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
@@ -92,6 +97,14 @@ func (f fleet) run(t *testing.T, wait time.Duration, args ...string) (int, strin
 	}
 	// Messages are broken at 100 columns; what they say is looked for in one line.
 	return cmd.ProcessState.ExitCode(), strings.Join(strings.Fields(out), " ")
+}
+
+// command is a program with the script's environment.
+func (f fleet) command(wait time.Duration, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "BERTH_SSH="+filepath.Join(f.dir, "ssh"), "BERTH_BIN="+fleetBin, "BERTH_LIB="+fleetLib,
+		fmt.Sprintf("BERTH_WAIT=%.0f", wait.Seconds()), "TMPDIR="+f.dir)
+	return cmd
 }
 
 // done is run where nothing may go wrong.
@@ -168,6 +181,7 @@ func set(t *testing.T, n *lab.Node, setting string) {
 
 // The steps are one story on one swarm, since a swarm takes its time to start.
 func TestNodesScript(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	n1, n2, n3 := f.Nodes[0], f.Nodes[1], f.Nodes[2]
 	const next = "0.2.0-next"
@@ -335,7 +349,7 @@ func TestNodesScript(t *testing.T) {
 		now := runningOn(t, n1, "shop_site", was)
 		requireWriting(t, f.Lab, "shop_data")
 
-		n1.Docker(t, "service", "update", "--detach", "--constraint-add", "node.hostname=="+was, "shop_site")
+		lab.Insist(t, n1, "service", "update", "--detach", "--constraint-add", "node.hostname=="+was, "shop_site")
 		require.Equal(t, was, runningOn(t, n1, "shop_site", now))
 		requireWriting(t, f.Lab, "shop_data")
 		requireUnbroken(t, f.Lab, "shop_data")
@@ -344,10 +358,37 @@ func TestNodesScript(t *testing.T) {
 				require.Equal(t, first, f.versions(t)[i], "the replaced release is back")
 			}
 		}
-		n1.Docker(t, "stack", "rm", "shop")
+		lab.Insist(t, n1, "stack", "rm", "shop")
 		requireUnbrokenAll(t)
 		n2.Docker(t, "rm", "--force", "writer-log-n2")
 		n2.Docker(t, "volume", "rm", "log-n2")
 		require.NotContains(t, volumes(t, n1), "log-n2")
+	})
+
+	t.Run("docs/upgrade.md as it is typed", func(t *testing.T) {
+		dir := t.TempDir()
+		root := filepath.Dir(filepath.Dir(f.script))
+		require.NoError(t, os.Symlink(filepath.Join(root, "deploy"), filepath.Join(dir, "deploy")))
+		require.NoError(t, os.Rename(env, filepath.Join(dir, "berth.env")))
+		require.NoError(t, os.Rename(password, filepath.Join(dir, "secret")))
+		here := strings.NewReplacer("/usr/local/bin", fleetBin, "/var/lib/berth", fleetLib)
+		for _, c := range docs.Commands(t, "docs/upgrade.md", "TestNodesScript") {
+			c = remark.ReplaceAllString(c, "")
+			switch {
+			case strings.HasPrefix(c, "make "):
+				cmd := exec.Command("bash", "-c", c+" BUILD="+filepath.Join(dir, "build"))
+				cmd.Dir = root
+				out, err := cmd.CombinedOutput()
+				require.NoError(t, err, "%s", out)
+			case strings.HasPrefix(c, "deploy/"):
+				cmd := f.command(lab.Patience, "bash", "-c", c)
+				cmd.Dir = dir
+				out, err := cmd.CombinedOutput()
+				// The doctor says that one node went back alone.
+				require.True(t, err == nil || strings.Contains(c, " doctor "), "%s: %s", c, out)
+			default:
+				typeIn(t, n3, dir, here.Replace(c))
+			}
+		}
 	})
 }

@@ -122,6 +122,7 @@ func TestPluginWithoutAnExportIsUpAndSaysWhatToDo(t *testing.T) {
 }
 
 func TestPluginComesUpWithTheExportAway(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t, lab.Options{})
 	n := l.Nodes[0]
 	// dockerd gives a plugin 9.5 s to listen and disables it otherwise.

@@ -49,19 +49,15 @@ func startService(t *testing.T, l *lab.Lab, name string, options ...string) {
 	requireWriting(t, l, name)
 }
 
-// replicas is "RUNNING/WANTED" of a service.
-func replicas(t *testing.T, n *lab.Node, service string) string {
-	t.Helper()
-	return n.Docker(t, "service", "ls", "--filter", "name="+service, "--format", "{{.Replicas}}")
-}
-
+// requireReplicas waits until a service has "RUNNING/WANTED" replicas.
 func requireReplicas(t *testing.T, n *lab.Node, service, want string) {
 	t.Helper()
 	lab.Eventually(t, want+" replicas of "+service, func() error {
-		if now := replicas(t, n, service); now != want {
-			return fmt.Errorf("it has %s", now)
+		now, err := n.TryDocker("service", "ls", "--filter", "name="+service, "--format", "{{.Replicas}}")
+		if err == nil && now != want {
+			err = fmt.Errorf("it has %s", now)
 		}
-		return nil
+		return err
 	})
 }
 
@@ -130,10 +126,11 @@ func killWhileStopping(t *testing.T, n *lab.Node, service string) {
 	require.True(t, lines.Scan())
 	pid := strings.TrimSpace(lines.Text())
 	lab.Eventually(t, "the service to be scaled down", func() error {
-		if now := n.Docker(t, "service", "inspect", "--format", "{{.Spec.Mode.Replicated.Replicas}}", service); now != "0" {
-			return fmt.Errorf("it has %s replicas", now)
+		now, err := n.TryDocker("service", "inspect", "--format", "{{.Spec.Mode.Replicated.Replicas}}", service)
+		if err == nil && now != "0" {
+			err = fmt.Errorf("it has %s replicas", now)
 		}
-		return nil
+		return err
 	})
 	_, err = n.Run("kill", "-9", pid)
 	require.NoError(t, err)

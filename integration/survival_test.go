@@ -151,15 +151,16 @@ func TestKilledEngineLosesNothing(t *testing.T) {
 
 func TestPowerFailureLosesNothing(t *testing.T) {
 	s := newSurvivor(t, lab.Options{}, "--restart", "always")
-	s.Kill9()
+	require.NoError(t, s.Kill9())
 	require.NoError(t, s.Boot())
 	requireWriting(t, s.lab, "active")
 	s.requireWorking(t)
 }
 
 func TestBootWithTheExportAwayLosesAndInventsNothing(t *testing.T) {
+	t.Parallel()
 	s := newSurvivor(t, lab.Options{})
-	s.Kill9()
+	require.NoError(t, s.Kill9())
 	require.NoError(t, s.TakeExportAway())
 	require.NoError(t, s.Boot())
 
@@ -188,6 +189,7 @@ func TestBootWithTheExportAwayLosesAndInventsNothing(t *testing.T) {
 }
 
 func TestExportMovedAwayUnderRunningContainersComesBack(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t, lab.Options{})
 	n := l.Nodes[0]
 	export, away := filepath.Join(l.Export, "vols"), filepath.Join(l.Export, "vols.away")

@@ -2,6 +2,7 @@ package nfs_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -94,4 +95,39 @@ func BenchmarkFlood(b *testing.B) {
 		})
 	}
 	b.Run("ganesha", benchmarkGanesha)
+}
+
+// BenchmarkCounting shows what Stats cost: rounds of a flood with and without
+// take turns in one run, and their ratio is reported.
+func BenchmarkCounting(b *testing.B) {
+	s := nfstest.New(b)
+	_, with := dial(b, s, "/", &nfs.Config{Stats: new(nfs.Stats)})
+	_, without := dial(b, s, "/", nil)
+	const round = 4096
+	flood := func(c *nfs.Client) time.Duration {
+		start := time.Now()
+		var left atomic.Int64
+		left.Store(round)
+		var wait sync.WaitGroup
+		for range inFlight {
+			wait.Go(func() {
+				for left.Add(-1) >= 0 {
+					if _, err := c.Getattr(b.Context(), c.Root()); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		wait.Wait()
+		return time.Since(start)
+	}
+	var counted, uncounted []time.Duration
+	for range max(b.N/round/2, 3) {
+		counted, uncounted = append(counted, flood(with)), append(uncounted, flood(without))
+	}
+	slices.Sort(counted)
+	slices.Sort(uncounted)
+	half := len(counted) / 2
+	b.ReportMetric(float64(counted[half])/float64(uncounted[half]), "with:without")
 }

@@ -29,11 +29,13 @@ type Config struct {
 	// ReplyTimeout is how long a call is unanswered before it is sent again,
 	// over a new connection if nothing at all came back; 0 means 15 s.
 	ReplyTimeout time.Duration
-	// DialTimeout bounds each attempt to connect; 0 means 10 s.
+	// DialTimeout bounds each attempt to connect; 0 means 10 s. Not Dial's.
 	DialTimeout time.Duration
 	// Unprivileged leaves the source port to the system. Otherwise one below
 	// 1024 is used where the process may, as many servers want of clients.
 	Unprivileged bool
+	// Stats counts the calls, if set. Clients may share one.
+	Stats *Stats
 	// Dial connects instead of this package, if set; source ports are its
 	// business then. It must be safe for concurrent use.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -196,8 +198,14 @@ func dialHost(ctx context.Context, target Target, host string, cfg *Config) (_ *
 	t := cfg.transport()
 	t.prog = progNFS
 	at := &location{host: target.Host, port: port, address: address}
-	t.dial = func(ctx context.Context, link int) (net.Conn, error) { return at.dial(ctx, d, link) }
-	if t.seed, err = d.dial(ctx, 0, address); err != nil {
+	t.stats = cfg.Stats
+	t.dial = func(ctx context.Context, link int) (net.Conn, error) {
+		nc, err := at.dial(ctx, d, link)
+		t.stats.dialled(err)
+		return nc, err
+	}
+	t.seed, err = d.dial(ctx, 0, address)
+	if t.stats.dialled(err); err != nil {
 		return nil, err
 	}
 	c := &Client{target: target, nfs: newTransport(t), timeout: cfg.Timeout, root: root, transfer: cfg.Transfer}
@@ -289,6 +297,7 @@ func (c *Client) do(ctx context.Context, k *call) result {
 		if r.status = Status(r.uint32()); r.status != StatusJukebox {
 			return r
 		}
+		c.nfs.stats.later()
 		if !sleep(ctx, pause) {
 			r.err, r.b = ctx.Err(), nil
 			return r

@@ -33,7 +33,7 @@
 //
 // # What it does not promise
 //
-// No caching, no locks (NLM), no UDP, no Kerberos: the server believes what
+// No caching, no locks but for probes (Locker), no UDP, no Kerberos: the server believes what
 // AUTH_SYS says. Two calls that are in flight together are carried out in any
 // order. A call whose context ends may still be carried out by the server.
 // Names and link targets are bytes; what they mean is up to the caller, and so

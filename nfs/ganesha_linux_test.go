@@ -76,10 +76,58 @@ func TestGanesha(t *testing.T) {
 		_, err = c.Mkdir(ctx, c.Root(), "d", nfs.SetAttr{})
 		require.ErrorIs(t, err, syscall.EACCES)
 	})
+	t.Run("locks", func(t *testing.T) { locks(t, g) })
 	t.Run("source ports", sourcePorts)
 	t.Run("large directory", func(t *testing.T) { largeDirectory(t, g) })
 	t.Run("lost connections", func(t *testing.T) { lostConnections(t, g) })
 	t.Run("crash", func(t *testing.T) { crash(t, g) })
+}
+
+// Two owners of one file, the second on the same host.
+func locks(t *testing.T, g *ganesha) {
+	ctx, c := dialTarget(t, g.target("/run/export"), nil)
+	made, err := c.Create(ctx, c.Root(), "locked", nfs.Guarded, nfs.SetAttr{})
+	require.NoError(t, err)
+	services, err := nfs.RPCBind(ctx, nfs.Target{Host: "127.0.0.1"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, nfs.Services{NFS: g.port, Mount: g.mount, NLM: g.locker}, services)
+	l, err := nfs.DialLocks(ctx, nfs.Target{Host: "127.0.0.1"}, nil)
+	require.NoError(t, err)
+	host, err := os.Hostname()
+	require.NoError(t, err)
+	one, two := nfs.LockOwner{Caller: host, Handle: "one", SVID: 1}, nfs.LockOwner{Caller: host, Handle: "two", SVID: 2}
+	answer := func(want nfs.LockStatus) func(nfs.LockStatus, error) {
+		return func(got nfs.LockStatus, err error) {
+			t.Helper()
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+	}
+	// Without rpc.statd, the server cannot watch us.
+	answer(nfs.LockNoLocks)(l.Lock(ctx, made.Object, one))
+	startStatd(t)
+	answer(nfs.LockGranted)(l.Lock(ctx, made.Object, one))
+	answer(nfs.LockGranted)(l.Lock(ctx, made.Object, one)) // repeated
+	answer(nfs.LockDenied)(l.Lock(ctx, made.Object, two))
+	s, holder, err := l.Test(ctx, made.Object, two)
+	answer(nfs.LockDenied)(s, err)
+	require.Equal(t, nfs.LockOwner{Handle: "one", SVID: 1}, holder)
+	answer(nfs.LockGranted)(l.Unlock(ctx, made.Object, one))
+	s, _, err = l.Test(ctx, made.Object, two)
+	answer(nfs.LockGranted)(s, err)
+	answer(nfs.LockGranted)(l.Lock(ctx, made.Object, two))
+	answer(nfs.LockGranted)(l.Unlock(ctx, made.Object, two))
+	require.NoError(t, nfs.LocksMissing(ctx))
+}
+
+// startStatd starts the service that watches the holders of locks.
+func startStatd(t *testing.T) {
+	for _, dir := range []string{"sm", "sm.bak"} {
+		require.NoError(t, os.MkdirAll("/var/lib/nfs/"+dir, 0o700))
+	}
+	require.Error(t, nfs.LocksMissing(t.Context()))
+	start(t, "rpc.statd", "-F", "--no-notify")
+	require.Eventually(t, func() bool { return nfs.LocksReady(t.Context()) }, time.Minute, 20*time.Millisecond)
 }
 
 // With all ports below 1024 for itself, the test can take them all.

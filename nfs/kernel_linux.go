@@ -159,12 +159,33 @@ func (m *KernelMount) Attach(target string) error {
 	return fmt.Errorf("mount %s: %w", m.Source, err)
 }
 
-// progStatd is rpc.statd's program number (RPC program registry).
-const progStatd = 100024
+// rpc.statd's program and its version (RPC program registry).
+const (
+	progStatd = 100024
+	versStatd = 1
+)
 
 // LocksReady tells whether NFSv3 locks can work on this host: the kernel asks
 // rpc.statd for every lock, and without it every lock is refused.
 func LocksReady(ctx context.Context) bool {
-	port, err := getPort(ctx, &dialer{}, "127.0.0.1", progStatd, transportConfig{replyTimeout: defaultReplyTimeout})
-	return err == nil && port != 0
+	return LocksMissing(ctx) == nil
+}
+
+// LocksMissing says why NFSv3 locks cannot work on this host, nil if they can:
+// rpcbind does not answer, or rpc.statd is not registered with it or is dead.
+func LocksMissing(ctx context.Context) error {
+	const host = "127.0.0.1"
+	d, cfg := &dialer{}, transportConfig{prog: progStatd, vers: versStatd, replyTimeout: defaultReplyTimeout}
+	port, err := getPort(ctx, d, host, progStatd, versStatd, cfg)
+	switch {
+	case errors.Is(err, errNotRegistered):
+		return errors.New("rpc.statd is not registered with this host's rpcbind")
+	case err != nil:
+		return fmt.Errorf("ask this host's rpcbind: %w", err)
+	}
+	cfg.dial = func(ctx context.Context, _ int) (net.Conn, error) { return d.dial(ctx, -1, hostPort(host, port)) }
+	if err := oneCall(ctx, cfg, procNull, nil, func(*decoder) {}); err != nil {
+		return fmt.Errorf("rpc.statd is registered with this host's rpcbind and does not answer: %w", err)
+	}
+	return nil
 }

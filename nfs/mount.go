@@ -113,7 +113,7 @@ func Exports(ctx context.Context, target Target, cfg *Config) ([]Export, error) 
 		port := target.MountPort
 		if port == 0 {
 			var err error
-			if port, err = getPort(ctx, d, host, progMount, c.transport()); err != nil {
+			if port, err = getPort(ctx, d, host, progMount, version3, c.transport()); err != nil {
 				return fmt.Errorf("ask rpcbind at %s for MOUNT: %w", hostPort(host, portPortmap), err)
 			}
 		}

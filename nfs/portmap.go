@@ -53,9 +53,9 @@ func oneCall(ctx context.Context, cfg transportConfig, proc uint32, args func(*c
 	return d.err
 }
 
-// getPort asks the rpcbind of host, an address, for a program's TCP port: with
-// the portmapper's GETPORT over IPv4, with GETADDR over IPv6.
-func getPort(ctx context.Context, d *dialer, host string, prog uint32, cfg transportConfig) (int, error) {
+// getPort asks the rpcbind of host, an address, for the TCP port of a program's
+// version: with the portmapper's GETPORT over IPv4, with GETADDR over IPv6.
+func getPort(ctx context.Context, d *dialer, host string, prog, vers uint32, cfg transportConfig) (int, error) {
 	nc, err := d.dial(ctx, -1, hostPort(host, portPortmap))
 	if err != nil {
 		return 0, err
@@ -65,11 +65,11 @@ func getPort(ctx context.Context, d *dialer, host string, prog uint32, cfg trans
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok && a.IP.To4() == nil {
 		cfg.vers = versRPCBind
 		err = oneCall(ctx, cfg, procGetAddr,
-			func(k *call) { k.rpcb(prog, version3, "tcp6", nc.LocalAddr().String()) },
+			func(k *call) { k.rpcb(prog, vers, "tcp6", nc.LocalAddr().String()) },
 			func(d *decoder) { port = d.universalPort() })
 	} else {
 		err = oneCall(ctx, cfg, procGetPort,
-			func(k *call) { k.mapping(prog, version3) },
+			func(k *call) { k.mapping(prog, vers) },
 			func(d *decoder) { port = d.port() })
 	}
 	if err == nil && port == 0 {
@@ -130,12 +130,12 @@ func (t *Target) ports(ctx context.Context, d *dialer, host string, cfg transpor
 	}
 	nfs, mount = t.Port, t.MountPort
 	if mount == 0 {
-		if mount, err = getPort(ctx, d, host, progMount, cfg); err != nil {
+		if mount, err = getPort(ctx, d, host, progMount, version3, cfg); err != nil {
 			return 0, 0, hint("mountport", err)
 		}
 	}
 	if nfs == 0 {
-		nfs, err = getPort(ctx, d, host, progNFS, cfg)
+		nfs, err = getPort(ctx, d, host, progNFS, version3, cfg)
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return portNFS, mount, nil
 		}
@@ -144,4 +144,35 @@ func (t *Target) ports(ctx context.Context, d *dialer, host string, cfg transpor
 		}
 	}
 	return nfs, mount, nil
+}
+
+// Services are the TCP ports that a server's rpcbind tells, 0 for what is not
+// registered there.
+type Services struct {
+	NFS, Mount, NLM int
+}
+
+// RPCBind asks the rpcbind of the target's host where its programs are: NFS and
+// MOUNT of version 3, NLM of version 4. It fails if rpcbind cannot be asked.
+// The target's path and ports are not used.
+func RPCBind(ctx context.Context, target Target, cfg *Config) (s Services, err error) {
+	c := cfg.complete()
+	d := c.dialer()
+	err = eachAddress(ctx, target.Host, func(host string) error {
+		for _, p := range []struct {
+			prog, vers uint32
+			port       *int
+		}{{progNFS, version3, &s.NFS}, {progMount, version3, &s.Mount}, {progNLM, versNLM, &s.NLM}} {
+			port, err := getPort(ctx, d, host, p.prog, p.vers, c.transport())
+			if err != nil && !errors.Is(err, errNotRegistered) {
+				return err
+			}
+			*p.port = port
+		}
+		return nil
+	})
+	if err != nil {
+		return Services{}, &Error{Op: "rpcbind", Name: target.Host, Err: err}
+	}
+	return s, nil
 }

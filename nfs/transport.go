@@ -16,6 +16,7 @@ type transport struct {
 	calls
 	links []*link
 	slots *slots
+	stats *Stats // nil: nobody counts
 	xid   atomic.Uint32
 
 	cancel context.CancelFunc // ends the links
@@ -33,11 +34,12 @@ type transportConfig struct {
 	replyTimeout time.Duration // silence after which a call is sent again
 	once         bool          // do not connect again
 	seed         net.Conn      // the first link's first connection, if there is one
+	stats        *Stats        // nil: nobody counts
 }
 
 func newTransport(cfg transportConfig) *transport {
 	ctx, cancel := context.WithCancel(context.Background())
-	t := &transport{slots: newSlots(cfg.links, cfg.window), cancel: cancel}
+	t := &transport{slots: newSlots(cfg.links, cfg.window), stats: cfg.stats, cancel: cancel}
 	t.header = callHeader(cfg.prog, cfg.vers, cfg.cred, rand.Uint32())
 	t.xid.Store(rand.Uint32())
 	for i := range cfg.links {
@@ -74,6 +76,8 @@ func (t *transport) roundTrip(ctx context.Context, k *call) error {
 	}
 	defer t.slots.release(i)
 	k.renew(t.xid.Add(1))
+	began := t.stats.begin()
+	defer t.stats.end(k, began)
 	l := t.links[i]
 	for {
 		c, err := l.connected(ctx)

@@ -41,6 +41,11 @@ type Config struct {
 	// it counts as out of sight; 0 means 3 minutes.
 	Patience time.Duration
 
+	// Observe is told of every HTTP exchange: its method, the status of the
+	// answer (0: there was none) and how long it took. It is called from many
+	// goroutines; nil for nobody.
+	Observe func(method string, status int, took time.Duration)
+
 	// Now and Wait are the clock; nil means the real one. Wait returns early
 	// with the context's error.
 	Now  func() time.Time
@@ -55,6 +60,7 @@ type Client struct {
 	password *passwordFile
 	http     *http.Client
 	patience time.Duration
+	observe  func(method string, status int, took time.Duration)
 	now      func() time.Time
 	wait     func(ctx context.Context, d time.Duration) error
 }
@@ -80,6 +86,7 @@ func New(cfg Config) (*Client, error) {
 		user:     cfg.User,
 		password: &passwordFile{path: cfg.PasswordFile},
 		patience: or(cfg.Patience, 3*time.Minute),
+		observe:  cfg.Observe,
 		now:      cfg.Now,
 		wait:     cfg.Wait,
 		http: &http.Client{
@@ -95,6 +102,9 @@ func New(cfg Config) (*Client, error) {
 			// A redirect would carry the password to wherever it points.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+	}
+	if c.observe == nil {
+		c.observe = func(string, int, time.Duration) {}
 	}
 	if c.now == nil {
 		c.now = time.Now

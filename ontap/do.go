@@ -67,7 +67,9 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 		if err != nil {
 			return out, &Error{Op: r.op(), Message: err.Error(), err: err}
 		}
+		began := c.now()
 		out, err = once[T](ctx, c, r, body, password)
+		c.observe(r.method, out.status, c.now().Sub(began))
 		if err == nil {
 			return out, nil
 		}

@@ -153,6 +153,25 @@ func TestTooManyRequests(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, e.HTTP, "patience ends")
 }
 
+func TestEveryExchangeIsObserved(t *testing.T) {
+	w := newWorld(t)
+	var seen []string
+	cfg := w.config()
+	cfg.Observe = func(method string, status int, took time.Duration) {
+		require.GreaterOrEqual(t, took, time.Duration(0))
+		seen = append(seen, fmt.Sprint(method, " ", status))
+	}
+	client := w.newClient(cfg)
+	w.inject(simulator.Fault{Status: 503, Times: 1})
+	_, err := client.ClusterInfo(t.Context())
+	require.NoError(t, err)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = client.ClusterInfo(gone)
+	require.Error(t, err)
+	require.Equal(t, []string{"GET 503", "GET 200", "GET 0"}, seen)
+}
+
 func TestOnlyWhatIsSafeIsRepeated(t *testing.T) {
 	for _, c := range []struct {
 		name    string

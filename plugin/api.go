@@ -36,6 +36,7 @@ type About struct {
 	ID      string            `json:"export_id"`
 	Health  string            `json:"health"`
 	Mount   string            `json:"mount"`
+	Metrics string            `json:"metrics,omitempty"` // where they are served
 	Nodes   []volume.NodeInfo `json:"nodes"`
 }
 
@@ -92,6 +93,20 @@ type TakeoverRequest struct {
 	DryRun bool   `json:"dry_run"`
 }
 
+// ReleaseRequest takes back this node's uses of a volume that are old enough.
+type ReleaseRequest struct {
+	Name   string        `json:"name"`
+	Older  time.Duration `json:"older_ns"`
+	DryRun bool          `json:"dry_run"`
+}
+
+// Released is the answer to Berth.VolumeRelease: how many uses are forgotten,
+// and how many were too young.
+type Released struct {
+	Gone  int `json:"gone"`
+	Young int `json:"young"`
+}
+
 // Repaired is the answer to Berth.VolumeRepair.
 type Repaired struct {
 	Aside string `json:"old_metadata"` // where the broken file is, below the export
@@ -119,6 +134,13 @@ type TrashPurgeRequest struct {
 	IDs    []string      `json:"ids"`
 	Older  time.Duration `json:"older_ns"`
 	DryRun bool          `json:"dry_run"`
+}
+
+// ImportRequest asks for Convoy's volumes; the answer is a *convoy.Report.
+type ImportRequest struct {
+	DryRun bool `json:"dry_run"`
+	Adopt  bool `json:"adopt_orphans"`
+	Undo   bool `json:"undo"`
 }
 
 // AuditRequest selects audit records.

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"strings"
 
 	"github.com/casit/berth/ontap"
-	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
 
@@ -81,14 +79,12 @@ func (s *Server) ontapStatus(ctx context.Context, _ Empty) (*ONTAPStatus, error)
 		return nil, &volume.Error{Kind: volume.Failed, Reason: "the export is a directory of this host, so berth cannot know where it is on the filer",
 			Hint: "set BERTH_EXPORT=nfs://FILER/PATH"}
 	}
-	client, err := newONTAP(set.ONTAP)
+	client, err := s.newONTAP(set.ONTAP)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	// A filer that the resolver does not know is found by its junction path alone.
-	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", set.NFS.Host)
-	st, err := client.Status(ctx, set.ONTAP.SVM, snapshot.Unmapped(addrs), set.NFS.Path)
+	st, err := ss.askFiler(ctx, client)
 	if err != nil {
 		return nil, ontapError(set.ONTAP, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/volume"
 )
 
@@ -27,6 +28,10 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		aside, err := st.Repair(ctx, r.Name, r.DryRun)
 		return Repaired{aside}, err
 	})))
+	mux.HandleFunc("/Berth.VolumeRelease", route(s, "VolumeRelease", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r ReleaseRequest) (Released, error) {
+		gone, young, err := st.Forget(ctx, r.Name, r.Older, r.DryRun)
+		return Released{gone, young}, err
+	})))
 	mux.HandleFunc("/Berth.VolumeTakeover", route(s, "VolumeTakeover", shortLimit, false, s.takeover))
 	mux.HandleFunc("/Berth.TrashList", route(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
 		items, err := st.TrashList(ctx)
@@ -44,7 +49,14 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		records, err := st.Audit(ctx, r.Volume, r.Since)
 		return Audit{records}, err
 	})))
+	mux.HandleFunc("/Berth.ImportConvoy", route(s, "ImportConvoy", longLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r ImportRequest) (*convoy.Report, error) {
+		if r.Undo {
+			return convoy.Undo(ctx, st, r.DryRun)
+		}
+		return convoy.Import(ctx, st, convoy.Options{DryRun: r.DryRun, Adopt: r.Adopt})
+	})))
 	s.snapshotRoutes(mux)
+	mux.HandleFunc("/Berth.Doctor", route(s, "Doctor", shortLimit, true, s.examine))
 	mux.HandleFunc("/Berth.ONTAPStatus", route(s, "ONTAPStatus", longLimit, true, s.ontapStatus))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		// dockerd takes 404 for "not implemented by this plugin".
@@ -104,7 +116,7 @@ func users(ctx context.Context, st *volume.Store, r UsersRequest) (Users, error)
 // about answers also when the settings are wrong: that is what it says then.
 func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	ss, err := s.current()
-	a := About{Version: s.cfg.Version, Node: ss.settings.Node, Export: ss.settings.Export, Health: "ok"}
+	a := About{Version: s.cfg.Version, Node: ss.settings.Node, Export: ss.settings.Export, Health: "ok", Metrics: s.scrapes.url()}
 	a.Mount, _ = ss.mounts.current()
 	if err == nil {
 		if _, err = ss.store.FS(ctx); err == nil {
@@ -113,7 +125,7 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	}
 	if err != nil {
 		a.Health = err.Error()
-	} else if without := ss.locks.degraded(); without != "" {
+	} else if without := s.degraded(ss); without != "" {
 		a.Health = "degraded: " + without
 	}
 	return a, nil
@@ -122,5 +134,6 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 func (r UsersRequest) logName() (string, string)        { return r.Name, "" }
 func (r NameRequest) logName() (string, string)         { return r.Name, "" }
 func (r SetRequest) logName() (string, string)          { return r.Name, "" }
+func (r ReleaseRequest) logName() (string, string)      { return r.Name, "" }
 func (r TakeoverRequest) logName() (string, string)     { return r.Name, "" }
 func (r TrashRestoreRequest) logName() (string, string) { return r.Which, "" }

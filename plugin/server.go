@@ -27,14 +27,17 @@ type Config struct {
 	SettingsFile string              // default SettingsFile
 	Getenv       func(string) string // default os.Getenv
 	Reload       time.Duration       // how often the settings are looked at; default 5 s
+	Survey       time.Duration       // how often metrics look at space and snapshots; default 1 min
 	Boot         string              // this boot's id; default the kernel's
 	Log          *logrus.Logger      // default a new one on stderr
 }
 
 // Server answers dockerd and the operator on one unix socket.
 type Server struct {
-	cfg Config
-	log *logrus.Logger
+	cfg     Config
+	log     *logrus.Logger
+	metrics *metrics
+	scrapes scrapes
 
 	mu      sync.RWMutex // guards session; held while one session gives way to the next
 	session *session
@@ -57,7 +60,12 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = logrus.New()
 	}
-	return &Server{cfg: cfg, log: cfg.Log}
+	if cfg.Survey == 0 {
+		cfg.Survey = time.Minute
+	}
+	s := &Server{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Version)}
+	s.metrics.registry.MustRegister(stateCollector{s})
+	return s
 }
 
 // Run listens and answers until ctx ends, then says goodbye to the export: at
@@ -76,6 +84,7 @@ func (s *Server) Run(ctx context.Context) error {
 	watched, stop := context.WithCancel(ctx)
 	defer stop()
 	go s.watch(watched)
+	defer s.scrapes.close()
 
 	select {
 	case err = <-served:
@@ -122,9 +131,11 @@ const contentType = "application/vnd.docker.plugins.v1.1+json"
 // maxBody bounds a request, in bytes.
 const maxBody = 1 << 20
 
-// route answers one path: decode, act within limit, log once, encode. logAs
-// names the volume and id of a request in the log.
+// route answers one path: decode, act within limit, log and count once, encode.
 func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool, act func(context.Context, Req) (Resp, error)) http.HandlerFunc {
+	if !quiet {
+		s.metrics.expect(op)
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		var req Req
@@ -138,7 +149,7 @@ func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool,
 			resp, err = act(ctx, req)
 			cancel()
 		}
-		s.logRequest(op, req, time.Since(began), quiet, err)
+		s.note(op, req, time.Since(began), quiet, err)
 		if errors.Is(err, errNoAnswer) {
 			panic(http.ErrAbortHandler) // the client has gone, or must not be told "no"
 		}
@@ -192,8 +203,10 @@ func failure(err error) *Failure {
 	return f
 }
 
-// logRequest is the one line that a request leaves in the log.
-func (s *Server) logRequest(op string, req any, took time.Duration, quiet bool, err error) {
+// note is what a request leaves: a count, and one line in the log with the
+// volume and id that it names.
+func (s *Server) note(op string, req any, took time.Duration, quiet bool, err error) {
+	s.metrics.request(op, took, err)
 	fields := logrus.Fields{"op": op, "took": took.Round(time.Microsecond).String()}
 	if n, ok := req.(interface{ logName() (name, id string) }); ok {
 		name, id := n.logName()

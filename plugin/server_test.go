@@ -89,7 +89,7 @@ func (s *served) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	srv := New(Config{Socket: s.socket, Version: "test", SettingsFile: filepath.Join(s.base, "berth.env"),
-		Getenv: func(k string) string { return s.env[k] }, Reload: 50 * time.Millisecond, Log: log})
+		Getenv: func(k string) string { return s.env[k] }, Reload: 50 * time.Millisecond, Survey: 50 * time.Millisecond, Log: log})
 	go func() { done <- srv.Run(ctx) }()
 	s.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: dialUnix(s.socket)}
 	s.stop = sync.OnceFunc(func() {
@@ -330,6 +330,10 @@ func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 		"BERTH_LEASE_TTL=1s":               "at least 3s",
 		"BERTH_LOG_LEVEL=loud":             "write debug, info, warning or error",
 		"BERTH_NODE=a/b":                   "a node's name is letters",
+		"BERTH_METRICS=9624":               "write IP:PORT, such as 127.0.0.1:9624",
+		"BERTH_METRICS=filer:9624":         "write IP:PORT",
+		"BERTH_METRICS=127.0.0.1:96240":    "write IP:PORT",
+		"BERTH_METRICS=::1:9624":           "write IP:PORT",
 		"file:BERTH_EXPROT=file:///srv":    "unknown setting BERTH_EXPROT",
 		"file:BERTH_EXPORT file:///srv":    "line 1: want NAME=VALUE",
 		"file:OTHER=1\nexport BERTH_NODE=": "BERTH_EXPORT is not set",

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -26,8 +27,9 @@ type session struct {
 	versions *snapshot.Versions
 	mounts   *mounts
 	locks    *lockService
+	survey   survey
 	cancel   context.CancelFunc
-	done     chan struct{} // closed when the store has said goodbye
+	done     chan struct{} // closed when the store has said goodbye and nobody uses it
 }
 
 // hintName is the file in the mount root that survives a restart.
@@ -45,7 +47,7 @@ func (s *Server) begin(settings Settings, err error) *session {
 	ss.store = volume.New(volume.Config{
 		URL:       settings.Export,
 		ID:        settings.ExportID,
-		Open:      func(ctx context.Context) (tree.FS, error) { return openExport(ctx, settings) },
+		Open:      func(ctx context.Context) (tree.FS, error) { return s.openExport(ctx, settings) },
 		Node:      settings.Node,
 		Boot:      s.cfg.Boot,
 		LeaseTTL:  settings.LeaseTTL,
@@ -53,7 +55,7 @@ func (s *Server) begin(settings Settings, err error) *session {
 		HintPath:  filepath.Join(settings.MountRoot, hintName),
 		Version:   s.cfg.Version,
 		MountPath: ss.mounts.current,
-		Degraded:  ss.locks.degraded,
+		Degraded:  func() string { return s.degraded(ss) },
 		Flush:     (&flusher{root: ss.mounts.current}).flush,
 		Address: func() string {
 			if settings.Dir != "" {
@@ -69,16 +71,20 @@ func (s *Server) begin(settings Settings, err error) *session {
 			s.log.WithFields(fields).Log(level, event)
 		},
 	})
-	filer, err := newFiler(settings)
+	filer, err := s.newFiler(settings)
 	if err != nil {
 		s.log.WithError(err).Warn("berth does without the filer's API")
 	}
-	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Filer: filer})
+	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Filer: filer, Ended: s.metrics.job})
 	ctx, cancel := context.WithCancel(context.Background())
 	ss.cancel, ss.done = cancel, make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() { ss.store.Run(ctx) })
+	running.Go(func() { s.survey(ctx, ss) })
+	running.Go(func() { s.weigh(ctx, ss) })
 	go func() {
-		defer close(ss.done)
-		ss.store.Run(ctx)
+		running.Wait()
+		close(ss.done)
 	}()
 	return ss
 }
@@ -111,13 +117,13 @@ func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
 	return nil, fmt.Errorf("an export of type %T cannot be mounted", fsys)
 }
 
-func openExport(ctx context.Context, settings Settings) (tree.FS, error) {
+func (s *Server) openExport(ctx context.Context, settings Settings) (tree.FS, error) {
 	var fsys tree.FS
 	var err error
 	if settings.Dir != "" {
 		fsys, err = tree.OpenLocal(ctx, settings.Dir)
 	} else {
-		fsys, err = tree.OpenWire(ctx, settings.NFS, nil)
+		fsys, err = tree.OpenWire(ctx, settings.NFS, &nfs.Config{Stats: &s.metrics.nfs})
 	}
 	if err != nil {
 		return nil, volume.Away(settings.Export, err)
@@ -149,9 +155,25 @@ func (s *Server) watch(ctx context.Context) {
 	}
 }
 
-// reload begins another session if the settings have changed.
+// degraded says what this node does without, "" for nothing.
+func (s *Server) degraded(ss *session) string {
+	var without []string
+	for _, w := range []string{ss.locks.degraded(), s.scrapes.problem()} {
+		if w != "" {
+			without = append(without, w)
+		}
+	}
+	return strings.Join(without, "; ")
+}
+
+// reload begins another session if the settings have changed. Where metrics
+// are served is none of a session's business.
 func (s *Server) reload() {
 	next, err := LoadSettings(s.cfg.SettingsFile, s.cfg.Getenv)
+	if err == nil || next.Metrics != "" {
+		s.serveMetrics(next.Metrics)
+	}
+	next.Metrics = ""
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.session

@@ -5,15 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/volume"
 )
@@ -43,7 +48,7 @@ var SettingTable = []Setting{
 	{"BERTH_NODE", "", "this node's name; default: the host's name"},
 	{"BERTH_SOCKET", "/run/docker/plugins/berth.sock", "where berth serve listens, and where the command line looks first"},
 	{"BERTH_MOUNT_ROOT", "/var/lib/berth/mounts", "where this node mounts the export; a managed plugin sets its own"},
-	{"BERTH_METRICS", "", "address for Prometheus metrics, for example 127.0.0.1:9624; reserved"},
+	{"BERTH_METRICS", "", "IP:PORT on which Prometheus may scrape this node, for example 127.0.0.1:9624; :9624 is every address of the host; empty: nowhere"},
 	{"BERTH_LOG_LEVEL", "info", "debug, info, warning or error"},
 }
 
@@ -60,6 +65,7 @@ type Settings struct {
 	Node         string
 	Socket       string
 	MountRoot    string
+	Metrics      string // where metrics are served, "" for nowhere
 	LogLevel     logrus.Level
 }
 
@@ -75,23 +81,52 @@ var errUnset = errors.New("BERTH_EXPORT is not set; put it in " + SettingsFile)
 // LoadSettings reads the file (a missing one is empty) under the environment:
 // a variable that is set and not empty wins.
 func LoadSettings(file string, getenv func(string) string) (Settings, error) {
-	values := map[string]string{}
+	values, _, err := readSettings(file, getenv)
+	if err != nil {
+		return Settings{}, err
+	}
+	return interpret(values)
+}
+
+// readSettings returns the values, and those of the file alone under the
+// defaults.
+func readSettings(file string, getenv func(string) string) (values, filed map[string]string, err error) {
+	values = map[string]string{}
 	for _, s := range SettingTable {
 		values[s.Name] = s.Default
 	}
 	data, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Settings{}, fmt.Errorf("read the settings: %w", err)
+		return values, values, fmt.Errorf("read the settings: %w", err)
 	}
 	if err := parseEnv(string(data), values); err != nil {
-		return Settings{}, fmt.Errorf("%s: %w", file, err)
+		return values, values, fmt.Errorf("%s: %w", file, err)
 	}
+	filed = maps.Clone(values)
 	for name := range values {
 		if v := getenv(name); v != "" {
 			values[name] = v
 		}
 	}
-	return interpret(values)
+	return values, filed, nil
+}
+
+// SettingSources says of each setting where its value is from. None is secret:
+// the password is in a file.
+func SettingSources(file string, getenv func(string) string) []doctor.Setting {
+	values, filed, _ := readSettings(file, getenv) // what is wrong, LoadSettings says
+	var out []doctor.Setting
+	for _, s := range SettingTable {
+		source := "default"
+		switch {
+		case getenv(s.Name) != "":
+			source = "environment"
+		case filed[s.Name] != s.Default:
+			source = file
+		}
+		out = append(out, doctor.Setting{Name: s.Name, Value: values[s.Name], Source: source})
+	}
+	return out
 }
 
 // parseEnv reads lines NAME=VALUE; '#' begins a comment line, quotes around a
@@ -128,6 +163,9 @@ func interpret(v map[string]string) (s Settings, err error) {
 	s = Settings{Export: v["BERTH_EXPORT"], Node: v["BERTH_NODE"], Socket: v["BERTH_SOCKET"], MountRoot: v["BERTH_MOUNT_ROOT"], MountOptions: v["BERTH_MOUNT_OPTIONS"]}
 	s.ONTAP = ONTAP{Address: v["BERTH_ONTAP"], User: v["BERTH_ONTAP_USER"], PasswordFile: v["BERTH_ONTAP_PASSWORD_FILE"],
 		CA: v["BERTH_ONTAP_CA"], SVM: v["BERTH_ONTAP_SVM"]}
+	if s.Metrics, err = metricsAddress(v["BERTH_METRICS"]); err != nil {
+		return s, err
+	}
 	switch insecure := v["BERTH_ONTAP_INSECURE"]; insecure {
 	case "", "0":
 	case "1":
@@ -188,6 +226,24 @@ func (s *Settings) parseExport() error {
 		return fmt.Errorf("BERTH_EXPORT=%s is the whole host; name the export's directory", s.Export)
 	}
 	return nil
+}
+
+// metricsAddress reads BERTH_METRICS. Names are refused: looking one up may take
+// longer than anything here waits.
+func metricsAddress(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	_, notIP := netip.ParseAddr(host)
+	_, notPort := strconv.ParseUint(port, 10, 16)
+	if err != nil || notPort != nil || host != "" && notIP != nil {
+		return "", fmt.Errorf("BERTH_METRICS=%s: write IP:PORT, such as 127.0.0.1:9624 for this host alone, or :9624 for every address of it", text)
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 func duration(v map[string]string, name string, least time.Duration) (time.Duration, error) {

@@ -13,9 +13,18 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// RefRequest names one version, VOLUME@SNAPSHOT:PATH.
+// RefRequest names one version, VOLUME@SNAPSHOT:PATH. PathB64 stands instead
+// of a path in Ref that is no UTF-8, which JSON cannot carry.
 type RefRequest struct {
-	Ref string `json:"ref"`
+	Ref     string `json:"ref"`
+	PathB64 []byte `json:"path_b64,omitempty"`
+}
+
+func (r RefRequest) spec() string {
+	if r.PathB64 == nil {
+		return r.Ref
+	}
+	return r.Ref + ":" + string(r.PathB64)
 }
 
 // Listings is the answer to Berth.SnapshotList.
@@ -94,8 +103,11 @@ func (s *Server) snapshotRoutes(mux *http.ServeMux) {
 		return v.Diff(ctx, r, func(d snapshot.Diff) error { return lines.Encode(d) })
 	}))
 	mux.HandleFunc("/Berth.SnapshotCat", stream(s, "SnapshotCat", func(ctx context.Context, v *snapshot.Versions, r RefRequest, w io.Writer) error {
-		return v.Cat(ctx, r.Ref, w)
+		return v.Cat(ctx, r.spec(), w)
 	}))
+	mux.HandleFunc("/Berth.SnapshotBrowse", route(s, "SnapshotBrowse", longLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.BrowseRequest) (*snapshot.Browsed, error) {
+		return v.Browse(ctx, r)
+	})))
 	mux.HandleFunc("/Berth.SnapshotClone", route(s, "SnapshotClone", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r CloneRequest) (Cloned, error) {
 		ref, err := v.Clone(ctx, r.Ref, r.As, r.DryRun)
 		return Cloned{ref}, err
@@ -161,7 +173,7 @@ func stream[Req any](s *Server, op string, act func(context.Context, *snapshot.V
 				err = act(volume.WithCaller(r.Context(), caller(r)), ss.versions, req, out)
 			}
 		}
-		s.logRequest(op, req, time.Since(began), true, err)
+		s.note(op, req, time.Since(began), true, err)
 		switch {
 		case err != nil && out.flows:
 			panic(http.ErrAbortHandler)
@@ -194,19 +206,20 @@ func (f *flowing) Write(p []byte) (int, error) {
 
 // newFiler is the filer's API for the settings; nil where there is none, and a
 // word about what is wrong with them.
-func newFiler(set Settings) (*snapshot.Filer, error) {
+func (s *Server) newFiler(set Settings) (*snapshot.Filer, error) {
 	if set.ONTAP.Address == "" || set.Dir != "" {
 		return nil, nil
 	}
-	client, err := newONTAP(set.ONTAP)
+	client, err := s.newONTAP(set.ONTAP)
 	if err != nil {
 		return nil, err
 	}
 	return snapshot.NewFiler(client, set.ONTAP.SVM, set.NFS.Host, set.NFS.Path), nil
 }
 
-func newONTAP(o ONTAP) (*ontap.Client, error) {
-	client, err := ontap.New(ontap.Config{Address: o.Address, User: o.User, PasswordFile: o.PasswordFile, CAFile: o.CA, Insecure: o.Insecure})
+func (s *Server) newONTAP(o ONTAP) (*ontap.Client, error) {
+	client, err := ontap.New(ontap.Config{Address: o.Address, User: o.User, PasswordFile: o.PasswordFile, CAFile: o.CA, Insecure: o.Insecure,
+		Observe: s.metrics.ontapRequest})
 	if err != nil {
 		return nil, &volume.Error{Kind: volume.Failed, Reason: err.Error(), Hint: "docs/settings.md lists the BERTH_ONTAP settings"}
 	}

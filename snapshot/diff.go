@@ -111,6 +111,17 @@ func (c *Change) Name() string {
 	return c.Path
 }
 
+// Whole is the side of what came or went as a whole; nil for what changed.
+func (c *Change) Whole() *File {
+	switch c.Kind {
+	case "+":
+		return c.After
+	case "-":
+		return c.Before
+	}
+	return nil
+}
+
 func describe(d tree.Difference) *Change {
 	c := &Change{Kind: d.Kind.String(), Path: d.Path, Fields: d.Fields.String()}
 	if !utf8.ValidString(d.Path) {

@@ -229,7 +229,7 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 	if err != nil {
 		return err
 	}
-	it.Database = m != nil && m.Options.Get("access") == "single" || isDatabase(it.Path)
+	it.Database = m != nil && m.Options.Get("access") == "single" || volume.IsDatabaseFile(it.Path)
 	if p.request.To != "" {
 		if err := tree.CheckPath(it.dest); err != nil || it.Path == "" || strings.HasPrefix(path.Clean(p.request.To), "..") {
 			return errorf(volume.Invalid, "give a path inside the volume, for example --to old/wp-content", "--to %q is not a path in volume %q", p.request.To, it.Volume)
@@ -328,7 +328,7 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 		if d.Kind == tree.Added || d.Kind == tree.Modified || d.Kind == tree.Retyped {
 			it.used += usedBy(d.B)
 		}
-		it.Database = it.Database || isDatabase(d.Path)
+		it.Database = it.Database || volume.IsDatabaseFile(d.Path)
 		return nil
 	})
 	if err != nil {
@@ -342,12 +342,6 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	}
 	it.Files, it.Bytes = stats.Files, it.Changes.AddedBytes+it.Changes.ModifiedBytes
 	return nil
-}
-
-// isDatabase tells files that a database server keeps open.
-func isDatabase(name string) bool {
-	base := path.Base(name)
-	return base == "ibdata1" || base == "PG_VERSION" || strings.HasSuffix(base, ".ibd")
 }
 
 // Prepare writes a restore down as a job that Start carries out. The request

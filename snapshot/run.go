@@ -86,6 +86,7 @@ func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
 			w.p.State = volume.JobFailed
 		}
 		w.p.Seconds = v.now().Sub(w.began).Seconds()
+		v.ended(w.started.Op, w.p, err)
 		w.mu.Unlock()
 		if w.started.Op == volume.OpTakeover && w.p.State != volume.JobSwapping {
 			// Nobody may be left who asked for it. What cannot be ended now is
@@ -104,6 +105,19 @@ func (w *work) over() bool {
 	default:
 		return false
 	}
+}
+
+// Running counts this node's jobs that are at work, from memory.
+func (v *Versions) Running() map[volume.Op]int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n := map[volume.Op]int{}
+	for _, w := range v.running {
+		if !w.over() {
+			n[w.started.Op]++
+		}
+	}
+	return n
 }
 
 // waitFor bounds how long one request for progress waits for the end.

@@ -25,6 +25,9 @@ type Config struct {
 	Volumes *volume.Store
 	Filer   *Filer           // the filer's API; nil: what .snapshot shows, or berth's own
 	Now     func() time.Time // default time.Now
+	// Ended is told when a job of this node has ended, how far it came, and why
+	// not further. Default: nobody.
+	Ended func(op volume.Op, p Progress, err error)
 }
 
 // Versions are the volumes of one export as its snapshots have them. All
@@ -33,6 +36,7 @@ type Versions struct {
 	volumes *volume.Store
 	filer   *Filer
 	now     func() time.Time
+	ended   func(op volume.Op, p Progress, err error)
 
 	mu      sync.Mutex // guards running
 	running map[string]*work
@@ -45,7 +49,10 @@ func New(cfg Config) *Versions {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Versions{volumes: cfg.Volumes, filer: cfg.Filer, now: cfg.Now, running: map[string]*work{}}
+	if cfg.Ended == nil {
+		cfg.Ended = func(volume.Op, Progress, error) {}
+	}
+	return &Versions{volumes: cfg.Volumes, filer: cfg.Filer, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
 }
 
 // Error kinds are those of package volume.

@@ -11,7 +11,7 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// What package snapshot needs of the export beside the verbs.
+// What packages snapshot and convoy need of the export beside the verbs.
 
 // With runs f on the export: connected, its failures explained in the words of
 // what and, if the export has gone, noticed.
@@ -34,7 +34,7 @@ func (s *Store) TrashTTL() time.Duration { return s.cfg.TrashTTL }
 func MetaIn(ctx context.Context, fsys tree.FS, root, name string) (*Meta, error) {
 	data, err := tree.ReadFile(ctx, fsys, path.Join(root, metaPath(name)), maxControlFile)
 	if err != nil {
-		if isContent(err) {
+		if IsContent(err) {
 			err = nil
 		}
 		return nil, absent(err)
@@ -44,6 +44,12 @@ func MetaIn(ctx context.Context, fsys tree.FS, root, name string) (*Meta, error)
 		return nil, nil
 	}
 	return m, nil
+}
+
+// MetaNow reads the metadata of a volume: nil without an error when there is
+// none, and an Error of kind Failed that says what to type when it is broken.
+func MetaNow(ctx context.Context, fsys tree.FS, name string) (*Meta, error) {
+	return readMeta(ctx, fsys, name)
 }
 
 // NamesIn lists the volumes as the root of the export has them now.

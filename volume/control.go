@@ -55,7 +55,7 @@ func readControl(ctx context.Context, fsys tree.FS, name string, v any) error {
 // directory, a symlink, too large) from an export that does not answer.
 func isBroken(err error) bool {
 	p := (*fs.PathError)(nil)
-	return errors.As(err, &p) && p.Op == "decode" || isContent(err)
+	return errors.As(err, &p) && p.Op == "decode" || IsContent(err)
 }
 
 // publish makes the file name with v as its content by LINK of a private file:

@@ -263,7 +263,7 @@ func listVolumes(ctx context.Context, fsys tree.FS) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(names, convoyDir) {
+	if !slices.Contains(names, ConvoyDir) {
 		return names, nil
 	}
 	convoy, err := isConvoyShare(ctx, fsys)
@@ -278,14 +278,14 @@ func listVolumes(ctx context.Context, fsys tree.FS) ([]string, error) {
 
 // isConvoyName tells the directories that are Convoy's own on its share.
 func isConvoyName(name string) bool {
-	return name == convoyDir || strings.HasSuffix(name, ".tmp")
+	return name == ConvoyDir || strings.HasSuffix(name, ".tmp")
 }
 
 // isConvoyShare tells whether config/ holds Convoy's metadata.
 func isConvoyShare(ctx context.Context, fsys tree.FS) (bool, error) {
 	found := errors.New("found")
-	err := fsys.ReadDir(ctx, convoyDir, func(d tree.Entry) error {
-		if isConvoyFile(d.Name) {
+	err := fsys.ReadDir(ctx, ConvoyDir, func(d tree.Entry) error {
+		if _, ok := ConvoyVolume(d.Name); ok {
 			return found
 		}
 		return nil
@@ -309,7 +309,7 @@ func checkPlace(ctx context.Context, fsys tree.FS, name string) error {
 		return err
 	}
 	if convoy {
-		return errorf(Invalid, "take another name", "%q belongs to Rancher Convoy, whose metadata is in %s/ on this export", name, convoyDir)
+		return errorf(Invalid, "take another name", "%q belongs to Rancher Convoy, whose metadata is in %s/ on this export", name, ConvoyDir)
 	}
 	return nil
 }

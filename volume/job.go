@@ -91,6 +91,26 @@ func (j *Job) Dir() string { return path.Join(stagingDir, j.ID) }
 
 func journalPath(id string) string { return path.Join(stagingDir, id, "journal.json") }
 
+// Status says how far a job is, and what to type if nobody goes on with it.
+func (j *Job) Status() string {
+	switch {
+	case j.Op == OpTakeover:
+		return fmt.Sprintf("takeover from %s %s", j.From, j.State)
+	case j.Waits():
+		state := string(j.State)
+		if j.Interrupted {
+			state = "interrupted"
+		}
+		return fmt.Sprintf("%s %s: 'berth snapshot restore --resume %s' or '--abort %s'", j.Op, state, j.Volumes()[0], j.Volumes()[0])
+	}
+	return fmt.Sprintf("%s %s", j.Op, j.State)
+}
+
+// Waits tells whether nothing goes on until somebody resumes or aborts the job.
+func (j *Job) Waits() bool {
+	return j.Op != OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared)
+}
+
 // Volumes are the names of the job's volumes, each once, sorted.
 func (j *Job) Volumes() []string {
 	var names []string

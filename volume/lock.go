@@ -23,6 +23,7 @@ const (
 	OpClone    Op = "clone"
 	OpSet      Op = "set"
 	OpRepair   Op = "repair"
+	OpImport   Op = "import"
 	OpRestore  Op = "restore"
 	OpUndo     Op = "undo"
 	OpTakeover Op = "takeover"
@@ -167,7 +168,7 @@ func (s *Store) finish(ctx context.Context, e *export, l *Lock) error {
 		err = s.undoClone(ctx, e, l.Volume, l.Work)
 	case OpRestore, OpUndo, OpTakeover:
 		err = s.finishJob(ctx, e, l)
-	case OpCreate, OpSet, OpRepair:
+	case OpCreate, OpSet, OpRepair, OpImport:
 		// Each of their steps leaves a state that the next request understands.
 	default:
 		return errorf(InUse, "upgrade berth on this node", "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)

@@ -33,6 +33,8 @@ type Meta struct {
 	Created   time.Time `json:"created"`
 	CreatedBy string    `json:"created_by"`
 	Options   Options   `json:"options,omitempty"`
+	// Origin is the system whose volume it was before, "" for berth's own.
+	Origin string `json:"origin,omitempty"`
 }
 
 // single tells a volume that one node at a time may mount.
@@ -72,7 +74,7 @@ func readMeta(ctx context.Context, fsys tree.FS, name string) (*Meta, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil && !isContent(err) {
+	if err != nil && !IsContent(err) {
 		return nil, err
 	}
 	m := (*Meta)(nil)
@@ -86,9 +88,9 @@ func readMeta(ctx context.Context, fsys tree.FS, name string) (*Meta, error) {
 	return m, nil
 }
 
-// isContent tells a file that is there but wrong (a directory, a symlink, too
+// IsContent tells a file that is there but wrong (a directory, a symlink, too
 // large) from an export that does not answer.
-func isContent(err error) bool {
+func IsContent(err error) bool {
 	for _, wrong := range []error{tree.ErrTooLarge, syscall.EISDIR, syscall.ELOOP, syscall.ENXIO} {
 		if errors.Is(err, wrong) {
 			return true

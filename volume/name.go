@@ -78,10 +78,18 @@ const (
 func metaPath(name string) string { return path.Join(metaDir, name+".json") }
 func lockPath(name string) string { return path.Join(lockDir, name) }
 
-// convoyDir is where Rancher Convoy kept its metadata, beside the volumes.
-const convoyDir = "config"
+// Where Rancher Convoy kept its records, beside the volumes, and what stands
+// around a volume's name in the name of its record.
+const (
+	ConvoyDir    = "config"
+	ConvoyPrefix = "vfs_volume_"
+	ConvoySuffix = ".json"
+)
 
-// isConvoyFile tells Convoy's volume records from other files.
-func isConvoyFile(name string) bool {
-	return strings.HasPrefix(name, "vfs_volume_") && strings.HasSuffix(name, ".json")
+// ConvoyVolume is the volume that one of Convoy's records speaks of; false for
+// other files.
+func ConvoyVolume(file string) (name string, ok bool) {
+	name, begins := strings.CutPrefix(file, ConvoyPrefix)
+	name, ends := strings.CutSuffix(name, ConvoySuffix)
+	return name, begins && ends
 }

@@ -63,6 +63,7 @@ type peers struct {
 	foreign  *peer  // what stood under our name before our first, from another boot
 	doubled  string // another incarnation under our name, seen last
 	doubleAt time.Time
+	polled   bool // there was a poll that was answered
 	lost     bool // the last poll was not answered: silence restarts
 }
 
@@ -266,7 +267,7 @@ func (s *Store) poll(ctx context.Context, e *export) error {
 			p.absent = true
 		}
 	}
-	s.peers.lost = false
+	s.peers.polled, s.peers.lost = true, false
 	for name, is := range seen {
 		was := s.peers.byName[name]
 		if was != nil && was.same(is) {
@@ -283,6 +284,14 @@ func (s *Store) pollLost() {
 	s.peers.mu.Lock()
 	defer s.peers.mu.Unlock()
 	s.peers.lost = true
+}
+
+// Reached tells whether the export answered when the heartbeats were read last,
+// from memory.
+func (s *Store) Reached() bool {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	return s.peers.polled && !s.peers.lost
 }
 
 // readHeartbeats reads .berth/nodes. A file that is broken counts as a node
@@ -431,6 +440,8 @@ type NodeInfo struct {
 	Health  string    `json:"health"`
 	Mount   string    `json:"mount,omitempty"`
 	Beat    time.Time `json:"heartbeat"`
+	Stopped bool      `json:"stopped,omitempty"` // it said goodbye and used nothing
+	Doubled bool      `json:"doubled,omitempty"` // another node beats under its name too
 }
 
 // Nodes lists every node that ever beat on this export, as of the last poll.
@@ -445,7 +456,8 @@ func (s *Store) Nodes() []NodeInfo {
 		p := s.peers.byName[n]
 		if !p.absent {
 			out = append(out, NodeInfo{Node: n, State: l, Age: age.Seconds(), Version: p.beat.Berth,
-				Health: p.beat.Health, Mount: p.beat.Mount, Beat: p.mtime.UTC()})
+				Health: p.beat.Health, Mount: p.beat.Mount, Beat: p.mtime.UTC(), Stopped: p.beat.State == NodeStopped,
+				Doubled: p.beat.Doubled})
 		}
 		s.peers.mu.Unlock()
 	}

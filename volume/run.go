@@ -17,6 +17,7 @@ type polled struct {
 	mu     sync.Mutex // guards the fields
 	users  map[string][]User
 	newest string
+	trash  []*Trashed
 }
 
 func (p *polled) set(users []User, newest string) {
@@ -29,6 +30,12 @@ func (p *polled) set(users []User, newest string) {
 	p.users, p.newest = byName, newest
 }
 
+func (p *polled) setTrash(items []*Trashed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trash = items
+}
+
 func (p *polled) usersOf(name string) []User {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -39,6 +46,14 @@ func (p *polled) newestSnapshot() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.newest
+}
+
+// TrashSeen is the trash as of the last round of upkeep, from memory. The items
+// are not to be changed.
+func (s *Store) TrashSeen() []*Trashed {
+	s.polled.mu.Lock()
+	defer s.polled.mu.Unlock()
+	return s.polled.trash
 }
 
 // tickTimeout bounds one round of upkeep.
@@ -172,11 +187,18 @@ func (s *Store) expireTrash(ctx context.Context, e *export) error {
 		return nil
 	}
 	items, err := s.trashed(ctx, e)
+	if err != nil {
+		return err
+	}
+	var kept []*Trashed
 	for _, t := range items {
-		if t.expired(now) {
-			err = errors.Join(err, s.purge(ctx, e, t))
+		if !t.expired(now) {
+			kept = append(kept, t)
+		} else if fault := s.purge(ctx, e, t); fault != nil {
+			kept, err = append(kept, t), errors.Join(err, fault)
 		}
 	}
+	s.polled.setTrash(kept)
 	return err
 }
 

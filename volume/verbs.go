@@ -19,9 +19,10 @@ type Info struct {
 	Name    string    `json:"name"`
 	Path    string    `json:"path"` // below the export
 	Created time.Time `json:"created,omitzero"`
-	Adopted bool      `json:"adopted"` // a directory that berth did not make
-	Options Options   `json:"options"` // effective
-	Health  string    `json:"health"`  // "ok", or what is wrong and what to type
+	Adopted bool      `json:"adopted"`          // a directory that berth did not make
+	Origin  string    `json:"origin,omitempty"` // whose it was before
+	Options Options   `json:"options"`          // effective
+	Health  string    `json:"health"`           // "ok", or what is wrong and what to type
 	Users   []User    `json:"used_by"`
 	Newest  string    `json:"newest_snapshot,omitempty"`
 	// SizeBytes and Files are measured on request only.
@@ -147,7 +148,7 @@ func (s *Store) info(ctx context.Context, name, health string) *Info {
 	case known.metaErr != nil:
 		i.Health, i.Options = known.metaErr.Error(), nil
 	case known.meta != nil:
-		i.Created, i.Options = known.meta.Created, known.meta.Options.Effective()
+		i.Created, i.Options, i.Origin = known.meta.Created, known.meta.Options.Effective(), known.meta.Origin
 	default:
 		i.Adopted = known.read
 	}
@@ -177,7 +178,8 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 // name means all.
 func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info, error) {
 	err := s.with(ctx, "read the users", func(e *export) error { return s.pollAll(ctx, e) })
-	if err == nil && len(names) == 0 {
+	listed := len(names) == 0
+	if err == nil && listed {
 		err = s.with(ctx, "list the volumes", func(e *export) error { return s.refresh(ctx, e) })
 		names = s.index.all()
 	}
@@ -189,7 +191,12 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 	group.SetLimit(16)
 	for i, n := range names {
 		group.Go(func() (err error) {
-			if out[i], err = s.Get(ctx, n); err == nil && size {
+			if listed {
+				out[i] = s.info(ctx, n, "") // it was seen a moment ago
+			} else if out[i], err = s.Get(ctx, n); err != nil {
+				return err
+			}
+			if size {
 				err = s.measure(ctx, out[i])
 			}
 			return err
@@ -419,7 +426,7 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		if KindOf(err) != Failed || !errors.As(err, new(*Error)) {
 			return err
 		}
-		aside = path.Join(trashDir, "metadata-"+name+"-"+s.newID()+".json")
+		aside = s.metaAside(name)
 		if dryRun {
 			return nil
 		}
@@ -438,6 +445,11 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		return nil
 	})
 	return aside, err
+}
+
+// metaAside is where metadata goes that no longer counts.
+func (s *Store) metaAside(name string) string {
+	return path.Join(trashDir, "metadata-"+name+"-"+s.newID()+".json")
 }
 
 // describe is options as KEY=VALUE words in a stable order.

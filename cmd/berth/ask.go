@@ -38,6 +38,8 @@ func ask[Resp any](ctx context.Context, a *app, route string, req any) (Resp, er
 	return resp, err
 }
 
+var errNotRoot = &plugin.Failure{Kind: volume.Unreachable, Reason: "berth's socket is root's alone", Hint: "type it again with sudo"}
+
 // findSocket returns the socket that is named, or the first one that answers.
 func (a *app) findSocket() (string, error) {
 	if a.socket != "" {
@@ -62,7 +64,7 @@ func (a *app) findSocket() (string, error) {
 		}
 	}
 	if denied != nil || os.Geteuid() != 0 && len(managed) == 0 {
-		return "", &plugin.Failure{Kind: volume.Unreachable, Reason: "berth's socket is root's alone", Hint: "type it again with sudo"}
+		return "", errNotRoot
 	}
 	return "", noPlugin("no berth plugin answers on this node")
 }

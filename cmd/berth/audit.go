@@ -70,7 +70,7 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.quiet || err != nil {
 				return err
 			}
-			for _, line := range [][2]string{{"plugin", got.Version}, {"node", got.Node}, {"export", got.Export}, {"id", got.ID}, {"mount", got.Mount}, {"health", got.Health}} {
+			for _, line := range [][2]string{{"plugin", got.Version}, {"node", got.Node}, {"export", got.Export}, {"id", got.ID}, {"mount", got.Mount}, {"metrics", got.Metrics}, {"health", got.Health}} {
 				if line[1] != "" {
 					fmt.Fprintf(a.stdout, "%-8s %s\n", line[0], line[1])
 				}

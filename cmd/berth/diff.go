@@ -127,7 +127,7 @@ func (p *diffPrinter) change(c *snapshot.Change) error {
 	if err := p.flush(); err != nil {
 		return err
 	}
-	if file := one(c); !p.all && file != nil && file.Kind == "directory" {
+	if file := c.Whole(); !p.all && file != nil && file.Kind == "directory" {
 		p.dir, p.files, p.bytes = c, 0, 0
 		return nil
 	}
@@ -150,7 +150,7 @@ func (p *diffPrinter) flush() error {
 
 func (p *diffPrinter) line(c *snapshot.Change, text string) error {
 	name := c.Name()
-	if file := one(c); file != nil && file.Kind == "directory" {
+	if file := c.Whole(); file != nil && file.Kind == "directory" {
 		name += "/"
 	}
 	if p.names {
@@ -174,19 +174,8 @@ func (p *diffPrinter) end(complete bool) error {
 	return nil
 }
 
-// one is the side of what came or went as a whole; nil for what changed.
-func one(c *snapshot.Change) *snapshot.File {
-	switch c.Kind {
-	case "+":
-		return c.After
-	case "-":
-		return c.Before
-	}
-	return nil
-}
-
 func sizeOf(c *snapshot.Change) int64 {
-	if f := one(c); f != nil && f.Kind == "file" {
+	if f := c.Whole(); f != nil && f.Kind == "file" {
 		return f.Bytes
 	}
 	return 0
@@ -194,7 +183,7 @@ func sizeOf(c *snapshot.Change) int64 {
 
 // what says in which way a name differs.
 func what(c *snapshot.Change) string {
-	if f := one(c); f != nil {
+	if f := c.Whole(); f != nil {
 		if f.Kind != "file" {
 			return f.Kind
 		}

@@ -67,6 +67,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if d := (*differs)(nil); errors.As(err, &d) {
 		return exitFailed
 	}
+	if e := (*examined)(nil); errors.As(err, &e) {
+		return e.code
+	}
 	code, reason, hint := judge(err)
 	fmt.Fprintf(stderr, "berth: %s\n", reason)
 	if hint != "" {
@@ -138,7 +141,24 @@ Volumes are made and removed with 'docker volume create -d berth NAME' and 'dock
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{err.Error(), fmt.Sprintf("'%s --help' shows the flags", c.CommandPath())}
 	})
-	root.AddCommand(a.serveCommand(), a.volumeCommand(), a.snapshotCommand(), a.stackCommand(), a.trashCommand(), a.dfCommand(), a.auditCommand(), a.ontapCommand(), a.versionCommand())
+	for _, c := range []*cobra.Command{
+		a.serveCommand(),
+		a.volumeCommand(),
+		a.snapshotCommand(),
+		a.trashCommand(),
+		a.importCommand(),
+		a.stackCommand(),
+		a.dfCommand(),
+		a.auditCommand(),
+		a.doctorCommand(),
+		a.ontapCommand(),
+		a.proxyCommand(),
+		a.dashboardCommand(),
+		a.versionCommand(),
+		a.manCommand(),
+	} {
+		root.AddCommand(c)
+	}
 	for of, aliases := range map[string][]*cobra.Command{
 		"volume":   {a.volumeLs(), a.volumePs()},
 		"snapshot": {a.snapshotVersions(), a.snapshotUndo(), a.snapshotCheck()},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -19,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
 )
 
@@ -31,8 +33,10 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/*.txtar: each is a session at the terminal, against
 // a real server on a directory of its own.
 //
-//	serve [NAME=VALUE...]   starts `berth serve` and waits for its socket
+//	serve [NAME=VALUE...]   starts `berth serve` and waits for its socket; VERSION
+//	                        is what it calls itself
 //	docker VERB [JSON]      sends a VolumeDriver verb as dockerd does
+//	engine FILE             starts a Docker engine that answers from a file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
@@ -57,6 +61,9 @@ func TestScripts(t *testing.T) {
 			"docker": cmdDocker,
 			"mask":   cmdMask,
 			"filer":  cmdFiler,
+			"engine": cmdEngine,
+			"warns":  cmdFinds(doctor.Warn),
+			"fails":  cmdFinds(doctor.Fail),
 		},
 	})
 }
@@ -72,7 +79,7 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 	done := make(chan error, 1)
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	srv := plugin.New(plugin.Config{Log: log, Socket: ts.Getenv("BERTH_SOCKET"), Version: "test", SettingsFile: ts.Getenv("BERTH_SETTINGS"), Getenv: env})
+	srv := plugin.New(plugin.Config{Log: log, Socket: ts.Getenv("BERTH_SOCKET"), Version: cmp.Or(ts.Getenv("VERSION"), "test"), SettingsFile: ts.Getenv("BERTH_SETTINGS"), Getenv: env})
 	go func() { done <- srv.Run(ctx) }()
 	ts.Defer(func() {
 		cancel()

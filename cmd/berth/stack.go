@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -23,12 +21,16 @@ func (a *app) stackCommand() *cobra.Command {
 	var stack string
 	check := &cobra.Command{
 		Use:   "check FILE...",
-		Short: "Compare stack files with the volumes as they are",
-		Long: `Compare stack files with the volumes as they are. Docker never tells a volume driver of options that
-changed after a volume was made, so what a stack file says of an existing volume has no effect: this command shows it, and what to type.
-Several files are merged as 'docker stack deploy -c FILE -c FILE' does; variables are those of the environment.
+		Short: "Look for what ruins data in stack and compose files",
+		Long: `Look for what ruins data in stack and compose files, and compare them with the volumes as they are. Docker never tells a
+volume driver of options that changed after a volume was made, so what a file says of an existing volume has no effect: this command
+shows it, and what to type. It also finds external volumes, missing and misspelt drivers, unknown options, names that differ only in
+case, databases with two writers or without a name for their data, and healthchecks that a filer's failover fails. What an image
+brings itself, such as a HEALTHCHECK, it cannot see.
+Several files are merged as 'docker stack deploy -c FILE -c FILE' does; variables are those of the environment. Where no plugin
+answers, as on the machine of whoever writes the file, the file is checked by itself.
 
-Exit codes: 0 nothing differs, 1 something does, 2 a file cannot be read`,
+Exit codes: 0 nothing was found, 1 something was, 2 a file cannot be read`,
 		Example: "  berth stack check shop.yml --stack shop",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -38,9 +40,11 @@ Exit codes: 0 nothing differs, 1 something does, 2 a file cannot be read`,
 			}
 			live, err := a.liveVolumes(c.Context())
 			if err != nil {
-				return err
+				_, reason, _ := judge(err)
+				fmt.Fprintf(a.stderr, "berth: %s: the file is checked by itself, not against the volumes as they are\n", reason)
+				live = nil
 			}
-			return a.printFindings(checkStack(project, live, stack))
+			return a.printFindings(newStackFile(project, live, stack).check())
 		},
 	}
 	check.Flags().StringVar(&stack, "stack", "", "the stack's name, as in 'docker stack deploy -c FILE NAME'")
@@ -62,6 +66,7 @@ func readStack(ctx context.Context, files []string, stack string) (*types.Projec
 	logrus.SetOutput(io.Discard)
 	defer logrus.SetOutput(out)
 	options := func(o *loader.Options) {
+		o.Profiles = []string{"*"} // all services, whoever starts them
 		o.SkipResolveEnvironment, o.SkipResolveLabels, o.SkipConsistencyCheck = true, true, true
 		if stack == "" {
 			stack = unnamed
@@ -89,7 +94,8 @@ func (a *app) liveVolumes(ctx context.Context) (map[string]*volume.Info, error) 
 	return live, err
 }
 
-// A finding is one thing about a volume of a stack file.
+// A finding is one thing about a volume of a stack file. Volume is its name, or
+// the directory in the container where it has none.
 type finding struct {
 	Volume string `json:"volume"`
 	Option string `json:"option,omitempty"`
@@ -101,120 +107,6 @@ type finding struct {
 	Note    bool   `json:"note,omitempty"`
 	// Mend is what to type.
 	Mend string `json:"mend,omitempty"`
-}
-
-// checkStack compares the volumes of a stack file with those that are there.
-// The name of the stack is "" where it was not given.
-func checkStack(p *types.Project, live map[string]*volume.Info, stack string) (out []finding) {
-	single := map[string]bool{} // keys of the file's volumes that one node at a time may mount
-	ours := map[string]bool{}
-	for _, key := range slices.Sorted(maps.Keys(p.Volumes)) {
-		v := p.Volumes[key]
-		v.Name = strings.Replace(v.Name, unnamed, stack, 1)
-		switch {
-		case strings.Contains(v.Name, "{{"):
-			out = append(out, finding{Volume: key, Note: true, Problem: "its name is a template, so it is not compared"})
-			continue
-		case stack == "" && p.Name == unnamed && strings.HasPrefix(v.Name, "_"):
-			out = append(out, finding{Volume: key, Problem: "its name depends on the stack's", Mend: "say which stack it is: --stack NAME"})
-			continue
-		}
-		info := live[v.Name]
-		if !isBerth(v.Driver) {
-			if v.Driver == "" && info != nil && !bool(v.External) {
-				out = append(out, finding{Volume: v.Name, Problem: "the file makes it a local volume on each node, although berth has one of that name", Mend: "add 'driver: berth' to it in the file"})
-			}
-			if !bool(v.External) || info == nil {
-				continue
-			}
-		}
-		ours[key] = true
-		given, err := volume.ParseOptions(map[string]string(v.DriverOpts))
-		if err != nil {
-			e := (*volume.Error)(nil)
-			_ = errors.As(err, &e)
-			out = append(out, finding{Volume: v.Name, Problem: e.Reason, Mend: "correct it in the file: " + e.Hint})
-			continue
-		}
-		recorded := given
-		switch {
-		case info != nil && info.Options == nil:
-			out = append(out, finding{Volume: v.Name, Problem: info.Health})
-		case info != nil:
-			recorded = info.Options
-			out = append(out, drift(v.Name, info.Options, given)...)
-		}
-		single[key] = recorded.Get("access") == "single" || given.Get("access") == "single"
-	}
-	for _, s := range slices.Sorted(maps.Keys(p.Services)) {
-		out = append(out, checkService(p.Services[s], p, ours, single, stack)...)
-	}
-	return out
-}
-
-// drift compares the options that are given with a volume's.
-func drift(name string, has, given volume.Options) (out []finding) {
-	keys := has.Differs(given)
-	mend := "berth volume set " + name
-	for _, k := range keys {
-		if k != "from" {
-			mend += " " + k + "=" + given[k]
-		}
-	}
-	for _, k := range keys {
-		if k == "from" {
-			out = append(out, finding{Volume: name, Problem: fmt.Sprintf("from=%s has no effect: what a volume was copied from (%q) cannot be changed", given[k], has.Get(k)), Mend: "leave it out of the file"})
-			continue
-		}
-		out = append(out, finding{Volume: name, Option: k, File: given[k], Live: has.Get(k), Mend: mend})
-	}
-	return out
-}
-
-// checkService looks for services that would fight for a volume, and for
-// databases on volumes that any node may mount.
-func checkService(s types.ServiceConfig, p *types.Project, ours, single map[string]bool, stack string) (out []finding) {
-	for _, m := range s.Volumes {
-		if m.Type != types.VolumeTypeVolume || !ours[m.Source] {
-			// Docker does not tell a driver that a mount is read-only: it counts.
-			continue
-		}
-		name := strings.Replace(p.Volumes[m.Source].Name, unnamed, stack, 1)
-		if !single[m.Source] {
-			if word := databaseImage(s.Image); word != "" {
-				out = append(out, finding{Volume: name, Note: true, Problem: fmt.Sprintf("service %s runs %s on a volume that any node may mount at the same time", s.Name, word),
-					Mend: "berth volume set " + name + " access=single, and 'driver_opts: { access: single }' in the file"})
-			}
-			continue
-		}
-		d := s.Deploy
-		switch {
-		case d == nil:
-		case d.Mode == "global":
-			out = append(out, finding{Volume: name, Problem: fmt.Sprintf("service %s runs on every node, and one node at a time may mount the volume", s.Name), Mend: "make it replicated, with one replica"})
-		case d.Replicas != nil && *d.Replicas > 1:
-			out = append(out, finding{Volume: name, Problem: fmt.Sprintf("service %s has %d replicas, and one node at a time may mount the volume", s.Name, *d.Replicas), Mend: "set replicas: 1"})
-		case d.UpdateConfig != nil && d.UpdateConfig.Order == "start-first":
-			out = append(out, finding{Volume: name, Problem: fmt.Sprintf("service %s starts the new task before the old one has ended, which holds the volume", s.Name), Mend: "set update_config.order: stop-first"})
-		}
-	}
-	return out
-}
-
-// databaseImage says which database server an image is, "" for none.
-func databaseImage(image string) string {
-	for _, word := range []string{"mariadb", "mysql", "percona", "postgres", "mongo"} {
-		if strings.Contains(image, word) {
-			return word
-		}
-	}
-	return ""
-}
-
-// isBerth tells whether a driver is the plugin, as files and Docker name it.
-func isBerth(driver string) bool {
-	name, _, _ := strings.Cut(driver[strings.LastIndex(driver, "/")+1:], ":")
-	return name == "berth"
 }
 
 // printFindings prints what was found; something wrong is exit code 1.

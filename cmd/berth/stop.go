@@ -51,11 +51,8 @@ func planStop(ctx context.Context, docker *client.Client, volumes []string, user
 		}) {
 			continue
 		}
-		name := c.ID[:12]
-		if len(c.Names) > 0 {
-			name = strings.TrimPrefix(c.Names[0], "/")
-		}
-		if service := c.Labels["com.docker.swarm.service.name"]; service == "" {
+		name := containerName(c)
+		if service := c.Labels[serviceLabel]; service == "" {
 			s.Containers = append(s.Containers, snapshot.StoppedContainer{ID: c.ID, Name: name, Node: node})
 		} else if !manager {
 			var managers []string

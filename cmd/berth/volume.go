@@ -15,7 +15,7 @@ import (
 
 func (a *app) volumeCommand() *cobra.Command {
 	return group("volume", "Volumes: list, who uses them, options, repair",
-		a.volumeLs(), a.volumePs(), a.volumeInspect(), a.volumeSet(), a.volumeTakeover(), a.volumeRepair())
+		a.volumeLs(), a.volumePs(), a.volumeInspect(), a.volumeSet(), a.volumeTakeover(), a.volumeRelease(), a.volumeRepair())
 }
 
 func (a *app) volumeLs() *cobra.Command {
@@ -160,7 +160,7 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 	for _, j := range got.Jobs {
 		for _, name := range j.Volumes() {
 			names = append(names, name)
-			rows = append(rows, []string{name, j.Node, "", "", a.when(j.Since), "", jobState(j)})
+			rows = append(rows, []string{name, j.Node, "", "", a.when(j.Since), "", j.Status()})
 		}
 	}
 	for _, t := range got.Fenced {
@@ -185,21 +185,6 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 // lateState says what a node wrote to a volume that it had lost.
 func lateState(t *volume.Trashed) string {
 	return fmt.Sprintf("late writes: %s in %d files, in trash %s", size(t.Late.Bytes), t.Late.Files, t.ID)
-}
-
-// jobState says how far a job is, and what to type if nobody goes on with it.
-func jobState(j *volume.Job) string {
-	switch {
-	case j.Op == volume.OpTakeover:
-		return fmt.Sprintf("takeover from %s %s", j.From, j.State)
-	case j.Interrupted, j.State == volume.JobFailed, j.State == volume.JobSwapped, j.State == volume.JobPrepared:
-		state := string(j.State)
-		if j.Interrupted {
-			state = "interrupted"
-		}
-		return fmt.Sprintf("%s %s: 'berth snapshot restore --resume %s' or '--abort %s'", j.Op, state, j.Volumes()[0], j.Volumes()[0])
-	}
-	return fmt.Sprintf("%s %s", j.Op, j.State)
 }
 
 func (a *app) volumeInspect() *cobra.Command {

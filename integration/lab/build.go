@@ -41,6 +41,15 @@ var buildPlugin = sync.OnceValues(func() (folder string, err error) {
 	return filepath.Join(dir, "plugin"), command(root, "make", "rootfs", "BUILD="+dir)
 })
 
+// buildRelease makes a release of this checkout, in make's own way.
+var buildRelease = sync.OnceValues(func() (folder string, err error) {
+	root, dir, err := buildFolders("release")
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "release"), command(root, "make", "release", "BUILD="+dir)
+})
+
 // buildSite makes the image of testsite, as a tar archive.
 var buildSite = sync.OnceValues(func() ([]byte, error) {
 	root, dir, err := buildFolders("site")
@@ -101,6 +110,16 @@ func archive(programs map[string]string) ([]byte, error) {
 func PluginFolder(t testing.TB) string {
 	t.Helper()
 	folder, err := buildPlugin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// ReleaseFolder is the folder of a release, built once per run.
+func ReleaseFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := buildRelease()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,6 +76,16 @@ func Start(o Options) (*Lab, error) {
 	return l, nil
 }
 
+// Node is the node of that name, nil for none.
+func (l *Lab) Node(name string) *Node {
+	for _, n := range l.Nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
 // EachNode does the same on all nodes at once and joins their errors.
 func (l *Lab) EachNode(do func(*Node) error) error {
 	var all sync.WaitGroup
@@ -106,8 +116,7 @@ func (l *Lab) Swarm(t testing.TB) {
 func (l *Lab) Close() error {
 	var failed []error
 	for _, n := range l.Nodes {
-		n.Kill9()
-		failed = append(failed, removeCgroup(n.cgroup))
+		failed = append(failed, n.Kill9(), removeCgroup(n.cgroup))
 	}
 	if l.network != nil {
 		l.network.kill()

@@ -92,7 +92,7 @@ func TestEngineRestartsAloneAndWithTheNode(t *testing.T) {
 		require.Equal(t, pid, n.init.pid())
 		require.Equal(t, "local1", n.Docker(t, "volume", "ls", "--quiet"))
 	}
-	n.Kill9()
+	require.NoError(t, n.Kill9())
 	require.NoError(t, n.Boot())
 	require.Equal(t, "local1", n.Docker(t, "volume", "ls", "--quiet"))
 	require.Equal(t, "hello", n.Docker(t, "run", "--rm", "--network", "none", "--entrypoint", "/testsite", "-v", "local1:/data",

@@ -22,13 +22,11 @@ func (l *Lab) startNetwork() error {
 	return l.network.ip("link add br0 type bridge", "link set br0 up", "link set lo up")
 }
 
-// connect gives the node one interface, cabled to the bridge. The cable's end
-// has a new name at every boot: the one of a dead node goes away only later.
+// connect gives the node one interface, cabled to the bridge.
 func (l *Lab) connect(n *Node) error {
-	n.cable = fmt.Sprintf("n%d.%d", n.number, n.boots)
 	err := l.network.ip(
-		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", n.cable, n.init.pid()),
-		fmt.Sprintf("link set %s master br0 up", n.cable),
+		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", n.Name, n.init.pid()),
+		fmt.Sprintf("link set %s master br0 up", n.Name),
 	)
 	if err != nil {
 		return err
@@ -40,11 +38,23 @@ func (l *Lab) connect(n *Node) error {
 	)
 }
 
+// disconnect takes a dead node's cable away. The kernel does so when it ends the
+// node's network namespace, but keeps that for as long as a connection of it
+// waits for a peer that is away: it would answer for the address that the node
+// has again.
+func (l *Lab) disconnect(n *Node) error {
+	_ = l.network.ip("link del " + n.Name) // the kernel may have been first
+	if l.network.ip("link show "+n.Name) == nil {
+		return fmt.Errorf("the cable of %s is still there", n.Name)
+	}
+	return nil
+}
+
 // Cut pulls the node's network cable; its engine and containers go on.
-func (n *Node) Cut() error { return n.lab.network.ip("link set " + n.cable + " down") }
+func (n *Node) Cut() error { return n.lab.network.ip("link set " + n.Name + " down") }
 
 // Heal plugs it in again.
-func (n *Node) Heal() error { return n.lab.network.ip("link set " + n.cable + " up") }
+func (n *Node) Heal() error { return n.lab.network.ip("link set " + n.Name + " up") }
 
 // ip runs ip(8) in the network namespace of the process, one line per command.
 func (c *child) ip(lines ...string) error {

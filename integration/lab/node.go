@@ -22,19 +22,16 @@ type Node struct {
 	Address string // on the lab's network
 
 	lab    *Lab
-	number int
 	dir    string
 	cgroup string
 
 	init     *child // nil: the power is off
-	boots    int
-	cable    string
 	noExport bool
 }
 
 func (l *Lab) newNode(number int, cgroup string) (*Node, error) {
 	name := fmt.Sprintf("n%d", number)
-	n := &Node{Name: name, Address: address(number), lab: l, number: number,
+	n := &Node{Name: name, Address: address(number), lab: l,
 		dir: filepath.Join(l.dir, name), cgroup: cgroup}
 	return n, os.MkdirAll(n.dir+"/data", 0o755)
 }
@@ -49,7 +46,6 @@ func (n *Node) Boot() error {
 		spec.Export = n.lab.Export
 	}
 	var err error
-	n.boots++
 	n.init, err = n.lab.spawn(spec, unix.CLONE_NEWNS|unix.CLONE_NEWUTS|unix.CLONE_NEWPID|unix.CLONE_NEWNET|unix.CLONE_NEWIPC)
 	if err != nil {
 		return err
@@ -60,12 +56,15 @@ func (n *Node) Boot() error {
 	return n.startEngine()
 }
 
-// Kill9 is a power failure: everything on the node is gone at once.
-func (n *Node) Kill9() {
-	if n.init != nil {
-		n.init.kill()
-		n.init = nil
+// Kill9 is a power failure: everything on the node is gone at once. Its kernel,
+// which is the machine's, still tells the peers that connections have ended.
+func (n *Node) Kill9() error {
+	if n.init == nil {
+		return nil
 	}
+	n.init.kill()
+	n.init = nil
+	return n.lab.disconnect(n)
 }
 
 // RestartEngine ends dockerd alone, politely (SIGTERM) or not (SIGKILL), and

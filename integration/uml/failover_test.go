@@ -20,29 +20,13 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// sharedSwarm is the lab of trio.
-var sharedSwarm *Lab
-
-// trio is the lab that the tests of a swarm share: three hosts, all of them
-// managers, with the plugin on the export of a filer that makes snapshots. It
-// lives until the tests end; a test that breaks something mends it.
+// trio is a shared lab: three hosts, all of them managers of a swarm, with the
+// plugin on the export of a filer that makes snapshots.
 func trio(t *testing.T) *Lab {
 	t.Helper()
-	Require(t)
-	if sharedSwarm == nil {
-		began := time.Now()
-		l, err := StartSwarm(t, 3, "BERTH_MOUNT_OPTIONS=vers=3,hard,proto=tcp,noacl", "BERTH_LEASE_TTL=9s")
-		require.NoError(t, err)
-		lab.AtExit(l.Close)
-		t.Logf("a swarm of three after %s", time.Since(began).Round(time.Millisecond))
-		sharedSwarm = l
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			sharedSwarm.Log(t)
-		}
+	return swarms.share(t, func(t testing.TB) (*Lab, error) {
+		return StartSwarm(t, 3, "BERTH_MOUNT_OPTIONS=vers=3,hard,proto=tcp,noacl", "BERTH_LEASE_TTL=9s")
 	})
-	return sharedSwarm
 }
 
 // leader is the host that leads the swarm, as h knows it.
@@ -67,14 +51,15 @@ func leader(t *testing.T, l *Lab, h *Host) *Host {
 }
 
 // serve starts a service, for as long as the test runs. A task that ends is
-// replaced at once. None is on the swarm's leader: after its death the others
-// first elect another one, which takes them 10 to 20 s and berth nothing.
+// replaced at once. None is on the swarm's leader: when that is gone the others
+// first elect another one, which takes them 10 to 20 s and berth nothing, and
+// have been seen to lose a new task's state for a minute.
 func serve(t *testing.T, l *Lab, name string, args ...string) {
 	t.Helper()
 	first := l.Hosts[0]
 	first.Docker(t, append([]string{"service", "create", "--detach", "--quiet", "--no-resolve-image", "--name", name, "--restart-delay", "0s",
 		"--constraint", "node.hostname!=" + leader(t, l, first).Name}, args...)...)
-	t.Cleanup(func() { first.Docker(t, "service", "rm", name) })
+	t.Cleanup(func() { lab.Insist(t, first, "service", "rm", name) })
 }
 
 // onVolume is a volume of berth for a service.

@@ -1,6 +1,7 @@
 package uml
 
 import (
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -11,7 +12,67 @@ import (
 	"github.com/casit/berth/integration/lab"
 )
 
-func TestMain(m *testing.M) { Main(m) }
+func TestMain(m *testing.M) {
+	// Tests mostly wait: those of one lab for each other, all for hosts that boot,
+	// leases that end, swarms that notice. So many may wait at once.
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		panic(err)
+	}
+	lab.AtExit(pairs.close)
+	lab.AtExit(swarms.close)
+	Main(m)
+}
+
+// Two labs are shared by the tests: pair's and trio's. The tests of one take
+// turns, in the order in which they stand, beside those of the other. A test with
+// a lab of its own takes a turn of swarms, so that no more than two work at once.
+var pairs, swarms turns
+
+type turns struct {
+	last <-chan struct{} // closed at the end of the last turn that was asked for
+	lab  *Lab            // nil before the first turn; it lives until the tests end
+}
+
+// share takes a turn, and returns the lab that the tests share. A test that breaks
+// something in it mends it.
+func (s *turns) share(t *testing.T, start func(testing.TB) (*Lab, error)) *Lab {
+	t.Helper()
+	Require(t)
+	s.take(t)
+	if s.lab == nil {
+		began := time.Now()
+		l, err := start(t)
+		require.NoError(t, err)
+		t.Logf("%d hosts after %s", len(l.Hosts), time.Since(began).Round(time.Millisecond))
+		s.lab = l
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			s.lab.Log(t)
+		}
+	})
+	return s.lab
+}
+
+// take waits for the test's turn, which lasts until the test has ended.
+func (s *turns) take(t *testing.T) {
+	t.Helper()
+	before, mine := s.last, make(chan struct{})
+	s.last = mine
+	t.Cleanup(func() { close(mine) })
+	t.Parallel() // up to here, tests run one after the other
+	began := time.Now()
+	if before != nil {
+		<-before
+	}
+	t.Logf("its turn came after %s", time.Since(began).Round(time.Second))
+}
+
+func (s *turns) close() {
+	if s.lab != nil {
+		s.lab.Close()
+	}
+}
 
 // realLimits says whether limits are as in production (make lab-full), not
 // short ones.
@@ -27,37 +88,32 @@ func settings() []string {
 	return all
 }
 
-// shared is the lab of pair.
-var shared *Lab
-
-// pair is the lab that the tests share: two hosts with the plugin on the
-// export. It lives until the tests end; a test that breaks something mends it.
+// pair is a shared lab: two hosts with the plugin on the export.
 func pair(t *testing.T) *Lab {
 	t.Helper()
-	Require(t)
-	if shared == nil {
-		began := time.Now()
-		l, err := Start(t, 2)
-		require.NoError(t, err)
-		lab.AtExit(l.Close)
-		t.Logf("two hosts after %s", time.Since(began).Round(time.Millisecond))
-		filer, err := l.Server.StartFiler()
-		require.NoError(t, err)
+	return pairs.share(t, startPair)
+}
+
+func startPair(t testing.TB) (*Lab, error) {
+	l, err := Start(t, 2)
+	if err != nil {
+		return nil, err
+	}
+	filer, err := l.Server.StartFiler()
+	if err == nil {
 		settings := append(settings(), filer...)
 		var all errgroup.Group
 		for _, h := range l.Hosts {
 			all.Go(func() error { return h.InstallPlugin(settings...) })
 		}
-		require.NoError(t, all.Wait())
-		t.Logf("with the plugin after %s", time.Since(began).Round(time.Millisecond))
-		shared = l
+		err = all.Wait()
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			shared.Log(t)
-		}
-	})
-	return shared
+	if err != nil {
+		l.Log(t)
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 func TestVolumeWrittenOnOneHostIsReadOnTheOther(t *testing.T) {

@@ -37,7 +37,7 @@ type Host struct {
 	tap   string
 	pid   int // of linux.uml, as the room numbers processes; 0: the power is off
 	agent *rpc.Client
-	cuts  []string // rules of the host's packet filter; see Cut
+	cuts  map[Side][]string // rules of the host's packet filter; see Cut
 }
 
 func (l *Lab) newHost(number int) (*Host, error) {
@@ -79,7 +79,7 @@ func (h *Host) Start() error {
 		return err
 	}
 	h.pid, err = h.lab.start(Command{Log: h.dir + "/console.log", PIDNamespace: true, Args: []string{
-		"unshare", "--mount-proc", "--",
+		"unshare", "--mount-proc", "--", "env", "LD_PRELOAD=" + h.lab.dir + "/ptrace.so",
 		"linux.uml", "mem=1024M", "rootfstype=hostfs", "ro", "panic=-1", "quiet", "nohz=off", "highres=off",
 		"ubd0=" + h.disk(), "con=null", "con0=null,fd:1", "uml_dir=" + h.dir, "umid=" + h.tap,
 		"vec0:transport=tap,ifname=" + h.tap + ",depth=128,gro=1",

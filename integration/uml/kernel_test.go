@@ -82,18 +82,24 @@ func nfsMounts(t *testing.T, h *Host) (ids []string) {
 
 func TestTwoHundredMountsAtOnceAreOneOfTheKernel(t *testing.T) {
 	const users = 200
-	l := pair(t)
-	a, b := l.Hosts[0], l.Hosts[1]
+	a := pair(t).Hosts[0]
 	a.Docker(t, "volume", "create", "-d", "berth", "crowd")
-	// Nothing is mounted after a start, before the first Mount.
-	a.Docker(t, "plugin", "disable", "--force", lab.Plugin)
-	require.Empty(t, nfsMounts(t, a))
-	a.Docker(t, "plugin", "enable", lab.Plugin)
-
 	var bodies []string
 	for i := range users {
 		bodies = append(bodies, fmt.Sprintf(`{"Name":"crowd","ID":"%064d"}`, i))
 	}
+	// Nothing is mounted after a start, before the first Mount.
+	restart := func() {
+		a.Docker(t, "plugin", "disable", "--force", lab.Plugin)
+		require.Empty(t, nfsMounts(t, a))
+		a.Docker(t, "plugin", "enable", lab.Plugin)
+	}
+	restart()
+	require.Empty(t, a.Verbs(t, "VolumeDriver.Mount", bodies[:1])[0]["Err"])
+	single := nfsMounts(t, a)
+	require.Empty(t, a.Verbs(t, "VolumeDriver.Unmount", bodies[:1])[0]["Err"])
+	restart()
+
 	paths := map[any]bool{}
 	for _, answer := range a.Verbs(t, "VolumeDriver.Mount", bodies) {
 		require.Empty(t, answer["Err"])
@@ -102,10 +108,8 @@ func TestTwoHundredMountsAtOnceAreOneOfTheKernel(t *testing.T) {
 	require.Len(t, paths, 1)
 	// The engine's host shows one mount more than once, through propagation:
 	// as many as for a single user.
-	require.Empty(t, b.Verbs(t, "VolumeDriver.Mount", bodies[:1])[0]["Err"])
 	mounted := nfsMounts(t, a)
-	require.Len(t, mounted, len(nfsMounts(t, b)))
-	require.Empty(t, b.Verbs(t, "VolumeDriver.Unmount", bodies[:1])[0]["Err"])
+	require.Len(t, mounted, len(single))
 	for _, answer := range a.Verbs(t, "VolumeDriver.Unmount", bodies) {
 		require.Empty(t, answer["Err"])
 	}

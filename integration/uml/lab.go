@@ -49,6 +49,9 @@ func start(t testing.TB, hosts int, filer string) (*Lab, error) {
 	if err := buildImage(dir); err != nil {
 		return nil, err
 	}
+	if err := buildPreload(dir); err != nil {
+		return nil, err
+	}
 	if err := l.startRoom(); err != nil {
 		return nil, err
 	}

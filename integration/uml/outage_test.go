@@ -107,6 +107,7 @@ func TestSilentServerStopsNeitherDockerNorLosesAWrite(t *testing.T) {
 }
 
 func TestRecreatedExportIsMountedAnewBesideTheStaleOne(t *testing.T) {
+	swarms.take(t)
 	l := New(t, 1) // without a filer's API, which would have the old directory open
 	a := l.Hosts[0]
 	require.NoError(t, a.InstallPlugin(settings()...))

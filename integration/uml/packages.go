@@ -30,6 +30,8 @@ var needs = []struct{ pkg, file string }{
 	{"iproute2", "/sbin/ip"},
 	{"iptables", "/usr/sbin/iptables"},
 	{"busybox-static", "/usr/share/doc/busybox-static"},
+	{"gcc", "/usr/bin/gcc"},
+	{"libc6-dev", "/usr/include/dlfcn.h"},
 }
 
 func missing() []string {
@@ -72,6 +74,20 @@ func Require(t testing.TB) {
 		lab.Skip(t, "hosts of our own need %v", err)
 	}
 	lab.Require(t)
+}
+
+// buildPreload makes what is loaded into every host's kernel; its source says why.
+func buildPreload(dir string) error {
+	root, err := lab.Root()
+	if err != nil {
+		return err
+	}
+	out, err := exec.Command("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
+		"-o", dir+"/ptrace.so", root+"/integration/uml/preload/ptrace.c").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build ptrace.so: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // buildImage makes the image that hosts have: testsite, and busybox for what

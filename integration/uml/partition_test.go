@@ -32,15 +32,12 @@ func startLedger(t *testing.T, l *Lab, name string) *ledger {
 		lab.Eventually(t, h.Name+" to be in the swarm", func() error { return ready(l, h) })
 	}
 	first.Docker(t, "volume", "create", "-d", "berth", "-o", "access=single", name)
-	first.Docker(t, "service", "create", "--detach", "--no-resolve-image", "--name", name, "--network", "host",
-		"--restart-delay", "0s", "--stop-grace-period", "1s",
-		"--mount", "type=volume,source="+name+",target=/data,volume-driver=berth", lab.SiteImage, "stamp", "/data/log")
+	serve(t, l, name, "--network", "host", "--stop-grace-period", "1s", onVolume(name, "/data"), lab.SiteImage, "stamp", "/data/log")
 	x := &ledger{t: t, l: l, name: name}
 	t.Cleanup(func() {
 		for _, h := range l.Hosts {
 			require.NoError(t, h.Heal())
 		}
-		_, _ = first.TryDocker("service", "rm", name)
 	})
 	x.settle(first)
 	x.grows(x.holder.Name)
@@ -145,11 +142,12 @@ func (x *ledger) requireTakenOver(old *Host, container string, before []string) 
 	x.t.Helper()
 	id := x.fenced(x.holder)
 	require.NotEmpty(x.t, id)
+	acknowledged := x.acknowledged(old, container) // before the files are read: it may still be writing
 	live, kept := x.lines(x.name, "log"), x.lines(".berth", "trash", id, "data", "log")
 	require.Equal(x.t, []string{old.Name, x.holder.Name}, requireOneWriter(x.t, live))
 	require.Equal(x.t, []string{old.Name}, requireOneWriter(x.t, kept))
 	require.Subset(x.t, live, before, "what was acknowledged before the takeover is in the volume")
-	for _, record := range x.acknowledged(old, container) {
+	for _, record := range acknowledged {
 		require.True(x.t, slices.Contains(live, record) || slices.Contains(kept, record), "%s was acknowledged and is nowhere", record)
 	}
 	late := 0
@@ -187,6 +185,7 @@ func TestANodeThatReachesTheFilerKeepsItsVolume(t *testing.T) {
 }
 
 func TestANodeThatIsCutOffIsFencedOff(t *testing.T) {
+	l := trio(t)
 	for _, c := range []struct {
 		name  string
 		cut   func(h *Host) error
@@ -197,15 +196,14 @@ func TestANodeThatIsCutOffIsFencedOff(t *testing.T) {
 		{"filer", func(h *Host) error { return h.Cut(Filer) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := trio(t)
 			x := startLedger(t, l, "ledger-"+c.name)
 			old, container, manager := x.holder, x.task, l.Others(x.holder)[0]
 			require.NoError(t, c.cut(old))
 			began := time.Now()
 			if c.drain {
 				// The node looks well to the swarm, so an operator moves the task.
-				manager.Docker(t, "node", "update", "--availability", "drain", old.Name)
-				t.Cleanup(func() { manager.Docker(t, "node", "update", "--availability", "active", old.Name) })
+				lab.Insist(t, manager, "node", "update", "--availability", "drain", old.Name)
+				t.Cleanup(func() { lab.Insist(t, manager, "node", "update", "--availability", "active", old.Name) })
 			} else {
 				require.NoError(t, old.Cut(Swarm))
 			}
@@ -213,8 +211,9 @@ func TestANodeThatIsCutOffIsFencedOff(t *testing.T) {
 			x.grows(x.holder.Name)
 			before := x.acknowledged(old, container) // nothing is acknowledged to it from the cut on
 			t.Logf("%s writes after %s", x.holder.Name, time.Since(began).Round(time.Second))
-			require.NoError(t, old.Heal())
-			lab.Eventually(t, old.Name+" to be back", func() error { return ready(l, old) })
+			// The filer first: the swarm ends the container as soon as it can, and
+			// then it may have written nothing late.
+			require.NoError(t, old.Reach(Filer))
 			id := x.fenced(x.holder)
 			lab.Eventually(t, "the late writes", func() error {
 				if live, kept := x.lines(x.name, "log"), x.lines(".berth", "trash", id, "data", "log"); len(kept) == 0 || slices.Contains(live, kept[len(kept)-1]) {
@@ -222,6 +221,8 @@ func TestANodeThatIsCutOffIsFencedOff(t *testing.T) {
 				}
 				return nil
 			})
+			require.NoError(t, old.Heal())
+			lab.Eventually(t, old.Name+" to be back", func() error { return ready(l, old) })
 			x.grows(x.holder.Name)
 			x.requireTakenOver(old, container, before)
 			lab.Eventually(t, "the late writes to be reported", func() error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -117,14 +118,20 @@ func (h *Host) drop(s Side, in, out bool) error {
 			rules = append(rules, "OUTPUT -d "+address+" -j DROP")
 		}
 	}
-	h.cuts = append(h.cuts, rules...)
+	if h.cuts == nil {
+		h.cuts = map[Side][]string{}
+	}
+	h.cuts[s] = append(h.cuts[s], rules...)
 	return h.filter("-I ", rules)
 }
 
 // Heal ends every cut of the host.
-func (h *Host) Heal() error {
-	rules := h.cuts
-	h.cuts = nil
+func (h *Host) Heal() error { return errors.Join(h.Reach(Filer), h.Reach(Swarm)) }
+
+// Reach ends the host's cuts from one side.
+func (h *Host) Reach(s Side) error {
+	rules := h.cuts[s]
+	delete(h.cuts, s)
 	if len(rules) == 0 || h.agent == nil {
 		return nil
 	}
@@ -132,7 +139,8 @@ func (h *Host) Heal() error {
 }
 
 func (h *Host) filter(verb string, rules []string) error {
-	c := Command{Args: []string{"iptables-restore", "--noflush"}, Stdin: "*filter\n"}
+	// The engine changes rules too: its turn is waited for.
+	c := Command{Args: []string{"iptables-restore", "--wait", "30", "--noflush"}, Stdin: "*filter\n"}
 	for _, rule := range rules {
 		c.Stdin += verb + rule + "\n"
 	}

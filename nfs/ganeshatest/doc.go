@@ -14,6 +14,6 @@
 //	}
 //
 // The network there is a loopback of its own, /run an empty tmpfs. Processes
-// and mounts end with the test, however it ends. It does not promise NLM, UDP
-// or NFSv4, and needs root and Linux.
+// and mounts end with the test, however it ends. Locks need StartStatd. It does
+// not promise UDP or NFSv4, and needs root and Linux.
 package ganeshatest

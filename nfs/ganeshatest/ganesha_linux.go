@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func Missing() string {
 	if os.Geteuid() != 0 {
 		return "nfs-ganesha in namespaces needs root"
 	}
-	for _, program := range []string{"ganesha.nfsd", "rpcbind"} {
+	for _, program := range []string{"ganesha.nfsd", "rpcbind", "rpc.statd"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return program + " is not installed"
 		}
@@ -106,7 +107,7 @@ type Export struct {
 }
 
 // The ports of a Server: the network is the test's own.
-const port, mountPort = 20490, 20491
+const port, mountPort, lockPort = 20490, 20491, 20492
 
 // Server is a running nfs-ganesha.
 type Server struct {
@@ -138,6 +139,28 @@ func (s *Server) Restart(exports ...Export) {
 	s.start(exports)
 }
 
+// Signal sends a signal to the server: a stopped one takes connections and
+// answers nothing.
+func (s *Server) Signal(sig os.Signal) {
+	s.tb.Helper()
+	require.NoError(s.tb, s.cmd.Process.Signal(sig))
+}
+
+// StartStatd starts rpc.statd, without which the server gives no locks. It
+// ends with the returned function, or with the test.
+func StartStatd(tb testing.TB) (stop func()) {
+	tb.Helper()
+	for _, dir := range []string{"sm", "sm.bak"} {
+		require.NoError(tb, os.MkdirAll("/var/lib/nfs/"+dir, 0o700))
+	}
+	cmd := exec.Command("rpc.statd", "-F", "--no-notify")
+	require.NoError(tb, cmd.Start())
+	stop = sync.OnceFunc(func() { end(cmd) })
+	tb.Cleanup(stop)
+	require.Eventually(tb, func() bool { return nfs.LocksReady(tb.Context()) }, time.Minute, 20*time.Millisecond)
+	return stop
+}
+
 // Target is a directory of an export, with the ports it needs.
 func (s *Server) Target(dir string) nfs.Target {
 	return nfs.Target{Host: "127.0.0.1", Path: dir, Port: port, MountPort: mountPort}
@@ -148,12 +171,12 @@ func (s *Server) start(exports []Export) {
 	var conf bytes.Buffer
 	fmt.Fprintf(&conf, `
 NFS_CORE_PARAM {
-	Protocols = 3; NFS_Port = %d; MNT_Port = %d;
-	Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; mount_path_pseudo = false;
+	Protocols = 3; NFS_Port = %d; MNT_Port = %d; NLM_Port = %d;
+	Enable_NLM = true; Enable_RQUOTA = false; Enable_UDP = false; mount_path_pseudo = false;
 }
 NFSv4 { Graceless = true; }
 EXPORT_DEFAULTS { Attr_Expiration_Time = 0; } # the directory changes behind the server's back
-`, port, mountPort)
+`, port, mountPort, lockPort)
 	for i, x := range exports {
 		squash := "No_Root_Squash"
 		if x.RootSquash {

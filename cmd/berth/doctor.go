@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/casit/berth/doctor"
+	"github.com/casit/berth/plugin"
+)
+
+// doctorOptions are the command's flags.
+type doctorOptions struct {
+	maxAge time.Duration
+	url    string
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var o doctorOptions
+	var limit string
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Examine this node and the export, and say what to type where something is wrong",
+		Long: `Examine this node and the export, and say what to type where something is wrong. It changes nothing; on the export it makes
+probe files and takes them away. Of other nodes it knows what they report: run it on each. Without a plugin it says what can be
+said from outside.
+
+Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 something does not work, 3 it could not be looked at`,
+		Example: "  berth doctor\n  berth doctor --url https://www.example.edu",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var err error
+			if o.maxAge, err = parseAge(limit); err != nil {
+				return &verdict{3, "UNKNOWN - " + err.Error()}
+			}
+			report, err := a.examine(c.Context(), o)
+			if err != nil {
+				_, reason, hint := judge(err)
+				return &verdict{3, "UNKNOWN - " + reason + "; " + hint}
+			}
+			return a.printReport(&report)
+		},
+	}
+	c.Flags().StringVar(&limit, "max-age", "26h", "fail if the newest snapshot is older: 90m, 26h, 3d")
+	c.Flags().StringVar(&o.url, "url", "", "a site whose .snapshot must not be served, such as https://www.example.edu")
+	return c
+}
+
+// Limits of what is asked from outside the plugin.
+const (
+	askLimit   = 40 * time.Second // the plugin's own look, which has deadlines of its own
+	checkLimit = 15 * time.Second // each other check
+)
+
+// examine asks the plugin what it finds, and looks at the rest from here.
+func (a *app) examine(ctx context.Context, o doctorOptions) (doctor.Report, error) {
+	socket, err := a.findSocket()
+	if errors.Is(err, errNotRoot) {
+		return doctor.Report{}, err
+	}
+	engine := lookAtEngine(ctx)
+	var inside doctor.Report
+	if err == nil {
+		inside, err = askDoctor(ctx, socket, o)
+	}
+	var out doctor.Report
+	if inside.Version != "" && (err == nil || inside.Version != version) {
+		out.Add("node", doctor.PluginAnswers(engine.plugin, socket, inside.Version, version))
+	} else {
+		out.Add("node", doctor.PluginSilent(engine.plugin, err, engine.err))
+	}
+	if err != nil {
+		inside = engine.examineOutside(ctx)
+	}
+	out.Node, out.Version, out.Settings, out.Unasked = inside.Node, inside.Version, inside.Settings, inside.Unasked
+	out.Findings = append(out.Findings, inside.Findings...)
+
+	answers := func(f doctor.Finding) bool { return f.Group == "nodes" } // which needs an export that answers
+	checks := engine.checks(a, err == nil && slices.ContainsFunc(inside.Findings, answers))
+	if o.url != "" {
+		checks = append(checks, a.siteCheck(o.url))
+	}
+	found, unasked := doctor.Run(ctx, checkLimit, checks)
+	out.Findings, out.Unasked = append(out.Findings, found...), append(append([]string{}, out.Unasked...), unasked...)
+	return out, nil
+}
+
+// askDoctor returns what the plugin finds. One that does not know the question
+// says its version at least.
+func askDoctor(ctx context.Context, socket string, o doctorOptions) (r doctor.Report, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	client := plugin.NewClient(socket, callerName())
+	if err = client.Call(ctx, "Berth.Doctor", plugin.DoctorRequest{MaxAge: o.maxAge}, &r); err != nil {
+		var about plugin.About
+		if client.Call(ctx, "Berth.Version", plugin.Empty{}, &about) == nil {
+			r.Version = about.Version
+		}
+	}
+	return r, err
+}
+
+func (a *app) siteCheck(site string) doctor.Check {
+	return doctor.Check{Group: "site", Name: "site", Next: "curl -I " + site, Look: func(ctx context.Context) []doctor.Finding {
+		name := ""
+		if newest, err := ask[plugin.Newest](ctx, a, "Berth.SnapshotNewest", plugin.Empty{}); err == nil && newest.Snapshot != nil {
+			name = newest.Snapshot.Name
+		}
+		return []doctor.Finding{doctor.Site(ctx, site, name)}
+	}}
+}
+
+// summary is the report's last line.
+func summary(r *doctor.Report) string {
+	text := fmt.Sprintf("%s: %d ok, %d warn, %d fail", plural(len(r.Findings), "check"), r.Count(doctor.OK), r.Count(doctor.Warn), r.Count(doctor.Fail))
+	if len(r.Unasked) > 0 {
+		text += "; not looked at, for lack of what they need: " + strings.Join(r.Unasked, ", ")
+	}
+	return text
+}
+
+// examined ends the command with the report's exit code; all has been said.
+type examined struct{ code int }
+
+func (e *examined) Error() string { return "something is wrong" }
+
+func (a *app) printReport(r *doctor.Report) error {
+	var err error
+	switch {
+	case a.json:
+		err = a.printJSON(struct {
+			*doctor.Report
+			Summary map[doctor.State]int `json:"summary"`
+		}{r, map[doctor.State]int{doctor.OK: r.Count(doctor.OK), doctor.Warn: r.Count(doctor.Warn), doctor.Fail: r.Count(doctor.Fail)}})
+	case a.quiet:
+		var names []string
+		for _, f := range r.Findings {
+			if f.State != doctor.OK {
+				names = append(names, f.Check)
+			}
+		}
+		err = a.ids(names)
+	default:
+		a.printFound(r)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.Count(doctor.Fail) > 0:
+		return &examined{2}
+	case r.Count(doctor.Warn) > 0:
+		return &examined{1}
+	}
+	return nil
+}
+
+// lineWidth is how long the report's lines are at most, but for what cannot be
+// broken.
+const lineWidth = 100
+
+func (a *app) printFound(r *doctor.Report) {
+	width, group := len("CHECK"), ""
+	for _, f := range r.Findings {
+		width = max(width, len(f.Check))
+	}
+	indent := strings.Repeat(" ", 6+width+2)
+	line := func(state, check, text string) {
+		fmt.Fprintf(a.stdout, "%-6s%-*s  %s\n", state, width, check, strings.Join(wrap(text, lineWidth-len(indent)), "\n"+indent))
+	}
+	line("STATE", "CHECK", "EVIDENCE")
+	for _, f := range r.Findings {
+		if f.Group != group {
+			group = f.Group
+			fmt.Fprintf(a.stdout, "%s\n", group)
+		}
+		state := string(f.State)
+		if f.State == doctor.Fail {
+			state = "FAIL"
+		}
+		line(state, f.Check, quoted(f.Evidence))
+		if f.State != doctor.OK && f.Next != "" {
+			fmt.Fprintln(a.stdout, indent+"next: "+f.Next) // to be copied, so not broken
+		}
+	}
+	fmt.Fprintln(a.stdout, strings.Join(wrap(summary(r), lineWidth), "\n  "))
+}
+
+// wrap breaks text at blanks into lines of at most width bytes; a longer word
+// has a line of its own.
+func wrap(text string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}

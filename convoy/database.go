@@ -1,0 +1,79 @@
+package convoy
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// A volume is looked at, never walked: maxDirs of its directories are, and
+// maxEntries names are read of each.
+const (
+	maxDirs    = 32
+	maxEntries = 2000
+)
+
+// findDatabase returns the file by which the volume dir is a database's, "" for
+// none: in its root, one level below, or further down below directories that
+// are named by a version, as in 17/docker/PG_VERSION.
+func findDatabase(ctx context.Context, fsys tree.FS, dir string) (string, error) {
+	queue := []string{dir}
+	for n := 0; n < len(queue) && n <= maxDirs; n++ {
+		file, subs, err := look(ctx, fsys, queue[n])
+		if file != "" || err != nil {
+			return strings.TrimPrefix(file, dir+"/"), err
+		}
+		if n == 0 || strings.Trim(path.Base(queue[n]), "0123456789.") == "" {
+			queue = append(queue, subs...)
+		}
+	}
+	return "", nil
+}
+
+// look finds a database's file in one directory, and its subdirectories. The
+// names that a database's root always has are asked for, since a directory may
+// have more names than are read.
+func look(ctx context.Context, fsys tree.FS, dir string) (file string, subs []string, err error) {
+	for _, name := range []string{"ibdata1", "PG_VERSION"} {
+		a, err := fsys.Stat(ctx, path.Join(dir, name))
+		if err == nil && a.Kind == tree.Regular {
+			return path.Join(dir, name), nil, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", nil, harmless(err)
+		}
+	}
+	enough := errors.New("enough")
+	entries := 0
+	err = fsys.ReadDir(ctx, dir, func(d tree.Entry) error {
+		switch name := path.Join(dir, d.Name); {
+		case d.Kind == tree.Directory && d.Name[0] != '.':
+			subs = append(subs, name)
+		case d.Kind == tree.Regular && volume.IsDatabaseFile(d.Name):
+			file = name
+			return enough
+		}
+		if entries++; entries >= maxEntries {
+			return enough
+		}
+		return nil
+	})
+	if errors.Is(err, enough) {
+		err = nil
+	}
+	return file, subs, harmless(err)
+}
+
+// harmless drops what goes wrong with one directory alone: it went away
+// meanwhile, or is not ours to read.
+func harmless(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,62 @@
+package dashboard
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
+)
+
+// Berth is what the page asks the plugin. Errors that the plugin names are
+// *plugin.Failure. All methods may be called concurrently.
+type Berth interface {
+	About(ctx context.Context) (plugin.About, error)
+	// Volumes describes the named volumes, or all. size walks them.
+	Volumes(ctx context.Context, names []string, size bool) ([]*volume.Info, error)
+	Users(ctx context.Context) (plugin.Users, error)
+	Newest(ctx context.Context) (plugin.Newest, error)
+	Usage(ctx context.Context) (snapshot.Usage, error)
+	Snapshots(ctx context.Context, volume string) (snapshot.Listing, error)
+	Browse(ctx context.Context, r snapshot.BrowseRequest) (snapshot.Browsed, error)
+	Diff(ctx context.Context, r snapshot.DiffRequest, fn func(snapshot.Diff) error) error
+	Cat(ctx context.Context, r plugin.RefRequest, w io.Writer) error
+}
+
+// Docker is what the page asks the Docker engine.
+type Docker interface {
+	// Running says what runs: on a manager in the whole swarm, elsewhere on
+	// this engine.
+	Running(ctx context.Context) (Cluster, error)
+}
+
+// Cluster is what Docker says runs where.
+type Cluster struct {
+	Swarm bool // a manager answered: these are all nodes
+	Nodes []Node
+	Tasks []Task
+}
+
+// Node is a machine as Docker knows it.
+type Node struct {
+	Name         string
+	Role         string // manager, worker; "" for a single engine
+	State        string // ready, down, …
+	Availability string // active, drain, pause
+	Engine       string // its version
+}
+
+// Task is one container, of a service or by itself.
+type Task struct {
+	ID      string
+	Name    string // service.slot, or the container's name
+	Node    string
+	Stack   string
+	Service string
+	Image   string
+	State   string
+	Since   time.Time
+	Volumes []string // by name, as they are mounted: NAME or NAME@SNAPSHOT
+}

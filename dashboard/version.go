@@ -1,0 +1,211 @@
+package dashboard
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
+)
+
+// entriesAPage is how many names of a directory are shown at once.
+const entriesAPage = 500
+
+// browseWait is how long a page waits for a directory.
+const browseWait = 15 * time.Second
+
+func withLimit(r *http.Request, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), limit)
+}
+
+// version is what an address names: a volume, a snapshot by its exact name,
+// and a path, whose bytes are as they are.
+type version struct {
+	Volume   string
+	Snapshot string
+	Path     string
+}
+
+func versionOf(r *http.Request) version {
+	p := strings.TrimPrefix(path.Clean("/"+r.URL.Query().Get("path")), "/")
+	return version{Volume: r.PathValue("volume"), Snapshot: r.PathValue("snapshot"), Path: p}
+}
+
+func (v version) ref() snapshot.Ref {
+	return snapshot.Ref{Volume: v.Volume, Snapshot: v.Snapshot, Path: v.Path}
+}
+
+// ask is the reference as JSON can carry it.
+func (v version) ask() (ref string, raw []byte) {
+	if utf8.ValidString(v.Path) {
+		return v.ref().String(), nil
+	}
+	return snapshot.Ref{Volume: v.Volume, Snapshot: v.Snapshot}.String(), []byte(v.Path)
+}
+
+// Address is where a page about the version is: "", "/diff", "/download".
+func (v version) Address(what string) string {
+	a := snapshotAddress(v.Volume, v.Snapshot) + what
+	if v.Path != "" {
+		a += "?path=" + url.QueryEscape(v.Path)
+	}
+	return a
+}
+
+// Below is the same version of a name in it.
+func (v version) Below(name string) version {
+	v.Path = path.Join(v.Path, name)
+	return v
+}
+
+// Crumbs are the directories on the way.
+func (v version) Crumbs() (out []version) {
+	for p := v.Path; p != "" && p != "."; p = path.Dir(p) {
+		out = append(out, version{v.Volume, v.Snapshot, p})
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// Top is the address of the whole snapshot.
+func (v version) Top() string { return snapshotAddress(v.Volume, v.Snapshot) }
+
+// Typed tells whether JSON can carry the path, as a comparison needs.
+func (v version) Typed() bool { return utf8.ValidString(v.Path) }
+
+// Base is the last part of the path.
+func (v version) Base() string { return path.Base(v.Path) }
+
+// snapshotPage is a file or directory of a version.
+type snapshotPage struct {
+	version
+	Sides   []snapshot.Side // one
+	File    snapshot.File
+	Entries []snapshot.Named
+	More    int
+	After   string // where the page begins
+	Command string
+	Instead string // what the command brings back, if it is not this name
+}
+
+// Next is the address of the entries behind these.
+func (p snapshotPage) Next() string {
+	q := url.Values{"path": {p.Path}, "after": {p.Entries[len(p.Entries)-1].Raw()}}
+	return snapshotAddress(p.Volume, p.Snapshot) + "?" + q.Encode()
+}
+
+// browse looks at what an address names, and makes sure that it is that
+// snapshot: a word such as "latest", or a name that reads as a date, may mean
+// another one.
+func (s *Server) browse(ctx context.Context, v version, after string, limit int) (snapshot.Browsed, error) {
+	ref, raw := v.ask()
+	if parsed, err := snapshot.ParseRef(ref); err != nil || parsed.Volume != v.Volume || parsed.Snapshot != v.Snapshot || v.Snapshot == "" {
+		return snapshot.Browsed{}, notThere(v)
+	}
+	got, err := s.cfg.Berth.Browse(ctx, snapshot.BrowseRequest{Ref: ref, PathB64: raw, AfterB64: []byte(after), Limit: limit})
+	if err == nil && (got.Side.Snapshot == nil || got.Side.Snapshot.Name != v.Snapshot) {
+		return snapshot.Browsed{}, notThere(v)
+	}
+	return got, err
+}
+
+func notThere(v version) error {
+	return &plugin.Failure{Kind: volume.NotFound, Reason: fmt.Sprintf("no snapshot is named exactly %s", shown(v.Snapshot)),
+		Hint: "the page of the volume lists its snapshots"}
+}
+
+func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
+	v := versionOf(r)
+	ctx, cancel := withLimit(r, browseWait)
+	defer cancel()
+	after := r.URL.Query().Get("after")
+	got, err := s.browse(ctx, v, after, entriesAPage)
+	if err != nil {
+		s.failed(w, r, err)
+		return
+	}
+	p := snapshotPage{version: v, Sides: []snapshot.Side{got.Side}, File: got.File, Entries: got.Entries, More: got.More, After: after}
+	p.Command, p.Instead = restoreCommand(v.ref(), got.File.Kind)
+	s.show(w, r, http.StatusOK, "snapshot", page{Title: titleOf(v), Body: p})
+}
+
+func titleOf(v version) string {
+	title := v.Volume + "@" + shown(v.Snapshot)
+	if v.Path != "" {
+		title += ":" + shown(v.Path)
+	}
+	return title
+}
+
+// download sends a file, as bytes to be saved and never as a page.
+func (s *Server) download(w http.ResponseWriter, r *http.Request) {
+	v := versionOf(r)
+	ctx, cancel := withLimit(r, browseWait)
+	leave, ok := enter(ctx, s.downloads)
+	if !ok {
+		cancel()
+		s.fail(w, r, http.StatusServiceUnavailable, "too many downloads at the same time", "try again in a moment, or 'berth snapshot cat "+quote(v.ref().String())+"'")
+		return
+	}
+	defer leave()
+	got, err := s.browse(ctx, v, "", 1)
+	cancel()
+	if err == nil && got.File.Kind != "file" {
+		err = &plugin.Failure{Kind: volume.Invalid, Reason: fmt.Sprintf("%s is a %s and no file", shown(v.Path), got.File.Kind),
+			Hint: "'berth snapshot cat " + quote(v.ref().String()) + "' sends a directory as a tar archive"}
+	}
+	if err != nil {
+		s.failed(w, r, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", attachment(v.Base()))
+	h.Set("Content-Length", strconv.FormatInt(got.File.Bytes, 10))
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
+	if r.Method == http.MethodHead {
+		return
+	}
+	ref, raw := v.ask()
+	out := &patient{w, http.NewResponseController(w)}
+	defer out.flow.SetWriteDeadline(time.Time{})
+	if err := s.cfg.Berth.Cat(r.Context(), plugin.RefRequest{Ref: ref, PathB64: raw}, out); err != nil {
+		panic(http.ErrAbortHandler) // a file cut short must not look whole
+	}
+}
+
+// attachment names a download; a name's odd characters become '_', so that it
+// cannot be taken for something else.
+func attachment(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || strings.ContainsRune(`/\:*?"<>|`, r) || !printable(string(r)) {
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(name, "_"))
+	if d := mime.FormatMediaType("attachment", map[string]string{"filename": name}); d != "" {
+		return d
+	}
+	return "attachment"
+}
+
+// patient is a viewer who may be slow, but not stand still.
+type patient struct {
+	http.ResponseWriter
+	flow *http.ResponseController
+}
+
+func (p *patient) Write(data []byte) (int, error) {
+	_ = p.flow.SetWriteDeadline(time.Now().Add(writeLimit))
+	return p.ResponseWriter.Write(data)
+}

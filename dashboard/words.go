@@ -1,0 +1,113 @@
+package dashboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/snapshot"
+)
+
+// words are an error's reason, and what to type next. A name in them may have
+// any byte.
+func words(err error) (reason, hint string) {
+	if f := (*plugin.Failure)(nil); errors.As(err, &f) {
+		return plain(f.Reason), plain(f.Hint)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "did not answer in time", ""
+	}
+	return plain(err.Error()), ""
+}
+
+// plain replaces what is no printable character.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, text)
+}
+
+// size is a number of bytes in words; -1 is unknown.
+func size(bytes int64) string {
+	if bytes < 0 {
+		return "unknown"
+	}
+	return humanize.IBytes(uint64(bytes))
+}
+
+// count is a number and what is counted.
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return humanize.Comma(int64(n)) + " " + one + "s"
+}
+
+// age is a duration in words, rounded down.
+func age(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// printable tells whether a name can be shown and typed as it is.
+func printable(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) })
+}
+
+// shown is a name as it is shown: quoted where a byte of it is no printable
+// character, so that nothing in it can pretend to be something else.
+func shown(name string) string {
+	if printable(name) {
+		return name
+	}
+	return fmt.Sprintf("%q", name)
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// quote makes one word for a POSIX shell.
+func quote(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// restoreCommand is what brings a version back, typed on a node. A single file
+// may be put back while containers run; for all else they are stopped. A name
+// that cannot be typed is brought back with its directory, which is returned.
+func restoreCommand(ref snapshot.Ref, kind string) (command, instead string) {
+	for ref.Path != "" && !printable(ref.Path) {
+		if ref.Path = path.Dir(ref.Path); ref.Path == "." {
+			ref.Path = ""
+		}
+		kind, instead = "directory", ref.Path
+		if instead == "" {
+			instead = "the whole volume"
+		}
+	}
+	command = "berth snapshot restore " + quote(ref.String())
+	if kind != "file" {
+		command += " --stop"
+	}
+	return command, instead
+}

@@ -1,0 +1,412 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// judged is a finding, and what it has to be: its state, a part of its
+// evidence, a part of what is to be typed.
+type judged struct {
+	got            Finding
+	state          State
+	evidence, next string
+}
+
+func requireAll(t *testing.T, all []judged) {
+	t.Helper()
+	for _, j := range all {
+		require.Equal(t, j.state, j.got.State, "%+v", j.got)
+		require.Contains(t, j.got.Evidence, j.evidence)
+		require.Contains(t, j.got.Next, j.next)
+		require.Equal(t, j.state != OK, j.got.Next != "", "what is not ok says what to type, and nothing else does: %+v", j.got)
+	}
+}
+
+func TestRunKeepsTheOrderAndNamesWhatWasNotLookedAt(t *testing.T) {
+	one := func(f ...Finding) func(context.Context) []Finding {
+		return func(context.Context) []Finding { return f }
+	}
+	found, unasked := Run(t.Context(), time.Minute, []Check{
+		{Group: "a", Name: "slow", Look: func(context.Context) []Finding { time.Sleep(10 * time.Millisecond); return one(ok("1"))(nil) }},
+		{Group: "b", Name: "nothing", Look: one()},
+		{Group: "c", Name: "two", Look: one(ok("2").named("x"), warn("n", "3"))},
+	})
+	require.Equal(t, []string{"nothing"}, unasked)
+	require.Equal(t, []Finding{{"a", "slow", OK, "1", ""}, {"c", "x", OK, "2", ""}, {"c", "two", Warn, "3", "n"}}, found)
+}
+
+func TestACheckThatHangsIsAFindingAndHoldsNobodyUp(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	found, _ := Run(t.Context(), 50*time.Millisecond, []Check{
+		{Name: "hung", Next: "look at the filer", Look: func(context.Context) []Finding { <-hang; return nil }},
+		{Name: "polite", Look: func(ctx context.Context) []Finding { <-ctx.Done(); return []Finding{failed(ctx.Err(), "")} }},
+		{Name: "quick", Look: func(context.Context) []Finding { return []Finding{ok("well")} }},
+	})
+	requireAll(t, []judged{
+		{found[0], Fail, "no answer within 50ms", "look at the filer"},
+		{found[1], Fail, "no answer in time", "berth doctor"},
+		{found[2], OK, "well", ""},
+	})
+}
+
+func TestSettings(t *testing.T) {
+	set := []Setting{{"BERTH_NODE", "n1", "environment"}, {"BERTH_LEASE_TTL", "90s", "default"}}
+	requireAll(t, []judged{
+		{Settings(set, nil), OK, "BERTH_NODE=n1 (environment); the others are defaults", ""},
+		{Settings(nil, nil), OK, "all are defaults", ""},
+		{Settings(set, errors.New("BERTH_EXPORT is not set")), Fail, "BERTH_EXPORT is not set; in force: BERTH_NODE=n1", "berth.env"},
+	})
+}
+
+func TestPasswordFileIsLookedAtAndNotShown(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	missing := Password(file)
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	empty := Password(file)
+	require.NoError(t, os.WriteFile(file, []byte("s3cret"), 0o600))
+	good := Password(file)
+	require.NoError(t, os.Chmod(file, 0o640))
+	requireAll(t, []judged{
+		{missing, Fail, "is not there", "0600"},
+		{empty, Fail, "is empty", "put the password"},
+		{good, OK, "mode 0600", ""},
+		{Password(file), Warn, "mode 0640", "chmod 600"},
+	})
+	require.NotContains(t, good.Evidence, "s3cret")
+}
+
+func TestWayToTheServer(t *testing.T) {
+	target := nfs.Target{Host: "filer", Path: "/vols/a"}
+	named := nfs.Target{Host: "filer", Path: "/vols/a", Port: 2049, MountPort: 635}
+	all := nfs.Services{NFS: 2049, Mount: 635, NLM: 4045}
+	refused := &nfs.Error{Op: "rpcbind", Name: "filer", Err: syscall.ECONNREFUSED}
+	mnt := func(s nfs.Status) error { return fmt.Errorf("mount: %w", &nfs.Error{Op: "mnt", Status: s}) }
+	exports := []nfs.Export{{Path: "/other"}, {Path: "/vols"}}
+	requireAll(t, []judged{
+		{judgePortmap(target, all, nil), OK, "NFSv3 at port 2049, MOUNT at port 635, NLM at port 4045", ""},
+		{judgePortmap(target, nfs.Services{}, refused), Fail, "connection refused", "?port=2049"},
+		{judgePortmap(named, nfs.Services{}, refused), Warn, "locks need rpcbind", "111"},
+		{judgePortmap(target, nfs.Services{Mount: 635}, nil), Fail, "NFSv3 not registered", "-v3 enabled"},
+		{judgePortmap(target, nfs.Services{NFS: 2049, Mount: 635}, nil), Warn, "no lock manager", "NLM"},
+		{judgeMount(target, nil, &net.DNSError{Err: "no such host", Name: "filer"}), Fail, "is not known here", "getent hosts filer"},
+		{judgeMount(target, exports[:1], mnt(nfs.StatusAcces)), Fail, "filer exports /other, and not /vols/a", "correct the path"},
+		{judgeMount(target, exports, mnt(nfs.StatusAcces)), Fail, "does not let this node mount", "rule"},
+		{judgeMount(target, exports, mnt(nfs.StatusNoEnt)), Fail, "has no /vols/a", "showmount"},
+		{judgeMount(target, nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), Fail, "is not reached", "ports"},
+		{judgeMount(target, nil, fmt.Errorf("x: %w", context.DeadlineExceeded)), Fail, "is not reached", "ping filer"},
+		{judgeMount(target, nil, nfs.ErrBadReply), Fail, "malformed", "log"},
+		{judgeRoundTrip(time.Millisecond, time.Second), OK, "1ms, the slowest of 20 1s", ""},
+		{judgeRoundTrip(21*time.Millisecond, time.Second), Warn, "21ms", "network"},
+	})
+}
+
+func TestProbe(t *testing.T) {
+	now := time.Now()
+	is := func(err error) error { return &fs.PathError{Op: "create", Path: "x", Err: err} }
+	requireAll(t, []judged{
+		{judgeProbe("", nil), OK, "write, read, link and rename", ""},
+		{judgeProbe("write", is(syscall.ENOSPC)), Fail, "no space", "berth df"},
+		{judgeProbe("write", is(syscall.EDQUOT)), Fail, "quota", "berth df"},
+		{judgeProbe("write", is(syscall.EROFS)), Fail, "read-only", "rw"},
+		{judgeProbe("write", is(fs.ErrPermission)), Fail, "permission", "superuser"},
+		{judgeProbe("link to a name that is taken", errProbe), Fail, "did not do it", "log"},
+		{judgeClock(now, now, now), OK, "less than 5s", ""},
+		{judgeClock(now.Truncate(time.Second), now, now), OK, "less than 5s", ""},
+		{judgeClock(now.Add(-6*time.Second), now, now), Warn, "6s behind", "set-ntp"},
+		{judgeClock(now.Add(6*time.Second), now, now), Warn, "6s ahead of", "set-ntp"},
+		{judgeClock(now.Add(time.Hour), now, now), Fail, "1h0m0s ahead of", "set-ntp"},
+		{judgeOwner(0, 0, nil, probeUID, probeGID), OK, "root stays root", ""},
+		{judgeOwner(0, 65534, syscall.EPERM, 65534, 65534), Fail, "uid 0 is squashed", "no_root_squash"},
+		{judgeOwner(0, 0, syscall.EPERM, 0, 0), Fail, "may not give files away", "superuser"},
+		{judgeOwner(1000, 1000, syscall.EPERM, 1000, 1000), Warn, "runs as uid 1000", "as root"},
+		{judgeOwner(0, 0, nil, 65534, 65534), Fail, "belongs to 65534:65534", "mapping"},
+	})
+}
+
+func TestProbeOfADirectory(t *testing.T) {
+	dir := t.TempDir()
+	fsys, err := tree.OpenLocal(t.Context(), dir)
+	require.NoError(t, err)
+	defer fsys.Close()
+	found := Probe(t.Context(), fsys, "probe")
+	require.Len(t, found, 3)
+	require.Equal(t, OK, found[0].State, found[0].Evidence)
+	require.Equal(t, OK, found[1].State, found[1].Evidence)
+	require.Equal(t, OK, LockFile(filepath.Join(dir, "probe")).State)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	require.Equal(t, Fail, LockFile(filepath.Join(dir, "absent/probe")).State)
+	require.Equal(t, Fail, Probe(t.Context(), fsys, "absent/probe")[0].State)
+
+	requireAll(t, []judged{
+		{Snapshots(t.Context(), fsys, OK), OK, "none is expected", ""},
+		{Snapshots(t.Context(), fsys, Warn), Warn, "no way back", "snapdir-access"},
+		{Snapshots(t.Context(), fsys, Fail), Fail, "no way back", "snapdir-access"},
+	})
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".snapshot"), 0o755))
+	requireAll(t, []judged{{Snapshots(t.Context(), fsys, OK), OK, "reached by name, and shown", ""}})
+	require.NoError(t, os.Remove(filepath.Join(dir, ".snapshot")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".snapshot"), nil, 0o644))
+	requireAll(t, []judged{{Snapshots(t.Context(), fsys, OK), Fail, "is a file", "move it away"}})
+}
+
+func TestRoomAndAge(t *testing.T) {
+	now := time.Now()
+	spaces := func(avail, free int64) []Finding {
+		return Space(tree.Space{Total: 1 << 40, Avail: avail << 30, Files: 1000, FilesFree: free}, nil)
+	}
+	requireAll(t, []judged{
+		{spaces(512, 500)[0], OK, "50 % of 1.0 TiB left", ""},
+		{spaces(80, 500)[0], Warn, "8 % of", "berth df"},
+		{spaces(10, 500)[0], Fail, "below 5 %", "berth df"},
+		{spaces(0, 0)[1], Fail, "0 % of 1000 inodes", "-files"},
+		{spaces(0, 90)[1], Warn, "9 % of 1000 inodes", "-files"},
+		{Space(tree.Space{}, nil)[1], OK, "does not say", ""},
+		{Space(tree.Space{}, syscall.EIO)[0], Fail, "input/output", "berth doctor"},
+		{Age("nightly", now.Add(-time.Hour), now, 26*time.Hour, false), OK, "60m old; the limit is 26h", ""},
+		{Age("nightly", now.Add(-27*time.Hour), now, 26*time.Hour, false), Fail, "27h old", "berth snapshot create"},
+		{Age("nightly", time.Time{}, now, 26*time.Hour, false), Warn, "nobody says", "BERTH_ONTAP"},
+		{Age("nightly", now.Add(-27*time.Hour), now, 26*time.Hour, true), Warn, "nobody says", "BERTH_ONTAP"},
+		{NoSnapshot(Fail), Fail, "no snapshot", "policy"},
+		{NoSnapshot(OK), OK, "none", ""},
+	})
+}
+
+func TestLocks(t *testing.T) {
+	requireAll(t, []judged{
+		{NoLocks(), Warn, "nolock", "BERTH_MOUNT_OPTIONS"},
+		{LockServices(nil), OK, "rpc.statd", ""},
+		{LockServices(errors.New("rpc.statd is not registered")), Warn, "not registered", "nfs-common"},
+		{judgeLock("f:1", "", nfs.LockGranted, nil), OK, "let one in", ""},
+		{judgeLock("f:1", "", 0, syscall.ECONNREFUSED), Fail, "does not answer", "firewall"},
+		{judgeLock("f:1", stepFirst, nfs.LockNoLocks, nil), Fail, "NLM4_DENIED_NOLOCKS", "rpc.statd"},
+		{judgeLock("f:1", stepFirst, nfs.LockGracePeriod, nil), Warn, "just started", "wait"},
+		{judgeLock("f:1", stepFirst, nfs.LockFailed, nil), Fail, "refused", "vserver locks show"},
+		{judgeLock("f:1", stepSecond, nfs.LockGranted, nil), Fail, "let in beside", "databases"},
+		{judgeLock("f:1", stepFreed, nfs.LockDenied, nil), Fail, "still held", "vserver locks show"},
+		{judgeLockFile("", nil), OK, "let one in", ""},
+		{judgeLockFile(stepFirst, syscall.ENOLCK), Fail, "no locks", "nfs-common"},
+		{judgeLockFile(stepSecond, nil), Fail, "let in beside", "databases"},
+		{judgeLockFile(stepFirst, syscall.EIO), Fail, "input/output", "dmesg"},
+	})
+}
+
+func TestKernelMount(t *testing.T) {
+	mount := func(fstype, options string) Finding {
+		return KernelMount(&mountinfo.Info{Mountpoint: "/m/export.1", FSType: fstype, Options: "rw,relatime", VFSOptions: options})
+	}
+	const good = "rw,vers=3,rsize=65536,wsize=65536,namlen=255,hard,proto=tcp,local_lock=none,addr=10.0.0.5"
+	requireAll(t, []judged{
+		{KernelMount(nil), OK, "none yet", ""},
+		{mount("ext4", "rw"), OK, "is on ext4", ""},
+		{mount("nfs", good), OK, "vers=3,rsize=65536,wsize=65536,hard,proto=tcp,local_lock=none,addr=10.0.0.5", ""},
+		{mount("nfs", strings.Replace(good, "hard", "soft", 1)), Warn, "is soft", "hard"},
+		{mount("nfs", good+",nolock"), Warn, "no locks between nodes", "rpc-statd"},
+		{mount("nfs", strings.Replace(good, "local_lock=none", "local_lock=all", 1)), Warn, "no locks between nodes", "rpc-statd"},
+		{mount("nfs4", strings.Replace(good, "vers=3", "vers=4.2", 1)), Warn, "is NFS version 4.2", "vers=3"},
+		{mount("nfs", strings.Replace(good, "rsize=65536", "rsize=8192", 1)), Warn, "rsize=8192: slow", "rsize"},
+		{mount("nfs", "ro,"+good), Warn, "is read-only", "rw"},
+		{mount("nfs", strings.Replace(good, "hard", "soft", 1)+",nolock"), Warn, "is soft: writes are lost when the filer is away for a moment, has no locks", "hard"},
+	})
+	root, err := MountOf("/")
+	require.NoError(t, err)
+	require.Equal(t, "/", root.Mountpoint)
+	proc, err := MountOf("/proc/self")
+	require.NoError(t, err)
+	require.Equal(t, "proc", proc.FSType)
+}
+
+func TestFiler(t *testing.T) {
+	good := func() (st ontap.Status) {
+		st.Cluster.Name = "c1"
+		st.Export.SVM.Name, st.Export.Volume.Name = "svm1", "vols"
+		st.Export.Volume.NAS.SecurityStyle, st.Export.Volume.SnapshotPolicy.Name = "unix", "default"
+		require.NoError(t, json.Unmarshal([]byte(`{"name":"default","enabled":true,"copies":[{"schedule":{"name":"hourly"},"count":6}]}`), &st.Policy))
+		st.Identity = ontap.Identity{Username: "berth", Roles: []string{"berth"}}
+		return st
+	}
+	require.Len(t, Filer(good()), 6)
+	for _, f := range Filer(good()) {
+		requireAll(t, []judged{{f, OK, "", ""}})
+	}
+	need := ontap.Needs()[0]
+	optional := need
+	optional.Optional = true
+	for _, broken := range []struct {
+		change         func(*ontap.Status)
+		check          string
+		state          State
+		evidence, next string
+	}{
+		{func(st *ontap.Status) { st.Export.Volume.Name = "" }, "ontap", Fail, "does not know the export", "BERTH_ONTAP_SVM"},
+		{func(st *ontap.Status) { st.Problems = []ontap.Problem{{Part: "nfs service", Err: syscall.EIO}} }, "ontap", Warn, "nfs service: input/output", "ontap status"},
+		{func(st *ontap.Status) { st.Missing = []ontap.Need{optional, need} }, "ontap-role", Fail, "lacks " + need.Path, "rest-role create -vserver svm1 -role berth"},
+		{func(st *ontap.Status) { st.Missing = []ontap.Need{optional} }, "ontap-role", Warn, "lacks", "rest-role create"},
+		{func(st *ontap.Status) { st.Export.Volume.SnapshotPolicy.Name = "none" }, "ontap-policy", Warn, "no snapshot policy", "-snapshot-policy"},
+		{func(st *ontap.Status) { st.Policy = ontap.SnapshotPolicy{} }, "ontap-policy", Warn, "cannot be read", "ontap status"},
+		{func(st *ontap.Status) { st.Policy.Enabled = false }, "ontap-policy", Warn, "makes nothing", "-enabled true"},
+		{func(st *ontap.Status) { st.Hidden = []string{"snapdir-access is off"} }, "ontap-snapdir", Fail, "snapdir-access is off", "-snapdir-access true"},
+		{func(st *ontap.Status) {
+			require.NoError(t, json.Unmarshal([]byte(`[{"superuser":["none"],"clients":[{"match":"10.0.0.0/24"}]}]`), &st.Rules))
+		}, "ontap-rules", Warn, "squash root for 10.0.0.0/24", "-superuser sys"},
+		{func(st *ontap.Status) { st.Export.Volume.NAS.SecurityStyle = "ntfs" }, "ontap-style", Fail, "ntfs", "-security-style unix"},
+	} {
+		st := good()
+		broken.change(&st)
+		for _, f := range Filer(st) {
+			if f.Check == broken.check {
+				requireAll(t, []judged{{f, broken.state, broken.evidence, broken.next}})
+			} else {
+				require.Equal(t, OK, f.State, "%s broken, and %+v", broken.check, f)
+			}
+		}
+	}
+}
+
+func TestVolumes(t *testing.T) {
+	broken := &volume.Error{Kind: volume.Failed, Reason: "it is empty", Hint: "x"}
+	now := time.Now()
+	at := func(age time.Duration) *time.Time { t := now.Add(-age); return &t }
+	requireAll(t, []judged{
+		{metadata(&volume.Survey{Volumes: []string{"a", "b"}, Adopted: []string{"b"}}), OK, "2 volumes, 1 of them adopted", ""},
+		{metadata(&volume.Survey{Broken: map[string]error{"a": broken}}), Fail, "it is empty", "berth volume repair a"},
+		{unfinished(&volume.Survey{}), OK, "", ""},
+		{unfinished(&volume.Survey{Unfinished: []string{"a"}}), Warn, "a is recorded and has no directory", "docker volume create -d berth a"},
+		{forgotten(&volume.Survey{}), OK, "", ""},
+		{forgotten(&volume.Survey{Forgotten: map[string][]string{"a": {"n1"}}}), Warn, "a is in use, and not on the export: by n1", "berth volume ps a"},
+		{convoy(&volume.Survey{}), OK, "no records", ""},
+		{convoy(&volume.Survey{Convoy: []string{"a"}, Adopted: []string{"a"}}), Warn, "1 volume", "berth import convoy"},
+		{convoy(&volume.Survey{Convoy: []string{"a"}}), OK, "known to berth", ""},
+		{staging(&volume.Survey{Purging: 1}), OK, "1 tree being deleted", ""},
+		{staging(&volume.Survey{Lost: 2}), Warn, "2 private files", "journalctl"},
+		{Trash(nil, now), OK, "empty", ""},
+		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(-time.Hour)}, {ID: "2", Kind: "removed"}}, now), OK, "1 removed, 1 undo", ""},
+		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}}, now), Warn, "one item is long expired and still there: 1", "berth trash purge"},
+		{Trash([]*volume.Trashed{{ID: "1", Kind: "unreadable"}}, now), Warn, "cannot be read", ".berth/trash/1"},
+		{Jobs(nil), OK, "0 jobs", ""},
+		{Jobs([]*volume.Job{{State: volume.JobCopying}}), OK, "1 job at work", ""},
+		{Jobs([]*volume.Job{{State: volume.JobFailed, Op: volume.OpRestore, Node: "n1", Error: "full", Items: []volume.JobItem{{Volume: "a"}}}}), Fail, "the restore of a, begun on n1, failed: full", "--resume a, or --abort a"},
+		{Jobs([]*volume.Job{{State: volume.JobCopying, Interrupted: true, Op: volume.OpUndo, Items: []volume.JobItem{{Volume: "a"}}}}), Fail, "was interrupted", "--resume a"},
+	})
+}
+
+func TestNodes(t *testing.T) {
+	n := func(name string, l volume.Life, version, health string) volume.NodeInfo {
+		return volume.NodeInfo{Node: name, State: l, Version: version, Health: health, Age: 100}
+	}
+	stopped := n("n2", volume.Expired, "1.0", "ok")
+	stopped.Stopped = true
+	up := n("n1", volume.Live, "1.0", "ok")
+	with := func(i volume.NodeInfo) []volume.NodeInfo { return []volume.NodeInfo{up, i} }
+	twice := up
+	twice.Doubled = true
+	use := func(name, node string, l volume.Life, mounts int, stale bool) volume.User {
+		return volume.User{Volume: name, Node: node, State: l, Mounts: mounts, Stale: stale}
+	}
+	one := []volume.User{use("a", "n1", volume.Live, 1, false)}
+	two := []volume.User{use("a", "n1", volume.Live, 2, false)}
+	view := []volume.User{use("a@s", "n1", volume.Live, 1, false)}
+	requireAll(t, []judged{
+		{heartbeats(with(stopped)), OK, "n1 beats; stopped with nothing in use: n2", ""},
+		{heartbeats(nil), OK, "none beats yet", ""},
+		{heartbeats(with(n("n2", volume.Expired, "1.0", "ok"))), Warn, "n2: silent for 100s", ".berth/nodes/n2.json"},
+		{heartbeats(with(n("n2", volume.Unattended, "1.0", "ok"))), Warn, "its containers go on", "on n2: docker plugin enable"},
+		{doubled(with(up), "n1"), OK, "this node is n1", ""},
+		{doubled([]volume.NodeInfo{twice}, "n1"), Fail, "two nodes call themselves n1", "BERTH_NODE"},
+		{versions(with(n("n2", volume.Live, "1.0", "ok"))), OK, "1.0 on all", ""},
+		{versions(with(n("n2", volume.Live, "0.9", "ok"))), Warn, "n1 has 1.0, n2 has 0.9", "upgrade --nodes n1,n2"},
+		{versions(with(n("n2", volume.Expired, "0.9", "ok"))), OK, "1.0 on all", ""},
+		{health(with(up)), OK, "well", ""},
+		{health(with(n("n2", volume.Live, "1.0", "degraded: no locks"))), Warn, "n2 says: degraded: no locks", "on n2: berth doctor"},
+		{Users(one), OK, "1 use", ""},
+		{Users([]volume.User{use("a", "n1", volume.Live, 1, true)}), Warn, "old mount of the export: a on n1", "restart"},
+		{Users([]volume.User{use("a", "n1", volume.Fenced, 1, true)}), Fail, "write to the trash", "stop"},
+
+		{Claims(one, one, map[string]int{"a": 1}), OK, "has its container", ""},
+		{Claims(two, one, map[string]int{"a": 1}), OK, "has its container", ""},
+		{Claims(one, one, nil), Warn, "a (1 use, 0 containers)", "berth volume release a"},
+		{Claims(two, two, map[string]int{"a": 1}), Warn, "a (2 uses, 1 container)", "stop its containers"},
+		{Claims(view, view, nil), Warn, "a@s (1 use", "berth volume release a@s"},
+		{Swarm([]string{"n1"}, with(up)), OK, "1 ready node", ""},
+		{Swarm(nil, with(up)), Warn, "none of its nodes ready", "docker node ls"},
+		{Swarm([]string{"n1", "n3"}, with(up)), Warn, "n3", "install --nodes n3"},
+		{Swarm([]string{"n1", "n3"}, with(n("web3", volume.Live, "1.0", "ok"))), OK, "one reports under other names: web3", ""},
+		{Shadows([]string{"x"}, []string{"a"}), OK, "none of 1 local volume", ""},
+		{Shadows([]string{"a", "x"}, []string{"a"}), Warn, "hide the export's of the same name: a", "docker volume rm a"},
+		{Drift(nil, ""), OK, "", ""},
+		{Drift([]string{"1", "2", "3", "4"}, "berth volume set a"), Warn, "1; 2; 3; and 1 more", "berth volume set a"},
+	})
+}
+
+func TestPlugin(t *testing.T) {
+	silent := errors.New("no berth answers")
+	enabled, disabled := Plugin{"berth:latest", true}, Plugin{"berth:latest", false}
+	requireAll(t, []judged{
+		{PluginAnswers(enabled, "/s", "1.0", "1.0"), OK, "berth:latest is enabled, version 1.0 answers on /s", ""},
+		{PluginAnswers(Plugin{}, "/s", "1.0", "1.0"), OK, "'berth serve', version 1.0", ""},
+		{PluginAnswers(disabled, "/s", "1.0", "1.0"), OK, "is disabled, so 'berth serve' answers", ""},
+		{PluginAnswers(enabled, "/s", "0.9", "1.0"), Warn, "this command is version 1.0", "upgrade"},
+		{PluginSilent(enabled, silent, nil), Fail, "is enabled and does not answer", "docker plugin disable -f berth:latest && docker plugin enable berth:latest"},
+		{PluginSilent(disabled, silent, nil), Fail, "is disabled", "docker plugin enable berth:latest"},
+		{PluginSilent(Plugin{}, silent, nil), Fail, "no managed plugin is installed", "berth-nodes.sh install"},
+		{PluginSilent(Plugin{}, silent, syscall.ENOENT), Fail, "the Docker engine does not answer", "systemctl status docker"},
+		{NoEngine(&net.OpError{Op: "dial", Err: syscall.ENOENT}), Warn, "does not answer here", "systemctl"},
+		{NoEngine(os.ErrPermission), Warn, "not for this user", "sudo"},
+		{Directory("/proc/self"), OK, "is on /proc (proc)", ""},
+	})
+}
+
+func TestSite(t *testing.T) {
+	answers := map[string]int{}
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for prefix, code := range answers {
+			if strings.HasPrefix(r.URL.Path, prefix) {
+				if code == http.StatusFound {
+					w.Header().Set("Location", "/login")
+				}
+				w.WriteHeader(code)
+				return
+			}
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer site.Close()
+	look := func(a map[string]int) Finding {
+		answers = a
+		return Site(t.Context(), site.URL, "nightly")
+	}
+	requireAll(t, []judged{
+		{look(nil), OK, "/.snapshot/: 404, /.snapshot/nightly/: 404", ""},
+		{look(map[string]int{"/.snapshot/": 403}), OK, "/.snapshot/: 403", ""},
+		{look(map[string]int{"/.snapshot/": 302}), OK, "302", ""},
+		{look(map[string]int{"/.snapshot/nightly/": 200}), Fail, "serves old versions of its files: /.snapshot/nightly/: 200", "location"},
+		{look(map[string]int{"/": 200}), Warn, "answers 200 to any name", "curl"},
+		{look(map[string]int{"/.snapshot": 500}), Warn, "neither yes nor no", "curl -I"},
+		{Site(t.Context(), "www.example.edu", ""), Fail, "no address of a web site", "--url https://"},
+	})
+	site.Close()
+	requireAll(t, []judged{{Site(t.Context(), site.URL, ""), Warn, "does not answer", "curl -I"}})
+}

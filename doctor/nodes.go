@@ -1,0 +1,112 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/volume"
+)
+
+// Nodes judges what the nodes report, and users that have to be restarted; we
+// is the node that looks.
+func Nodes(nodes []volume.NodeInfo, we string) []Finding {
+	return []Finding{heartbeats(nodes), doubled(nodes, we), versions(nodes), health(nodes)}
+}
+
+func heartbeats(nodes []volume.NodeInfo) Finding {
+	var bad, up, stopped []string
+	next := ""
+	for _, n := range nodes {
+		age := time.Duration(n.Age * float64(time.Second))
+		switch {
+		case n.State == volume.Live:
+			up = append(up, n.Node)
+		case n.Stopped:
+			stopped = append(stopped, n.Node)
+		case n.State == volume.Unattended:
+			bad = append(bad, fmt.Sprintf("%s: berth was stopped there %s ago, its containers go on", n.Node, long(age)))
+			next = or(next, "on "+n.Node+": docker plugin enable berth")
+		default:
+			bad = append(bad, fmt.Sprintf("%s: silent for %s", n.Node, long(age)))
+			next = or(next, fmt.Sprintf("docker node ls; on %s: berth doctor. If it is gone for good, remove .berth/nodes/%s.json on the export", n.Node, n.Node))
+		}
+	}
+	if bad != nil {
+		return warn(next, "%s", strings.Join(bad, "; ")).named("nodes")
+	}
+	text := some(up) + " " + plural(up, "beats", "beat")
+	if up == nil {
+		text = "none beats yet"
+	}
+	if stopped != nil {
+		text += "; stopped with nothing in use: " + some(stopped)
+	}
+	return ok("%s", text).named("nodes")
+}
+
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func doubled(nodes []volume.NodeInfo, we string) Finding {
+	for _, n := range nodes {
+		if n.Doubled || strings.HasPrefix(n.Health, "another node uses the name") {
+			return fail("set BERTH_NODE to another name on one of them", "two nodes call themselves %s: single volumes are refused on both", n.Node).named("names")
+		}
+	}
+	return ok("no name is used twice; this node is %s", we).named("names")
+}
+
+func versions(nodes []volume.NodeInfo) Finding {
+	var all []string
+	for _, n := range nodes {
+		if n.State.Holds() && n.Version != "" && !slices.Contains(all, n.Version) {
+			all = append(all, n.Version)
+		}
+	}
+	if len(all) < 2 {
+		return ok("%s on all nodes that report", or(strings.Join(all, ""), "no version yet")).named("versions")
+	}
+	var text, live []string
+	for _, n := range nodes {
+		if n.State.Holds() {
+			text = append(text, n.Node+" has "+n.Version)
+			live = append(live, n.Node)
+		}
+	}
+	return warn("deploy/berth-nodes.sh upgrade --nodes "+strings.Join(live, ","), "%s", strings.Join(text, ", ")).named("versions")
+}
+
+func health(nodes []volume.NodeInfo) Finding {
+	for _, n := range nodes {
+		if n.State.Holds() && n.Health != "" && n.Health != "ok" {
+			return warn("on "+n.Node+": berth doctor", "%s says: %s", n.Node, n.Health).named("health")
+		}
+	}
+	return ok("every node that reports says it is well").named("health")
+}
+
+// Users judges who uses which mount of the export.
+func Users(users []volume.User) Finding {
+	var stale, fenced []string
+	for _, u := range users {
+		switch {
+		case u.State == volume.Fenced:
+			fenced = append(fenced, u.Volume+" on "+u.Node)
+		case u.Stale && u.State.Holds():
+			stale = append(stale, u.Volume+" on "+u.Node)
+		}
+	}
+	switch {
+	case fenced != nil:
+		return fail("berth volume ps; stop these containers", "containers write to the trash, their volumes were taken over: %s", some(fenced)).named("users")
+	case stale != nil:
+		return warn("berth volume ps; restart these containers", "containers use an old mount of the export: %s", some(stale)).named("users")
+	}
+	return ok("%s by a node, all of the mounts of now", count(len(users), "use")).named("users")
+}

@@ -1,0 +1,129 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/casit/berth/tree"
+)
+
+// Snapshots looks whether .snapshot is reached by name; missing is how bad it
+// is if it is not.
+func Snapshots(ctx context.Context, fsys tree.FS, missing State) Finding {
+	const dir = ".snapshot"
+	attr, err := fsys.Stat(ctx, dir)
+	switch {
+	case err == nil && attr.Kind == tree.Directory:
+		listed := ""
+		if l, err := lists(ctx, fsys, ".", dir); err == nil && l {
+			listed = ", and shown in the export's root, which no container sees"
+		}
+		return ok("%s is reached by name%s", dir, listed)
+	case err == nil:
+		return fail("move it away on the export", "%s is a %s and not a directory", dir, attr.Kind)
+	case !errors.Is(err, fs.ErrNotExist):
+		return failed(err, "")
+	case missing == OK:
+		return ok("there is none, and none is expected: 'berth snapshot create' makes copies")
+	}
+	return Finding{State: missing, Evidence: dir + " is not reached by name: without it there is no way back to an older version",
+		Next: "on the filer: volume modify -snapdir-access true, vserver nfs modify -v3-hide-snapshot disabled; 'berth ontap status' shows both"}
+}
+
+// SnapshotsInside looks for volumes in whose listing .snapshot is: chown -R and
+// Docker's copy-up would walk into it.
+func SnapshotsInside(ctx context.Context, fsys tree.FS, volumes []string) Finding {
+	const most = 200
+	shown := make([]bool, min(most, len(volumes)))
+	err := each(ctx, len(shown), func(ctx context.Context, i int) (err error) {
+		shown[i], err = lists(ctx, fsys, volumes[i], ".snapshot")
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // removed meanwhile
+		}
+		return err
+	})
+	if err != nil {
+		return failed(err, "")
+	}
+	var bad []string
+	for i, yes := range shown {
+		if yes {
+			bad = append(bad, volumes[i])
+		}
+	}
+	if bad != nil {
+		return warn("mount the export itself, not these directories (berth does so); a directory that somebody made is to be renamed",
+			".snapshot is in the listing of %s: chown -R, backups and Docker's copy-up walk into it", some(bad))
+	}
+	return ok("not in the listing of %s looked at", count(len(shown), "volume"))
+}
+
+// errStop ends a listing that has shown enough.
+var errStop = errors.New("enough")
+
+func lists(ctx context.Context, fsys tree.FS, dir, name string) (bool, error) {
+	err := fsys.ReadDir(ctx, dir, func(d tree.Entry) error {
+		if d.Name == name {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		return true, nil
+	}
+	return false, err
+}
+
+// NoSnapshot judges that there is none at all; missing is how bad that is.
+func NoSnapshot(missing State) Finding {
+	if missing == OK {
+		return ok("none: 'berth snapshot create' makes one")
+	}
+	return Finding{State: missing, Evidence: "the export has no snapshot: nothing brings a site back",
+		Next: "give the volume a snapshot policy; 'berth snapshot create' makes one now"}
+}
+
+// Age judges the newest snapshot, made at t: zero if nobody knows, or
+// approximately, when its tree had changed last.
+func Age(name string, t, now time.Time, limit time.Duration, approximate bool) Finding {
+	old := now.Sub(t).Round(time.Second)
+	next := "berth snapshot create, and look why the policy made none: berth ontap status"
+	switch {
+	case t.IsZero(), approximate && old > limit:
+		return warn("set BERTH_ONTAP", "nobody says when %s was made", name)
+	case old > limit:
+		return fail(next, "the newest snapshot, %s, is %s old; the limit is %s", name, long(old), long(limit))
+	}
+	return ok("the newest, %s, is %s old; the limit is %s", name, long(max(0, old)), long(limit))
+}
+
+// long is a duration without the digits that nobody reads.
+func long(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 72*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// each calls fn for 0 to n-1, several at a time.
+func each(ctx context.Context, n int, fn func(ctx context.Context, i int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(32)
+	for i := range n {
+		g.Go(func() error { return fn(ctx, i) })
+	}
+	return g.Wait()
+}
+
+// Export says which export it is.
+func Export(url, id string) Finding { return ok("%s answers, id %s", url, id) }

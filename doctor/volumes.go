@@ -1,0 +1,132 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/volume"
+)
+
+// Volumes judges what stands on the export.
+func Volumes(v *volume.Survey) []Finding {
+	return []Finding{metadata(v), unfinished(v), forgotten(v), convoy(v), staging(v)}
+}
+
+func metadata(v *volume.Survey) Finding {
+	names := slices.Sorted(maps.Keys(v.Broken))
+	if len(names) > 0 {
+		return fail("berth volume repair "+names[0], "the metadata of %s cannot be read, so it is neither mounted nor removed: %v", some(names), reason(v.Broken[names[0]])).named("metadata")
+	}
+	text := count(len(v.Volumes), "volume")
+	if n := len(v.Adopted); n > 0 {
+		text += fmt.Sprintf(", %d of them adopted directories with default options", n)
+	}
+	return ok("%s", text).named("metadata")
+}
+
+func reason(err error) string { return failed(err, "").Evidence }
+
+func unfinished(v *volume.Survey) Finding {
+	if len(v.Unfinished) > 0 {
+		n := v.Unfinished[0]
+		return warn(fmt.Sprintf("docker volume create -d berth %s completes it; 'docker volume rm %s' takes it away then", n, n),
+			"%s %s recorded and %s no directory: making it was cut short", some(v.Unfinished), plural(v.Unfinished, "is", "are"), plural(v.Unfinished, "has", "have")).named("unfinished")
+	}
+	return ok("every recorded volume has its directory").named("unfinished")
+}
+
+func plural(names []string, one, many string) string {
+	if len(names) == 1 {
+		return one
+	}
+	return many
+}
+
+func forgotten(v *volume.Survey) Finding {
+	names := slices.Sorted(maps.Keys(v.Forgotten))
+	if len(names) > 0 {
+		return warn("berth volume ps "+names[0]+" shows who; stop what still uses it there",
+			"%s %s in use, and not on the export: by %s", some(names), plural(names, "is", "are"), some(v.Forgotten[names[0]])).named("leases")
+	}
+	return ok("every lease is of a volume that is there").named("leases")
+}
+
+func convoy(v *volume.Survey) Finding {
+	var left []string
+	for _, n := range v.Convoy {
+		if slices.Contains(v.Adopted, n) {
+			left = append(left, n)
+		}
+	}
+	switch {
+	case len(left) > 0:
+		return warn("berth import convoy --dry-run", "Rancher Convoy has records of %s that berth has none of: %s", count(len(left), "volume"), some(left)).named("convoy")
+	case len(v.Convoy) > 0:
+		return ok("all of Rancher Convoy's %s known to berth", plural(v.Convoy, "volume is", "volumes are")).named("convoy")
+	}
+	return ok("no records of Rancher Convoy").named("convoy")
+}
+
+func staging(v *volume.Survey) Finding {
+	if v.Lost > 0 {
+		return warn("look into the plugin's log for what keeps it from sweeping: journalctl -u docker", "%s in .berth/staging should have been swept long ago", count(v.Lost, "private file")).named("staging")
+	}
+	return ok("%s being deleted", count(v.Purging, "tree")).named("staging")
+}
+
+// overdue is how long after its end a trash item may be there: each node looks
+// every third of a lease's TTL.
+const overdue = 15 * time.Minute
+
+// Trash judges what is in the trash, now in the export's time.
+func Trash(items []*volume.Trashed, now time.Time) Finding {
+	var late, unreadable []string
+	kinds := map[string]int{}
+	for _, t := range items {
+		switch kinds[t.Kind]++; {
+		case t.Kind == "unreadable":
+			unreadable = append(unreadable, t.ID)
+		case t.Expires != nil && now.Sub(*t.Expires) > overdue:
+			late = append(late, t.ID)
+		}
+	}
+	switch {
+	case len(late) > 0:
+		return warn("berth trash purge; if it does not help, journalctl -u docker", "%s long expired and still there: %s", plural(late, "one item is", fmt.Sprintf("%d items are", len(late))), some(late)).named("trash")
+	case len(unreadable) > 0:
+		return warn("look at .berth/trash/"+unreadable[0]+" on the export; it is kept for ever", "the records of %s cannot be read", some(unreadable)).named("trash")
+	}
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		parts = append(parts, fmt.Sprintf("%d %s", kinds[k], k))
+	}
+	if parts == nil {
+		return ok("empty").named("trash")
+	}
+	return ok("%s", strings.Join(parts, ", ")).named("trash")
+}
+
+// Jobs judges the unfinished jobs of all nodes.
+func Jobs(jobs []*volume.Job) Finding {
+	running := 0
+	for _, j := range jobs {
+		if j.State != volume.JobFailed && !j.Interrupted {
+			running++
+			continue
+		}
+		name := strings.Join(j.Volumes(), ", ")
+		first := name
+		if v := j.Volumes(); len(v) > 0 {
+			first = v[0]
+		}
+		why := "was interrupted"
+		if j.State == volume.JobFailed {
+			why = "failed: " + j.Error
+		}
+		return fail(fmt.Sprintf("berth snapshot restore --resume %s, or --abort %s", first, first), "the %s of %s, begun on %s, %s", j.Op, name, j.Node, why).named("jobs")
+	}
+	return ok("%s at work", count(running, "job")).named("jobs")
+}

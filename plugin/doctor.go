@@ -1,0 +1,263 @@
+package plugin
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/doctor"
+	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// DoctorRequest says what the newest snapshot may be old.
+type DoctorRequest struct {
+	MaxAge time.Duration `json:"max_age_ns"`
+}
+
+const (
+	// checkLimit bounds each check. Those that need the export wait for it
+	// first, for openLimit at most.
+	checkLimit = 12 * time.Second
+	openLimit  = 7 * time.Second
+)
+
+// examine looks at this node and its export, also when the settings are wrong
+// or the export is away: what is wrong is in the report, never an error.
+func (s *Server) examine(ctx context.Context, r DoctorRequest) (doctor.Report, error) {
+	ss, err := s.current()
+	report := doctor.Report{Node: ss.settings.Node, Version: s.cfg.Version, Settings: SettingSources(s.cfg.SettingsFile, s.cfg.Getenv)}
+	report.Add("node", doctor.Settings(report.Settings, err))
+	if err != nil {
+		report.Unasked = []string{"export"}
+		return report, nil
+	}
+	e := newExaminer(ss, r.MaxAge)
+	e.ontap = func() (*ontap.Client, error) { return s.newONTAP(ss.settings.ONTAP) }
+	defer e.close()
+	found, unasked := doctor.Run(ctx, checkLimit, e.checks())
+	report.Findings, report.Unasked = append(report.Findings, found...), unasked
+	return report, nil
+}
+
+// examiner looks at the export of a session.
+type examiner struct {
+	*session
+	maxAge time.Duration
+	ontap  func() (*ontap.Client, error)
+	server *doctor.Server                 // of an nfs:// export, else nil
+	open   func() (tree.FS, error)        // once: whether the export answers
+	survey func() (*volume.Survey, error) // once
+}
+
+func newExaminer(ss *session, maxAge time.Duration) *examiner {
+	e := &examiner{session: ss, maxAge: maxAge}
+	if ss.settings.Dir == "" {
+		e.server = doctor.NewServer(ss.settings.NFS)
+	}
+	e.open = sync.OnceValues(func() (tree.FS, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), openLimit)
+		defer cancel()
+		var fsys tree.FS
+		err := ss.store.With(ctx, "open the export", func(f tree.FS) error {
+			fsys = f
+			return f.(interface{ Check(context.Context) error }).Check(ctx) // both filesystems have it
+		})
+		return fsys, err
+	})
+	e.survey = sync.OnceValues(func() (*volume.Survey, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
+		defer cancel()
+		return ss.store.Survey(ctx)
+	})
+	return e
+}
+
+func (e *examiner) close() {
+	if e.server != nil {
+		e.server.Close()
+	}
+}
+
+// onExport is a check of an export that answers: nothing where it does not,
+// which the check "export" says.
+func (e *examiner) onExport(group, name string, look func(ctx context.Context, fsys tree.FS) []doctor.Finding) doctor.Check {
+	return doctor.Check{Group: group, Name: name, Next: "berth doctor again; then look at the filer", Look: func(ctx context.Context) []doctor.Finding {
+		fsys, err := e.open()
+		if err != nil {
+			return nil
+		}
+		return look(ctx, fsys)
+	}}
+}
+
+func (e *examiner) checks() []doctor.Check {
+	var all []doctor.Check
+	if e.settings.ONTAP.PasswordFile != "" {
+		all = append(all, doctor.Check{Group: "node", Name: "password", Look: func(context.Context) []doctor.Finding {
+			return []doctor.Finding{doctor.Password(e.settings.ONTAP.PasswordFile)}
+		}})
+	}
+	all = append(all, doctor.Check{Group: "node", Name: "kernel-mount", Look: e.kernelMount})
+	if e.server != nil {
+		all = append(all, e.server.Checks()...)
+	}
+	all = append(all, doctor.Check{Group: "export", Name: "export", Look: e.identity},
+		e.onExport("export", "probe", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
+			return doctor.Probe(ctx, fsys, e.store.ProbeName())
+		}),
+		e.onExport("export", "space", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
+			return doctor.Space(fsys.Statfs(ctx))
+		}))
+	all = append(all, e.lockChecks()...)
+	all = append(all, e.snapshotChecks()...)
+	if e.settings.ONTAP.Address != "" && e.server != nil {
+		all = append(all, doctor.Check{Group: "filer", Name: "ontap", Look: e.filer, Next: "curl -k https://" + e.settings.ONTAP.Address + "/api/cluster"})
+	}
+	return append(all, e.volumeChecks()...)
+}
+
+// kernelMount looks at the mount that containers get, or at the one that a
+// file:// export is on.
+func (e *examiner) kernelMount(context.Context) []doctor.Finding {
+	at, _ := e.mounts.current()
+	if e.settings.Dir != "" {
+		at = e.settings.Dir
+	}
+	if at == "" {
+		return []doctor.Finding{doctor.KernelMount(nil)}
+	}
+	i, err := doctor.MountOf(at)
+	if err != nil {
+		return []doctor.Finding{doctor.Failed(err)}
+	}
+	return []doctor.Finding{doctor.KernelMount(i)}
+}
+
+func (e *examiner) identity(context.Context) []doctor.Finding {
+	if _, err := e.open(); err != nil {
+		if e.server != nil && !e.server.Mounts() {
+			return nil // "mount" says why
+		}
+		return []doctor.Finding{doctor.Failed(err)}
+	}
+	return []doctor.Finding{doctor.Export(e.settings.Export, e.store.ExportID())}
+}
+
+func (e *examiner) lockChecks() []doctor.Check {
+	if e.server == nil {
+		return []doctor.Check{e.onExport("locks", "lock", func(context.Context, tree.FS) []doctor.Finding {
+			return []doctor.Finding{doctor.LockFile(filepath.Join(e.settings.Dir, e.store.ProbeName()))}
+		})}
+	}
+	if nfs.HasOption(e.settings.MountOptions, "nolock") {
+		return []doctor.Check{{Group: "locks", Name: "lock", Look: func(context.Context) []doctor.Finding {
+			return []doctor.Finding{doctor.NoLocks()}
+		}}}
+	}
+	return []doctor.Check{
+		{Group: "locks", Name: "statd", Look: func(ctx context.Context) []doctor.Finding {
+			return []doctor.Finding{doctor.LockServices(nfs.LocksMissing(ctx))}
+		}},
+		e.onExport("locks", "lock", func(ctx context.Context, _ tree.FS) []doctor.Finding {
+			return e.server.Lock(ctx, e.store.ProbeName())
+		}),
+	}
+}
+
+func (e *examiner) snapshotChecks() []doctor.Check {
+	missing := e.withoutSnapshots()
+	return []doctor.Check{
+		e.onExport("snapshots", "snapdir", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
+			return []doctor.Finding{doctor.Snapshots(ctx, fsys, missing)}
+		}),
+		e.onExport("snapshots", "snapdir-inside", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
+			v, err := e.survey()
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return []doctor.Finding{doctor.SnapshotsInside(ctx, fsys, v.Volumes)}
+		}),
+		e.onExport("snapshots", "snapshot-age", func(ctx context.Context, _ tree.FS) []doctor.Finding {
+			newest, err := e.versions.Newest(ctx)
+			switch {
+			case err != nil:
+				return []doctor.Finding{doctor.Failed(err)}
+			case newest == nil:
+				return []doctor.Finding{doctor.NoSnapshot(missing)}
+			}
+			return []doctor.Finding{doctor.Age(newest.Name, newest.Time, e.store.Now(), e.maxAge, newest.Approximate)}
+		}),
+	}
+}
+
+// withoutSnapshots is how bad it is if there are none: on a local filesystem
+// nobody makes any, and not every NFS server does.
+func (e *examiner) withoutSnapshots() doctor.State {
+	if e.settings.ONTAP.Address != "" {
+		return doctor.Fail
+	}
+	if i, err := doctor.MountOf(e.settings.Dir); e.server != nil || err == nil && strings.HasPrefix(i.FSType, "nfs") {
+		return doctor.Warn
+	}
+	return doctor.OK
+}
+
+func (e *examiner) filer(ctx context.Context) []doctor.Finding {
+	client, err := e.ontap()
+	if err != nil {
+		return []doctor.Finding{doctor.Failed(err)}
+	}
+	defer client.Close()
+	st, err := e.askFiler(ctx, client)
+	if err != nil {
+		return []doctor.Finding{doctor.Failed(ontapError(e.settings.ONTAP, err))}
+	}
+	return doctor.Filer(st)
+}
+
+// askFiler asks for the whole status of the cluster behind the export.
+func (ss *session) askFiler(ctx context.Context, client *ontap.Client) (ontap.Status, error) {
+	// A filer that the resolver does not know is found by its junction path alone.
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", ss.settings.NFS.Host)
+	return client.Status(ctx, ss.settings.ONTAP.SVM, snapshot.Unmapped(addrs), ss.settings.NFS.Path)
+}
+
+func (e *examiner) volumeChecks() []doctor.Check {
+	return []doctor.Check{
+		e.onExport("volumes", "metadata", func(context.Context, tree.FS) []doctor.Finding {
+			v, err := e.survey()
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return doctor.Volumes(v)
+		}),
+		e.onExport("volumes", "trash", func(ctx context.Context, _ tree.FS) []doctor.Finding {
+			items, err := e.store.TrashList(ctx)
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return []doctor.Finding{doctor.Trash(items, e.store.Now())}
+		}),
+		e.onExport("volumes", "jobs", func(ctx context.Context, _ tree.FS) []doctor.Finding {
+			jobs, err := e.store.Jobs(ctx)
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return []doctor.Finding{doctor.Jobs(jobs)}
+		}),
+		e.onExport("nodes", "nodes", func(ctx context.Context, _ tree.FS) []doctor.Finding {
+			users, err := e.store.Users(ctx, "") // which polls the nodes
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return append(doctor.Nodes(e.store.Nodes(), e.settings.Node), doctor.Users(users))
+		}),
+	}
+}

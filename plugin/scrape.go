@@ -1,0 +1,103 @@
+package plugin
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// scrapes is where Prometheus may ask, one address at a time.
+type scrapes struct {
+	mu     sync.Mutex // guards the fields below
+	wanted string
+	server *http.Server // nil: nobody listens
+	at     net.Addr
+	err    error // why nobody listens where it is wanted
+	over   bool  // the plugin ends
+}
+
+// scrapeLimit bounds one scrape: what is answered is read from memory.
+const scrapeLimit = 10 * time.Second
+
+// serveMetrics makes metrics be served on address, "" for nowhere. It may be
+// repeated: a port that is taken is tried again, and said so once. It never
+// keeps the plugin from its work.
+func (s *Server) serveMetrics(address string) {
+	sc := &s.scrapes
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.over || address == sc.wanted && (sc.server != nil || address == "") {
+		return
+	}
+	if sc.server != nil {
+		_ = sc.server.Close()
+	}
+	was := sc.err
+	sc.wanted, sc.server, sc.at, sc.err = address, nil, nil, nil
+	if address == "" {
+		return
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		if sc.err = err; !sameError(was, err) {
+			s.log.WithError(err).Warn("metrics are not served; free the port or change BERTH_METRICS")
+		}
+		return
+	}
+	sc.server, sc.at = s.metricsServer(), l.Addr()
+	s.log.WithField("address", l.Addr().String()).Info("metrics are served")
+	go sc.serve(sc.server, l)
+}
+
+func (s *Server) metricsServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: 4, Timeout: scrapeLimit, ErrorHandling: promhttp.ContinueOnError}))
+	return &http.Server{Handler: mux, ReadHeaderTimeout: scrapeLimit, ReadTimeout: scrapeLimit, WriteTimeout: 2 * scrapeLimit,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+}
+
+// serve answers until the server is closed. One that ends by itself is begun
+// again when the settings are looked at next.
+func (sc *scrapes) serve(server *http.Server, l net.Listener) {
+	err := server.Serve(l)
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.server == server && !errors.Is(err, http.ErrServerClosed) {
+		sc.server, sc.at, sc.err = nil, nil, err
+	}
+}
+
+// close ends serving for good.
+func (sc *scrapes) close() {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.server != nil {
+		_ = sc.server.Close()
+	}
+	sc.server, sc.at, sc.over = nil, nil, true
+}
+
+// url is where metrics are served, "" for nowhere.
+func (sc *scrapes) url() string {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.at == nil {
+		return ""
+	}
+	return "http://" + sc.at.String() + "/metrics"
+}
+
+// problem says why metrics are not served, "" if they are or need not be.
+func (sc *scrapes) problem() string {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.err == nil {
+		return ""
+	}
+	return "metrics are not served: " + sc.err.Error()
+}

@@ -1,0 +1,153 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// survey is what metrics say of the export that is not known anyway: it is
+// asked for in the background, so that a scrape waits for nobody.
+type survey struct {
+	mu      sync.Mutex         // guards the fields below
+	at      time.Time          // when all could be asked; zero: not yet
+	space   tree.Space         // nothing: not asked yet
+	looked  bool               // for the newest snapshot
+	newest  *snapshot.Snapshot // nil: there is none
+	weights map[string]int64   // bytes of trash items, by id
+}
+
+// surveyLimit bounds one look at the export, weighLimit the measuring of one
+// trash item: tens of millions of files.
+const (
+	surveyLimit = 30 * time.Second
+	weighLimit  = 10 * time.Minute
+)
+
+// survey looks at the export every now and then while metrics are served.
+func (s *Server) survey(ctx context.Context, ss *session) {
+	for {
+		wait := s.cfg.Reload
+		if s.scrapes.url() != "" {
+			wait = s.cfg.Survey
+			if err := s.look(ctx, ss); err != nil && ctx.Err() == nil {
+				s.metrics.surveyErrors.Inc()
+			}
+		}
+		if !pause(ctx, wait) {
+			return
+		}
+	}
+}
+
+// look asks for the space and the newest snapshot. What could not be asked
+// stays as it was.
+func (s *Server) look(ctx context.Context, ss *session) error {
+	ctx, cancel := context.WithTimeout(ctx, surveyLimit)
+	defer cancel()
+	var space tree.Space
+	noSpace := ss.store.With(ctx, "look at the export's space", func(fsys tree.FS) (err error) {
+		space, err = fsys.Statfs(ctx)
+		return err
+	})
+	var newest *snapshot.Snapshot
+	noNewest := errors.New("the filer's API has refused the password")
+	if s.mayAsk(ss) {
+		newest, noNewest = ss.versions.Newest(ctx)
+	}
+	v := &ss.survey
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if noSpace == nil {
+		v.space = space
+	}
+	if noNewest == nil {
+		v.newest, v.looked = newest, true
+	}
+	err := errors.Join(noSpace, noNewest)
+	if err == nil {
+		v.at = time.Now()
+	}
+	return err
+}
+
+// mayAsk tells whether the filer's API may be asked unasked. A wrong password
+// tried every minute would lock the account: once it was refused, somebody has
+// to have changed it, or to have asked with success.
+func (s *Server) mayAsk(ss *session) bool {
+	at := s.metrics.refused.Load()
+	if at == 0 {
+		return true
+	}
+	file, err := os.Stat(ss.settings.ONTAP.PasswordFile)
+	return err == nil && file.ModTime().UnixNano() > at
+}
+
+// weigh measures each trash item once, one after the other, while metrics are
+// served: nobody knows their sizes, and they do not change any more.
+func (s *Server) weigh(ctx context.Context, ss *session) {
+	for pause(ctx, s.cfg.Survey) {
+		if s.scrapes.url() == "" {
+			continue
+		}
+		items := ss.store.TrashSeen()
+		ss.survey.forget(items)
+		for _, t := range items {
+			if _, known := ss.survey.weight(t.ID); !known && ctx.Err() == nil {
+				ss.weighOne(ctx, t)
+			}
+		}
+	}
+}
+
+// weighOne measures one item. One that could not be measured is tried again.
+func (ss *session) weighOne(ctx context.Context, t *volume.Trashed) {
+	ctx, cancel := context.WithTimeout(ctx, weighLimit)
+	defer cancel()
+	var m tree.Measured
+	if err := ss.store.With(ctx, "measure the trash", func(fsys tree.FS) (err error) {
+		m, err = tree.Measure(ctx, fsys, t.Data())
+		return err
+	}); err != nil {
+		return
+	}
+	ss.survey.mu.Lock()
+	defer ss.survey.mu.Unlock()
+	ss.survey.weights[t.ID] = m.Bytes
+}
+
+// forget drops the weights of what is no longer in the trash.
+func (v *survey) forget(items []*volume.Trashed) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	was := v.weights
+	v.weights = map[string]int64{}
+	for _, t := range items {
+		if n, ok := was[t.ID]; ok {
+			v.weights[t.ID] = n
+		}
+	}
+}
+
+func (v *survey) weight(id string) (bytes int64, known bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	bytes, known = v.weights[id]
+	return bytes, known
+}
+
+// pause waits; false if ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// What Write does with a file.
+const (
+	Same    = "same"
+	Added   = "added"
+	Changed = "changed"
+	Removed = "removed"
+)
+
+// A Change is what becomes of one file. Old is nil for one that is added, New
+// for one that is removed.
+type Change struct {
+	Name     string
+	Kind     string
+	Old, New []byte
+}
+
+// Changes is what makes a directory that of a rendering.
+type Changes struct {
+	Dir  string
+	List []Change // by name, the manifest last
+}
+
+// Any tells whether something is not the same.
+func (c Changes) Any() bool {
+	return slices.ContainsFunc(c.List, func(c Change) bool { return c.Kind != Same })
+}
+
+// NotOurs is a file that Render did not write, where one of its own would be.
+type NotOurs struct{ Path string }
+
+func (e *NotOurs) Error() string {
+	return e.Path + " is there already, and 'berth proxy render' did not write it"
+}
+
+// isOurs tells by its first line whether Render wrote a file under that name.
+// A copy under another name is somebody's own.
+func isOurs(name string, data []byte) bool {
+	return bytes.HasPrefix(data, []byte("# berth proxy render: "+name+"\n"))
+}
+
+// Compare says what Write would do. Files of others are left out; where one is
+// in the way the error is a NotOurs. A directory that is not there is an empty
+// one.
+func Compare(dir string, files []File) (Changes, error) {
+	c := Changes{Dir: dir}
+	kept := map[string]bool{}
+	for _, f := range files {
+		kept[f.Name] = true
+		path := c.path(f.Name)
+		old, err := os.ReadFile(path)
+		change := Change{Name: f.Name, Kind: Changed, Old: old, New: f.Data}
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			change.Kind = Added
+		case err != nil:
+			return c, err
+		case f.Name != Manifest && !isOurs(f.Name, old):
+			return c, &NotOurs{path}
+		case bytes.Equal(old, f.Data):
+			change.Kind = Same
+		}
+		c.List = append(c.List, change)
+	}
+	gone, err := c.gone(kept)
+	c.List = append(c.List, gone...)
+	slices.SortFunc(c.List, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(isManifest(a), isManifest(b)), cmp.Compare(a.Name, b.Name))
+	})
+	return c, err
+}
+
+func isManifest(c Change) int {
+	if c.Name == Manifest {
+		return 1
+	}
+	return 0
+}
+
+func (c Changes) path(name string) string { return filepath.Join(c.Dir, filepath.FromSlash(name)) }
+
+// gone finds the files of sites that are no more.
+func (c Changes) gone(kept map[string]bool) (out []Change, err error) {
+	entries, err := os.ReadDir(c.path("sites"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		name := "sites/" + e.Name()
+		if kept[name] || e.IsDir() {
+			continue
+		}
+		old, err := os.ReadFile(c.path(name))
+		if err != nil {
+			return nil, err
+		}
+		if isOurs(name, old) {
+			out = append(out, Change{Name: name, Kind: Removed, Old: old})
+		}
+	}
+	return out, err
+}
+
+// stage is the directory below Changes.Dir where files are before they are
+// renamed to their places. One that a crash left is replaced.
+const stage = ".berth-render"
+
+// Write makes the directory that of the rendering: everything is written
+// beside it first, so that a full disk changes nothing; then each file is
+// renamed to its place, and the manifest last. After a crash in between the
+// manifest's sums are wrong until the next Write.
+func (c Changes) Write() (err error) {
+	aside := filepath.Join(c.Dir, stage)
+	if err := os.RemoveAll(aside); err != nil {
+		return err
+	}
+	for _, dir := range []string{c.path("sites"), filepath.Join(aside, "sites")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
+	for _, f := range c.List {
+		if f.Kind == Added || f.Kind == Changed {
+			if err := os.WriteFile(filepath.Join(aside, filepath.FromSlash(f.Name)), f.New, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range c.List {
+		switch f.Kind {
+		case Added, Changed:
+			err = os.Rename(filepath.Join(aside, filepath.FromSlash(f.Name)), c.path(f.Name))
+		case Removed:
+			err = os.Remove(c.path(f.Name))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package proxy
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"slices"
+	"text/template"
+)
+
+// A File is one that Render makes.
+type File struct {
+	Name string // below the directory, with slashes
+	Data []byte
+}
+
+// Manifest is the name of the file that lists the others with their sums, as
+// sha256sum(1) does. It is written last, so that apply.sh knows a directory
+// that was copied halfway.
+const Manifest = "manifest"
+
+//go:embed site.conf.tmpl
+var siteText string
+
+var siteTemplate = template.Must(template.New("site").Parse(siteText))
+
+// Render makes a site's include for each, and the manifest as the last file.
+// Every node of the swarm answers on every published port, so each is a way to
+// every site.
+func Render(sites []Site, nodes []netip.Addr) []File {
+	nodes = slices.Compact(slices.SortedFunc(slices.Values(nodes), netip.Addr.Compare))
+	var files []File
+	for _, s := range sites {
+		var ways []netip.AddrPort
+		for _, n := range nodes {
+			ways = append(ways, netip.AddrPortFrom(n, s.Port))
+		}
+		var text bytes.Buffer
+		if err := siteTemplate.Execute(&text, struct {
+			Site
+			Nodes []netip.AddrPort
+		}{s, ways}); err != nil {
+			panic(err) // the template and its data are both ours
+		}
+		files = append(files, File{s.File(), text.Bytes()})
+	}
+	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+	var sums bytes.Buffer
+	for _, f := range files {
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(f.Data), f.Name)
+	}
+	return append(files, File{Manifest, sums.Bytes()})
+}

@@ -1,0 +1,118 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// BrowseRequest names a file or directory of a version. Of a directory come
+// the names behind After, at most Limit of them; 0 is browseLimit.
+type BrowseRequest struct {
+	Ref      string `json:"ref"`
+	PathB64  []byte `json:"path_b64,omitempty"` // instead of a path in Ref that is no UTF-8
+	AfterB64 []byte `json:"after_b64,omitempty"`
+	Limit    int    `json:"limit,omitempty"`
+}
+
+// browseLimit bounds the entries of one answer.
+const browseLimit = 1000
+
+// Browsed is what a version has under a name.
+type Browsed struct {
+	Side    Side    `json:"side"`
+	File    File    `json:"file"`
+	Entries []Named `json:"entries,omitempty"` // of a directory, in the order of names
+	More    int     `json:"more,omitempty"`    // entries behind the last one
+}
+
+// Named is one name in a directory.
+type Named struct {
+	Name    string `json:"name"`
+	NameB64 []byte `json:"name_b64,omitempty"` // where Name is no UTF-8
+	File
+}
+
+// Raw is the name with every byte as it is.
+func (n Named) Raw() string {
+	if n.NameB64 != nil {
+		return string(n.NameB64)
+	}
+	return n.Name
+}
+
+// Browse looks at a file or lists a directory of a version. Symlinks are
+// shown, and never followed.
+func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error) {
+	spec := r.Ref
+	if r.PathB64 != nil {
+		spec += ":" + string(r.PathB64)
+	}
+	ref, err := ParseRef(spec)
+	if err != nil {
+		return nil, err
+	}
+	if r.Limit <= 0 || r.Limit > browseLimit {
+		r.Limit = browseLimit
+	}
+	var out *Browsed
+	err = v.volumes.With(ctx, "look at "+ref.String(), func(fsys tree.FS) error {
+		sides, err := v.sides(ctx, fsys, ref)
+		if errors.Is(err, syscall.ELOOP) || isNotDir(err) {
+			return errorf(volume.NotFound, "name what the symlink leads to", "%s is behind a symlink or a file", ref)
+		}
+		if err != nil {
+			return err
+		}
+		a, err := fsys.Stat(ctx, sides[0].path)
+		if err != nil {
+			return err
+		}
+		out = &Browsed{Side: sides[0], File: known(a)}
+		if a.Kind == tree.Directory {
+			out.Entries, out.More, err = page(ctx, fsys, sides[0].path, string(r.AfterB64), r.Limit)
+		}
+		return err
+	})
+	return out, err
+}
+
+// known is what is known of a name, also if that is nothing.
+func known(a tree.Attr) File {
+	if f := fileOf(a); f != nil {
+		return *f
+	}
+	return File{Kind: a.Kind.String()}
+}
+
+// page lists the first names of a directory behind after, and counts the rest.
+// It never keeps more than twice the limit.
+func page(ctx context.Context, fsys tree.FS, name, after string, limit int) (first []Named, more int, err error) {
+	cut := func() {
+		slices.SortFunc(first, func(a, b Named) int { return strings.Compare(a.Raw(), b.Raw()) })
+		if n := len(first) - limit; n > 0 {
+			first, more = first[:limit], more+n
+		}
+	}
+	err = fsys.ReadDirPlus(ctx, name, func(d tree.EntryPlus) error {
+		if d.Name == dir || d.Name <= after {
+			return nil
+		}
+		n := Named{Name: d.Name, File: known(d.Attr)}
+		if !utf8.ValidString(d.Name) {
+			n.Name, n.NameB64 = strings.ToValidUTF8(d.Name, "\uFFFD"), []byte(d.Name)
+		}
+		if first = append(first, n); len(first) >= 2*limit {
+			cut()
+		}
+		return nil
+	})
+	cut()
+	return first, more, err
+}

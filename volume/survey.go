@@ -1,0 +1,185 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/casit/berth/tree"
+)
+
+// Survey is what stands on the export beside what is used: for whoever looks
+// after it.
+type Survey struct {
+	Volumes []string // sorted
+	Adopted []string // those that berth did not make
+	// Broken is why a volume's metadata cannot be read, by volume.
+	Broken map[string]error
+	// Unfinished are volumes with metadata and no directory: a Create that was
+	// cut short.
+	Unfinished []string
+	// Forgotten is which nodes have a lease of a volume or view that is not
+	// there.
+	Forgotten map[string][]string
+	Purging   int // trees that are being deleted
+	Lost      int // private files that should have been swept
+	// Convoy are the volumes that Rancher Convoy has records of.
+	Convoy []string
+}
+
+// lostAfter is how old a private file is that should have been swept.
+const lostAfter = 2 * time.Hour
+
+// surveyed bounds what is asked at the same time.
+const surveyed = 32
+
+// Survey looks through the export and changes nothing.
+func (s *Store) Survey(ctx context.Context) (*Survey, error) {
+	v := &Survey{Broken: map[string]error{}, Forgotten: map[string][]string{}}
+	err := s.with(ctx, "look through the export", func(e *export) error {
+		var err error
+		if v.Volumes, err = listVolumes(ctx, e.fs); err != nil {
+			return err
+		}
+		slices.Sort(v.Volumes)
+		for _, look := range []func(context.Context, *export, *Survey) error{s.surveyMeta, s.surveyLeases, s.surveyStaging, surveyConvoy} {
+			if err := look(ctx, e, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return v, err
+}
+
+func (s *Store) surveyMeta(ctx context.Context, e *export, v *Survey) error {
+	recorded, err := pick(ctx, e.fs, metaDir, func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
+	if err != nil {
+		return err
+	}
+	slices.Sort(recorded)
+	busy, err := s.locks(ctx, e) // what an operation is at work on is not ours to judge
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, n := range recorded {
+		at := func(l *Lock) bool { return l.Volume == n }
+		if _, there := slices.BinarySearch(v.Volumes, n); !there && CheckName(n) == nil && !slices.ContainsFunc(busy, at) {
+			missing = append(missing, n)
+		}
+	}
+	for _, n := range v.Volumes {
+		if _, has := slices.BinarySearch(recorded, n); !has {
+			v.Adopted = append(v.Adopted, n)
+		}
+	}
+	broken := make([]error, len(v.Volumes))
+	g, within := errgroup.WithContext(ctx)
+	g.SetLimit(surveyed)
+	for i, n := range v.Volumes {
+		g.Go(func() error {
+			_, err := readMeta(within, e.fs, n)
+			if KindOf(err) == Failed && err != nil {
+				broken[i], err = err, nil
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, err := range broken {
+		if err != nil {
+			v.Broken[v.Volumes[i]] = err
+		}
+	}
+	v.Unfinished, err = stillMissing(ctx, e.fs, missing)
+	return err
+}
+
+// stillMissing returns those that are recorded and have no directory, also at a
+// second look: a Create or Remove may have been between the two.
+func stillMissing(ctx context.Context, fsys tree.FS, volumes []string) (out []string, err error) {
+	for _, n := range volumes {
+		meta, err := exists(ctx, fsys, metaPath(n))
+		if err != nil || !meta {
+			return out, err
+		}
+		if there, err := exists(ctx, fsys, n); err != nil {
+			return out, err
+		} else if !there {
+			out = append(out, n)
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) surveyLeases(ctx context.Context, e *export, v *Survey) error {
+	leased, err := leasedNames(ctx, e.fs)
+	if err != nil {
+		return absent(err)
+	}
+	for _, n := range leased {
+		ref, err := ParseRef(n)
+		if _, there := slices.BinarySearch(v.Volumes, n); there || err != nil {
+			continue
+		}
+		if there, err := exists(ctx, e.fs, ref.Path()); err != nil || there {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		nodes, _, err := leaseFiles(ctx, e.fs, n)
+		if err != nil {
+			return err
+		}
+		if len(nodes) > 0 {
+			v.Forgotten[n] = nodes
+		}
+	}
+	return nil
+}
+
+func (s *Store) surveyStaging(ctx context.Context, e *export, v *Survey) error {
+	now := s.Now()
+	return absent(e.fs.ReadDirPlus(ctx, stagingDir, func(d tree.EntryPlus) error {
+		switch {
+		case strings.HasPrefix(d.Name, purgePrefix):
+			v.Purging++
+		case strings.HasPrefix(d.Name, tmpPrefix) && now.Sub(d.Attr.Mtime) > lostAfter:
+			v.Lost++
+		}
+		return nil
+	}))
+}
+
+func surveyConvoy(ctx context.Context, e *export, v *Survey) error {
+	records, err := pick(ctx, e.fs, ConvoyDir, func(d tree.Entry) (string, bool) { return ConvoyVolume(d.Name) })
+	if v.Convoy = records; errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
+		return nil // a file of that name
+	}
+	return absent(err)
+}
+
+// pick lists what wanted takes of a directory.
+func pick(ctx context.Context, fsys tree.FS, dir string, wanted func(tree.Entry) (string, bool)) (out []string, err error) {
+	err = fsys.ReadDir(ctx, dir, func(d tree.Entry) error {
+		if n, ok := wanted(d); ok {
+			out = append(out, n)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// ProbeName is a name below the export for a file of a probe. What a probe
+// leaves behind is swept.
+func (s *Store) ProbeName() string { return path.Join(stagingDir, tmpPrefix+s.newID()) }
