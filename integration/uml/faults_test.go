@@ -13,8 +13,8 @@ import (
 )
 
 // enginePatience is how long an engine may take to answer while the filer does
-// not. It takes a tenth of that here, three hosts on two cores.
-const enginePatience = 5 * time.Second
+// not: far more than it takes, less than the plugin's own deadlines.
+const enginePatience = 10 * time.Second
 
 // watchEngine asks the host's engine for its containers and volumes all the
 // time, until the function it returns is called, which checks what they took.
