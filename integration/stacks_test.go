@@ -77,10 +77,14 @@ func sitesArchive(t *testing.T) io.Reader {
 // shell runs commands on the node as a user would, at the top of the checkout.
 func (s stackFiles) shell(commands ...string) string {
 	s.t.Helper()
-	path := "PATH=" + lab.PluginFolder(s.t) + "/rootfs:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	out, err := s.n.Run("env", path, "bash", "-euc", "cd "+s.root+"\n"+strings.Join(commands, "\n"))
+	out, err := s.tryShell(commands...)
 	require.NoError(s.t, err)
 	return out
+}
+
+func (s stackFiles) tryShell(commands ...string) (string, error) {
+	path := "PATH=" + lab.PluginFolder(s.t) + "/rootfs:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	return s.n.Run("env", path, "bash", "-euc", "cd "+s.root+"\n"+strings.Join(commands, "\n"))
 }
 
 // standIns puts programs of ours in the place of the images of a stack that is
@@ -97,8 +101,12 @@ func (s stackFiles) standIns(stack, file string, port int, env string, services 
 			over += fmt.Sprintf("    ports: [{target: 80, published: %d, mode: host}]\n", port)
 		}
 	}
-	s.shell("cd deploy/stacks", "export STACK="+stack+" "+env,
-		fmt.Sprintf("docker stack deploy --resolve-image never -c %s -c %s $STACK", file, s.write(over)))
+	deploy := fmt.Sprintf("docker stack deploy --resolve-image never -c %s -c %s $STACK", file, s.write(over))
+	// The swarm may be changing a service that was deployed just now, and refuses.
+	lab.Eventually(s.t, "the stand-ins to be deployed", func() error {
+		_, err := s.tryShell("cd deploy/stacks", "export STACK="+stack+" "+env, deploy)
+		return err
+	})
 }
 
 // service is a service of a file that overrides the shipped one.
