@@ -20,8 +20,8 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// trio is a shared lab: three hosts, all of them managers of a swarm, with the
-// plugin on the export of a filer that makes snapshots.
+// trio is a shared lab: a swarm of three hosts, with the plugin on the export of
+// a filer that makes snapshots.
 func trio(t *testing.T) *Lab {
 	t.Helper()
 	return swarms.share(t, func(t testing.TB) (*Lab, error) {
@@ -29,37 +29,13 @@ func trio(t *testing.T) *Lab {
 	})
 }
 
-// leader is the host that leads the swarm, as h knows it.
-func leader(t *testing.T, l *Lab, h *Host) *Host {
-	t.Helper()
-	var leads *Host
-	lab.Eventually(t, "a leader", func() error {
-		nodes, err := h.nodes()
-		for _, n := range nodes {
-			for _, host := range l.Hosts {
-				if n.ManagerStatus.Leader && n.Description.Hostname == host.Name {
-					leads = host
-				}
-			}
-		}
-		if err == nil && leads == nil {
-			err = errors.New("there is none")
-		}
-		return err
-	})
-	return leads
-}
-
-// serve starts a service, for as long as the test runs. A task that ends is
-// replaced at once. None is on the swarm's leader: when that is gone the others
-// first elect another one, which takes them 10 to 20 s and berth nothing, and
-// have been seen to lose a new task's state for a minute.
+// serve starts a service on one of the workers, for as long as the test runs. A
+// task that ends is replaced at once.
 func serve(t *testing.T, l *Lab, name string, args ...string) {
 	t.Helper()
-	first := l.Hosts[0]
-	first.Docker(t, append([]string{"service", "create", "--detach", "--quiet", "--no-resolve-image", "--name", name, "--restart-delay", "0s",
-		"--constraint", "node.hostname!=" + leader(t, l, first).Name}, args...)...)
-	t.Cleanup(func() { lab.Insist(t, first, "service", "rm", name) })
+	l.Manager().Docker(t, append([]string{"service", "create", "--detach", "--quiet", "--no-resolve-image", "--name", name, "--restart-delay", "0s",
+		"--constraint", "node.role==worker"}, args...)...)
+	t.Cleanup(func() { lab.Insist(t, l.Manager(), "service", "rm", name) })
 }
 
 // onVolume is a volume of berth for a service.
@@ -233,9 +209,8 @@ func epoch(l *Lab, name string) (top volume.Epoch, number int) {
 // another host than it was, until it answers there. break breaks that host.
 func recovery(t *testing.T, l *Lab, service, name string, was *Host, breakHost func() error, answers func(*Host) error) (*Host, *marks) {
 	t.Helper()
-	manager := l.Others(was)[0]
 	old := map[string]bool{}
-	tasks, err := manager.Tasks(service)
+	tasks, err := l.Tasks(service)
 	require.NoError(t, err)
 	for _, task := range tasks {
 		old[task.ID] = true
@@ -246,7 +221,7 @@ func recovery(t *testing.T, l *Lab, service, name string, was *Host, breakHost f
 	require.NoError(t, breakHost())
 	var host *Host
 	lab.Eventually(t, service+" to answer on another host", func() error {
-		tasks, err := manager.Tasks(service)
+		tasks, err := l.Tasks(service)
 		if err != nil {
 			return err
 		}
@@ -291,7 +266,7 @@ func TestADatabaseOutlivesTheNodeThatRunsIt(t *testing.T) {
 	began := time.Now()
 	serveDatabase(t, l, "shop_db", "shop_db")
 	serve(t, l, "shop_web", "--publish", "8080:80", onVolume("shop_pages", "/data"), lab.SiteImage, "serve", "/data")
-	holder := l.Hosts[0].Running(t, "shop_db", 1)[0].Host
+	holder := l.Running(t, "shop_db", 1)[0].Host
 	answers := func(h *Host) error {
 		_, err := query(l, h, "SELECT 1")
 		return err
@@ -300,7 +275,7 @@ func TestADatabaseOutlivesTheNodeThatRunsIt(t *testing.T) {
 	t.Logf("the database answers on %s after %s", holder.Name, time.Since(began).Round(time.Millisecond))
 	_, err := query(l, holder, "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY, what VARCHAR(200)) ENGINE=InnoDB; SELECT 1")
 	require.NoError(t, err)
-	l.Hosts[0].Running(t, "shop_web", 1)
+	l.Running(t, "shop_web", 1)
 	require.NoError(t, os.WriteFile(l.Server.Path("shop_pages", "index.html"), []byte("hello"), 0o644))
 	for _, h := range l.Hosts {
 		requirePage(t, h)
@@ -348,10 +323,10 @@ func TestADatabaseOutlivesTheNodeThatRunsIt(t *testing.T) {
 
 // ready tells whether a host is a member of the swarm in good standing.
 func ready(l *Lab, h *Host) error {
-	nodes, err := l.Others(h)[0].nodes()
+	nodes, err := l.nodes()
 	for _, n := range nodes {
-		if n.Description.Hostname == h.Name && (n.Status.State != "ready" || n.ManagerStatus.Reachability != "reachable") {
-			err = fmt.Errorf("it is %s and %s", n.Status.State, n.ManagerStatus.Reachability)
+		if n.Description.Hostname == h.Name && n.Status.State != "ready" {
+			err = fmt.Errorf("it is %s", n.Status.State)
 		}
 	}
 	return err

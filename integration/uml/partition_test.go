@@ -28,11 +28,10 @@ type ledger struct {
 
 func startLedger(t *testing.T, l *Lab, name string) *ledger {
 	t.Helper()
-	first := l.Hosts[0]
 	for _, h := range l.Hosts {
 		lab.Eventually(t, h.Name+" to be in the swarm", func() error { return ready(l, h) })
 	}
-	first.Docker(t, "volume", "create", "-d", "berth", "-o", "access=single", name)
+	l.Manager().Docker(t, "volume", "create", "-d", "berth", "-o", "access=single", name)
 	serve(t, l, name, "--network", "host", "--stop-grace-period", "1s", onVolume(name, "/data"), lab.SiteImage, "stamp", "/data/log")
 	x := &ledger{t: t, l: l, name: name}
 	t.Cleanup(func() {
@@ -40,15 +39,15 @@ func startLedger(t *testing.T, l *Lab, name string) *ledger {
 			require.NoError(t, h.Heal())
 		}
 	})
-	x.settle(first)
+	x.settle()
 	x.grows(x.holder.Name)
 	return x
 }
 
 // settle notes where the service runs.
-func (x *ledger) settle(manager *Host, avoid ...*Host) {
+func (x *ledger) settle(avoid ...*Host) {
 	x.t.Helper()
-	task := manager.Running(x.t, x.name, 1, avoid...)[0]
+	task := x.l.Running(x.t, x.name, 1, avoid...)[0]
 	x.holder, x.task = task.Host, task.Status.ContainerStatus.ContainerID
 }
 
@@ -119,10 +118,10 @@ func (x *ledger) fenced(h *Host) string {
 }
 
 // refusal waits until a task elsewhere was refused, and returns its words.
-func (x *ledger) refusal(manager *Host, part string) (words string) {
+func (x *ledger) refusal(part string) (words string) {
 	x.t.Helper()
 	lab.Eventually(x.t, "a task that is refused", func() error {
-		tasks, err := manager.Tasks(x.name)
+		tasks, err := x.l.Tasks(x.name)
 		if err != nil {
 			return err
 		}
@@ -164,10 +163,10 @@ func (x *ledger) requireTakenOver(old *Host, container string, before []string) 
 func TestANodeThatReachesTheFilerKeepsItsVolume(t *testing.T) {
 	l := trio(t)
 	x := startLedger(t, l, "ledger-swarm")
-	old, manager := x.holder, l.Others(x.holder)[0]
+	old := x.holder
 	require.NoError(t, old.Cut(Swarm))
 	began := time.Now()
-	words := x.refusal(manager, "held by "+old.Name)
+	words := x.refusal("held by " + old.Name)
 	t.Logf("refused after %s: %s", time.Since(began).Round(time.Second), words)
 	require.Contains(t, words, "access=single")
 	require.Contains(t, words, "heartbeat")
@@ -177,11 +176,11 @@ func TestANodeThatReachesTheFilerKeepsItsVolume(t *testing.T) {
 	}
 	require.NoError(t, old.Heal())
 	// The swarm ends what it had given up, and the volume is given back.
-	x.settle(manager)
+	x.settle()
 	x.grows(x.holder.Name)
 	hosts := requireOneWriter(t, x.lines(x.name, "log"))
 	require.Equal(t, old.Name, hosts[0])
-	require.Empty(t, x.fenced(manager), "nothing was taken over")
+	require.Empty(t, x.fenced(l.Manager()), "nothing was taken over")
 	t.Logf("written by %v, one after the other", hosts)
 }
 
@@ -207,17 +206,17 @@ func TestANodeThatIsCutOffIsFencedOff(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := startLedger(t, l, "ledger-"+c.name)
-			old, container, manager := x.holder, x.task, l.Others(x.holder)[0]
+			old, container := x.holder, x.task
 			require.NoError(t, c.cut(old))
 			began := time.Now()
 			if c.drain {
 				// The node looks well to the swarm, so an operator moves the task.
-				lab.Insist(t, manager, "node", "update", "--availability", "drain", old.Name)
-				t.Cleanup(func() { lab.Insist(t, manager, "node", "update", "--availability", "active", old.Name) })
+				lab.Insist(t, l.Manager(), "node", "update", "--availability", "drain", old.Name)
+				t.Cleanup(func() { lab.Insist(t, l.Manager(), "node", "update", "--availability", "active", old.Name) })
 			} else {
 				require.NoError(t, old.Cut(Swarm))
 			}
-			x.settle(manager, old)
+			x.settle(old)
 			x.grows(x.holder.Name)
 			before := x.acknowledged(old, container) // nothing is acknowledged to it from the cut on
 			t.Logf("%s writes after %s", x.holder.Name, time.Since(began).Round(time.Second))

@@ -34,9 +34,11 @@ const (
 // FilerURL is the export as a setting of berth on the hosts of a swarm.
 var FilerURL = strings.Replace(ExportURL, serverAddress, filerName, 1)
 
-// StartSwarm starts a lab that ends with the test process: hosts that are all
-// managers of one swarm, with the plugin in its settings, on the export of a
-// filer with an API.
+// StartSwarm starts a lab that ends with the test process: hosts of one swarm,
+// with the plugin in its settings, on the export of a filer with an API. The
+// first host alone manages it. Managers that are cut off and come back make the
+// others elect another leader, which has taken them 10 s, and more than a minute
+// on a machine with much to do: that is Raft's matter, not berth's.
 func StartSwarm(t testing.TB, hosts int, settings ...string) (*Lab, error) {
 	l, err := start(t, hosts, filerAddress)
 	if err != nil {
@@ -64,11 +66,11 @@ func (l *Lab) joinSwarm(t testing.TB, settings []string) error {
 		all.Go(func() error { return h.InstallPlugin(settings...) })
 	}
 	all.Go(func() error {
-		first := l.Hosts[0]
+		first := l.Manager()
 		if _, err := first.TryDocker("swarm", "init", "--advertise-addr", first.Address, "--dispatcher-heartbeat", "2s", "--task-history-limit", "50"); err != nil {
 			return err
 		}
-		token, err := first.TryDocker("swarm", "join-token", "--quiet", "manager")
+		token, err := first.TryDocker("swarm", "join-token", "--quiet", "worker")
 		for _, h := range l.Hosts[1:] {
 			if err == nil {
 				_, err = h.TryDocker("swarm", "join", "--advertise-addr", h.Address, "--token", token, first.Address+":2377")
@@ -177,22 +179,21 @@ func (h *Host) get(path string, into any, timeout time.Duration) error {
 	return err
 }
 
-// A node is a host, as a manager knows it.
+// Manager is the host that manages the swarm.
+func (l *Lab) Manager() *Host { return l.Hosts[0] }
+
+// A node is a host, as the manager knows it.
 type node struct {
-	ID            string
-	Description   struct{ Hostname string }
-	Status        struct{ State string }
-	ManagerStatus struct {
-		Leader       bool
-		Reachability string
-	}
+	ID          string
+	Description struct{ Hostname string }
+	Status      struct{ State string }
 }
 
-func (h *Host) nodes() (nodes []node, err error) {
-	return nodes, h.get("/nodes", &nodes, 10*time.Second)
+func (l *Lab) nodes() (nodes []node, err error) {
+	return nodes, l.Manager().get("/nodes", &nodes, 10*time.Second)
 }
 
-// A Task is one of a service's, as a manager knows it.
+// A Task is one of a service's, as the manager knows it.
 type Task struct {
 	ID           string
 	NodeID       string
@@ -209,16 +210,15 @@ type Task struct {
 	Host *Host `json:"-"` // nil before it has one
 }
 
-// Tasks are the tasks of a service as the manager h knows them, the newest
-// first.
-func (h *Host) Tasks(service string) ([]Task, error) {
-	nodes, err := h.nodes()
+// Tasks are the tasks of a service, the newest first.
+func (l *Lab) Tasks(service string) ([]Task, error) {
+	nodes, err := l.nodes()
 	if err != nil {
 		return nil, err
 	}
 	var tasks []Task
 	filters := fmt.Sprintf(`{"service":[%q]}`, service)
-	if err := h.get("/tasks?filters="+url.QueryEscape(filters), &tasks, 10*time.Second); err != nil {
+	if err := l.Manager().get("/tasks?filters="+url.QueryEscape(filters), &tasks, 10*time.Second); err != nil {
 		return nil, err
 	}
 	for i := range tasks {
@@ -226,7 +226,7 @@ func (h *Host) Tasks(service string) ([]Task, error) {
 			if n.ID != tasks[i].NodeID {
 				continue
 			}
-			for _, host := range h.lab.Hosts {
+			for _, host := range l.Hosts {
 				if host.Name == n.Description.Hostname {
 					tasks[i].Host = host
 				}
@@ -237,13 +237,13 @@ func (h *Host) Tasks(service string) ([]Task, error) {
 	return tasks, nil
 }
 
-// Running waits until the tasks of a service that should run do, as the
-// manager h knows them: so many, and none on the hosts to avoid.
-func (h *Host) Running(t testing.TB, service string, count int, avoid ...*Host) []Task {
+// Running waits until the tasks of a service that should run do: so many, and
+// none on the hosts to avoid.
+func (l *Lab) Running(t testing.TB, service string, count int, avoid ...*Host) []Task {
 	t.Helper()
 	var running []Task
 	lab.Eventually(t, fmt.Sprintf("%d running tasks of %s", count, service), func() error {
-		tasks, err := h.Tasks(service)
+		tasks, err := l.Tasks(service)
 		if err != nil {
 			return err
 		}
