@@ -27,12 +27,12 @@ type mortalFile struct {
 }
 
 func (f mortalFile) WriteAt(ctx context.Context, p []byte, off int64) (n int, err error) {
-	err = f.m.Change(func() error { n, err = f.File.WriteAt(ctx, p, off); return err })
+	err = f.m.Change(ctx, func(ctx context.Context) error { n, err = f.File.WriteAt(ctx, p, off); return err })
 	return n, err
 }
 
 func (f mortalFile) SetAttr(ctx context.Context, set tree.SetAttr) error {
-	return f.m.Change(func() error { return f.File.SetAttr(ctx, set) })
+	return f.m.Change(ctx, func(ctx context.Context) error { return f.File.SetAttr(ctx, set) })
 }
 
 func (m mortal) Create(ctx context.Context, name string, set tree.SetAttr) (tree.File, error) {

@@ -18,47 +18,49 @@ type Mortal struct {
 	Left *atomic.Int64 // changes until the end
 }
 
-// Change makes a change, unless the process has died.
-func (m Mortal) Change(do func() error) error {
+// Change makes a change, unless the process has died. One that was begun ends
+// before its caller goes on, cancelled or not: a dead process changes nothing
+// while another one looks at what it has left.
+func (m Mortal) Change(ctx context.Context, do func(context.Context) error) error {
 	if m.Left.Add(-1) < 0 {
 		return ErrKilled
 	}
-	return do()
+	return do(context.WithoutCancel(ctx))
 }
 
 func (m Mortal) Create(ctx context.Context, name string, set tree.SetAttr) (f tree.File, err error) {
-	err = m.Change(func() error { f, err = m.FS.Create(ctx, name, set); return err })
+	err = m.Change(ctx, func(ctx context.Context) error { f, err = m.FS.Create(ctx, name, set); return err })
 	return f, err
 }
 
 func (m Mortal) Mkdir(ctx context.Context, name string, set tree.SetAttr) error {
-	return m.Change(func() error { return m.FS.Mkdir(ctx, name, set) })
+	return m.Change(ctx, func(ctx context.Context) error { return m.FS.Mkdir(ctx, name, set) })
 }
 
 func (m Mortal) Symlink(ctx context.Context, target, name string, set tree.SetAttr) error {
-	return m.Change(func() error { return m.FS.Symlink(ctx, target, name, set) })
+	return m.Change(ctx, func(ctx context.Context) error { return m.FS.Symlink(ctx, target, name, set) })
 }
 
 func (m Mortal) Mknod(ctx context.Context, name string, kind tree.Kind, major, minor uint32, set tree.SetAttr) error {
-	return m.Change(func() error { return m.FS.Mknod(ctx, name, kind, major, minor, set) })
+	return m.Change(ctx, func(ctx context.Context) error { return m.FS.Mknod(ctx, name, kind, major, minor, set) })
 }
 
 func (m Mortal) Link(ctx context.Context, o, n string) error {
-	return m.Change(func() error { return m.FS.Link(ctx, o, n) })
+	return m.Change(ctx, func(ctx context.Context) error { return m.FS.Link(ctx, o, n) })
 }
 
 func (m Mortal) Rename(ctx context.Context, o, n string) error {
-	return m.Change(func() error { return m.FS.Rename(ctx, o, n) })
+	return m.Change(ctx, func(ctx context.Context) error { return m.FS.Rename(ctx, o, n) })
 }
 
 func (m Mortal) Remove(ctx context.Context, name string) error {
-	return m.Change(func() error { return m.FS.Remove(ctx, name) })
+	return m.Change(ctx, func(ctx context.Context) error { return m.FS.Remove(ctx, name) })
 }
 
 func (m Mortal) Rmdir(ctx context.Context, name string) error {
-	return m.Change(func() error { return m.FS.Rmdir(ctx, name) })
+	return m.Change(ctx, func(ctx context.Context) error { return m.FS.Rmdir(ctx, name) })
 }
 
 func (m Mortal) SetAttr(ctx context.Context, name string, set tree.SetAttr) error {
-	return m.Change(func() error { return m.FS.SetAttr(ctx, name, set) })
+	return m.Change(ctx, func(ctx context.Context) error { return m.FS.SetAttr(ctx, name, set) })
 }
