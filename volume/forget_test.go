@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/tree"
 )
 
 func TestForgottenUsesFreeTheVolumeAndYoungOnesStay(t *testing.T) {
@@ -79,4 +81,19 @@ func TestSurveyFindsWhatNobodyUses(t *testing.T) {
 		Forgotten: map[string][]string{"gone": {"n7"}, "made@nightly": {"n7"}},
 		Purging:   1, Lost: 1, Convoy: []string{"found"},
 	}, v)
+}
+
+// Whoever removes a volume between the two looks hides no other.
+func TestARemovalHidesNoOtherUnfinishedVolume(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.must(n.Create(ctx, "half", nil))
+	n.must(n.Create(ctx, "whole", nil))
+	require.NoError(t, os.Remove(filepath.Join(dir, "half")))
+	l, err := tree.OpenLocal(ctx, dir)
+	require.NoError(t, err)
+	defer l.Close()
+	missing, err := stillMissing(ctx, l, []string{"removed", "half", "whole"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"half"}, missing)
 }

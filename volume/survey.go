@@ -109,12 +109,14 @@ func (s *Store) surveyMeta(ctx context.Context, e *export, v *Survey) error {
 func stillMissing(ctx context.Context, fsys tree.FS, volumes []string) (out []string, err error) {
 	for _, n := range volumes {
 		meta, err := exists(ctx, fsys, metaPath(n))
-		if err != nil || !meta {
-			return out, err
+		if err != nil {
+			return nil, err
 		}
-		if there, err := exists(ctx, fsys, n); err != nil {
-			return out, err
-		} else if !there {
+		there, err := exists(ctx, fsys, n)
+		if err != nil {
+			return nil, err
+		}
+		if meta && !there {
 			out = append(out, n)
 		}
 	}
