@@ -93,13 +93,8 @@ const maxAuditFile = 64 << 20
 func (s *Store) Audit(ctx context.Context, volume string, since time.Time) ([]AuditRecord, error) {
 	out := []AuditRecord{}
 	err := s.with(ctx, "read the audit trail", func(e *export) error {
-		var files []string
-		if err := e.fs.ReadDir(ctx, auditDir, func(d tree.Entry) error {
-			if d.Kind == tree.Regular {
-				files = append(files, d.Name)
-			}
-			return nil
-		}); err != nil {
+		files, err := pick(ctx, e.fs, auditDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Regular })
+		if err != nil {
 			return absent(err)
 		}
 		slices.Sort(files)

@@ -149,3 +149,14 @@ func exists(ctx context.Context, fsys tree.FS, name string) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// pick lists what wanted takes of a directory.
+func pick(ctx context.Context, fsys tree.FS, dir string, wanted func(tree.Entry) (string, bool)) (out []string, err error) {
+	err = fsys.ReadDir(ctx, dir, func(d tree.Entry) error {
+		if n, ok := wanted(d); ok {
+			out = append(out, n)
+		}
+		return nil
+	})
+	return out, err
+}

@@ -253,12 +253,8 @@ func (s *Store) relist(ctx context.Context, e *export) error {
 // listVolumes reads the root: every plain directory with a volume's name,
 // except Convoy's own beside its metadata.
 func listVolumes(ctx context.Context, fsys tree.FS) ([]string, error) {
-	var names []string
-	err := fsys.ReadDir(ctx, ".", func(d tree.Entry) error {
-		if d.Kind == tree.Directory && nameRule.MatchString(d.Name) {
-			names = append(names, d.Name)
-		}
-		return nil
+	names, err := pick(ctx, fsys, ".", func(d tree.Entry) (string, bool) {
+		return d.Name, d.Kind == tree.Directory && nameRule.MatchString(d.Name)
 	})
 	if err != nil {
 		return nil, err

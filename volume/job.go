@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -208,13 +209,10 @@ func (s *Store) Job(ctx context.Context, id string) (j *Job, err error) {
 }
 
 func (s *Store) jobList(ctx context.Context, e *export) ([]*Job, error) {
-	var ids []string
-	if err := e.fs.ReadDir(ctx, stagingDir, func(d tree.Entry) error {
-		if len(d.Name) > len(jobPrefix) && d.Name[:len(jobPrefix)] == jobPrefix {
-			ids = append(ids, d.Name)
-		}
-		return nil
-	}); err != nil {
+	ids, err := pick(ctx, e.fs, stagingDir, func(d tree.Entry) (string, bool) {
+		return d.Name, len(d.Name) > len(jobPrefix) && strings.HasPrefix(d.Name, jobPrefix)
+	})
+	if err != nil {
 		return nil, absent(err)
 	}
 	var out []*Job

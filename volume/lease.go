@@ -339,14 +339,8 @@ func (s *Store) dropOldLease(ctx context.Context, e *export, name string) error 
 	return s.release(ctx, e, name)
 }
 
-func leasedNames(ctx context.Context, fsys tree.FS) (names []string, err error) {
-	err = fsys.ReadDir(ctx, leaseDir, func(d tree.Entry) error {
-		if d.Kind == tree.Directory {
-			names = append(names, d.Name)
-		}
-		return nil
-	})
-	return names, err
+func leasedNames(ctx context.Context, fsys tree.FS) ([]string, error) {
+	return pick(ctx, fsys, leaseDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
 }
 
 // readLeases reads every node's lease of a name. A broken one counts as held:

@@ -198,13 +198,8 @@ func (s *Store) breakLock(ctx context.Context, e *export, l *Lock) error {
 
 // locks lists the locks of the whole export.
 func (s *Store) locks(ctx context.Context, e *export) ([]*Lock, error) {
-	var names []string
-	if err := e.fs.ReadDir(ctx, lockDir, func(d tree.Entry) error {
-		if !strings.HasPrefix(d.Name, ".") {
-			names = append(names, d.Name)
-		}
-		return nil
-	}); err != nil {
+	names, err := pick(ctx, e.fs, lockDir, func(d tree.Entry) (string, bool) { return d.Name, !strings.HasPrefix(d.Name, ".") })
+	if err != nil {
 		return nil, absent(err)
 	}
 	var out []*Lock

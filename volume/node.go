@@ -297,13 +297,11 @@ func (s *Store) Reached() bool {
 // readHeartbeats reads .berth/nodes. A file that is broken counts as a node
 // that is there and says nothing new.
 func readHeartbeats(ctx context.Context, fsys tree.FS) (map[string]*peer, error) {
-	var files []string
-	if err := fsys.ReadDir(ctx, nodeDir, func(d tree.Entry) error {
-		if name, ok := strings.CutSuffix(d.Name, ".json"); ok && d.Kind == tree.Regular {
-			files = append(files, name)
-		}
-		return nil
-	}); err != nil {
+	files, err := pick(ctx, fsys, nodeDir, func(d tree.Entry) (string, bool) {
+		name, ok := strings.CutSuffix(d.Name, ".json")
+		return name, ok && d.Kind == tree.Regular
+	})
+	if err != nil {
 		return nil, err
 	}
 	seen := map[string]*peer{}

@@ -217,12 +217,8 @@ func (s *Store) sweep(ctx context.Context, e *export) {
 		return
 	}
 	defer s.sweeping.Unlock()
-	var names []string
-	err := e.fs.ReadDir(ctx, stagingDir, func(d tree.Entry) error {
-		if strings.HasPrefix(d.Name, purgePrefix) || strings.HasPrefix(d.Name, tmpPrefix) {
-			names = append(names, d.Name)
-		}
-		return nil
+	names, err := pick(ctx, e.fs, stagingDir, func(d tree.Entry) (string, bool) {
+		return d.Name, strings.HasPrefix(d.Name, purgePrefix) || strings.HasPrefix(d.Name, tmpPrefix)
 	})
 	for _, n := range names {
 		name := path.Join(stagingDir, n)

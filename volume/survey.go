@@ -171,17 +171,6 @@ func surveyConvoy(ctx context.Context, e *export, v *Survey) error {
 	return absent(err)
 }
 
-// pick lists what wanted takes of a directory.
-func pick(ctx context.Context, fsys tree.FS, dir string, wanted func(tree.Entry) (string, bool)) (out []string, err error) {
-	err = fsys.ReadDir(ctx, dir, func(d tree.Entry) error {
-		if n, ok := wanted(d); ok {
-			out = append(out, n)
-		}
-		return nil
-	})
-	return out, err
-}
-
 // ProbeName is a name below the export for a file of a probe. What a probe
 // leaves behind is swept.
 func (s *Store) ProbeName() string { return path.Join(stagingDir, tmpPrefix+s.newID()) }

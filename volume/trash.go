@@ -233,13 +233,8 @@ func (s *Store) TrashList(ctx context.Context) ([]*Trashed, error) {
 }
 
 func (s *Store) trashed(ctx context.Context, e *export) ([]*Trashed, error) {
-	var ids []string
-	if err := e.fs.ReadDir(ctx, trashDir, func(d tree.Entry) error {
-		if d.Kind == tree.Directory {
-			ids = append(ids, d.Name)
-		}
-		return nil
-	}); err != nil {
+	ids, err := pick(ctx, e.fs, trashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
+	if err != nil {
 		return nil, absent(err)
 	}
 	slices.Sort(ids)
