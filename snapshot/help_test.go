@@ -90,6 +90,10 @@ func (w *world) snap(name string) {
 	require.NoError(w.t, os.MkdirAll(w.path(".snapshot"), 0o755))
 	out, err := exec.Command("rsync", "-aH", "--exclude=/.snapshot", "--exclude=/.berth/staging/tmp.*", w.dir+"/", w.path(".snapshot", name)+"/").CombinedOutput()
 	require.NoError(w.t, err, string(out))
+	// rsync leaves the time of a directory as it is if that is the same second as
+	// its source's: it may be newer than that of a later snapshot.
+	now := time.Now()
+	require.NoError(w.t, os.Chtimes(w.path(".snapshot", name), now, now))
 }
 
 // site makes a volume with a bit of everything.
