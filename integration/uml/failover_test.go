@@ -261,7 +261,7 @@ func TestADatabaseOutlivesTheNodeThatRunsIt(t *testing.T) {
 		lab.Skip(t, "Debian's mariadb-server is not installed")
 	}
 	l := trio(t)
-	l.Hosts[0].Docker(t, "volume", "create", "-d", "berth", "-o", "access=single", "shop_db")
+	l.Manager().Docker(t, "volume", "create", "-d", "berth", "-o", "access=single", "shop_db")
 	plantDatabase(t, l, "shop_db")
 	began := time.Now()
 	serveDatabase(t, l, "shop_db", "shop_db")

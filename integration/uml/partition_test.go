@@ -104,10 +104,10 @@ func requireOneWriter(t *testing.T, lines []string) (hosts []string) {
 }
 
 // fenced is the trash item of the tree that was taken over, "" for none.
-func (x *ledger) fenced(h *Host) string {
+func (x *ledger) fenced() string {
 	x.t.Helper()
 	var trash []struct{ ID, Kind, Volume string }
-	out := h.Berth(x.t, "trash", "ls", "--json")
+	out := x.l.Manager().Berth(x.t, "trash", "ls", "--json")
 	require.NoError(x.t, json.Unmarshal([]byte(out), &trash), out)
 	for _, i := range trash {
 		if i.Kind == "fenced" && i.Volume == x.name {
@@ -140,7 +140,7 @@ func (x *ledger) refusal(part string) (words string) {
 // that no tree had two writers.
 func (x *ledger) requireTakenOver(old *Host, container string, before []string) {
 	x.t.Helper()
-	id := x.fenced(x.holder)
+	id := x.fenced()
 	require.NotEmpty(x.t, id)
 	acknowledged := x.acknowledged(old, container) // before the files are read: it may still be writing
 	live, kept := x.lines(x.name, "log"), x.lines(".berth", "trash", id, "data", "log")
@@ -180,7 +180,7 @@ func TestANodeThatReachesTheFilerKeepsItsVolume(t *testing.T) {
 	x.grows(x.holder.Name)
 	hosts := requireOneWriter(t, x.lines(x.name, "log"))
 	require.Equal(t, old.Name, hosts[0])
-	require.Empty(t, x.fenced(l.Manager()), "nothing was taken over")
+	require.Empty(t, x.fenced(), "nothing was taken over")
 	t.Logf("written by %v, one after the other", hosts)
 }
 
@@ -223,7 +223,7 @@ func TestANodeThatIsCutOffIsFencedOff(t *testing.T) {
 			// The filer first: the swarm ends the container as soon as it can, and
 			// then it may have written nothing late.
 			require.NoError(t, old.Reach(Filer))
-			id := x.fenced(x.holder)
+			id := x.fenced()
 			lab.Eventually(t, "the late writes", func() error {
 				if live, kept := x.lines(x.name, "log"), x.lines(".berth", "trash", id, "data", "log"); len(kept) == 0 || slices.Contains(live, kept[len(kept)-1]) {
 					return fmt.Errorf("%d records in the trash, all of them in the volume", len(kept))

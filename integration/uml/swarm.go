@@ -221,17 +221,16 @@ func (l *Lab) Tasks(service string) ([]Task, error) {
 	if err := l.Manager().get("/tasks?filters="+url.QueryEscape(filters), &tasks, 10*time.Second); err != nil {
 		return nil, err
 	}
-	for i := range tasks {
-		for _, n := range nodes {
-			if n.ID != tasks[i].NodeID {
-				continue
-			}
-			for _, host := range l.Hosts {
-				if host.Name == n.Description.Hostname {
-					tasks[i].Host = host
-				}
+	hosts := map[string]*Host{} // by the IDs of their nodes
+	for _, n := range nodes {
+		for _, h := range l.Hosts {
+			if h.Name == n.Description.Hostname {
+				hosts[n.ID] = h
 			}
 		}
+	}
+	for i := range tasks {
+		tasks[i].Host = hosts[tasks[i].NodeID]
 	}
 	slices.SortFunc(tasks, func(a, b Task) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return tasks, nil
