@@ -114,6 +114,9 @@ type Attr struct {
 	Major, Minor        uint32 // of a device node
 	Device, FileID      uint64 // together they name the inode
 	Atime, Mtime, Ctime time.Time
+	// Mount: another filesystem, or another part of this one, is mounted here.
+	// Work on a tree stops at it.
+	Mount bool
 }
 
 // SetAttr is a change of attributes; nil leaves a value as it is.

@@ -27,6 +27,8 @@ type engine interface {
 	names(ctx context.Context, dir place, fn func(e Entry, at place) error) error
 	readlink(ctx context.Context, at place) (string, error)
 	open(ctx context.Context, at place) (File, error)
+	// xattrs are all extended attributes that a copy keeps; nil for none.
+	xattrs(ctx context.Context, at place) (Xattrs, error)
 
 	mkdir(ctx context.Context, dir place, base string, set SetAttr) (place, error)
 	mknod(ctx context.Context, dir place, base string, a Attr, set SetAttr) (place, error)
@@ -35,6 +37,9 @@ type engine interface {
 	// create makes an empty file with the attributes but for its size.
 	create(ctx context.Context, dir place, base string, set SetAttr) (File, place, error)
 	setAttr(ctx context.Context, at place, set SetAttr) error
+	// setXattrs gives a file exactly these: what it has besides is taken away. It
+	// comes before setAttr's mode and times, which it may change.
+	setXattrs(ctx context.Context, at place, x Xattrs) error
 	remove(ctx context.Context, dir place, base string) error
 	rmdir(ctx context.Context, dir place, base string) error
 }
