@@ -232,7 +232,7 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, checksum bool, fn f
 		return tree.Stats{}, err
 	}
 	if x.Kind == tree.Directory && y.Kind == tree.Directory {
-		return tree.Compare(ctx, fsys, a, b, tree.CompareOptions{Checksum: checksum}, fn)
+		return tree.Compare(ctx, fsys, a, b, tree.Equality{Checksum: checksum}, fn)
 	}
 	return compareOne(ctx, fsys, a, b, checksum, fn)
 }
@@ -240,7 +240,7 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, checksum bool, fn f
 // compareOne compares two files by comparing the directories they are in,
 // nothing else of which counts.
 func compareOne(ctx context.Context, fsys tree.FS, a, b string, checksum bool, fn func(tree.Difference) error) (tree.Stats, error) {
-	d, err := tree.CompareOne(ctx, fsys, a, b, tree.CompareOptions{Checksum: checksum})
+	d, err := tree.CompareOne(ctx, fsys, a, b, tree.Equality{Checksum: checksum})
 	stats := tree.Stats{Progress: tree.Progress{Files: 1}}
 	if err != nil || d == nil {
 		return stats, err

@@ -321,7 +321,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	if err := rec.save(ctx, fsys, path.Dir(t.Data())); err != nil {
 		return err
 	}
-	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Checksum: r.Checksum}, w.progress)
+	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: tree.Equality{Checksum: r.Checksum}}, w.progress)
 	if err != nil {
 		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -346,7 +346,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 		return "", err
 	}
 	if now != nil && now.Kind == tree.Directory && !p.single {
-		_, err = tree.Compare(ctx, fsys, dest, p.source, tree.CompareOptions{Checksum: r.Checksum}, func(d tree.Difference) error {
+		_, err = tree.Compare(ctx, fsys, dest, p.source, tree.Equality{Checksum: r.Checksum}, func(d tree.Difference) error {
 			rec.add(d)
 			return nil
 		})
@@ -354,7 +354,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 	}
 	d := &tree.Difference{Kind: tree.Added}
 	if now != nil {
-		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, tree.CompareOptions{Checksum: r.Checksum}); err != nil {
+		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, tree.Equality{Checksum: r.Checksum}); err != nil {
 			return "", err
 		}
 	}
