@@ -321,7 +321,9 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	if err := rec.save(ctx, fsys, path.Dir(t.Data())); err != nil {
 		return err
 	}
-	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: tree.Equality{Checksum: r.Checksum}}, w.progress)
+	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
+	defer keep()
+	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.progress)
 	if err != nil {
 		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
