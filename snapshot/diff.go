@@ -146,14 +146,14 @@ func fileOf(a tree.Attr) *File {
 // shown is a time as JSON can carry it: of years with four digits. Files may
 // have others.
 func shown(t time.Time) time.Time {
-	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
+	first, last := time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	switch {
 	case t.Before(first):
 		return first
 	case t.After(last):
 		return last
 	}
-	return t
+	return t.UTC()
 }
 
 // Diff compares two versions of a volume, or of a file or directory in it, and

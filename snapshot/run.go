@@ -294,10 +294,10 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	if p.partial {
 		within = p.Path
 	}
-	var rec recording
+	var rec *recording
 	if !p.partial {
 		var err error
-		if within, err = v.record(ctx, fsys, p, dest, r, &rec); err != nil {
+		if rec, within, err = v.record(ctx, fsys, p, dest, r); err != nil {
 			return err
 		}
 	}
@@ -342,29 +342,37 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 
 // record notes what a sync is about to change. It returns the directory, below
 // the volume, that the paths are in.
-func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest string, r RestoreRequest, rec *recording) (within string, err error) {
+func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest string, r RestoreRequest) (rec *recording, within string, err error) {
 	now, err := stat(ctx, fsys, dest)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
+	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
+	defer keep()
+	q.Exact = true
 	if now != nil && now.Kind == tree.Directory && !p.single {
-		_, err = tree.Compare(ctx, fsys, dest, p.source, tree.Equality{Checksum: r.Checksum}, func(d tree.Difference) error {
-			rec.add(d)
+		rec = newRecording(fsys, dest)
+		_, err = compare(ctx, fsys, dest, p.source, q, func(d tree.Difference) error {
+			rec.add(ctx, d)
 			return nil
 		})
-		return p.Path, err
+		return rec, p.Path, errors.Join(err, rec.end(ctx))
 	}
+	rec = newRecording(fsys, path.Dir(dest))
 	d := &tree.Difference{Kind: tree.Added}
 	if now != nil {
-		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, tree.Equality{Checksum: r.Checksum}); err != nil {
-			return "", err
+		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, q); err != nil {
+			return nil, "", err
+		}
+		if now.Nlink > 1 && d != nil {
+			d.Fields |= tree.ChangedLinks // restored alone, it is a file of its own
 		}
 	}
 	if d != nil {
 		d.Path = path.Base(dest)
-		rec.add(*d)
+		rec.add(ctx, *d)
 	}
-	return parent(p.Path), nil
+	return rec, parent(p.Path), rec.end(ctx)
 }
 
 func (w *work) add(f func(*Progress)) {

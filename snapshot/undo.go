@@ -71,6 +71,8 @@ func (v *Versions) measurePartial(ctx context.Context, fsys tree.FS, it *PlanIte
 	changes, err := readChanges(ctx, fsys, path.Dir(it.Trash))
 	for _, c := range changes {
 		switch c.Kind {
+		case timeOnly:
+			continue
 		case tree.Added:
 			it.Changes.Removed++
 		case tree.Removed:
