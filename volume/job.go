@@ -440,6 +440,11 @@ func (s *Store) plan(ctx context.Context, e *export, j *Job) error {
 		switch {
 		case there == 0:
 			it.Trash = ""
+			if it.Meta != nil {
+				if err := s.freshID(ctx, e.fs, it.Volume, it.Meta); err != nil {
+					return err
+				}
+			}
 		case it.Trash == "":
 			return errorf(InUse, "choose another name", "%q exists", it.Dest)
 		}

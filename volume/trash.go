@@ -16,14 +16,17 @@ import (
 // Trashed is .berth/trash/ID/volume.json: what stands beside it in data/, and
 // until when. Nothing is ever deleted in any other place.
 type Trashed struct {
-	Version int        `json:"version"`
-	ID      string     `json:"id"`
-	Kind    string     `json:"kind"` // removed, undo or fenced
-	Volume  string     `json:"volume"`
-	Meta    *Meta      `json:"meta,omitempty"` // nil: it was adopted
-	Removed time.Time  `json:"removed"`        // in the export's time
-	By      string     `json:"by"`             // node
-	Expires *time.Time `json:"expires"`        // nil: only by hand
+	Version int    `json:"version"`
+	ID      string `json:"id"`
+	Kind    string `json:"kind"` // removed, undo or fenced
+	Volume  string `json:"volume"`
+	// VolumeID is the id of the volume, which its name may outlive; "" for an
+	// adopted one.
+	VolumeID string     `json:"volume_id,omitempty"`
+	Meta     *Meta      `json:"meta,omitempty"` // nil: it was adopted
+	Removed  time.Time  `json:"removed"`        // in the export's time
+	By       string     `json:"by"`             // node
+	Expires  *time.Time `json:"expires"`        // nil: only by hand
 	// Of what a restore or an undo replaced: why, in which job, and where in
 	// the volume ("" for all of it).
 	Reason string `json:"reason,omitempty"`
@@ -114,7 +117,7 @@ func (s *Store) checkUnused(ctx context.Context, e *export, name string) error {
 
 func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
 	now, _ := s.clock.at(s.cfg.Now())
-	t := &Trashed{Version: formatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC().Truncate(time.Second), By: s.cfg.Node}
+	t := &Trashed{Version: formatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC(), By: s.cfg.Node}
 	t.ID = s.NewTrashID()
 	if meta == nil || meta.Options.Get("on-remove") != "retain" {
 		expires := t.Removed.Add(s.cfg.TrashTTL)
@@ -156,8 +159,14 @@ func (s *Store) toTrash(ctx context.Context, e *export, t *Trashed) error {
 	return s.forgetVolume(ctx, e, t.Volume)
 }
 
-// RecordTrash makes a trash item, whose data comes next. It may be repeated.
+// RecordTrash makes a trash item, whose data comes next: what is or was a
+// volume's, with the id that this has now. It may be repeated.
 func (s *Store) RecordTrash(ctx context.Context, fsys tree.FS, t *Trashed) error {
+	if m, err := readMeta(ctx, fsys, t.Volume); err != nil {
+		return err
+	} else if m != nil {
+		t.VolumeID = m.ID
+	}
 	if err := mkdir(ctx, fsys, trashPath(t.ID)); err != nil {
 		return err
 	}
@@ -312,7 +321,7 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 	for _, t := range slices.Backward(all) {
 		if t.ID == which || t.Volume == which && t.Kind == "removed" {
 			if t.Partial || t.Path != "" {
-				return nil, errorf(Invalid, fmt.Sprintf("'berth undo %s' puts it back", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
+				return nil, errorf(Invalid, fmt.Sprintf("'berth undo %s' puts it back into the volume that it is of", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
 			}
 			if t.Kind == "unreadable" {
 				return nil, errorf(Failed, "its data is in "+trashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
@@ -327,8 +336,14 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 // the lock, whose finisher does the rest.
 func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name string) error {
 	if t.Meta != nil {
+		// The tree itself comes back, as the volume that it was; of a fenced
+		// one a copy.
 		meta := *t.Meta
-		meta.Name, meta.ID = name, s.newID()
+		if meta.Name = name; t.Kind == "fenced" {
+			meta.ID = s.newID()
+		} else if err := s.freshID(ctx, e.fs, name, &meta); err != nil {
+			return err
+		}
 		if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
 			return err
 		}

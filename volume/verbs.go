@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -349,6 +350,7 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 		}
 		if meta == nil {
 			meta = s.newMeta(name, nil)
+			meta.Adopted = true
 		}
 		next := Options{}
 		for k, v := range meta.Options {
@@ -430,13 +432,17 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		if dryRun {
 			return nil
 		}
+		meta := s.newMeta(name, nil)
+		meta.Adopted = true
+		if id := salvagedID(ctx, e.fs, name); id != "" {
+			meta.ID = id
+		}
 		if err := e.fs.Rename(ctx, metaPath(name), aside); err != nil {
 			return err
 		}
 		if there, err := exists(ctx, e.fs, name); err != nil || !there {
 			return err
 		}
-		meta := s.newMeta(name, nil)
 		if err := s.publish(ctx, e.fs, metaPath(name), meta); err != nil {
 			return err
 		}
@@ -445,6 +451,20 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		return nil
 	})
 	return aside, err
+}
+
+// salvagedID is the volume's id in metadata that is broken, "" if it is not to
+// be seen: what was replaced in the volume is found by it.
+func salvagedID(ctx context.Context, fsys tree.FS, name string) string {
+	data, err := tree.ReadFile(ctx, fsys, metaPath(name), maxControlFile)
+	if err != nil {
+		return ""
+	}
+	found := regexp.MustCompile(`"name":"` + regexp.QuoteMeta(name) + `","id":"([0-9a-f]{16})"`).FindSubmatch(data)
+	if found == nil {
+		return ""
+	}
+	return string(found[1])
 }
 
 // metaAside is where metadata goes that no longer counts.
