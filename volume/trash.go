@@ -250,8 +250,11 @@ func (s *Store) trashed(ctx context.Context, e *export) ([]*Trashed, error) {
 	var out []*Trashed
 	for _, id := range ids {
 		t, err := readTrashed(ctx, e.fs, id)
-		if err != nil {
+		if err != nil && OfExport(err) {
 			return nil, err
+		}
+		if err != nil {
+			t = unreadable(id)
 		}
 		if t != nil {
 			out = append(out, t)
@@ -267,7 +270,7 @@ func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error)
 	err := readControl(ctx, fsys, trashMeta(id), &t)
 	switch {
 	case isBroken(err), err == nil && (t.ID != id || t.Version != formatVersion):
-		return &Trashed{ID: id, Kind: "unreadable"}, nil
+		return unreadable(id), nil
 	case err != nil:
 		return nil, absent(err)
 	}
@@ -276,6 +279,8 @@ func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error)
 	}
 	return &t, nil
 }
+
+func unreadable(id string) *Trashed { return &Trashed{ID: id, Kind: "unreadable"} }
 
 // TrashRestore brings a removed volume back, named by its id or, newest
 // first, by its name. as gives it another name. It returns what was restored
@@ -396,8 +401,9 @@ func (s *Store) finishUndelete(ctx context.Context, e *export, l *Lock) error {
 }
 
 // TrashPurge deletes trash items for good: those named, or all removed at
-// least older ago, or with neither all that have expired. It returns them.
-// The deletion itself goes on in the background, on any node.
+// least older ago, or with neither all that have expired. It returns them;
+// with an error, those that could be. The deletion itself goes on in the
+// background, on any node.
 func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duration, dryRun bool) ([]*Trashed, error) {
 	all, err := s.TrashList(ctx)
 	if err != nil {
@@ -428,16 +434,28 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 	if dryRun {
 		return out, nil
 	}
+	done := []*Trashed{}
 	err = s.with(ctx, "purge the trash", func(e *export) error {
+		var first error
 		for _, t := range out {
-			if err := s.purge(ctx, e, t); err != nil {
+			err := s.purge(ctx, e, t)
+			if err != nil && OfExport(err) {
 				return err
 			}
+			if err == nil {
+				done = append(done, t)
+			} else if first == nil {
+				first = fmt.Errorf("%s: %w", t.ID, err)
+			}
+		}
+		if first != nil {
+			return errorf(Failed, "look at it in .berth/trash on the export; the others are purged",
+				"%d of %d trash items cannot be purged, the first is %v", len(out)-len(done), len(out), first)
 		}
 		return nil
 	})
 	s.sweepSoon()
-	return out, err
+	return done, err
 }
 
 // purge hands a trash item to the sweepers by RENAME.

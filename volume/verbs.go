@@ -27,7 +27,9 @@ type Info struct {
 	Users   []User    `json:"used_by"`
 	Newest  string    `json:"newest_snapshot,omitempty"`
 	// SizeBytes and Files are measured on request only.
+	// UsedBytes is what it takes on the disk: holes left out, hard links once.
 	SizeBytes int64 `json:"size_bytes,omitempty"`
+	UsedBytes int64 `json:"used_bytes,omitempty"`
 	Files     int64 `json:"files,omitempty"`
 }
 
@@ -206,13 +208,23 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 	return out, group.Wait()
 }
 
-// measure fills in what a volume holds.
+// measure fills in what a volume holds. Of one that cannot be measured its
+// health says why.
 func (s *Store) measure(ctx context.Context, i *Info) error {
-	return s.with(ctx, "measure "+i.Name, func(e *export) error {
+	err := s.with(ctx, "measure "+i.Name, func(e *export) error {
 		m, err := tree.Measure(ctx, e.fs, i.Path)
-		i.SizeBytes, i.Files = m.Bytes, m.Files
+		if err == nil {
+			i.SizeBytes, i.UsedBytes, i.Files = m.Bytes, m.Used, m.Files
+		}
 		return err
 	})
+	if err == nil || OfExport(err) {
+		return err
+	}
+	if i.Health == "ok" {
+		i.Health = err.Error()
+	}
+	return nil
 }
 
 // Create makes a volume, or completes one whose making was cut short, or

@@ -158,7 +158,11 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, a.when(u.Since), age(u.Age), state})
 	}
 	for _, j := range got.Jobs {
-		for _, name := range j.Volumes() {
+		volumes := j.Volumes()
+		if len(volumes) == 0 { // the journal cannot be read
+			volumes = []string{"?"}
+		}
+		for _, name := range volumes {
 			names = append(names, name)
 			rows = append(rows, []string{name, j.Node, "", "", a.when(j.Since), "", j.Status()})
 		}
