@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -400,6 +401,9 @@ func (s *Store) finishUndelete(ctx context.Context, e *export, l *Lock) error {
 	return s.fromTrash(ctx, e, t, l.Volume)
 }
 
+// Everything is an age that everything in the trash has, for TrashPurge.
+const Everything time.Duration = math.MinInt64
+
 // TrashPurge deletes trash items for good: those named, or all removed at
 // least older ago, or with neither all that have expired. It returns them;
 // with an error, those that could be. The deletion itself goes on in the
@@ -417,7 +421,7 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 			if !slices.Contains(ids, t.ID) {
 				continue
 			}
-		case older > 0:
+		case older != 0:
 			if t.Kind == "unreadable" || now.Sub(t.Removed) < older {
 				continue
 			}
