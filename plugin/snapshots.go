@@ -66,6 +66,11 @@ type Cloned struct {
 	Ref string `json:"ref"`
 }
 
+// UsageRequest asks where the space is; Trash for no walk of the volumes.
+type UsageRequest struct {
+	Trash bool `json:"trash,omitempty"`
+}
+
 // JobRequest names a job by its id, or by a volume of it.
 type JobRequest struct {
 	ID     string `json:"id,omitempty"`
@@ -112,7 +117,10 @@ func (s *Server) snapshotRoutes(mux *http.ServeMux) {
 		ref, err := v.Clone(ctx, r.Ref, r.As, r.DryRun)
 		return Cloned{ref}, err
 	})))
-	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, _ Empty) (*snapshot.Usage, error) {
+	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*snapshot.Usage, error) {
+		if r.Trash {
+			return v.UsageOfTrash(ctx)
+		}
 		return v.Usage(ctx)
 	})))
 	s.jobRoutes(mux)

@@ -115,8 +115,18 @@ func (r made) text() string {
 	if r.Changed > 0 {
 		parts = append(parts, fmt.Sprintf("changed while copied: %d", r.Changed))
 	}
+	if r.Absent > 0 {
+		parts = append(parts, fmt.Sprintf("removed meanwhile and not in it: %d", r.Absent))
+	}
 	if r.Missing > 0 {
 		parts = append(parts, fmt.Sprintf("not copied: %d", r.Missing))
+	}
+	if len(r.Failed) > 0 {
+		var names []string
+		for _, f := range r.Failed {
+			names = append(names, f.Volume)
+		}
+		parts = append(parts, "without "+strings.Join(names, ", "))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -88,7 +88,7 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 		return nil, err
 	}
 	if space.Avail-size.Used < space.Total/20 {
-		return nil, errorf(Failed, "free some first: 'berth trash ls', 'berth trash purge'",
+		return nil, errorf(Failed, "free some first: 'berth df' shows what can be freed, 'berth trash purge ID' frees it",
 			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
 	work := "clone-" + s.newID()

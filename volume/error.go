@@ -83,7 +83,7 @@ func (s *Store) explain(what string, err error) error {
 		e.Hint = "nothing is lost; try again when the filer answers"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		e.Reason = fmt.Sprintf("%s: the export %s is full", what, url)
-		e.Hint = "see what can go with 'berth trash ls', free it with 'berth trash purge'"
+		e.Hint = "see what can go with 'berth trash ls', free it with 'berth trash purge ID'; 'berth trash purge' alone takes what has expired"
 	case errors.Is(err, syscall.EROFS):
 		e.Reason = fmt.Sprintf("%s: the export %s is read-only", what, url)
 		e.Hint = "mount or export it read-write for this node"

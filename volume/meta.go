@@ -33,6 +33,8 @@ type Meta struct {
 	Created   time.Time `json:"created"`
 	CreatedBy string    `json:"created_by"`
 	Options   Options   `json:"options,omitempty"`
+	// Adopted: the directory was there before this metadata.
+	Adopted bool `json:"adopted,omitempty"`
 	// Origin is the system whose volume it was before, "" for berth's own.
 	Origin string `json:"origin,omitempty"`
 }
