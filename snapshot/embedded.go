@@ -48,11 +48,11 @@ type Made struct {
 	Volumes      []string
 	// Files and Bytes of the copy; 0 where nothing was copied.
 	Files, Bytes int64
-	// Changed files were written or removed while they were copied: what the
-	// snapshot has of them is possibly torn. Missing could not be copied. The
-	// paths are the first of them.
-	Changed, Missing           int64
-	ChangedPaths, MissingPaths []string
+	// Changed files were written while they were copied: what the snapshot has of
+	// them is possibly torn. Absent ones were removed then, and are not in it.
+	// Missing could not be copied, with the reason. The paths are the first of them.
+	Changed, Absent, Missing                int64
+	ChangedPaths, AbsentPaths, MissingPaths []string
 }
 
 // Names below the export, as package volume has them.
@@ -87,6 +87,7 @@ type made struct {
 	Files   int64     `json:"files,omitempty"`
 	Bytes   int64     `json:"bytes,omitempty"`
 	Changed int64     `json:"changed,omitempty"`
+	Absent  int64     `json:"absent,omitempty"`
 	Missing int64     `json:"missing,omitempty"`
 }
 
@@ -325,7 +326,7 @@ func (e *Embedded) copies(ctx context.Context, rec made, all bool, progress func
 	}
 	m.Volumes, m.Ended = rec.Volumes, e.now().UTC()
 	rec.Ended, rec.Files, rec.Bytes = m.Ended, m.Files, m.Bytes
-	rec.Changed, rec.Missing = m.Changed, m.Missing
+	rec.Changed, rec.Absent, rec.Missing = m.Changed, m.Absent, m.Missing
 	if err := e.write(ctx, madePath(dir, rec.Name), rec); err != nil {
 		return m, err
 	}
@@ -393,7 +394,7 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 		return err
 	}
 	before := tree.Progress{Files: m.Files, Bytes: m.Bytes}
-	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{}, func(p tree.Progress) {
+	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{Live: true}, func(p tree.Progress) {
 		if progress != nil {
 			progress(tree.Progress{Files: before.Files + p.Files, Dirs: p.Dirs, Bytes: before.Bytes + p.Bytes})
 		}
@@ -409,8 +410,10 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 	}
 	m.Files += stats.Files
 	m.Bytes += stats.Bytes
-	m.Changed += stats.Changed.Total + stats.Vanished.Total
-	m.ChangedPaths = first(m.ChangedPaths, stats.Changed.Paths, stats.Vanished.Paths)
+	m.Changed += stats.Changed.Total
+	m.ChangedPaths = first(m.ChangedPaths, stats.Changed.Paths)
+	m.Absent += stats.Vanished.Total
+	m.AbsentPaths = first(m.AbsentPaths, stats.Vanished.Paths)
 	m.Missing += stats.Missing.Total
 	m.MissingPaths = first(m.MissingPaths, stats.Missing.Paths)
 	return nil

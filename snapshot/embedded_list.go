@@ -109,6 +109,9 @@ func (r made) text() string {
 	if r.Changed > 0 {
 		parts = append(parts, fmt.Sprintf("changed while copied: %d", r.Changed))
 	}
+	if r.Absent > 0 {
+		parts = append(parts, fmt.Sprintf("removed while copied: %d", r.Absent))
+	}
 	if r.Missing > 0 {
 		parts = append(parts, fmt.Sprintf("not copied: %d", r.Missing))
 	}
