@@ -442,7 +442,7 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 		return err
 	}
 	before := tree.Progress{Files: m.Files, Bytes: m.Bytes}
-	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{}, func(p tree.Progress) {
+	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{Live: true}, func(p tree.Progress) {
 		if progress != nil {
 			progress(tree.Progress{Files: before.Files + p.Files, Dirs: p.Dirs, Bytes: before.Bytes + p.Bytes})
 		}
@@ -458,8 +458,10 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 	}
 	m.Files += stats.Files
 	m.Bytes += stats.Bytes
-	m.Changed += stats.Changed.Total + stats.Vanished.Total
-	m.ChangedPaths = first(m.ChangedPaths, stats.Changed.Paths, stats.Vanished.Paths)
+	m.Changed += stats.Changed.Total
+	m.ChangedPaths = first(m.ChangedPaths, stats.Changed.Paths)
+	m.Absent += stats.Vanished.Total
+	m.AbsentPaths = first(m.AbsentPaths, stats.Vanished.Paths)
 	m.Missing += stats.Missing.Total
 	m.MissingPaths = first(m.MissingPaths, stats.Missing.Paths)
 	return nil

@@ -43,7 +43,7 @@ type change struct {
 	Mode  uint32              `json:"mode"`
 	UID   uint32              `json:"uid"`
 	GID   uint32              `json:"gid"`
-	Mtime moment               `json:"mtime"`
+	Mtime moment              `json:"mtime"`
 	// Xattrs are all extended attributes; nil where the filesystem has none.
 	Xattrs map[string][]byte `json:"xattrs,omitempty"`
 

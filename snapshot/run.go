@@ -263,28 +263,25 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanI
 		if err := fsys.Mkdir(ctx, scrap, tree.SetAttr{Mode: &mode}); err != nil {
 			return err
 		}
-		_, err := tree.Sync(ctx, fsys, p.source, it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
-		return err
+		stats, err := tree.Sync(ctx, fsys, p.source, it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
+		if err != nil {
+			return err
+		}
+		return w.judge(stats.Stats, p.Ref)
 	}
-	stats, err := tree.Copy(ctx, fsys, p.source, it.From, tree.CopyOptions{Checksum: r.Checksum}, w.progress)
+	_, err := tree.Copy(ctx, fsys, p.source, it.From, tree.CopyOptions{Checksum: r.Checksum}, w.progress)
 	w.next()
-	if err != nil {
-		return err
+	if p.Ref == "" { // a takeover's, of the volume itself
+		return volume.Whole(err, p.Volume, "stop what writes to it on the other node, then again")
 	}
-	return w.judge(stats, p.Ref)
+	return whole(err, p.Ref)
 }
 
 // judge refuses a copy that is not whole.
-func (w *work) judge(s tree.Stats, ref string) error {
-	for _, lost := range []struct {
-		what  string
-		names tree.Listed
-	}{{"cannot be made on this export", s.Missing}, {"vanished while they were read: the snapshot is being deleted", s.Vanished}} {
-		if n := lost.names.Total; n > 0 {
-			return errorf(volume.Failed, "restore another version, or single paths with "+ref+":PATH", "%d names of %s %s, the first: %s", n, ref, lost.what, lost.names.Paths[0])
-		}
-	}
-	return nil
+func (w *work) judge(s tree.Stats, ref string) error { return whole(s.Whole(ref), ref) }
+
+func whole(err error, ref string) error {
+	return volume.Whole(err, ref, "restore another version, or single paths with "+ref+":PATH")
 }
 
 // sync replaces in place what differs. What it replaces is recorded first.

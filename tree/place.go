@@ -23,6 +23,9 @@ type engine interface {
 	workers() int // tasks at work at once that it is good for
 	find(ctx context.Context, name string) (place, Attr, error)
 	list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error
+	// listing is list, and returns what the directory is at the end of it; no
+	// kind if that is not known.
+	listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error)
 	// names is list without attributes, where that is less work.
 	names(ctx context.Context, dir place, fn func(e Entry, at place) error) error
 	readlink(ctx context.Context, at place) (string, error)
@@ -83,6 +86,13 @@ func (n named) find(ctx context.Context, name string) (place, Attr, error) {
 
 func (n named) list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error {
 	return n.fsys.ReadDirPlus(ctx, dir.name, func(e EntryPlus) error { return fn(e, dir.child(e.Name)) })
+}
+
+func (n named) listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error) {
+	if err = n.list(ctx, dir, fn); err == nil {
+		now, err = n.fsys.Stat(ctx, dir.name)
+	}
+	return now, err
 }
 
 func (n named) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {

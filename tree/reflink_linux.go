@@ -75,7 +75,7 @@ func (l *Local) clone(ctx context.Context, name string, a Attr, at place) (r *co
 		if err != nil {
 			return err
 		}
-		changed := now.Size != a.Size || !now.Mtime.Equal(a.Mtime)
+		changed := !isSame(a, now)
 		if !got.Mtime.Equal(a.Mtime) || got.Size != a.Size && !changed {
 			return fmt.Errorf("the clone has %d bytes of %s instead of %d of %s", got.Size, got.Mtime, a.Size, a.Mtime)
 		}

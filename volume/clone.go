@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"sync"
@@ -140,6 +141,18 @@ func (s *Store) checkCloneSource(ctx context.Context, e *export, name string) er
 	return err
 }
 
+// cloneHint is what to do about a copy that is not whole.
+func cloneHint(src Ref, err error) string {
+	not := (*tree.Incomplete)(nil)
+	switch errors.As(err, &not); {
+	case not != nil && not.Missing.Total > 0:
+		return "copy it by hand, or clone without these"
+	case src.Snapshot != "":
+		return "clone another version: 'berth snapshot ls " + src.Name + "' lists them"
+	}
+	return fmt.Sprintf("nothing may write to it meanwhile; clone a snapshot of it: from=%s@SNAPSHOT", src.Name)
+}
+
 // runClone copies into staging, verified, and publishes by RENAME: before, the
 // name does not exist.
 func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, src Ref, work string, opts Options) error {
@@ -150,10 +163,7 @@ func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, sr
 	data := path.Join(dir, "data")
 	stats, err := tree.Copy(ctx, e.fs, src.Path(), data, tree.CopyOptions{}, func(p tree.Progress) { j.bytes.Store(p.Bytes) })
 	if err != nil {
-		return err
-	}
-	if n := stats.Missing.Total; n > 0 {
-		return errorf(Failed, "copy it by hand, or clone without these", "%d entries cannot be made on this export, the first: %s", n, stats.Missing.Paths[0])
+		return Whole(err, src.String(), cloneHint(src, err))
 	}
 	if set, any := opts.givenAttr(); any {
 		if err := e.fs.SetAttr(ctx, data, set); err != nil {

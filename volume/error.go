@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/casit/berth/tree"
@@ -59,6 +60,31 @@ func KindOf(err error) Kind {
 
 func errorf(kind Kind, hint, format string, args ...any) *Error {
 	return &Error{Kind: kind, Reason: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// Whole judges a copy of what, VOLUME or VOLUME@SNAPSHOT, by tree.Copy's error:
+// one that is not whole is told with a hint of what to do instead. Other errors
+// pass.
+func Whole(err error, what, hint string) error {
+	not := (*tree.Incomplete)(nil)
+	if !errors.As(err, &not) {
+		return err
+	}
+	why, names := not.Why()
+	snapshot := strings.Contains(what, "@")
+	var e *Error
+	switch {
+	case not.Gone && snapshot:
+		e = errorf(Failed, hint, "the snapshot of %s was deleted or moved while it was read", what)
+	case not.Gone:
+		e = errorf(Failed, hint, "%s was removed or replaced while it was read", what)
+	case snapshot && not.Missing.Total == 0:
+		e = errorf(Failed, hint, "%d names of %s %s: the snapshot is being deleted, the first: %s", names.Total, what, why, names.First())
+	default:
+		e = errorf(Failed, hint, "%d names of %s %s, the first: %s", names.Total, what, why, names.First())
+	}
+	e.cause = not
+	return e
 }
 
 // explain turns what the filesystem said while doing what into words for the

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -378,6 +379,7 @@ func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name strin
 func (s *Store) copyFenced(ctx context.Context, e *export, t *Trashed, name string) error {
 	tmp := path.Join(stagingDir, tmpPrefix+s.newID())
 	if _, err := tree.Copy(ctx, e.fs, trashData(t.ID), tmp, tree.CopyOptions{}, nil); err != nil {
+		err = Whole(err, "trash item "+t.ID, fmt.Sprintf("stop what writes to it on %s, then again", cmp.Or(t.From, "its node")))
 		return errors.Join(err, s.Discard(context.WithoutCancel(ctx), e.fs, tmp), absent(e.fs.Remove(context.WithoutCancel(ctx), metaPath(name))))
 	}
 	return e.fs.Rename(ctx, tmp, name)
