@@ -207,6 +207,9 @@ func (x *restoring) printPlan(p *snapshot.Plan, uses []containerUse) {
 		}
 		fmt.Fprintf(out, "      modify %s, bring back %s, remove %s, set attributes of %s; %s unchanged\n", humanize.Comma(c.Modified),
 			humanize.Comma(c.Added), humanize.Comma(c.Removed), humanize.Comma(c.Updated), humanize.Comma(c.Unchanged))
+		if c.Disguised > 0 {
+			fmt.Fprintf(out, "      %s\n", disguised(c.Disguised))
+		}
 		if it.Database {
 			fmt.Fprintf(out, "      it holds a database\n")
 		}

@@ -101,6 +101,12 @@ func (a *app) printListings(all []snapshot.Listing, r snapshot.ListRequest) erro
 		}
 	}
 	for _, l := range all {
+		for _, v := range l.Versions {
+			if v.Live != nil && v.Live.Disguised > 0 {
+				a.say("against %s@%s %s", l.Volume, v.Name, disguised(v.Live.Disguised))
+				break
+			}
+		}
 		if l.Deleted {
 			a.say("volume %s is not on the export any more; these versions bring it back", l.Volume)
 		}
@@ -343,6 +349,7 @@ func (a *app) snapshotVersions() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&r.Deleted, "deleted", false, "what the directory had in a snapshot and has no more")
+	c.Flags().BoolVar(&r.Checksum, "checksum", false, "read every version, also what is proven to be equal")
 	return c
 }
 
@@ -366,6 +373,9 @@ func (a *app) printVersions(all []snapshot.FileVersion, r snapshot.FileRequest) 
 				}
 			}
 			ids = append(ids, fmt.Sprintf("%s@%s:%s", vol, f.Snapshots[0].Name, f.Path))
+		}
+		if i > 0 && f.Differs != "" && f.SizeBytes == all[i-1].SizeBytes && f.Modified.Equal(all[i-1].Modified) {
+			note = strings.TrimPrefix(note+"; other "+f.Differs+" than the version above", "; ")
 		}
 		if i == 0 && !f.Live && !r.Deleted {
 			when := "deleted before any newer snapshot"
