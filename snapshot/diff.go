@@ -30,23 +30,49 @@ type Changes struct {
 // Any tells whether anything is different.
 func (c Changes) Any() bool { return c.Added+c.Removed+c.Modified+c.Updated > 0 }
 
-func (c *Changes) count(d tree.Difference) {
+// tally counts differences. The bytes of a file that has several names count
+// once on each side.
+type tally struct {
+	Changes
+	seen [2]map[[2]uint64]bool
+}
+
+// count counts one difference; first tells whether the bytes of the second side
+// were not counted before, by another name.
+func (c *tally) count(d tree.Difference) (first bool) {
+	before, now := c.bytes(0, d.A), c.bytes(1, d.B)
 	switch d.Kind {
 	case tree.Added:
 		c.Added++
-		c.AddedBytes += bytesOf(d.B)
+		c.AddedBytes += now
 	case tree.Removed:
 		c.Removed++
-		c.RemovedBytes += bytesOf(d.A)
+		c.RemovedBytes += before
 	case tree.Modified, tree.Retyped:
 		c.Modified++
-		c.ModifiedBytes += bytesOf(d.B)
+		c.ModifiedBytes += now
 		if d.Disguised() {
 			c.Disguised++
 		}
 	case tree.Updated:
 		c.Updated++
 	}
+	return now > 0
+}
+
+// bytes is what a side takes that was not counted yet.
+func (c *tally) bytes(side int, a tree.Attr) int64 {
+	if a.Kind == tree.Regular && a.Nlink > 1 {
+		id := [2]uint64{a.Device, a.FileID}
+		if c.seen[side][id] {
+			return 0
+		}
+		if c.seen[side] == nil {
+			c.seen[side] = map[[2]uint64]bool{}
+		}
+		c.seen[side][id] = true
+	}
+	return bytesOf(a)
 }
 
 func bytesOf(a tree.Attr) int64 {
@@ -183,7 +209,7 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 		if err := emit(Diff{Sides: sides}); err != nil {
 			return err
 		}
-		var c Changes
+		var c tally
 		q, keep := v.equality(ctx, fsys, a.Volume, r.Checksum, sides[0].Snapshot, sides[1].Snapshot)
 		defer keep()
 		stats, err := compare(ctx, fsys, sides[0].path, sides[1].path, q, func(d tree.Difference) error {
@@ -194,7 +220,7 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 			return err
 		}
 		c.total(stats)
-		return emit(Diff{Changes: &c})
+		return emit(Diff{Changes: &c.Changes})
 	})
 }
 
@@ -309,13 +335,13 @@ func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *S
 	q, keep := v.equality(ctx, fsys, name, false, a, b)
 	defer keep()
 	ref := Ref{Volume: name}
-	var c Changes
+	var c tally
 	stats, err := compare(ctx, fsys, ref.Source(a.name()), ref.Source(b.name()), q, func(d tree.Difference) error {
 		c.count(d)
 		return nil
 	})
 	c.total(stats)
-	return &c, err
+	return &c.Changes, err
 }
 
 // name is the snapshot's name, "" for nil, the live volume.

@@ -3,10 +3,12 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -70,6 +72,9 @@ type PlanItem struct {
 	Files    int64     `json:"files"`           // of the version
 	Bytes    int64     `json:"bytes"`
 	Database bool      `json:"database,omitempty"`
+	// Parents are the directories of Path that the volume has lost, the topmost
+	// first: they come back with it.
+	Parents []string `json:"parents,omitempty"`
 
 	source, dest string // below the export
 	meta         *volume.Meta
@@ -221,7 +226,7 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 	}
 	it.single = src.Kind != tree.Directory
 	dst, err := stat(ctx, fsys, it.dest)
-	if err != nil {
+	if err != nil && !isBehind(err) {
 		return err
 	}
 	it.New = dst == nil
@@ -238,14 +243,9 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 			return errorf(volume.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
 		}
 	}
-	if it.Path != "" {
-		up, err := stat(ctx, fsys, path.Dir(it.dest))
-		if err != nil {
+	if it.Path != "" && it.New {
+		if err := it.lookUp(ctx, fsys, p.request.To == "" && p.Op != volume.OpUndo); err != nil {
 			return err
-		}
-		if up == nil || up.Kind != tree.Directory {
-			return errorf(volume.NotFound, fmt.Sprintf("restore that directory, or the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.Name}),
-				"the volume has no directory %q for it", parent(it.Path))
 		}
 	}
 	if it.Path == "" && it.Snapshot != nil {
@@ -255,6 +255,33 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 	}
 	return err
 }
+
+// lookUp finds the directories of the path that the volume does not have. They
+// are in the version too, unless the path was chosen freely.
+func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) error {
+	for up := parent(it.Path); ; up = parent(up) {
+		a, err := stat(ctx, fsys, path.Join(it.Volume, up))
+		switch {
+		case err != nil && !isBehind(err):
+			return err
+		case err == nil && a != nil && a.Kind == tree.Directory:
+			return nil
+		case a != nil:
+			return errorf(volume.InUse, fmt.Sprintf("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+				"%q in volume %q is a %s now, and no directory", up, it.Volume, a.Kind)
+		case err == nil && !versioned:
+			return errorf(volume.NotFound, "make it first, or choose another path", "the volume has no directory %q for it", up)
+		case err == nil && up == "":
+			return errorf(volume.NotFound, fmt.Sprintf("the whole volume comes back: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+				"there is no volume %q any more", it.Volume)
+		case err == nil:
+			it.Parents = slices.Insert(it.Parents, 0, up)
+		}
+	}
+}
+
+// isBehind tells that something on the way is no directory.
+func isBehind(err error) bool { return isNotDir(err) || errors.Is(err, syscall.ELOOP) }
 
 // engine chooses how; what is in use, or a part, is synced.
 func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
@@ -314,20 +341,20 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	if it.New && it.single {
 		a, err := fsys.Stat(ctx, it.source)
 		it.Files, it.Bytes, it.used = 1, bytesOf(a), usedBy(a)
-		it.Changes = Changes{Added: 1, AddedBytes: it.Bytes}
+		it.Changes = Changes{Added: 1 + int64(len(it.Parents)), AddedBytes: it.Bytes}
 		return err
 	}
 	if it.New {
 		got, err := tree.Measure(ctx, fsys, it.source)
 		it.Files, it.Bytes, it.used = got.Files, got.Bytes, got.Used
-		it.Changes = Changes{Added: got.Files + got.Dirs, AddedBytes: got.Bytes}
+		it.Changes = Changes{Added: got.Files + got.Dirs + int64(len(it.Parents)), AddedBytes: got.Bytes}
 		return err
 	}
 	q, keep := v.equality(ctx, fsys, it.Volume, p.request.Checksum, nil, it.Snapshot)
 	defer keep()
+	var n tally
 	stats, err := compare(ctx, fsys, it.dest, it.source, q, func(d tree.Difference) error {
-		it.Changes.count(d)
-		if d.Kind == tree.Added || d.Kind == tree.Modified || d.Kind == tree.Retyped {
+		if first := n.count(d); first && d.Kind != tree.Removed && d.Kind != tree.Updated {
 			it.used += usedBy(d.B)
 		}
 		it.Database = it.Database || volume.IsDatabaseFile(d.Path)
@@ -336,6 +363,7 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	if err != nil {
 		return err
 	}
+	it.Changes = n.Changes
 	it.Changes.total(stats)
 	if p.Engine == EngineCopy || p.Engine == EngineFiler {
 		got, err := tree.Measure(ctx, fsys, it.source)

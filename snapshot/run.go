@@ -320,6 +320,10 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	}
 	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
 	defer keep()
+	times, err := bringParents(ctx, fsys, p)
+	if err != nil {
+		return err
+	}
 	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.progress)
 	if err != nil {
 		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
@@ -331,10 +335,49 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 		}
 		return err
 	}
+	if err := times(); err != nil {
+		return err
+	}
 	for _, name := range stats.Vanished.Paths {
 		w.warn(fmt.Sprintf("%s: removed by somebody meanwhile", name))
 	}
 	return w.judge(tree.Stats{Missing: stats.Missing}, p.Ref)
+}
+
+// bringParents makes the directories that the volume has lost above what comes
+// back. Their times are set by the func that it returns, when all is in them.
+func bringParents(ctx context.Context, fsys tree.FS, p *PlanItem) (times func() error, err error) {
+	root := Ref{Volume: p.Volume}.Source(p.Snapshot.name())
+	was := map[string]tree.Attr{}
+	for _, name := range p.Parents {
+		a, err := fsys.Stat(ctx, path.Join(root, name))
+		if err != nil {
+			return nil, err
+		}
+		at := path.Join(p.Volume, name)
+		err = fsys.Mkdir(ctx, at, tree.SetAttr{Mode: &a.Mode, UID: &a.UID, GID: &a.GID})
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		if x, ok := fsys.(attributed); ok {
+			all, err := x.Xattrs(ctx, path.Join(root, name))
+			if err == nil {
+				err = x.SetXattrs(ctx, at, all)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		was[at] = a
+	}
+	return func() error {
+		for at, a := range was {
+			if err := fsys.SetAttr(ctx, at, tree.SetAttr{Mode: &a.Mode, Mtime: &a.Mtime}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
 }
 
 // record notes what a sync is about to change. It returns the directory, below
@@ -347,6 +390,12 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
 	defer keep()
 	q.Exact = true
+	if len(p.Parents) > 0 { // the topmost comes as a whole
+		top := p.Parents[0]
+		rec = newRecording(fsys, path.Join(p.Volume, parent(top)))
+		rec.add(ctx, tree.Difference{Kind: tree.Added, Path: path.Base(top), B: tree.Attr{Kind: tree.Directory}})
+		return rec, parent(top), rec.end(ctx)
+	}
 	if now != nil && now.Kind == tree.Directory && !p.single {
 		rec = newRecording(fsys, dest)
 		_, err = compare(ctx, fsys, dest, p.source, q, func(d tree.Difference) error {

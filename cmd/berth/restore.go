@@ -201,6 +201,9 @@ func (x *restoring) printPlan(p *snapshot.Plan, uses []containerUse) {
 		}
 		fmt.Fprintf(out, "PLAN  %s <- %s\n", what, from)
 		c := it.Changes
+		if len(it.Parents) > 0 {
+			fmt.Fprintf(out, "      with its directories: %s\n", quoted(it.Parents[len(it.Parents)-1]))
+		}
 		if it.New {
 			fmt.Fprintf(out, "      bring back all: %s files, %s\n", humanize.Comma(it.Files), size(it.Bytes))
 			continue
