@@ -162,6 +162,7 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 		if err != nil {
 			return err
 		}
+		defer v.reading("berth snapshot diff", sides[0].path, sides[1].path)()
 		if err := emit(Diff{Sides: sides}); err != nil {
 			return err
 		}
@@ -301,6 +302,7 @@ func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b 
 func (s Snapshot) id() string { return s.Name + " " + s.UUID + " " + s.Time.UTC().String() }
 
 func (v *Versions) count(ctx context.Context, fsys tree.FS, a, b string) (*Changes, error) {
+	defer v.reading("berth snapshot ls --changes", a, b)()
 	var c Changes
 	stats, err := compare(ctx, fsys, a, b, false, func(d tree.Difference) error {
 		c.count(d)
