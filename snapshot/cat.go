@@ -29,6 +29,7 @@ func (v *Versions) Cat(ctx context.Context, spec string, w io.Writer) error {
 			return err
 		}
 		name := sides[0].path
+		defer v.reading("berth snapshot cat", name)()
 		a, err := fsys.Stat(ctx, name)
 		if err != nil {
 			return err

@@ -136,8 +136,14 @@ type RemoveRequest struct {
 	DryRun bool     `json:"dry_run"`
 }
 
-// Remove removes snapshots, each of which is a version of many volumes.
+// Remove removes snapshots, each of which is a version of many volumes. One
+// that is mounted or read anywhere is in use.
 func (v *Versions) Remove(ctx context.Context, r RemoveRequest) (out []Removal, err error) {
+	return v.removeAfter(ctx, r, "")
+}
+
+// removeAfter is Remove by a job that is over.
+func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string) (out []Removal, err error) {
 	err = v.volumes.With(ctx, "remove snapshots", func(fsys tree.FS) error {
 		all, how, err := v.all(ctx, fsys)
 		if err != nil {
@@ -156,6 +162,9 @@ func (v *Versions) Remove(ctx context.Context, r RemoveRequest) (out []Removal, 
 				return err
 			}
 			if err := v.viewed(ctx, name, vols); err != nil {
+				return err
+			}
+			if err := v.read(ctx, name, job, all); err != nil {
 				return err
 			}
 			out = append(out, Removal{all[i], vols})

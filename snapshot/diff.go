@@ -206,6 +206,7 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 		if err != nil {
 			return err
 		}
+		defer v.reading("berth snapshot diff", sides[0].path, sides[1].path)()
 		if err := emit(Diff{Sides: sides}); err != nil {
 			return err
 		}
@@ -335,8 +336,10 @@ func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *S
 	q, keep := v.equality(ctx, fsys, name, false, a, b)
 	defer keep()
 	ref := Ref{Volume: name}
+	from, to := ref.Source(a.name()), ref.Source(b.name())
+	defer v.reading("berth snapshot ls --changes", from, to)()
 	var c tally
-	stats, err := compare(ctx, fsys, ref.Source(a.name()), ref.Source(b.name()), q, func(d tree.Difference) error {
+	stats, err := compare(ctx, fsys, from, to, q, func(d tree.Difference) error {
 		c.count(d)
 		return nil
 	})

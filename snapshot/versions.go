@@ -42,6 +42,8 @@ type Versions struct {
 	mu      sync.Mutex // guards running
 	running map[string]*work
 
+	readers readers // of snapshots, in this process
+
 	takeovers sync.Mutex // held while one is begun, across the network
 
 	proofs proofs

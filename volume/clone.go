@@ -93,7 +93,11 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
 	work := "clone-" + s.newID()
-	unlock, err := s.lock(ctx, e, OpClone, name, work)
+	reads := ""
+	if src.Snapshot != "" {
+		reads = src.String()
+	}
+	unlock, err := s.lockReading(ctx, e, OpClone, name, work, reads)
 	if err != nil {
 		return nil, err
 	}

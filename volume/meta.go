@@ -42,6 +42,9 @@ type Meta struct {
 // single tells a volume that one node at a time may mount.
 func (m *Meta) single() bool { return m != nil && m.Options.Get("access") == "single" }
 
+// deletes tells a volume that goes without a stay in the trash.
+func (m *Meta) deletes() bool { return m != nil && m.Options.Get("on-remove") == "delete" }
+
 // newMeta is the metadata of a volume made now, here.
 func (s *Store) newMeta(name string, opts Options) *Meta {
 	return &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}

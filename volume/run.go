@@ -196,11 +196,11 @@ func (s *Store) expireTrash(ctx context.Context, e *export) error {
 			kept = append(kept, t)
 			continue
 		}
-		fault := s.purge(ctx, e, t)
+		fault := s.purgeExpired(ctx, e, t)
 		if fault != nil {
 			kept = append(kept, t)
 		}
-		err = errors.Join(err, s.passOver("what has expired stays in the trash", t.ID, fault))
+		err = errors.Join(err, s.passOver(keptInTrash, t.ID, fault))
 	}
 	s.polled.setTrash(kept)
 	return err

@@ -88,9 +88,43 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 			return err
 		}
 		s.index.drop(name)
-		s.audit(ctx, e, AuditRecord{Op: "remove", Volume: name, Detail: "trash " + t.ID})
+		detail := "trash " + t.ID
+		if meta.deletes() {
+			detail += ", deleted at once (on-remove=delete)"
+		}
+		s.audit(ctx, e, AuditRecord{Op: "remove", Volume: name, Detail: detail})
+		if meta.deletes() {
+			// It is removed; whatever keeps it now, the next tick deletes it.
+			_ = s.passOver(keptInTrash, t.ID, s.purgeExpired(ctx, e, t))
+			s.sweepSoon()
+		}
 		return nil
 	})
+}
+
+// keptInTrash is the event of an item whose time is over and that stays.
+const keptInTrash = "what has expired stays in the trash"
+
+// purgeExpired is purge of what nobody asks for any more: of a volume that was
+// removed for good also what was replaced in it, first, since the item is what
+// tells of it.
+func (s *Store) purgeExpired(ctx context.Context, e *export, t *Trashed) error {
+	if t.Kind == "removed" && t.Meta.deletes() {
+		all, err := s.trashed(ctx, e)
+		if err != nil {
+			return err
+		}
+		own, _ := Undos(all, t.Volume, t.Meta)
+		for _, u := range own {
+			if u.volumeID() != t.volumeID() {
+				continue // nobody knows whose it is
+			}
+			if err := s.purge(ctx, e, u); err != nil {
+				return err
+			}
+		}
+	}
+	return s.purge(ctx, e, t)
 }
 
 // checkUnused refuses while another node uses the volume. dockerd has proven
@@ -121,8 +155,10 @@ func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
 	now, _ := s.clock.at(s.cfg.Now())
 	t := &Trashed{Version: formatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC(), By: s.cfg.Node}
 	t.ID = s.NewTrashID()
-	if meta == nil || meta.Options.Get("on-remove") != "retain" {
-		expires := t.Removed.Add(s.cfg.TrashTTL)
+	switch expires := t.Removed.Add(s.cfg.TrashTTL); {
+	case meta.deletes():
+		t.Expires = &t.Removed
+	case meta == nil || meta.Options.Get("on-remove") != "retain":
 		t.Expires = &expires
 	}
 	return t

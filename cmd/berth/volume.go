@@ -219,7 +219,7 @@ func (a *app) volumeSet() *cobra.Command {
 			if len(args) == 0 {
 				return a.completeVolumes(c, args, typed)
 			}
-			return []string{"uid=", "gid=", "mode=", "access=shared", "access=single", "on-remove=trash", "on-remove=retain"}, cobra.ShellCompDirectiveNoSpace
+			return []string{"uid=", "gid=", "mode=", "access=shared", "access=single", "on-remove=trash", "on-remove=retain", "on-remove=delete"}, cobra.ShellCompDirectiveNoSpace
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			options := map[string]string{}
