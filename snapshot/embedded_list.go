@@ -52,7 +52,7 @@ func (e *Embedded) List(ctx context.Context) ([]Snapshot, error) {
 	out := []Snapshot{}
 	err := e.fsys.ReadDirPlus(ctx, snapshotsDir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind == tree.Directory && !strings.HasPrefix(d.Name, ".") {
-			out = append(out, byName(d))
+			out = append(out, byName(d, e.zone))
 		}
 		return nil
 	})
@@ -91,6 +91,7 @@ func (e *Embedded) describe(ctx context.Context, s *Snapshot) error {
 		return nil
 	}
 	s.Time, s.Approximate, s.Origin, s.Comment = rec.Begun, false, "berth", rec.text()
+	s.named, s.day = false, ""
 	if rec.How == ByCopy {
 		s.SizeBytes = rec.Bytes
 	}

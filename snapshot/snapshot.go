@@ -16,4 +16,7 @@ type Snapshot struct {
 	// SizeBytes is what the filer says that it holds alone; 0 if unknown.
 	SizeBytes int64  `json:"size_bytes,omitempty"`
 	UUID      string `json:"uuid,omitempty"`
+
+	named bool   // the time was read from the name
+	day   string // where the name has a day alone: 2026-11-24
 }
