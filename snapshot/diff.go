@@ -97,13 +97,43 @@ type DiffRequest struct {
 	A        string `json:"a"`
 	B        string `json:"b"`
 	Checksum bool   `json:"checksum"`
+	// ExactA and ExactB stand instead of A and B where they are known.
+	ExactA *Exact `json:"exact_a,omitempty"`
+	ExactB *Exact `json:"exact_b,omitempty"`
+}
+
+// refs reads both. Without a second one the live volume is meant, and without a
+// path in it the path of the first.
+func (r DiffRequest) refs() (a, b asked, err error) {
+	if a, err = want(r.A, r.ExactA); err != nil {
+		return a, b, err
+	}
+	if r.B != "" || r.ExactB != nil {
+		b, err = want(r.B, r.ExactB)
+		b.inherits = true
+		return a, b, err
+	}
+	if !a.versioned {
+		return a, b, errorf(volume.Invalid, fmt.Sprintf("name a version: 'berth snapshot diff %s@latest'", a.Volume), "%q is the live volume: compare it with what?", r.A)
+	}
+	return a, asked{Ref: Ref{Volume: a.Volume}, inherits: true}, nil
 }
 
 // Side is one side of a comparison, as it was resolved.
 type Side struct {
 	Ref      string    `json:"ref"`                // VOLUME@SNAPSHOT:PATH, exact
+	RefB64   []byte    `json:"ref_b64,omitempty"`  // where Ref is no UTF-8
 	Snapshot *Snapshot `json:"snapshot,omitempty"` // nil: live
+	ref      Ref       // Ref in its parts
 	path     string
+}
+
+// Name is the reference with every byte as it is.
+func (s Side) Name() string {
+	if s.RefB64 != nil {
+		return string(s.RefB64)
+	}
+	return s.Ref
 }
 
 // Diff is what a comparison says: first both sides, then each difference, at
@@ -186,20 +216,9 @@ func shown(t time.Time) time.Time {
 // calls emit with the differences in the order of names: what was done to the
 // first to make it the second.
 func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) error) error {
-	a, err := ParseRef(r.A)
+	a, b, err := r.refs()
 	if err != nil {
 		return err
-	}
-	b := Ref{Volume: a.Volume, Path: a.Path}
-	if r.B != "" {
-		if b, err = ParseRef(r.B); err != nil {
-			return err
-		}
-		if b.Path == "" {
-			b.Path = a.Path
-		}
-	} else if a.Snapshot == "" {
-		return errorf(volume.Invalid, fmt.Sprintf("name a version: 'berth snapshot diff %s@latest'", a.Volume), "%q is the live volume: compare it with what?", r.A)
 	}
 	return v.volumes.With(ctx, "compare", func(fsys tree.FS) error {
 		sides, err := v.sides(ctx, fsys, a, b)
@@ -225,20 +244,28 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 	})
 }
 
-// sides resolves references and refuses those that name nothing.
-func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...Ref) ([]Side, error) {
+// sides resolves references, each of them once, and refuses those that name
+// nothing.
+func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference) ([]Side, error) {
 	var out []Side
-	for _, ref := range refs {
-		s := Side{Ref: ref.String(), path: ref.Source("")}
-		if ref.Snapshot != "" {
-			snap, err := v.resolve(ctx, fsys, ref.Snapshot)
-			if err != nil {
+	var all []Snapshot
+	for i, r := range refs {
+		a := r.asked()
+		if all == nil && (a.versioned || a.exact != nil) {
+			var err error
+			if all, _, err = v.all(ctx, fsys); err != nil {
 				return nil, err
 			}
-			s.Snapshot, s.path = &snap, ref.Source(snap.Name)
-			ref.Snapshot = snap.Name
-			s.Ref = ref.String()
 		}
+		ref, snap, err := a.resolve(all, v.now(), zoneOf(ctx))
+		if err != nil {
+			return nil, err
+		}
+		if a.inherits && ref.Path == "" {
+			ref.Path = out[i-1].ref.Path
+		}
+		s := Side{Ref: ref.text(all), Snapshot: snap, ref: ref, path: ref.Source(ref.Snapshot)}
+		s.RefB64 = volume.B64(s.Ref)
 		there, err := stat(ctx, fsys, s.path)
 		if err != nil {
 			return nil, err
@@ -259,7 +286,8 @@ func (v *Versions) missing(ctx context.Context, fsys tree.FS, ref Ref) error {
 			if err != nil {
 				return err
 			}
-			return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot versions %s:%s' shows which versions have it", ref.Volume, ref.Path), "%s has no %q", whole, ref.Path)
+			return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", volume.Quote(Ref{Volume: ref.Volume, Path: ref.Path}.String())),
+				"%s has no %q", volume.Quote(whole.String()), ref.Path)
 		}
 	}
 	if ref.Snapshot == "" {

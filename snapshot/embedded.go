@@ -29,6 +29,7 @@ import (
 type Embedded struct {
 	fsys *tree.Local
 	now  func() time.Time
+	zone *time.Location // of times in names that have no record
 	// native is false where a test wants copies on btrfs too.
 	native bool
 }
@@ -115,7 +116,7 @@ func NewEmbedded(fsys tree.FS) (*Embedded, bool) {
 	if !ok || !isLocal(l.Filesystem()) {
 		return nil, false
 	}
-	return &Embedded{fsys: l, now: time.Now, native: true}, true
+	return &Embedded{fsys: l, now: time.Now, zone: time.UTC, native: true}, true
 }
 
 // Create makes a snapshot of the volumes, of all if none is named: then one

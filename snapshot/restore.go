@@ -28,12 +28,14 @@ const (
 
 // RestoreRequest says what to bring back, and how.
 type RestoreRequest struct {
-	Refs  []string `json:"refs,omitempty"`
-	Stack string   `json:"stack,omitempty"` // STACK@SNAPSHOT: all its volumes
-	Undo  bool     `json:"undo,omitempty"`  // to before the last restore or undo; Refs are volumes then
-	Live  bool     `json:"live,omitempty"`  // containers go on meanwhile
-	Stop  bool     `json:"stop,omitempty"`  // the caller stops them
-	Force bool     `json:"force,omitempty"` // replace files of a database that runs
+	Refs []string `json:"refs,omitempty"`
+	// Exact is what a plan has found for Refs or Stack: these are not read again.
+	Exact []Exact `json:"exact,omitempty"`
+	Stack string  `json:"stack,omitempty"` // STACK@SNAPSHOT: all its volumes
+	Undo  bool    `json:"undo,omitempty"`  // to before the last restore or undo; Refs are volumes then
+	Live  bool    `json:"live,omitempty"`  // containers go on meanwhile
+	Stop  bool    `json:"stop,omitempty"`  // the caller stops them
+	Force bool    `json:"force,omitempty"` // replace files of a database that runs
 	// To is a path in the volume: the old version goes beside the new one.
 	To       string        `json:"to,omitempty"`
 	Checksum bool          `json:"checksum,omitempty"` // read everything again
@@ -63,8 +65,11 @@ type Plan struct {
 // PlanItem is one volume of a plan.
 type PlanItem struct {
 	Volume   string    `json:"volume"`
-	Path     string    `json:"path,omitempty"` // in the volume; "" for all of it
-	Ref      string    `json:"ref"`            // exact
+	Path     string    `json:"path,omitempty"`     // in the volume; "" for all of it
+	PathB64  []byte    `json:"path_b64,omitempty"` // where Path is no UTF-8
+	Ref      string    `json:"ref"`                // exact
+	RefB64   []byte    `json:"ref_b64,omitempty"`
+	Exact    *Exact    `json:"exact,omitempty"` // for the request that carries the plan out
 	Snapshot *Snapshot `json:"snapshot,omitempty"`
 	Trash    string    `json:"trash,omitempty"` // the item that an undo puts back
 	New      bool      `json:"new,omitempty"`   // nothing is there now
@@ -81,6 +86,22 @@ type PlanItem struct {
 	single       bool  // one file, or something else that is no directory
 	partial      bool  // an undo of files, not of a tree
 	used         int64 // bytes that what is written takes, holes left out
+}
+
+// Name is the path with every byte as it is.
+func (it *PlanItem) Name() string {
+	if it.PathB64 != nil {
+		return string(it.PathB64)
+	}
+	return it.Path
+}
+
+// RefName is the reference with every byte as it is.
+func (it *PlanItem) RefName() string {
+	if it.RefB64 != nil {
+		return string(it.RefB64)
+	}
+	return it.Ref
 }
 
 // Any tells whether the plan changes anything.
@@ -122,7 +143,7 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	case r.Undo:
 		p.Op = volume.OpUndo
 		err = v.planUndo(ctx, p, job)
-	case r.Stack != "":
+	case r.Stack != "" && r.Exact == nil:
 		err = v.planStack(ctx, fsys, p)
 	default:
 		err = v.planRefs(ctx, fsys, p)
@@ -131,7 +152,9 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 		return nil, err
 	}
 	for i := range p.Items {
-		if err := v.look(ctx, fsys, p, &p.Items[i]); err != nil {
+		it := &p.Items[i]
+		it.PathB64, it.RefB64 = volume.B64(it.Path), volume.B64(it.Ref)
+		if err := v.look(ctx, fsys, p, it); err != nil {
 			return nil, err
 		}
 	}
@@ -160,20 +183,20 @@ func (r RestoreRequest) check() error {
 		return errorf(volume.Invalid, "choose one", "--stop and --live exclude each other")
 	case r.Stack != "" && len(r.Refs) > 0:
 		return errorf(volume.Invalid, "choose one", "--stack and volumes exclude each other")
-	case r.Stack == "" && len(r.Refs) == 0:
+	case r.Stack == "" && len(r.Refs) == 0 && len(r.Exact) == 0:
 		return errorf(volume.Invalid, "write VOLUME@SNAPSHOT, or --stack STACK@SNAPSHOT", "what is to be restored?")
-	case r.To != "" && (len(r.Refs) != 1 || r.Undo):
+	case r.To != "" && (max(len(r.Refs), len(r.Exact)) != 1 || r.Undo):
 		return errorf(volume.Invalid, "name one", "--to is for one version at a time")
 	}
 	return nil
 }
 
 func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
-	name, spec, ok := strings.Cut(p.request.Stack, "@")
-	if !ok || spec == "" || name == "" {
+	name, word, ok := strings.Cut(p.request.Stack, "@")
+	if !ok || word == "" || name == "" {
 		return errorf(volume.Invalid, fmt.Sprintf("for example --stack %s@latest", name), "--stack %q names no snapshot", p.request.Stack)
 	}
-	snap, err := v.resolve(ctx, fsys, spec)
+	snap, err := v.resolve(ctx, fsys, word)
 	if err != nil {
 		return err
 	}
@@ -182,7 +205,8 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 		return err
 	}
 	for _, vol := range ofStack(in, name) {
-		p.add(Ref{Volume: vol, Snapshot: snap.Name}, snap)
+		ref := Ref{Volume: vol, Snapshot: snap.Name}
+		p.add(ref, ref.String(), snap)
 	}
 	if len(p.Items) == 0 {
 		return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot ls --stack %s' lists the versions of its volumes", name), "snapshot %q has no volume of a stack %q", snap.Name, name)
@@ -191,26 +215,46 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 }
 
 func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan) error {
-	for _, spec := range p.request.Refs {
-		ref, err := ParseRef(spec)
-		if err != nil {
-			return err
-		}
-		if ref.Snapshot == "" {
-			return errorf(volume.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", ref.Volume, ref.Volume), "%q names no snapshot", spec)
-		}
-		sides, err := v.sides(ctx, fsys, ref)
-		if err != nil {
-			return err
-		}
-		ref.Snapshot = sides[0].Snapshot.Name
-		p.add(ref, *sides[0].Snapshot)
+	refs, err := p.request.wanted()
+	if err != nil {
+		return err
 	}
-	return nil
+	sides, err := v.sides(ctx, fsys, refs...)
+	for _, s := range sides {
+		p.add(s.ref, s.Ref, *s.Snapshot)
+	}
+	return err
 }
 
-func (p *Plan) add(ref Ref, snap Snapshot) {
-	it := PlanItem{Volume: ref.Volume, Path: ref.Path, Ref: ref.String(), Snapshot: &snap, source: ref.Source(snap.Name), dest: Ref{Volume: ref.Volume, Path: ref.Path}.Source("")}
+// wanted are the versions to bring back: those that a plan has found, else what
+// was typed.
+func (r *RestoreRequest) wanted() (out []reference, err error) {
+	for i := range r.Exact {
+		a, err := want("", &r.Exact[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	if r.Exact != nil {
+		return out, nil
+	}
+	for _, spec := range r.Refs {
+		a, err := parse(spec)
+		if err != nil {
+			return nil, err
+		}
+		if !a.versioned {
+			return nil, errorf(volume.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", a.Volume, a.Volume), "%q names no snapshot", spec)
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// add adds a version, whose exact reference is written as text.
+func (p *Plan) add(ref Ref, text string, snap Snapshot) {
+	it := PlanItem{Volume: ref.Volume, Path: ref.Path, Ref: text, Exact: exactly(ref, snap), Snapshot: &snap, source: ref.Source(snap.Name), dest: Ref{Volume: ref.Volume, Path: ref.Path}.Source("")}
 	if to := p.request.To; to != "" {
 		it.dest = path.Join(ref.Volume, to)
 		it.Path = strings.TrimPrefix(path.Clean("/"+to), "/")
@@ -391,8 +435,26 @@ func (v *Versions) Prepare(ctx context.Context, r RestoreRequest, stopped Stoppe
 	return j, v.volumes.PrepareJob(ctx, j)
 }
 
-func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
+// exact is the request with what the plan has found in it, so that whoever runs
+// it again does the same. Its Refs are for those who do not read Exact.
+func (p *Plan) exact() RestoreRequest {
 	r := p.request
+	r.Stack, r.Refs, r.Exact = "", nil, nil
+	for _, it := range p.Items {
+		if p.Op == volume.OpUndo {
+			r.Refs = append(r.Refs, it.Volume)
+		} else {
+			r.Refs = append(r.Refs, it.Ref)
+		}
+		if it.Exact != nil {
+			r.Exact = append(r.Exact, *it.Exact)
+		}
+	}
+	return r
+}
+
+func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
+	r := p.exact()
 	live := r.To != "" || p.Engine == EngineSync && (r.Live || p.Harmless)
 	j := &volume.Job{Op: p.Op, Engine: string(p.Engine), Live: live, Keep: r.Keep}
 	var err error
@@ -400,7 +462,7 @@ func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
 		j.Stopped, err = json.Marshal(stopped)
 	}
 	for _, it := range p.Items {
-		item := volume.JobItem{Volume: it.Volume, Ref: it.Ref, Dest: it.dest, Meta: it.meta}
+		item := volume.JobItem{Volume: it.Volume, Ref: volume.Quote(it.Ref), Dest: it.dest, Meta: it.meta}
 		if r.To == "" {
 			item.Trash = v.volumes.NewTrashID()
 		}

@@ -34,6 +34,8 @@ type Trashed struct {
 	Reason string `json:"reason,omitempty"`
 	Job    string `json:"job,omitempty"`
 	Path   string `json:"path,omitempty"`
+	// PathB64 is Path on the export where that is no UTF-8.
+	PathB64 []byte `json:"path_b64,omitempty"`
 	// From is the node from which a fenced tree was taken over, and Late what
 	// has changed in it Since, in the export's time.
 	From  string    `json:"from,omitempty"`
@@ -208,6 +210,7 @@ func (s *Store) RecordTrash(ctx context.Context, fsys tree.FS, t *Trashed) error
 	if err := mkdir(ctx, fsys, trashPath(t.ID)); err != nil {
 		return err
 	}
+	t.PathB64 = B64(t.Path)
 	if err := s.publish(ctx, fsys, trashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -314,6 +317,9 @@ func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error)
 	}
 	if there, err := exists(ctx, fsys, trashData(id)); err != nil || !there {
 		return nil, err
+	}
+	if t.PathB64 != nil {
+		t.Path = string(t.PathB64)
 	}
 	return &t, nil
 }
