@@ -243,10 +243,12 @@ func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, 
 	var entries []entryAt
 	var busy int64
 	err := c.e.list(ctx, dir, func(e EntryPlus, at place) error {
+		own, err := isSnapshots(ctx, c.e, dir, e.Name, e.Attr.Kind, root)
 		switch {
+		case err != nil || own:
+			return err
 		case isBusy(e.Name, e.Attr.Kind):
 			busy++
-		case isSnapshots(e.Name, e.Attr.Kind, root):
 		case e.Attr.Mount:
 			return mounted(at.name)
 		default:

@@ -160,10 +160,12 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 	}
 	n.pending.Store(1) // this listing
 	now, err := c.e.listing(ctx, n.src, func(e EntryPlus, src place) error {
+		own, err := isSnapshots(ctx, c.e, n.src, e.Name, e.Attr.Kind, n.parent == nil)
 		switch {
+		case err != nil || own:
+			return err
 		case isBusy(e.Name, e.Attr.Kind):
 			c.count(func(s *Stats) { s.Busy++ })
-		case isSnapshots(e.Name, e.Attr.Kind, n.parent == nil):
 		case e.Attr.Mount:
 			return c.mounted(ctx, src, n, e)
 		case e.Attr.Kind == Directory:

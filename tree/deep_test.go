@@ -67,7 +67,7 @@ func TestPathsMayBeLongerThanTheKernelTakes(t *testing.T) {
 				stats, err := tree.Copy(ctx, l, "src", dst, tree.CopyOptions{Checksum: checksum}, nil)
 				require.NoError(t, err)
 				require.Equal(t, want, stats.Progress)
-				_, err = tree.Compare(ctx, l, "src", dst, tree.CompareOptions{Checksum: true}, func(d tree.Difference) error {
+				_, err = tree.Compare(ctx, l, "src", dst, tree.Equality{Checksum: true}, func(d tree.Difference) error {
 					t.Errorf("differs: %+v", d)
 					return nil
 				})

@@ -18,13 +18,6 @@ type Progress struct {
 	Bytes int64
 }
 
-// isSnapshots tells the directory of a filer's snapshots. Filers list it in the
-// root of an export at most, and answer to its name everywhere else: one that
-// is found by listing further down is the user's own.
-func isSnapshots(name string, kind Kind, inRoot bool) bool {
-	return inRoot && name == ".snapshot" && kind == Directory
-}
-
 // isBusy tells the names that the Linux NFS client gives to files that were
 // removed while open: the file id in 16 digits, a counter in 8. They go away by
 // themselves.
@@ -228,8 +221,8 @@ type listed struct {
 func (d *deletion) names(ctx context.Context, n *doomed) ([]listed, error) {
 	var batch []listed
 	err := d.e.names(ctx, n.at, func(e Entry, at place) error {
-		if isSnapshots(e.Name, e.Kind, n.parent == nil) {
-			return nil
+		if own, err := isSnapshots(ctx, d.e, n.at, e.Name, e.Kind, n.parent == nil); err != nil || own {
+			return err
 		}
 		if batch = append(batch, listed{e.Name, e.Kind == Directory, isBusy(e.Name, e.Kind), at}); len(batch) == maxNames {
 			return errEnough

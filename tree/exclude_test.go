@@ -66,28 +66,58 @@ func TestOnlyWhatAnNFSClientKeepsOpenIsBusy(t *testing.T) {
 	})
 }
 
-func TestSnapshotsAreLeftOutInTheRootAlone(t *testing.T) {
+// A directory of the user's own is data, whatever its name.
+func TestADirectoryCalledSnapshotIsData(t *testing.T) {
 	eachFS(t, func(t *testing.T, f tree.FS) {
-		makeDirs(t, f, "src", "src/.snapshot", "src/.snapshot/nightly", "src/sub", "src/sub/.snapshot")
-		treetest.Write(t, f, "src/.snapshot/nightly/page", "old")
+		makeDirs(t, f, ".snapshot", ".snapshot/nightly", ".snapshot/nightly/src",
+			"src", "src/.snapshot", "src/.snapshot/nightly", "src/sub", "src/sub/.snapshot", "staging", "trash")
+		treetest.Write(t, f, ".snapshot/nightly/src/page", "the export's")
+		treetest.Write(t, f, "src/.snapshot/nightly/page", "a forged one")
 		treetest.Write(t, f, "src/sub/.snapshot/mine", "content")
-		want := []string{"sub", "sub/.snapshot", "sub/.snapshot/mine"}
+		want := []string{".snapshot", ".snapshot/nightly", ".snapshot/nightly/page", "sub", "sub/.snapshot", "sub/.snapshot/mine"}
 		require.Equal(t, want, paths(t, f, "src"))
 		_, err := tree.Copy(ctx, f, "src", "dst", tree.CopyOptions{}, nil)
 		require.NoError(t, err)
 		require.Equal(t, want, paths(t, f, "dst"))
 		m, err := tree.Measure(ctx, f, "src")
 		require.NoError(t, err)
-		require.Equal(t, tree.Progress{Dirs: 3, Files: 1, Bytes: 7}, m.Progress)
+		require.Equal(t, tree.Progress{Dirs: 5, Files: 2, Bytes: 7 + 12}, m.Progress)
+		treetest.Write(t, f, "dst/.snapshot/more", "not in the source")
+		stats, err := tree.Sync(ctx, f, "src", "dst", workplace, nil)
+		require.NoError(t, err)
+		require.Equal(t, int64(1), stats.Trashed)
+		require.Equal(t, want, paths(t, f, "dst"))
 		require.NoError(t, tree.Delete(ctx, f, "dst", nil))
-		require.ErrorIs(t, tree.Delete(ctx, f, "src", nil), syscall.ENOTEMPTY)
-		require.Equal(t, []string{".snapshot"}, treetest.Names(t, f, "src"), "never gone into")
-		require.Equal(t, "old", treetest.Read(t, f, "src/.snapshot/nightly/page"))
-
-		makeDirs(t, f, "plain")
-		treetest.Write(t, f, "plain/.snapshot", "a file is no directory of snapshots")
-		require.Equal(t, []string{".snapshot"}, paths(t, f, "plain"))
+		require.Contains(t, treetest.Names(t, f, "."), ".snapshot")
+		require.NotContains(t, treetest.Names(t, f, "."), "dst")
 	})
+}
+
+// What a server shows of its snapshots is no part of a tree, wherever it does.
+func TestSnapshotsThatAServerShowsAreLeftOut(t *testing.T) {
+	for _, shown := range []string{"those of the directory", "all"} {
+		t.Run(shown, func(t *testing.T) {
+			s := nfstest.New(t)
+			f := openWire(t, s)
+			s.WriteFile("/.snapshot/older/other/page", []byte("before src was made"))
+			s.WriteFile("/.snapshot/nightly/src/page", []byte("old"))
+			s.WriteFile("/src/page", []byte("new"))
+			if shown == "all" {
+				s.Show("/.snapshot", "/src/.snapshot")
+			} else {
+				s.Show("/.snapshot/nightly/src", "/src/.snapshot/nightly")
+			}
+			require.Equal(t, []string{"page"}, paths(t, f, "src"))
+			_, err := tree.Copy(ctx, f, "src", "dst", tree.CopyOptions{}, nil)
+			require.NoError(t, err)
+			require.Equal(t, []string{"page"}, treetest.Names(t, f, "dst"))
+			m, err := tree.Measure(ctx, f, "src")
+			require.NoError(t, err)
+			require.Equal(t, tree.Progress{Dirs: 1, Files: 1, Bytes: 3}, m.Progress)
+			require.ErrorIs(t, tree.Delete(ctx, f, "src", nil), syscall.ENOTEMPTY)
+			require.Equal(t, "old", treetest.Read(t, f, ".snapshot/nightly/src/page"), "never gone into")
+		})
+	}
 }
 
 func TestListsOfStatsEndAndTotalsDoNot(t *testing.T) {

@@ -65,7 +65,10 @@ type measuring struct {
 func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 	p := Measured{Progress: Progress{Dirs: 1}}
 	err := m.e.list(ctx, at, func(e EntryPlus, below place) error {
+		own, err := isSnapshots(ctx, m.e, at, e.Name, e.Attr.Kind, root)
 		switch {
+		case err != nil || own:
+			return err
 		case e.Attr.Mount:
 		case e.Attr.Kind != Directory && !e.Attr.Ctime.After(m.since):
 		case e.Attr.Kind != Directory:
@@ -77,7 +80,7 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 				p.Bytes += e.Attr.Size
 				p.Used += min(e.Attr.Size, e.Attr.Used)
 			}
-		case !isSnapshots(e.Name, e.Attr.Kind, root):
+		default:
 			return m.work.dir(ctx, func(ctx context.Context) error { return m.dir(ctx, below, false) })
 		}
 		return nil

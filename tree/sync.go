@@ -90,15 +90,14 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 	return s.done, err
 }
 
-// check refuses trees that are within each other, except for a snapshot below
-// its volume.
+// check refuses trees that are within each other.
 func (o SyncOptions) check(src, dst string) error {
 	for _, name := range []string{src, dst, o.Staging, o.Trash} {
 		if err := CheckPath(name); err != nil {
 			return err
 		}
 	}
-	overlap := below(dst, src) || below(src, dst) && !strings.Contains(src[len(dst):]+"/", "/.snapshot/")
+	overlap := below(dst, src) || below(src, dst)
 	for _, tree := range []string{src, dst} {
 		for _, other := range []string{o.Staging, o.Trash} {
 			overlap = overlap || below(other, tree) || below(tree, other) && tree == dst

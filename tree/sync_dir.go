@@ -98,12 +98,15 @@ func (s *syncing) dir(ctx context.Context, n *syncDir) error {
 // list lists a directory, sorted.
 func (s *syncing) list(ctx context.Context, dir place, root bool) (entries []entryAt, err error) {
 	err = s.e.list(ctx, dir, func(e EntryPlus, at place) error {
+		own, err := isSnapshots(ctx, s.e, dir, e.Name, e.Attr.Kind, root)
 		switch {
+		case err != nil || own:
+			return err
 		case isBusy(e.Name, e.Attr.Kind):
 			s.c.count(func(s *Stats) { s.Busy++ })
 		case e.Attr.Mount:
 			return mounted(at.name)
-		case !isSnapshots(e.Name, e.Attr.Kind, root):
+		default:
 			entries = append(entries, entryAt{at, e.Attr})
 		}
 		return ctx.Err()

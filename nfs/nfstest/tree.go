@@ -43,6 +43,19 @@ func (s *Server) mkdir(dir string) *node {
 	return n
 }
 
+// Show gives the directory dir one more name: as filers show their snapshots in
+// every directory. No client can do that.
+func (s *Server) Show(dir, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.find("show", dir)
+	if err != nil {
+		panic(err)
+	}
+	name = path.Clean("/" + name)
+	s.mkdir(path.Dir(name)).dir.add(path.Base(name), n)
+}
+
 // WriteFile writes a file, made if need be with the directories above it.
 func (s *Server) WriteFile(name string, data []byte) {
 	s.mu.Lock()

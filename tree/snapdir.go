@@ -1,0 +1,67 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+)
+
+// snapshotDir is where an export shows its snapshots.
+const snapshotDir = ".snapshot"
+
+// errFound ends a listing early.
+var errFound = errors.New("found")
+
+// isSnapshots tells whether an entry in the directory dir, which is the root of
+// a tree if inRoot, is where the export shows its snapshots, and so no part of
+// the tree. In the export's own root it is. Some servers show it in every
+// directory: it is known there by having in it what the export's own has, the
+// very directories. All else of that name is data: on a local filesystem, and
+// what somebody has made.
+func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kind, inRoot bool) (bool, error) {
+	if !inRoot || name != snapshotDir || kind != Directory {
+		return false, nil
+	}
+	if dir.name == "." {
+		return true, nil
+	}
+	if l, ok := e.(cloning); ok && !l.l.remote {
+		return false, nil
+	}
+	own, real, err := e.find(ctx, snapshotDir)
+	if err != nil {
+		return false, unlessGone(err)
+	}
+	_, here, err := e.find(ctx, path.Join(dir.name, snapshotDir))
+	if err != nil {
+		return false, unlessGone(err)
+	}
+	if inodeOf(real) == inodeOf(here) {
+		return true, nil
+	}
+	is := false
+	err = e.names(ctx, own, func(s Entry, _ place) error {
+		_, theirs, err := e.find(ctx, path.Join(snapshotDir, s.Name, dir.name))
+		if err == nil {
+			var ours Attr
+			if _, ours, err = e.find(ctx, path.Join(dir.name, snapshotDir, s.Name)); err == nil {
+				is = inodeOf(ours) == inodeOf(theirs)
+				return errFound
+			}
+		}
+		return unlessGone(err) // the tree is newer than this one
+	})
+	if errors.Is(err, errFound) {
+		err = nil
+	}
+	return is, err
+}
+
+// unlessGone is no error for what is not there, or no directory.
+func unlessGone(err error) error {
+	if isGone(err) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
