@@ -16,6 +16,7 @@ import (
 // FileVersion is one distinct state of a file over all snapshots.
 type FileVersion struct {
 	Path      string     `json:"path"`
+	PathB64   []byte     `json:"path_b64,omitempty"`  // where Path is no UTF-8
 	Snapshots []Snapshot `json:"snapshots,omitempty"` // that have it, newest first; none: live
 	Live      bool       `json:"live,omitempty"`
 	Kind      string     `json:"kind"`
@@ -23,6 +24,14 @@ type FileVersion struct {
 	Modified  time.Time  `json:"modified"`
 	// Deleted is when a snapshot first did not have it any more.
 	Deleted *Snapshot `json:"deleted_since,omitempty"`
+}
+
+// Name is the path with every byte as it is.
+func (f FileVersion) Name() string {
+	if f.PathB64 != nil {
+		return string(f.PathB64)
+	}
+	return f.Path
 }
 
 // FileRequest names a file or directory, VOLUME:PATH.
@@ -113,7 +122,7 @@ func distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Snapshot) (out [
 }
 
 func fileVersion(name string, a tree.Attr) FileVersion {
-	return FileVersion{Path: name, Kind: a.Kind.String(), SizeBytes: a.Size, Modified: a.Mtime}
+	return FileVersion{Path: name, PathB64: volume.B64(name), Kind: a.Kind.String(), SizeBytes: a.Size, Modified: a.Mtime}
 }
 
 // sameFile is what diff takes for the same by attributes.

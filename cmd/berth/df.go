@@ -42,7 +42,7 @@ func (a *app) printUsage(u *snapshot.Usage) error {
 		snaps = size(u.Snapshots)
 	}
 	if u.Oldest != nil {
-		oldest = fmt.Sprintf(", the oldest %s of %s", u.Oldest.Name, a.snapTime(*u.Oldest))
+		oldest = fmt.Sprintf(", the oldest %s of %s", quoted(u.Oldest.Name), a.snapTime(*u.Oldest))
 	}
 	live := u.Used - u.Trash - u.Undo - max(0, u.Snapshots)
 	rows := [][]string{
