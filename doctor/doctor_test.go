@@ -190,6 +190,9 @@ func TestRoomAndAge(t *testing.T) {
 		{Age("nightly", now.Add(-27*time.Hour), now, 26*time.Hour, false), Fail, "27h old", "berth snapshot create"},
 		{Age("nightly", time.Time{}, now, 26*time.Hour, false), Warn, "nobody says", "BERTH_ONTAP"},
 		{Age("nightly", now.Add(-27*time.Hour), now, 26*time.Hour, true), Warn, "nobody says", "BERTH_ONTAP"},
+		{Age("nightly", now.Add(9*time.Hour), now, 26*time.Hour, false), Warn, "9h in the future", "BERTH_TZ"},
+		{Age("nightly", now.Add(2*time.Minute), now, 26*time.Hour, true), Warn, "2m in the future", "BERTH_TZ"},
+		{Age("nightly", now.Add(time.Minute), now, 26*time.Hour, false), OK, "0s old", ""},
 		{NoSnapshot(Fail), Fail, "no snapshot", "policy"},
 		{NoSnapshot(OK), OK, "none", ""},
 	})

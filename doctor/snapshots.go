@@ -97,12 +97,18 @@ func NoSnapshot(missing State) Finding {
 		Next: "give the volume a snapshot policy; 'berth snapshot create' makes one now"}
 }
 
+// skew is how far the clocks of a filer and a node may differ.
+const skew = time.Minute
+
 // Age judges the newest snapshot, made at t: zero if nobody knows, or
-// approximately, when its tree had changed last.
+// approximately, when its tree had changed last. One of the future is not young.
 func Age(name string, t, now time.Time, limit time.Duration, approximate bool) Finding {
 	old := now.Sub(t).Round(time.Second)
 	next := "berth snapshot create, and look why the policy made none: berth ontap status"
 	switch {
+	case old < -skew:
+		return warn("set BERTH_TZ to the filer's time zone, and compare the clocks of the filer and of this node",
+			"the newest snapshot, %s, is of a time that is %s in the future: nobody knows how old it is", name, long(-old))
 	case t.IsZero(), approximate && old > limit:
 		return warn("set BERTH_ONTAP", "nobody says when %s was made", name)
 	case old > limit:

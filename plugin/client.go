@@ -14,6 +14,7 @@ import (
 type Client struct {
 	Socket string
 	Caller string // who asks, for the audit trail
+	Zone   string // in which time zone, as LoadZone reads it; "" is UTC
 	http   http.Client
 }
 
@@ -53,6 +54,9 @@ func (c *Client) post(ctx context.Context, route string, req any) (*http.Respons
 		return nil, fmt.Errorf("ask %s: %w", route, err)
 	}
 	r.Header.Set(callerHeader, c.Caller)
+	if c.Zone != "" {
+		r.Header.Set(zoneHeader, c.Zone)
+	}
 	answer, err := c.http.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("ask berth on %s: %w", c.Socket, err)

@@ -139,10 +139,13 @@ func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool,
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		var req Req
-		err := decode(r, &req)
+		ctx, err := asker(r)
+		if err == nil {
+			err = decode(r, &req)
+		}
 		var resp Resp
 		if err == nil {
-			ctx, cancel := volume.WithCaller(r.Context(), caller(r)), func() {}
+			cancel := func() {}
 			if limit != noLimit {
 				ctx, cancel = context.WithTimeout(ctx, limit)
 			}
@@ -200,6 +203,8 @@ func failure(err error) *Failure {
 	if e := (*volume.Error)(nil); errors.As(err, &e) {
 		f.Reason, f.Hint = e.Reason, e.Hint
 	}
+	// Names in them may have any byte, which JSON would replace.
+	f.Err, f.Reason, f.Hint = volume.Visible(f.Err), volume.Visible(f.Reason), volume.Visible(f.Hint)
 	return f
 }
 

@@ -75,7 +75,12 @@ func (s *Server) begin(settings Settings, err error) *session {
 	if err != nil {
 		s.log.WithError(err).Warn("berth does without the filer's API")
 	}
-	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Filer: filer, Ended: s.metrics.job})
+	zone, err := namedZone(settings.TZ)
+	if err != nil {
+		ss.err = err
+		return ss
+	}
+	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Filer: filer, Zone: zone, Ended: s.metrics.job})
 	ctx, cancel := context.WithCancel(context.Background())
 	ss.cancel, ss.done = cancel, make(chan struct{})
 	var running sync.WaitGroup

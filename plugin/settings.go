@@ -43,6 +43,7 @@ var SettingTable = []Setting{
 	{"BERTH_ONTAP_CA", "", "file with the CA that signed the filer's certificate"},
 	{"BERTH_ONTAP_INSECURE", "", "1: do not verify the filer's certificate"},
 	{"BERTH_ONTAP_SVM", "", "the SVM that serves the export, where it is not unique"},
+	{"BERTH_TZ", "UTC", "the filer's time zone, of the IANA database: of times in the names of snapshots, where the filer's API tells none, and of its schedules"},
 	{"BERTH_LEASE_TTL", "90s", "a node silent for this long no longer keeps its volumes from being removed; at least 3s"},
 	{"BERTH_TRASH_TTL", "168h", "how long removed volumes stay in the trash"},
 	{"BERTH_NODE", "", "this node's name; default: the host's name"},
@@ -60,6 +61,7 @@ type Settings struct {
 	ExportID     string     // from ?id=
 	MountOptions string     // of an nfs:// export
 	ONTAP        ONTAP
+	TZ           string // the filer's time zone
 	LeaseTTL     time.Duration
 	TrashTTL     time.Duration
 	Node         string
@@ -172,6 +174,10 @@ func interpret(v map[string]string) (s Settings, err error) {
 		s.ONTAP.Insecure = true
 	default:
 		return s, fmt.Errorf("BERTH_ONTAP_INSECURE=%s: write 1, or leave it out", insecure)
+	}
+	s.TZ = v["BERTH_TZ"]
+	if _, err := namedZone(s.TZ); err != nil {
+		return s, fmt.Errorf("BERTH_TZ=%s: write a time zone of the IANA database, such as Europe/Berlin or UTC", s.TZ)
 	}
 	if s.LeaseTTL, err = duration(v, "BERTH_LEASE_TTL", 3*time.Second); err != nil {
 		return s, err

@@ -155,12 +155,15 @@ func stream[Req any](s *Server, op string, act func(context.Context, *snapshot.V
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		var req Req
-		err := decode(r, &req)
+		ctx, err := asker(r)
+		if err == nil {
+			err = decode(r, &req)
+		}
 		out := &flowing{w: w}
 		if err == nil {
 			var ss *session
 			if ss, err = s.current(); err == nil {
-				err = act(volume.WithCaller(r.Context(), caller(r)), ss.versions, req, out)
+				err = act(ctx, ss.versions, req, out)
 			}
 		}
 		s.note(op, req, time.Since(began), true, err)

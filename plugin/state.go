@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -22,7 +23,7 @@ var (
 	descInodes     = desc("berth_export_inodes", "Inodes of the filesystem that holds the export; 0 where it has no limit.")
 	descInodesFree = desc("berth_export_inodes_free", "Inodes that are free for the export.")
 	descSurveyed   = desc("berth_survey_timestamp_seconds", "When the export's space and newest snapshot were read last.")
-	descNewest     = desc("berth_snapshot_newest_age_seconds", "Age of the newest snapshot; +Inf if there is none.")
+	descNewest     = desc("berth_snapshot_newest_age_seconds", "Age of the newest snapshot; +Inf if there is none, or if its time is in the future.")
 	descBeat       = desc("berth_heartbeat_age_seconds", "Age of each node's heartbeat in the export's time, as this node sees it.", "node")
 	descNode       = desc("berth_node_state", "1 for the state that each node is in as this node sees it, 0 for the others.", "node", "state")
 	descTrash      = desc("berth_trash_items", "Items in the trash: removed, undo, fenced, or unreadable where the record is broken.", "kind")
@@ -108,6 +109,8 @@ func (v *survey) collect(out chan<- prometheus.Metric, now time.Time) {
 		gauge(out, descSurveyed, float64(v.at.UnixMilli())/1000)
 	}
 	switch {
+	case v.newest != nil && v.newest.Time.Sub(now) > snapshot.Skew:
+		gauge(out, descNewest, math.Inf(1)) // nobody knows how old it is
 	case v.newest != nil:
 		gauge(out, descNewest, max(0, now.Sub(v.newest.Time).Seconds()))
 	case v.looked:

@@ -16,6 +16,7 @@ import (
 // FileVersion is one distinct state of a file over all snapshots.
 type FileVersion struct {
 	Path      string     `json:"path"`
+	PathB64   []byte     `json:"path_b64,omitempty"`  // where Path is no UTF-8
 	Snapshots []Snapshot `json:"snapshots,omitempty"` // that have it, newest first; none: live
 	Live      bool       `json:"live,omitempty"`
 	Kind      string     `json:"kind"`
@@ -26,6 +27,14 @@ type FileVersion struct {
 	// Differs is what distinguishes it from the version listed before it, the
 	// newer one: "content", "size, mtime".
 	Differs string `json:"differs,omitempty"`
+}
+
+// Name is the path with every byte as it is.
+func (f FileVersion) Name() string {
+	if f.PathB64 != nil {
+		return string(f.PathB64)
+	}
+	return f.Path
 }
 
 // FileRequest names a file or directory, VOLUME:PATH.
@@ -127,7 +136,7 @@ func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Sn
 }
 
 func fileVersion(name string, a tree.Attr) FileVersion {
-	return FileVersion{Path: name, Kind: a.Kind.String(), SizeBytes: a.Size, Modified: shown(a.Mtime)}
+	return FileVersion{Path: name, PathB64: volume.B64(name), Kind: a.Kind.String(), SizeBytes: a.Size, Modified: shown(a.Mtime)}
 }
 
 // had is a name as a snapshot has it, or the live volume for nil.

@@ -14,8 +14,8 @@ const policyFor = 5 * time.Minute
 // maxNext is how many coming snapshots are told.
 const maxNext = 3
 
-// policy is what the filer plans; nil if it does not say.
-func (f *Filer) policy(ctx context.Context) *Policy {
+// policy is what the filer plans; nil if it does not say. zone is the filer's.
+func (f *Filer) policy(ctx context.Context, zone *time.Location) *Policy {
 	x, err := f.where(ctx)
 	if err != nil || x.Volume.SnapshotPolicy.Name == "" {
 		return nil
@@ -38,7 +38,7 @@ func (f *Filer) policy(ctx context.Context) *Policy {
 		if err != nil {
 			continue // the role may not read schedules
 		}
-		if t, ok := nextRun(s, time.Now()); ok {
+		if t, ok := nextRun(s, time.Now().In(zone)); ok {
 			f.plan.Next = append(f.plan.Next, t)
 		}
 	}
@@ -48,21 +48,21 @@ func (f *Filer) policy(ctx context.Context) *Policy {
 	return f.plan
 }
 
-// nextRun is when a cron schedule of the filer comes due next, in the zone of
-// now, which is taken for the filer's.
+// nextRun is when a cron schedule of the filer comes due next. now is in the
+// filer's zone.
 func nextRun(s ontap.Schedule, now time.Time) (time.Time, bool) {
 	if s.Type != "cron" {
 		return time.Time{}, false
 	}
 	has := func(list []int, n int) bool { return len(list) == 0 || slices.Contains(list, n) }
-	t := now.Truncate(time.Minute).Add(time.Minute)
+	t := now.Add(time.Minute - time.Duration(now.Second())*time.Second - time.Duration(now.Nanosecond()))
 	for end := now.AddDate(1, 0, 1); t.Before(end); {
-		y, m, d := t.Date()
+		_, m, d := t.Date()
+		// An hour has ended when the clock says so, which is not where UTC's ends.
+		hour := t.Add(time.Duration(60-t.Minute()) * time.Minute)
 		switch {
-		case !has(s.Cron.Months, int(m)) || !has(s.Cron.Days, d) || !has(s.Cron.Weekdays, int(t.Weekday())):
-			t = time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
-		case !has(s.Cron.Hours, t.Hour()):
-			t = t.Truncate(time.Hour).Add(time.Hour)
+		case !has(s.Cron.Months, int(m)) || !has(s.Cron.Days, d) || !has(s.Cron.Weekdays, int(t.Weekday())), !has(s.Cron.Hours, t.Hour()):
+			t = hour
 		case !has(s.Cron.Minutes, t.Minute()):
 			t = t.Add(time.Minute)
 		default:

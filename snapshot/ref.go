@@ -31,9 +31,9 @@ func ParseRef(s string) (Ref, error) {
 // asked is a reference in a request.
 type asked struct {
 	Ref
-	versioned bool   // a snapshot is named, by what stands after the @, path and all
-	after     string // "nightly:wp-content"
-	exact     *Exact // it has been resolved before
+	versioned bool    // a snapshot is named, by what stands after the @, path and all
+	after     string  // "nightly:wp-content"
+	exact     *Exact  // it has been resolved before
 	within    *string // the path, instead of one in the text
 	// inherits: without a path of its own it has that of the reference before.
 	inherits bool

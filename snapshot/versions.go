@@ -199,7 +199,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 		}
 		var policy *Policy
 		if v.filer != nil {
-			policy = v.filer.policy(ctx)
+			policy = v.filer.policy(ctx, v.zone)
 		}
 		for _, name := range names {
 			l := Listing{Volume: name, How: how, Policy: policy, Versions: []Version{}}

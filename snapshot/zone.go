@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// Skew is how far the clocks of a filer and a node may differ. What was made
+// later than that from now has no age: a zone or a clock is wrong.
+const Skew = time.Minute
+
 type zoneKey struct{}
 
 // WithZone says in which zone the caller reads and writes times. Words and

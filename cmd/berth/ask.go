@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/user"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf16"
 
 	"golang.org/x/term"
 
@@ -34,8 +37,24 @@ func ask[Resp any](ctx context.Context, a *app, route string, req any) (Resp, er
 	if err != nil {
 		return resp, err
 	}
-	err = plugin.NewClient(socket, callerName()).Call(ctx, route, req, &resp)
+	err = a.client(socket).Call(ctx, route, req, &resp)
 	return resp, err
+}
+
+// client is who asks the plugin on a socket, and in which zone.
+func (a *app) client(socket string) *plugin.Client {
+	c := plugin.NewClient(socket, callerName())
+	_, c.Zone = a.zone()
+	return c
+}
+
+// zone is the one in which times are typed and printed, and how the plugin is
+// told.
+func (a *app) zone() (*time.Location, string) {
+	if a.utc {
+		return time.UTC, "UTC"
+	}
+	return zoneHere(os.LookupEnv, "/etc/localtime")
 }
 
 var errNotRoot = &plugin.Failure{Kind: volume.Unreachable, Reason: "berth's socket is root's alone", Hint: "type it again with sudo"}
@@ -117,8 +136,29 @@ func (a *app) confirm(yes bool, question string) error {
 
 // printJSON prints v as the command's data.
 func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.stdout)
-	enc.SetIndent("", "  ")
+	return a.encode(v, "  ")
+}
+
+// encode prints JSON. Characters that would harm a terminal are escaped, which
+// to who reads JSON is the same.
+func (a *app) encode(v any, indent string) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	var out strings.Builder
+	for _, r := range text.String() {
+		if r == '\n' || volume.Visible(string(r)) == string(r) {
+			out.WriteRune(r)
+			continue
+		}
+		for _, half := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&out, `\u%04x`, half)
+		}
+	}
+	_, err := io.WriteString(a.stdout, out.String())
+	return err
 }

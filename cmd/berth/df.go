@@ -43,7 +43,7 @@ func (a *app) printUsage(u *snapshot.Usage) error {
 		snaps = size(u.Snapshots)
 	}
 	if u.Oldest != nil {
-		oldest = fmt.Sprintf(", the oldest %s of %s", u.Oldest.Name, a.snapTime(*u.Oldest))
+		oldest = fmt.Sprintf(", the oldest %s of %s", quoted(u.Oldest.Name), a.snapTime(*u.Oldest))
 	}
 	if u.Shared {
 		snaps = "unknown" // what they hold alone

@@ -100,7 +100,7 @@ func (p *diffPrinter) print(d snapshot.Diff) error {
 			return err
 		}
 		if p.app.json {
-			return json.NewEncoder(p.app.stdout).Encode(d)
+			return p.app.encode(d, "")
 		}
 		return p.total(d.Changes)
 	case d.Change != nil && !p.stat:
@@ -111,14 +111,14 @@ func (p *diffPrinter) print(d snapshot.Diff) error {
 
 func (a *app) side(s snapshot.Side) string {
 	if s.Snapshot == nil {
-		return s.Ref + " as it is now"
+		return quoted(s.Name()) + " as it is now"
 	}
-	return fmt.Sprintf("%s (%s, %s ago)", s.Ref, a.snapTime(*s.Snapshot), since(s.Snapshot.Time))
+	return fmt.Sprintf("%s (%s)", quoted(s.Name()), a.made(*s.Snapshot))
 }
 
 func (p *diffPrinter) change(c *snapshot.Change) error {
 	if p.app.json && !p.names {
-		return json.NewEncoder(p.app.stdout).Encode(c)
+		return p.app.encode(c, "")
 	}
 	if p.dir != nil && strings.HasPrefix(c.Name(), p.dir.Name()+"/") && c.Kind == p.dir.Kind {
 		p.files++
@@ -155,10 +155,10 @@ func (p *diffPrinter) line(c *snapshot.Change, text string) error {
 		name += "/"
 	}
 	if p.names {
-		_, err := fmt.Fprintln(p.app.stdout, quoted(strings.ToValidUTF8(name, "\uFFFD")))
+		_, err := fmt.Fprintln(p.app.stdout, quoted(name))
 		return err
 	}
-	_, err := fmt.Fprintf(p.app.stdout, "%s  %-40s  %s\n", c.Kind, quoted(strings.ToValidUTF8(name, "\uFFFD")), text)
+	_, err := fmt.Fprintf(p.app.stdout, "%s  %-40s  %s\n", c.Kind, quoted(name), text)
 	return err
 }
 
@@ -230,36 +230,43 @@ const maxContent = 8 << 20
 
 // diffContent prints the lines that differ in one file.
 func (a *app) diffContent(ctx context.Context, r snapshot.DiffRequest, name string) error {
-	first, err := snapshot.ParseRef(r.A)
-	if err != nil {
-		return err
+	if r.B == "" {
+		r.B, _, _ = strings.Cut(r.A, "@")
+		r.B, _, _ = strings.Cut(r.B, ":")
 	}
-	second := snapshot.Ref{Volume: first.Volume}
-	if r.B != "" {
-		if second, err = snapshot.ParseRef(r.B); err != nil {
-			return err
-		}
-	}
-	first.Path, second.Path = name, name
-	var texts [2]string
-	for i, ref := range []snapshot.Ref{first, second} {
+	var texts, titles [2]string
+	for i, ref := range []string{r.A, r.B} {
 		text := &limited{left: maxContent}
-		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref.String()}, text)
+		titles[i] = a.titled(ctx, ref, name)
+		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref, PathB64: []byte(name)}, text)
 		if f := (*plugin.Failure)(nil); err != nil && !(errors.As(err, &f) && f.Kind == volume.NotFound) {
 			return err
 		}
 		texts[i] = text.String()
 		if strings.ContainsRune(texts[i], 0) || !utf8.ValidString(texts[i]) {
-			return &plugin.Failure{Kind: volume.Failed, Reason: ref.String() + " is no text", Hint: "save both with 'berth snapshot cat' and compare them"}
+			return &plugin.Failure{Kind: volume.Failed, Reason: titles[i] + " is no text", Hint: "save both with 'berth snapshot cat' and compare them"}
 		}
 	}
 	if texts[0] == texts[1] {
-		return &plugin.Failure{Kind: volume.Nothing, Reason: fmt.Sprintf("%s has the same lines in both versions", name)}
+		return &plugin.Failure{Kind: volume.Nothing, Reason: fmt.Sprintf("%s has the same lines in both versions", quoted(name))}
 	}
 	return difflib.WriteUnifiedDiff(a.stdout, difflib.UnifiedDiff{
 		A: lines(texts[0]), B: lines(texts[1]),
-		FromFile: first.String(), ToFile: second.String(), Context: 3,
+		FromFile: titles[0], ToFile: titles[1], Context: 3,
 	})
+}
+
+// titled is what a version of a file is called. Where the path begins in a
+// reference with colons only the plugin knows.
+func (a *app) titled(ctx context.Context, ref, name string) string {
+	if !strings.Contains(ref, ":") {
+		return quoted(ref + ":" + name)
+	}
+	got, err := ask[snapshot.Browsed](ctx, a, "Berth.SnapshotBrowse", snapshot.BrowseRequest{Ref: ref, PathB64: []byte(name), Limit: 1})
+	if err != nil {
+		return quoted(ref) + " " + quoted(name)
+	}
+	return quoted(got.Side.Name())
 }
 
 // lines splits a text; a last line that does not end says so, as diff(1) does.
@@ -292,7 +299,7 @@ func (a *app) stream(ctx context.Context, route string, req any, w io.Writer) er
 	if err != nil {
 		return err
 	}
-	return plugin.NewClient(socket, callerName()).Stream(ctx, route, req, w)
+	return a.client(socket).Stream(ctx, route, req, w)
 }
 
 // isTerminal tells whether a person looks at a stream.

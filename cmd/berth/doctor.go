@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/volume"
 )
 
 // doctorOptions are the command's flags.
@@ -183,9 +184,9 @@ func (a *app) printFound(r *doctor.Report) {
 		if f.State == doctor.Fail {
 			state = "FAIL"
 		}
-		line(state, f.Check, quoted(f.Evidence))
+		line(state, f.Check, sentence(f.Evidence))
 		if f.State != doctor.OK && f.Next != "" {
-			fmt.Fprintln(a.stdout, indent+"next: "+f.Next) // to be copied, so not broken
+			fmt.Fprintln(a.stdout, indent+"next: "+volume.Visible(f.Next)) // to be copied, so not broken
 		}
 	}
 	fmt.Fprintln(a.stdout, strings.Join(wrap(summary(r), lineWidth), "\n  "))

@@ -109,7 +109,7 @@ func importWhat(r *convoy.Report, i *convoy.Item) string {
 		}
 	}
 	if i.Reason != "" {
-		what += ": " + quoted(i.Reason)
+		what += ": " + sentence(i.Reason)
 	}
 	return what
 }
@@ -117,7 +117,7 @@ func importWhat(r *convoy.Report, i *convoy.Item) string {
 func importNotes(r *convoy.Report, req plugin.ImportRequest) (notes []string) {
 	for _, i := range r.Items {
 		for _, n := range i.Notes {
-			notes = append(notes, quoted(i.Volume)+": "+quoted(n))
+			notes = append(notes, quoted(i.Volume)+": "+sentence(n))
 		}
 	}
 	if r.Orphans > 0 && !req.Adopt {
@@ -147,7 +147,7 @@ func (a *app) snapshotNotes(r *convoy.Report) (notes []string) {
 func databaseNotes(r *convoy.Report) (notes []string) {
 	for _, i := range r.Items {
 		if i.Database != "" && i.Access != "single" && i.State != convoy.Broken {
-			notes = append(notes, fmt.Sprintf("  berth volume set %s access=single   # %s", i.Volume, quoted(i.Database)))
+			notes = append(notes, fmt.Sprintf("  berth volume set %s access=single   # %s", i.Volume, sentence(i.Database)))
 		}
 	}
 	if len(notes) > 0 {

@@ -135,7 +135,7 @@ func (x *restoring) follow(ctx context.Context, job *volume.Job) (p snapshot.Pro
 
 func (x *restoring) report(job *volume.Job, p snapshot.Progress, took time.Duration) error {
 	for _, line := range p.Warnings {
-		x.app.say("%s", quoted(line))
+		x.app.say("%s", sentence(line))
 	}
 	what := "restored"
 	if job.Op == volume.OpUndo {

@@ -17,7 +17,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +60,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDone
 	}
 	if v := (*verdict)(nil); errors.As(err, &v) {
-		fmt.Fprintln(stdout, v.line)
+		fmt.Fprintln(stdout, volume.Visible(v.line))
 		return v.code
 	}
 	if d := (*differs)(nil); errors.As(err, &d) {
@@ -71,9 +70,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return e.code
 	}
 	code, reason, hint := judge(err)
-	fmt.Fprintf(stderr, "berth: %s\n", reason)
+	fmt.Fprintf(stderr, "berth: %s\n", volume.Visible(reason))
 	if hint != "" {
-		fmt.Fprintf(stderr, "berth: hint: %s\n", hint)
+		fmt.Fprintf(stderr, "berth: hint: %s\n", volume.Visible(hint))
 	}
 	return code
 }
@@ -119,25 +118,17 @@ func (a *app) commands() *cobra.Command {
 Volumes are made and removed with 'docker volume create -d berth NAME' and 'docker volume rm NAME'.
 
 ` + exitHelp,
-		// Names go to the plugin as JSON, which has no other bytes than UTF-8.
-		PersistentPreRunE: func(_ *cobra.Command, args []string) error {
-			for _, a := range args {
-				if !utf8.ValidString(a) {
-					return &usageError{fmt.Sprintf("%q is not UTF-8", a), "name its directory instead"}
-				}
-			}
-			return nil
-		},
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRunE: checkGiven,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.NoArgs,
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", "", "the plugin's socket (default: found by itself)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print names or ids only")
-	flags.BoolVar(&a.utc, "utc", false, "print times in UTC")
+	flags.BoolVar(&a.utc, "utc", false, "read and print times in UTC")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{err.Error(), fmt.Sprintf("'%s --help' shows the flags", c.CommandPath())}
 	})

@@ -107,7 +107,7 @@ func (x *restoring) run(ctx context.Context) error {
 		return err
 	}
 	if !plan.Any() {
-		return &plugin.Failure{Kind: volume.Nothing, Reason: fmt.Sprintf("nothing to do: %s is what is there now", plan.Items[0].Ref)}
+		return &plugin.Failure{Kind: volume.Nothing, Reason: fmt.Sprintf("nothing to do: %s is what is there now", quoted(plan.Items[0].RefName()))}
 	}
 	uses := dockerUses(ctx)
 	if err := x.mayRun(&plan, uses); err != nil && !x.dry {
@@ -139,14 +139,17 @@ func question(p *snapshot.Plan) string {
 }
 
 // exact makes the request say what the plan found, so that nothing else is
-// done when a snapshot has been made since.
+// done when a snapshot has been made or removed since.
 func (x *restoring) exact(p *snapshot.Plan) {
-	x.r.Stack, x.r.Refs = "", nil
+	x.r.Stack, x.r.Refs, x.r.Exact = "", nil, nil
 	for _, it := range p.Items {
 		if p.Op == volume.OpUndo {
 			x.r.Refs = append(x.r.Refs, it.Volume)
 		} else {
-			x.r.Refs = append(x.r.Refs, it.Ref)
+			x.r.Refs = append(x.r.Refs, it.RefName())
+		}
+		if it.Exact != nil {
+			x.r.Exact = append(x.r.Exact, *it.Exact)
 		}
 		x.r.Files += it.Files
 		x.r.Bytes += it.Bytes
@@ -193,11 +196,11 @@ func (x *restoring) printPlan(p *snapshot.Plan, uses []containerUse) {
 	for _, it := range p.Items {
 		what := it.Volume
 		if it.Path != "" {
-			what += ":" + quoted(it.Path)
+			what += ":" + quoted(it.Name())
 		}
-		from := it.Ref
+		from := quoted(it.RefName())
 		if it.Snapshot != nil {
-			from = fmt.Sprintf("%s (%s, %s ago)", it.Ref, x.app.snapTime(*it.Snapshot), since(it.Snapshot.Time))
+			from += " (" + x.app.made(*it.Snapshot) + ")"
 		}
 		fmt.Fprintf(out, "PLAN  %s <- %s\n", what, from)
 		c := it.Changes
@@ -248,25 +251,27 @@ func (x *restoring) newVolume(ctx context.Context) error {
 	if len(x.r.Refs) != 1 || x.r.Stack != "" || x.r.To != "" {
 		return &usageError{"--as is for one version at a time", "for example 'berth snapshot restore blog@yesterday --as blog-old'"}
 	}
-	ref, err := snapshot.ParseRef(x.r.Refs[0])
-	if err != nil {
-		return err
-	}
-	if ref.Path != "" {
-		return &usageError{"--as makes a volume of a whole volume", "--to puts a part of it beside the live one"}
-	}
-	got, err := ask[plugin.Cloned](ctx, x.app, "Berth.SnapshotClone", plugin.CloneRequest{Ref: x.r.Refs[0], As: x.as, DryRun: x.dry})
-	for err != nil && isTryAgain(err) && ctx.Err() == nil {
-		x.app.say("%v", err)
-		got, err = ask[plugin.Cloned](ctx, x.app, "Berth.SnapshotClone", plugin.CloneRequest{Ref: x.r.Refs[0], As: x.as})
-	}
+	// What it means is found out once: the copy may take several requests.
+	r := plugin.CloneRequest{Ref: x.r.Refs[0], As: x.as, DryRun: true}
+	got, err := ask[plugin.Cloned](ctx, x.app, "Berth.SnapshotClone", r)
 	if err != nil {
 		return err
 	}
 	if x.dry {
-		return x.app.done(x.as, "would be made of "+got.Ref)
+		return x.app.done(x.as, "would be made of "+quoted(got.Ref))
 	}
-	return x.app.done(x.as, "made of "+got.Ref)
+	r = plugin.CloneRequest{Ref: got.Ref, Exact: got.Exact, As: x.as}
+	for {
+		_, err = ask[plugin.Cloned](ctx, x.app, "Berth.SnapshotClone", r)
+		if err == nil || !isTryAgain(err) || ctx.Err() != nil {
+			break
+		}
+		x.app.say("%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	return x.app.done(x.as, "made of "+quoted(got.Ref))
 }
 
 // isTryAgain tells an operation that goes on from one that failed.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -66,11 +67,12 @@ func (a *app) printListings(all []snapshot.Listing, r snapshot.ListRequest) erro
 	}
 	var ids []string
 	var rows [][]string
+	now := time.Now()
 	for _, l := range all {
 		for i := 0; i < len(l.Versions); i++ {
 			v := l.Versions[i]
 			ids = append(ids, l.Volume+"@"+v.Name)
-			row := []string{quoted(v.Name), a.snapTime(v.Snapshot), since(v.Time), v.Origin}
+			row := []string{quoted(v.Name), a.snapTime(v.Snapshot), since(v.Time, now), v.Origin}
 			if r.Stack != "" {
 				row = append([]string{l.Volume}, row...)
 			}
@@ -88,7 +90,7 @@ func (a *app) printListings(all []snapshot.Listing, r snapshot.ListRequest) erro
 				ids = append(ids, l.Volume+"@"+v.Name)
 			}
 			if same > 0 {
-				rows = append(rows, []string{fmt.Sprintf("(and %d older, down to %s, with nothing changed)", same, v.Name)})
+				rows = append(rows, []string{fmt.Sprintf("(and %d older, down to %s, with nothing changed)", same, quoted(v.Name))})
 			}
 		}
 	}
@@ -128,7 +130,7 @@ func (a *app) sayHow(l snapshot.Listing) {
 	case l.Policy != nil:
 		next := ""
 		for i, t := range l.Policy.Next {
-			next += map[bool]string{true: "; next ", false: ", "}[i == 0] + a.when(t)
+			next += map[bool]string{true: "; next ", false: ", "}[i == 0] + a.stamp(t)
 		}
 		a.say("the filer makes them by its policy %s%s", l.Policy.Text, next)
 	}
@@ -143,23 +145,24 @@ func (a *app) sayHow(l snapshot.Listing) {
 // say tells the person at the terminal what is no data.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && !a.json {
-		fmt.Fprintf(a.stderr, "berth: "+format+"\n", args...)
+		fmt.Fprintln(a.stderr, volume.Visible("berth: "+fmt.Sprintf(format, args...)))
 	}
 }
 
 // snapTime is a snapshot's time, marked where it is a guess.
 func (a *app) snapTime(s snapshot.Snapshot) string {
 	if s.Approximate && !s.Time.IsZero() {
-		return "~" + a.when(s.Time)
+		return "~" + a.stamp(s.Time)
 	}
-	return a.when(s.Time)
+	return a.stamp(s.Time)
 }
 
-func since(t time.Time) string {
-	if t.IsZero() {
-		return ""
+// made says when a snapshot was made, and how long ago.
+func (a *app) made(s snapshot.Snapshot) string {
+	if s.Time.IsZero() {
+		return "nobody says when it was made"
 	}
-	return age(time.Since(t).Seconds())
+	return a.snapTime(s) + ", " + ago(s.Time, time.Now())
 }
 
 // brief is what changed, in a cell: "+12 -1 M3 U2".
@@ -288,21 +291,16 @@ func (a *app) snapshotRm() *cobra.Command {
 		Example: "  berth snapshot rm before-update --dry-run",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			for _, name := range args {
-				if vol, snap, ok := strings.Cut(name, "@"); ok {
-					return &usageError{fmt.Sprintf("%q: a snapshot is a version of many volumes, it cannot be removed from %s alone", name, vol), "name the snapshot: " + snap}
-				}
-			}
 			plan, err := ask[plugin.Removals](c.Context(), a, "Berth.SnapshotRemove", snapshot.RemoveRequest{Names: args, DryRun: true})
 			if err != nil {
-				return err
+				return removal(err, args)
 			}
 			if dry {
 				return a.printRemovals(plan.Removed, "would be removed")
 			}
 			if !yes {
 				for _, r := range plan.Removed {
-					a.say("%s of %s is the version of %s", r.Snapshot.Name, a.snapTime(r.Snapshot), plural(len(r.Volumes), "volume"))
+					a.say("%s of %s is the version of %s", quoted(r.Snapshot.Name), a.snapTime(r.Snapshot), plural(len(r.Volumes), "volume"))
 				}
 			}
 			if err := a.confirm(yes, fmt.Sprintf("Remove %s for good", plural(len(plan.Removed), "snapshot"))); err != nil {
@@ -317,6 +315,20 @@ func (a *app) snapshotRm() *cobra.Command {
 	}
 	a.dangerous(c, &yes, &dry)
 	return c
+}
+
+// removal explains why snapshots cannot be removed: a name may have an @ in it,
+// and one that is not there is more likely meant as VOLUME@SNAPSHOT.
+func removal(err error, names []string) error {
+	if f := (*plugin.Failure)(nil); !errors.As(err, &f) || f.Kind != volume.NotFound {
+		return err
+	}
+	for _, name := range names {
+		if vol, snap, ok := strings.Cut(name, "@"); ok && volume.CheckName(vol) == nil {
+			return &usageError{fmt.Sprintf("%q: a snapshot is a version of many volumes, it cannot be removed from %s alone", name, vol), "name the snapshot: " + quoted(snap)}
+		}
+	}
+	return err
 }
 
 func (a *app) printRemovals(gone []snapshot.Removal, done string) error {
@@ -358,6 +370,7 @@ func (a *app) printVersions(all []snapshot.FileVersion, r snapshot.FileRequest) 
 		return a.printJSON(all)
 	}
 	vol, _, _ := strings.Cut(r.Ref, ":")
+	label := func(s snapshot.Snapshot) string { return quoted(s.Name) }
 	var ids []string
 	var rows [][]string
 	for i, f := range all {
@@ -365,14 +378,14 @@ func (a *app) printVersions(all []snapshot.FileVersion, r snapshot.FileRequest) 
 		if len(f.Snapshots) > 0 {
 			s := f.Snapshots[len(f.Snapshots)-1]
 			if f.Live {
-				name, note = "live", "the same since "+s.Name
+				name, note = "live", "the same since "+label(s)
 			} else {
-				name, note = f.Snapshots[0].Name, fmt.Sprintf("also in %d older, down to %s", len(f.Snapshots)-1, s.Name)
+				name, note = label(f.Snapshots[0]), fmt.Sprintf("also in %d older, down to %s", len(f.Snapshots)-1, label(s))
 				if len(f.Snapshots) == 1 {
 					note = ""
 				}
 			}
-			ids = append(ids, fmt.Sprintf("%s@%s:%s", vol, f.Snapshots[0].Name, f.Path))
+			ids = append(ids, snapshot.Ref{Volume: vol, Snapshot: f.Snapshots[0].Name, Path: f.Name()}.String())
 		}
 		if i > 0 && f.Differs != "" && f.SizeBytes == all[i-1].SizeBytes && f.Modified.Equal(all[i-1].Modified) {
 			note = strings.TrimPrefix(note+"; other "+f.Differs+" than the version above", "; ")
@@ -380,13 +393,13 @@ func (a *app) printVersions(all []snapshot.FileVersion, r snapshot.FileRequest) 
 		if i == 0 && !f.Live && !r.Deleted {
 			when := "deleted before any newer snapshot"
 			if f.Deleted != nil {
-				when = "deleted since " + a.snapTime(*f.Deleted) + " (" + f.Deleted.Name + ")"
+				when = "deleted since " + a.snapTime(*f.Deleted) + " (" + label(*f.Deleted) + ")"
 			}
 			rows = append(rows, []string{"live", "", "", "", when})
 		}
-		row := []string{quoted(name), a.when(f.Modified), size(f.SizeBytes), f.Kind, note}
+		row := []string{name, a.stamp(f.Modified), size(f.SizeBytes), f.Kind, note}
 		if r.Deleted {
-			row = append([]string{quoted(f.Path)}, row...)
+			row = append([]string{quoted(f.Name())}, row...)
 		}
 		rows = append(rows, row)
 	}
@@ -401,7 +414,7 @@ func (a *app) printVersions(all []snapshot.FileVersion, r snapshot.FileRequest) 
 		return err
 	}
 	if len(ids) > 0 {
-		a.say("look at one: berth snapshot cat %s", ids[len(ids)-1])
+		a.say("look at one: berth snapshot cat %s", shellWord(ids[len(ids)-1]))
 	}
 	return nil
 }
@@ -414,8 +427,14 @@ func (a *app) snapshotCat() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeVolumes,
 		RunE: func(c *cobra.Command, args []string) error {
-			if a.isTerminal(a.stdout) && !strings.Contains(args[0], ":") {
-				return &usageError{"a tar archive is not for a terminal", "send it to a file or to tar: ... > blog.tar, ... | tar -tv"}
+			if a.isTerminal(a.stdout) {
+				got, err := ask[snapshot.Browsed](c.Context(), a, "Berth.SnapshotBrowse", snapshot.BrowseRequest{Ref: args[0], Limit: 1})
+				if err == nil && got.File.Kind == "directory" {
+					err = &usageError{"a tar archive is not for a terminal", "send it to a file or to tar: ... > blog.tar, ... | tar -tv"}
+				}
+				if err != nil {
+					return err
+				}
 			}
 			return a.stream(c.Context(), "Berth.SnapshotCat", plugin.RefRequest{Ref: args[0]}, a.stdout)
 		},
@@ -466,10 +485,16 @@ func judgeAge(s *snapshot.Snapshot, now time.Time, max, warn time.Duration) erro
 		return &verdict{2, "CRITICAL - the export has no snapshot"}
 	}
 	if s.Time.IsZero() {
-		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; set BERTH_ONTAP", s.Name)}
+		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; set BERTH_ONTAP", quoted(s.Name))}
+	}
+	if ahead := s.Time.Sub(now); ahead > snapshot.Skew {
+		return &verdict{3, fmt.Sprintf("UNKNOWN - the newest snapshot, %s, is of a time that is %s in the future; set BERTH_TZ to the filer's time zone, and compare the clocks", quoted(s.Name), age(ahead.Seconds()))}
 	}
 	old := now.Sub(s.Time)
-	line := fmt.Sprintf("the newest snapshot, %s, is %s old | age=%ds;%d;%d", s.Name, age(old.Seconds()), int(old.Seconds()), int(warn.Seconds()), int(max.Seconds()))
+	if old < 0 {
+		old = 0 // the clocks differ a little
+	}
+	line := fmt.Sprintf("the newest snapshot, %s, is %s old | age=%ds;%d;%d", quoted(s.Name), age(old.Seconds()), int(old.Seconds()), int(warn.Seconds()), int(max.Seconds()))
 	switch {
 	case old > max:
 		return &verdict{2, "CRITICAL - " + line}
@@ -479,12 +504,25 @@ func judgeAge(s *snapshot.Snapshot, now time.Time, max, warn time.Duration) erro
 	return &verdict{0, "OK - " + line}
 }
 
-// quoted prints a name so that a terminal cannot be harmed by it.
-func quoted(name string) string {
-	for _, r := range name {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return fmt.Sprintf("%q", name)
-		}
+// quoted prints a name so that a terminal cannot be harmed by it, and no two
+// names look the same.
+func quoted(name string) string { return volume.Quote(name) }
+
+// sentence prints a text of somebody else's, quoted where it holds what cannot
+// be seen.
+func sentence(text string) string {
+	if volume.Visible(text) == text && !strings.Contains(text, "\n") {
+		return text
 	}
-	return name
+	return fmt.Sprintf("%q", text)
 }
+
+// shellWord is a name as it is typed to a shell.
+func shellWord(name string) string {
+	if q := quoted(name); q != name || plainWord.MatchString(name) {
+		return q
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)

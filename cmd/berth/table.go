@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
 )
 
 // table prints rows under a heading, columns aligned. Empty cells are "-".
@@ -14,7 +17,7 @@ func (a *app) table(heading []string, rows [][]string) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{heading}, rows...) {
 		for i, cell := range row {
-			if cell == "" {
+			if row[i] = strings.ReplaceAll(volume.Visible(cell), "\n", `\n`); cell == "" {
 				row[i] = "-"
 			}
 		}
@@ -26,7 +29,7 @@ func (a *app) table(heading []string, rows [][]string) error {
 // ids prints one a line, for -q.
 func (a *app) ids(ids []string) error {
 	for _, id := range ids {
-		fmt.Fprintln(a.stdout, id)
+		fmt.Fprintln(a.stdout, quoted(id))
 	}
 	return nil
 }
@@ -39,12 +42,42 @@ func (a *app) when(t time.Time) string {
 	if a.utc {
 		return t.UTC().Format("2006-01-02 15:04:05Z")
 	}
-	return t.Local().Format("2006-01-02 15:04:05")
+	zone, _ := a.zone()
+	return t.In(zone).Format(time.DateTime)
+}
+
+// stamp is a time with its zone, as the times of versions are shown: it can be
+// typed behind the @.
+func (a *app) stamp(t time.Time) string {
+	zone, _ := a.zone()
+	if t.IsZero() || a.utc {
+		return a.when(t)
+	}
+	return t.In(zone).Format(time.DateTime + " MST")
+}
+
+// since is how long ago something was made. A time in the future is no age.
+func since(t, now time.Time) string {
+	switch {
+	case t.IsZero():
+		return ""
+	case t.Sub(now) > snapshot.Skew:
+		return "in the future"
+	}
+	return age(now.Sub(t).Seconds())
+}
+
+// ago is since in a sentence.
+func ago(t, now time.Time) string {
+	if t.Sub(now) > snapshot.Skew {
+		return since(t, now)
+	}
+	return since(t, now) + " ago"
 }
 
 // age is a duration in words short enough for a table.
 func age(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second))
+	d := max(0, time.Duration(seconds*float64(time.Second)))
 	switch {
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))

@@ -1,0 +1,56 @@
+package plugin
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
+)
+
+// zoneHeader is in which zone the caller reads and writes times: the name of a
+// zone, or rulesPrefix and the base64 of its rules, a TZif file (RFC 8536).
+// Without it that is UTC.
+const (
+	zoneHeader  = "Berth-Zone"
+	rulesPrefix = "tzif:"
+)
+
+// ZoneRules is the header of a zone that has no name.
+func ZoneRules(tzif []byte) string { return rulesPrefix + base64.StdEncoding.EncodeToString(tzif) }
+
+// LoadZone reads a zone as a client sends it.
+func LoadZone(text string) (*time.Location, error) {
+	rules, unnamed := strings.CutPrefix(text, rulesPrefix)
+	if !unnamed {
+		return namedZone(text)
+	}
+	data, err := base64.StdEncoding.DecodeString(rules)
+	if err == nil {
+		var zone *time.Location
+		if zone, err = time.LoadLocationFromTZData("TZ", data); err == nil {
+			return zone, nil
+		}
+	}
+	return nil, &volume.Error{Kind: volume.Invalid, Reason: "the time zone of this host cannot be read: " + err.Error(), Hint: "name one: TZ=Europe/Berlin berth ..."}
+}
+
+// namedZone is a zone of the IANA database. This process's own, which Go calls
+// Local, is none.
+func namedZone(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return nil, &volume.Error{Kind: volume.Invalid, Reason: "there is no time zone \"" + volume.Visible(name) + "\"", Hint: "name one of the IANA database, such as Europe/Berlin or UTC"}
+	}
+	return zone, nil
+}
+
+// asker is the context of a request: who asks, and in which zone.
+func asker(r *http.Request) (context.Context, error) {
+	ctx := volume.WithCaller(r.Context(), caller(r))
+	zone, err := LoadZone(r.Header.Get(zoneHeader))
+	return snapshot.WithZone(ctx, zone), err
+}
