@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"archive/tar"
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/integration/lab"
+	"github.com/casit/berth/tree/treetest"
 )
 
 func TestSnapshotIsReadAsAVolumeAndNeverWritten(t *testing.T) {
@@ -71,4 +75,63 @@ func TestDockerCopiesIntoAndOutOfAVolume(t *testing.T) {
 	n.Docker(t, "rm", "holder")
 	require.NotContains(t, n.Berth(t, "volume", "ps"), "files")
 	n.Docker(t, "volume", "rm", "files")
+}
+
+// dockerd copies what the image has at a volume's place into a volume that is
+// empty, and a view cannot take it.
+func TestAViewOfAnEmptyVersionSaysHowItIsMounted(t *testing.T) {
+	l, n := single(t, lab.Options{})
+	const image = "filled:1"
+	require.NoError(t, n.Import(filled(t), image))
+	n.Docker(t, "volume", "create", "-d", "berth", "blog")
+	for _, version := range []string{"empty", "full"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(l.Export, ".snapshot", version, "blog"), 0o755))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(l.Export, ".snapshot/full/blog/page"), []byte("old\n"), 0o644))
+
+	look := func(volume string) (string, error) {
+		return n.TryDocker("run", "--rm", "--network", "none", "--volume-driver", "berth", "-v", volume, image, "/bin/busybox", "ls", "/x")
+	}
+	out, err := look("blog@full:/x:ro")
+	require.NoError(t, err)
+	require.Equal(t, "page", out)
+	for _, mode := range []string{"", ":ro"} {
+		_, err = look("blog@empty:/x" + mode)
+		t.Log(err)
+		require.ErrorContains(t, err, ":nocopy", "mode %q", mode)
+		require.ErrorContains(t, err, "empty", "mode %q", mode)
+	}
+	for _, mode := range []string{":nocopy", ":ro,nocopy"} {
+		out, err = look("blog@empty:/x" + mode)
+		require.NoError(t, err)
+		require.Empty(t, out)
+	}
+	require.NotContains(t, n.Berth(t, "volume", "ps"), "blog@", "nobody uses it any more")
+	n.Docker(t, "plugin", "disable", "-f", "berth")
+	n.Docker(t, "plugin", "enable", "berth")
+	out, err = look("blog@empty:/x:nocopy")
+	require.NoError(t, err)
+	require.Empty(t, out)
+}
+
+// filled is an image with busybox, and files at /x.
+func filled(t *testing.T) io.Reader {
+	t.Helper()
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		treetest.Skip(t, "busybox, for an image that has files, is not installed")
+	}
+	var image bytes.Buffer
+	w := tar.NewWriter(&image)
+	for _, f := range []struct {
+		name string
+		mode int64
+		text []byte
+	}{{"bin/busybox", 0o755, busybox}, {"x/of-the-image", 0o644, []byte("x")}, {"x/dir/deep", 0o644, []byte("x")}} {
+		require.NoError(t, w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.text))}))
+		_, err := w.Write(f.text)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return &image
 }

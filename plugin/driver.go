@@ -9,6 +9,7 @@ import (
 
 	docker "github.com/docker/go-plugins-helpers/volume"
 
+	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
 
@@ -214,7 +215,21 @@ func (s *Server) mount(ctx context.Context, r mountRequest) (docker.MountRespons
 	if err := settle(ctx, root, m); err != nil {
 		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))
 	}
+	if m.ReadOnly && isEmpty(ctx, fsys, m.Path) {
+		return docker.MountResponse{Mountpoint: ss.mounts.throughEmpty(generation, m.Path)}, nil
+	}
 	return docker.MountResponse{Mountpoint: filepath.Join(root, m.Path)}, nil
+}
+
+// isEmpty tells whether a directory has nothing in it, as far as it can be read.
+func isEmpty(ctx context.Context, fsys tree.FS, name string) bool {
+	some := errors.New("not empty")
+	return fsys.ReadDir(ctx, name, func(d tree.Entry) error {
+		if d.Name == ".snapshot" {
+			return nil
+		}
+		return some
+	}) == nil
 }
 
 func (s *Server) unmount(ctx context.Context, r unmountRequest) (Empty, error) {

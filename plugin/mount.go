@@ -237,6 +237,26 @@ func (m *mounts) list() ([]generation, error) {
 	return out, nil
 }
 
+// emptyPrefix begins the name of a symlink to the read-only generation of a
+// number. dockerd copies what an image has into a volume that is empty. It
+// cannot into a view, and its error names the path but not the way out: so the
+// path does.
+const emptyPrefix = "this-version-is-empty--add-:nocopy--"
+
+// throughEmpty is the path of a view of an empty directory, below the read-only
+// generation of that number; by the plain way where the symlink cannot be made.
+func (m *mounts) throughEmpty(number int, below string) string {
+	target := readonlyPrefix + strconv.Itoa(number)
+	link := emptyPrefix + strconv.Itoa(number)
+	at := filepath.Join(m.root, link)
+	if err := os.Symlink(target, at); err != nil {
+		if to, readErr := os.Readlink(at); readErr != nil || to != target {
+			link = target
+		}
+	}
+	return filepath.Join(m.root, link, below)
+}
+
 // retire detaches generations other than the current one that no claim refers
 // to, and every one if all is set. Containers keep what they have.
 func (m *mounts) retire(inUse []int, all bool) error {
@@ -256,6 +276,9 @@ func (m *mounts) retire(inUse []int, all bool) error {
 		}
 		_ = os.Remove(g.path)
 		_ = os.Remove(labelPath(g.path))
+		if g.readonly {
+			_ = os.Remove(filepath.Join(m.root, emptyPrefix+strconv.Itoa(g.number)))
+		}
 	}
 	return errors.Join(errs...)
 }

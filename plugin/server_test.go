@@ -262,6 +262,47 @@ func TestViewsCannotBeWrittenAnywhere(t *testing.T) {
 	require.Contains(t, s.fails("Mount", map[string]any{"Name": "site1@nightl", "ID": "b"}), "site1@nightly")
 }
 
+// dockerd's error for what it cannot copy into an empty view names the path.
+func TestThePathOfAnEmptyViewSaysNocopy(t *testing.T) {
+	s := serve(t, nil)
+	for _, d := range []string{"empty", "full"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(s.dir, ".snapshot", d, "site1"), 0o755))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, ".snapshot/full/site1/page"), []byte("old"), 0o644))
+	mount := func(id, version string) string {
+		return s.ok("Mount", map[string]any{"Name": "site1@" + version, "ID": id})["Mountpoint"].(string)
+	}
+	for range 2 {
+		at := mount("a", "empty")
+		require.Contains(t, at, "/this-version-is-empty--add-:nocopy--1/")
+		require.Empty(t, entries(t, at))
+		require.ErrorIs(t, os.WriteFile(filepath.Join(at, "page"), nil, 0o644), unix.EROFS)
+		require.NotContains(t, mount("b", "full"), "nocopy")
+		s.stop()
+		s.start()
+	}
+	require.Equal(t, []string{"export.1", "readonly.1"}, s.ours())
+	for _, id := range []string{"a", "a"} {
+		s.ok("Unmount", map[string]any{"Name": "site1@empty", "ID": id})
+		s.ok("Unmount", map[string]any{"Name": "site1@full", "ID": "b"})
+	}
+	s.stop()
+	require.Empty(t, s.ours())
+	for _, left := range entries(t, s.base, "mounts") {
+		require.NotContains(t, left, "nocopy")
+	}
+}
+
+func entries(t *testing.T, parts ...string) (names []string) {
+	t.Helper()
+	list, err := os.ReadDir(filepath.Join(parts...))
+	require.NoError(t, err)
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
 func TestARestartFindsItsMountAndItsUsers(t *testing.T) {
 	s := serve(t, nil)
 	s.ok("Create", map[string]any{"Name": "site1"})
