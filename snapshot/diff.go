@@ -23,6 +23,8 @@ type Changes struct {
 	RemovedBytes int64 `json:"removed_bytes"`
 	// ModifiedBytes is the size of the second tree's modified files.
 	ModifiedBytes int64 `json:"modified_bytes"`
+	// Disguised are modified files that have their former size and time.
+	Disguised int64 `json:"time_put_back,omitempty"`
 }
 
 // Any tells whether anything is different.
@@ -39,6 +41,9 @@ func (c *Changes) count(d tree.Difference) {
 	case tree.Modified, tree.Retyped:
 		c.Modified++
 		c.ModifiedBytes += bytesOf(d.B)
+		if d.Disguised() {
+			c.Disguised++
+		}
 	case tree.Updated:
 		c.Updated++
 	}
@@ -135,7 +140,20 @@ func fileOf(a tree.Attr) *File {
 	if a.Kind == 0 {
 		return nil
 	}
-	return &File{Kind: a.Kind.String(), Mode: a.Mode, UID: a.UID, GID: a.GID, Bytes: a.Size, Modified: a.Mtime}
+	return &File{Kind: a.Kind.String(), Mode: a.Mode, UID: a.UID, GID: a.GID, Bytes: a.Size, Modified: shown(a.Mtime)}
+}
+
+// shown is a time as JSON can carry it: of years with four digits. Files may
+// have others.
+func shown(t time.Time) time.Time {
+	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // Diff compares two versions of a volume, or of a file or directory in it, and
@@ -166,7 +184,9 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 			return err
 		}
 		var c Changes
-		stats, err := compare(ctx, fsys, sides[0].path, sides[1].path, r.Checksum, func(d tree.Difference) error {
+		q, keep := v.equality(ctx, fsys, a.Volume, r.Checksum, sides[0].Snapshot, sides[1].Snapshot)
+		defer keep()
+		stats, err := compare(ctx, fsys, sides[0].path, sides[1].path, q, func(d tree.Difference) error {
 			c.count(d)
 			return emit(Diff{Change: describe(d)})
 		})
@@ -221,26 +241,9 @@ func (v *Versions) missing(ctx context.Context, fsys tree.FS, ref Ref) error {
 	return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions", ref.Volume), "snapshot %q has no volume %q", ref.Snapshot, ref.Volume)
 }
 
-// compare compares two trees or two of anything else.
-func compare(ctx context.Context, fsys tree.FS, a, b string, checksum bool, fn func(tree.Difference) error) (tree.Stats, error) {
-	x, err := fsys.Stat(ctx, a)
-	if err != nil {
-		return tree.Stats{}, err
-	}
-	y, err := fsys.Stat(ctx, b)
-	if err != nil {
-		return tree.Stats{}, err
-	}
-	if x.Kind == tree.Directory && y.Kind == tree.Directory {
-		return tree.Compare(ctx, fsys, a, b, tree.CompareOptions{Checksum: checksum}, fn)
-	}
-	return compareOne(ctx, fsys, a, b, checksum, fn)
-}
-
-// compareOne compares two files by comparing the directories they are in,
-// nothing else of which counts.
-func compareOne(ctx context.Context, fsys tree.FS, a, b string, checksum bool, fn func(tree.Difference) error) (tree.Stats, error) {
-	d, err := tree.CompareOne(ctx, fsys, a, b, tree.CompareOptions{Checksum: checksum})
+// compareOne compares two files, or two of anything else.
+func compareOne(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn func(tree.Difference) error) (tree.Stats, error) {
+	d, err := tree.CompareOne(ctx, fsys, a, b, q)
 	stats := tree.Stats{Progress: tree.Progress{Files: 1}}
 	if err != nil || d == nil {
 		return stats, err
@@ -273,7 +276,7 @@ func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error 
 			here.Live = last
 			continue
 		}
-		c, err := v.count(ctx, fsys, Ref{Volume: l.Volume}.Source(here.Name), l.Volume)
+		c, err := v.count(ctx, fsys, l.Volume, &here.Snapshot, nil)
 		if err != nil {
 			return err
 		}
@@ -285,12 +288,13 @@ func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error 
 // between counts what is different between two snapshots of a volume, which
 // never changes: it is counted once and kept.
 func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b Snapshot) (*Changes, error) {
-	key := strings.Join([]string{"changes", name, a.id(), b.id()}, "\x00")
+	// "changes" alone were counted by size and time.
+	key := strings.Join([]string{"changes proven", name, a.id(), b.id()}, "\x00")
 	var c Changes
 	if v.volumes.Cached(ctx, fsys, key, &c) {
 		return &c, nil
 	}
-	got, err := v.count(ctx, fsys, Ref{Volume: name}.Source(a.Name), Ref{Volume: name}.Source(b.Name))
+	got, err := v.count(ctx, fsys, name, &a, &b)
 	if err == nil {
 		v.volumes.Cache(ctx, fsys, key, got)
 	}
@@ -300,12 +304,24 @@ func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b 
 // id tells a snapshot from another one that has its name later.
 func (s Snapshot) id() string { return s.Name + " " + s.UUID + " " + s.Time.UTC().String() }
 
-func (v *Versions) count(ctx context.Context, fsys tree.FS, a, b string) (*Changes, error) {
+// count counts what is different between two versions; nil is the live one.
+func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *Snapshot) (*Changes, error) {
+	q, keep := v.equality(ctx, fsys, name, false, a, b)
+	defer keep()
+	ref := Ref{Volume: name}
 	var c Changes
-	stats, err := compare(ctx, fsys, a, b, false, func(d tree.Difference) error {
+	stats, err := compare(ctx, fsys, ref.Source(a.name()), ref.Source(b.name()), q, func(d tree.Difference) error {
 		c.count(d)
 		return nil
 	})
 	c.total(stats)
 	return &c, err
+}
+
+// name is the snapshot's name, "" for nil, the live volume.
+func (s *Snapshot) name() string {
+	if s == nil {
+		return ""
+	}
+	return s.Name
 }

@@ -50,9 +50,15 @@ func errNoSnapshot(name string) error {
 // List returns the snapshots, oldest first, with what their records say.
 func (e *Embedded) List(ctx context.Context) ([]Snapshot, error) {
 	out := []Snapshot{}
-	err := e.fsys.ReadDirPlus(ctx, snapshotsDir, func(d tree.EntryPlus) error {
+	root, err := e.fsys.Stat(ctx, ".")
+	if err != nil {
+		return nil, err
+	}
+	err = e.fsys.ReadDirPlus(ctx, snapshotsDir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind == tree.Directory && !strings.HasPrefix(d.Name, ".") {
-			out = append(out, byName(d))
+			s := byName(d)
+			s.copied = d.Attr.Device == root.Device // what a filesystem makes itself has a device of its own
+			out = append(out, s)
 		}
 		return nil
 	})

@@ -23,12 +23,17 @@ type FileVersion struct {
 	Modified  time.Time  `json:"modified"`
 	// Deleted is when a snapshot first did not have it any more.
 	Deleted *Snapshot `json:"deleted_since,omitempty"`
+	// Differs is what distinguishes it from the version listed before it, the
+	// newer one: "content", "size, mtime".
+	Differs string `json:"differs,omitempty"`
 }
 
 // FileRequest names a file or directory, VOLUME:PATH.
 type FileRequest struct {
 	Ref     string `json:"ref"`
 	Deleted bool   `json:"deleted"` // of a directory: what it has lost
+	// Checksum: read every version, whatever else tells them apart or proves them equal.
+	Checksum bool `json:"checksum,omitempty"`
 }
 
 // Files lists the distinct versions of one file, newest first, the live one
@@ -52,7 +57,7 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 		if r.Deleted {
 			out, err = lost(ctx, fsys, ref, all)
 		} else {
-			out, err = distinct(ctx, fsys, ref, all)
+			out, err = v.distinct(ctx, fsys, ref, all, r.Checksum)
 		}
 		return err
 	})
@@ -73,8 +78,9 @@ func parent(p string) string {
 	return p
 }
 
-// distinct folds what is the same in neighbouring snapshots.
-func distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Snapshot) (out []FileVersion, err error) {
+// distinct folds what is proven to be the same in neighbouring snapshots. Of a
+// directory all below it counts.
+func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Snapshot, checksum bool) (out []FileVersion, err error) {
 	live, err := stat(ctx, fsys, ref.Source(""))
 	if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
 		live, err = nil, nil
@@ -86,39 +92,83 @@ func distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Snapshot) (out [
 	if err != nil {
 		return nil, err
 	}
-	last := live
+	n := &neighbours{v: v, fsys: fsys, ref: ref, checksum: checksum}
+	var last *had
 	if live != nil {
 		f := fileVersion(ref.Path, *live)
 		f.Live = true
-		out = append(out, f)
+		out, last = append(out, f), &had{attr: *live}
 	}
 	for i, a := range have {
-		switch {
-		case a == nil:
+		if a == nil {
 			last = nil
 			continue
-		case last != nil && len(out) > 0 && sameFile(*a, *last):
+		}
+		now := &had{attr: *a, snap: &all[i]}
+		differs := ""
+		if last != nil {
+			if differs, err = n.differ(ctx, last, now); err != nil {
+				return nil, err
+			}
+		}
+		if last != nil && differs == "" {
 			out[len(out)-1].Snapshots = append(out[len(out)-1].Snapshots, all[i])
-		default:
+		} else {
 			f := fileVersion(ref.Path, *a)
-			f.Snapshots = []Snapshot{all[i]}
+			f.Snapshots, f.Differs = []Snapshot{all[i]}, differs
 			if i > 0 && have[i-1] == nil {
 				f.Deleted = &all[i-1]
 			}
 			out = append(out, f)
 		}
-		last = a
+		last = now
 	}
 	return out, nil
 }
 
 func fileVersion(name string, a tree.Attr) FileVersion {
-	return FileVersion{Path: name, Kind: a.Kind.String(), SizeBytes: a.Size, Modified: a.Mtime}
+	return FileVersion{Path: name, Kind: a.Kind.String(), SizeBytes: a.Size, Modified: shown(a.Mtime)}
 }
 
-// sameFile is what diff takes for the same by attributes.
-func sameFile(a, b tree.Attr) bool {
-	return a.Kind == b.Kind && (a.Kind == tree.Directory || a.Size == b.Size && a.Mtime.Equal(b.Mtime))
+// had is a name as a snapshot has it, or the live volume for nil.
+type had struct {
+	attr tree.Attr
+	snap *Snapshot
+}
+
+// neighbours compares versions of one name.
+type neighbours struct {
+	v        *Versions
+	fsys     tree.FS
+	ref      Ref
+	checksum bool
+}
+
+// errDiffers ends a comparison at the first difference.
+var errDiffers = errors.New("they differ")
+
+// differ tells what is different between two versions, "" for nothing. What the
+// listing has told already is not asked for again.
+func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
+	q, keep := n.v.equality(ctx, n.fsys, n.ref.Volume, n.checksum, x.snap, y.snap)
+	defer keep()
+	if !n.checksum && x.attr.Kind != tree.Directory && q.Proven(x.attr, y.attr) {
+		return "", nil
+	}
+	what := ""
+	_, err := compare(ctx, n.fsys, n.ref.Source(x.snap.name()), n.ref.Source(y.snap.name()), q, func(d tree.Difference) error {
+		if what = d.Fields.String(); d.Kind == tree.Retyped {
+			what = "kind"
+		}
+		if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory && d.Path != "." {
+			what = "what is below"
+		}
+		return errDiffers
+	})
+	if errors.Is(err, errDiffers) {
+		err = nil
+	}
+	return what, err
 }
 
 // lost lists the names that some snapshot has in a directory and the live

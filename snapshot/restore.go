@@ -323,7 +323,9 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 		it.Changes = Changes{Added: got.Files + got.Dirs, AddedBytes: got.Bytes}
 		return err
 	}
-	stats, err := compare(ctx, fsys, it.dest, it.source, p.request.Checksum, func(d tree.Difference) error {
+	q, keep := v.equality(ctx, fsys, it.Volume, p.request.Checksum, nil, it.Snapshot)
+	defer keep()
+	stats, err := compare(ctx, fsys, it.dest, it.source, q, func(d tree.Difference) error {
 		it.Changes.count(d)
 		if d.Kind == tree.Added || d.Kind == tree.Modified || d.Kind == tree.Retyped {
 			it.used += usedBy(d.B)

@@ -321,7 +321,9 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	if err := rec.save(ctx, fsys, path.Dir(t.Data())); err != nil {
 		return err
 	}
-	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Checksum: r.Checksum}, w.progress)
+	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
+	defer keep()
+	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.progress)
 	if err != nil {
 		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -346,7 +348,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 		return "", err
 	}
 	if now != nil && now.Kind == tree.Directory && !p.single {
-		_, err = tree.Compare(ctx, fsys, dest, p.source, tree.CompareOptions{Checksum: r.Checksum}, func(d tree.Difference) error {
+		_, err = tree.Compare(ctx, fsys, dest, p.source, tree.Equality{Checksum: r.Checksum}, func(d tree.Difference) error {
 			rec.add(d)
 			return nil
 		})
@@ -354,7 +356,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 	}
 	d := &tree.Difference{Kind: tree.Added}
 	if now != nil {
-		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, tree.CompareOptions{Checksum: r.Checksum}); err != nil {
+		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, tree.Equality{Checksum: r.Checksum}); err != nil {
 			return "", err
 		}
 	}

@@ -16,4 +16,7 @@ type Snapshot struct {
 	// SizeBytes is what the filer says that it holds alone; 0 if unknown.
 	SizeBytes int64  `json:"size_bytes,omitempty"`
 	UUID      string `json:"uuid,omitempty"`
+
+	// copied: it shares no file with the export.
+	copied bool
 }

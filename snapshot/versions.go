@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,8 @@ type Versions struct {
 	running map[string]*work
 
 	takeovers sync.Mutex // held while one is begun, across the network
+
+	proofs proofs
 }
 
 // New returns the versions of cfg.Volumes.
@@ -294,14 +297,16 @@ func stat(ctx context.Context, fsys tree.FS, name string) (*tree.Attr, error) {
 
 // attrs looks name (VOLUME or VOLUME/PATH) up in every snapshot: the result
 // has nil where it is not. Where the server has a .snapshot in each directory,
-// that of the name's own is asked, one call for each snapshot; what is there
-// and is no snapshot of the export is somebody's own directory.
+// that of the name's own is asked, one call for each snapshot.
 func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*tree.Attr, error) {
 	parent, base := path.Split(name)
 	if parent != "" {
 		found, err := below(ctx, fsys, path.Join(parent, dir), base, all)
-		if err == nil && found != nil {
-			return found, nil
+		if i := slices.IndexFunc(found, func(a *tree.Attr) bool { return a != nil }); err == nil && i >= 0 {
+			own, err := genuine(ctx, fsys, path.Clean(parent), all[i].Name)
+			if err != nil || own {
+				return found, err
+			}
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDir(err) {
 			return nil, err
@@ -315,6 +320,21 @@ func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*t
 		found = make([]*tree.Attr, len(all))
 	}
 	return found, err
+}
+
+// genuine tells whether a .snapshot in the directory parent is the export's own:
+// what it has is then the very directory that the export's .snapshot has. Nobody
+// can put that into a directory of his own, since directories have one name.
+func genuine(ctx context.Context, fsys tree.FS, parent, snap string) (bool, error) {
+	here, err := stat(ctx, fsys, path.Join(parent, dir, snap))
+	if err != nil || here == nil {
+		return false, err
+	}
+	there, err := stat(ctx, fsys, path.Join(dir, snap, parent))
+	if err != nil || there == nil {
+		return false, err
+	}
+	return here.Kind == tree.Directory && here.Device == there.Device && here.FileID == there.FileID, nil
 }
 
 // below looks rel up in the directories of in, which are snapshots; nil if

@@ -1,12 +1,8 @@
 package tree
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -15,28 +11,23 @@ import (
 	"sync/atomic"
 )
 
-// CompareOptions choose how trees are compared. The zero value is good.
-type CompareOptions struct {
-	Checksum bool // read files of equal size on both sides instead of trusting equal times
-}
-
 // Compare compares the directory trees a and b and calls fn for each
 // difference, what has to be done to a to make it b: in the order of names,
-// byte by byte, directory by directory, one at a time. An error of fn ends it
-// and is returned.
+// byte by byte, directory by directory, one at a time. Names of which only the
+// other names of their files differ come last. An error of fn ends it and is
+// returned.
 //
-// By attributes, files are equal that have the same size and mtime; nothing but
-// listings is asked for, and the targets of symlinks whose times differ. With
-// Checksum the content decides. Times of directories and symlinks are not
-// compared: each entry changes those, and not every server sets these. Nor are
-// the names that a file has besides. .snapshot in a and b themselves is left out,
-// and so is what an NFS client has kept of removed files (.nfs and 24 digits).
+// See Equality for what is equal. .snapshot in a and b themselves is left out
+// where it is the export's, and so is what an NFS client has kept of removed
+// files (.nfs and 24 digits). A mount in one of the trees is an error: what is in
+// it is not the tree's, and what it hides cannot be compared.
 //
 // Directories are listed ahead, in parallel; what is held in memory is bounded
-// by the largest directories, not by the trees.
-func Compare(ctx context.Context, fsys FS, a, b string, opts CompareOptions, fn func(Difference) error) (Stats, error) {
-	c := &comparing{e: engineOf(fsys), opts: opts}
-	c.slots, c.stats.Dirs = make(chan struct{}, min(c.e.workers(), maxListings)), 1
+// by the largest directories and the number of names that share a file, not by
+// the trees.
+func Compare(ctx context.Context, fsys FS, a, b string, q Equality, fn func(Difference) error) (Stats, error) {
+	c := newComparing(fsys, q)
+	c.stats.Dirs = 1
 	var sides [2]*entryAt
 	for i, name := range []string{a, b} {
 		at, attr, err := c.e.find(ctx, name)
@@ -52,20 +43,39 @@ func Compare(ctx context.Context, fsys FS, a, b string, opts CompareOptions, fn 
 	defer c.wait.Wait()
 	defer stop()
 	root := &pair{path: ".", a: sides[0], b: sides[1]}
-	if d := c.attributes(root.path, sides[0], sides[1]); d != nil {
-		if err := fn(*d); err != nil {
-			return c.stats, err
-		}
+	d := c.attributes(root.path, sides[0], sides[1])
+	var err error
+	if c.open(sides[0].attr, sides[1].attr, d) {
+		d, err = c.close(ctx, root.path, sides[0], sides[1], d)
 	}
-	err := c.walk(ctx, root, fn)
+	if err == nil && d != nil {
+		err = fn(*d)
+	}
+	if err == nil {
+		err = c.walk(ctx, root, fn)
+	}
+	if err == nil {
+		err = c.links(fn)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stats, err
 }
 
+func newComparing(fsys FS, q Equality) *comparing {
+	e := engineOf(fsys)
+	_, local := e.(cloning)
+	return &comparing{e: e, opts: q, attributed: local, slots: make(chan struct{}, min(e.workers(), maxListings))}
+}
+
 type comparing struct {
-	e     engine
-	opts  CompareOptions
+	e    engine
+	opts Equality
+	// attributed: the filesystem may have extended attributes.
+	attributed bool
+	// shared are names whose files have others; walk's own.
+	shared []sharedName
+
 	slots chan struct{} // one token for each directory, on both sides, or file at work
 	ahead atomic.Int64  // directories that were listed before their turn
 	held  atomic.Int64  // findings that wait for theirs
@@ -100,10 +110,11 @@ type pair struct {
 }
 
 // finding is a difference, a directory to go into, or first one and then the
-// other.
+// other; or a name whose file has others.
 type finding struct {
-	diff *Difference
-	dir  *pair
+	diff   *Difference
+	dir    *pair
+	shared *sharedName
 }
 
 // start lists a pair apart, once.
@@ -146,6 +157,9 @@ func (c *comparing) walk(ctx context.Context, p *pair, fn func(Difference) error
 		}
 		p.found[i] = finding{}
 		c.held.Add(-1)
+		if f.shared != nil && c.share(f) {
+			continue
+		}
 		if f.diff != nil {
 			if err := fn(*f.diff); err != nil {
 				return err
@@ -179,7 +193,7 @@ func (c *comparing) pair(ctx context.Context, p *pair) error {
 		})
 	}
 	reading.Wait()
-	p.found = slices.DeleteFunc(p.found, func(f finding) bool { return f.diff == nil && f.dir == nil })
+	p.found = slices.DeleteFunc(p.found, func(f finding) bool { return f == (finding{}) })
 	return errors.Join(append(failed, ctx.Err())...)
 }
 
@@ -213,19 +227,16 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 	}
 	err = merge(lists[0], lists[1], func(_ string, x, y *entryAt) error {
 		f := c.one(p, x, y)
-		if x != nil && y != nil && c.mustRead(x.attr, y.attr) {
+		if x != nil && y != nil && c.open(x.attr, y.attr, f.diff) {
 			ask = append(ask, asked{len(p.found), *x, *y})
 			p.found = append(p.found, f)
-		} else if f.diff != nil || f.dir != nil {
+		} else if f != (finding{}) {
 			p.found = append(p.found, f)
 		}
 		return nil
 	})
 	return ask, err
 }
-
-// base is the entry's name in its directory.
-func (e *entryAt) base() string { return path.Base(e.at.name) }
 
 // list lists a directory, sorted. One that vanished is empty, but for the root.
 func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, error) {
@@ -236,6 +247,8 @@ func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, 
 		case isBusy(e.Name, e.Attr.Kind):
 			busy++
 		case isSnapshots(e.Name, e.Attr.Kind, root):
+		case e.Attr.Mount:
+			return mounted(at.name)
 		default:
 			entries = append(entries, entryAt{at, e.Attr})
 		}
@@ -271,6 +284,7 @@ func (c *comparing) one(p *pair, x, y *entryAt) (f finding) {
 	if below.a != nil || below.b != nil {
 		f.dir = below
 	}
+	f.shared = c.sharedOf(name, x, y)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if some.attr.Kind == Directory {
@@ -279,80 +293,4 @@ func (c *comparing) one(p *pair, x, y *entryAt) (f finding) {
 		c.stats.Files++
 	}
 	return f
-}
-
-// mustRead tells whether attributes do not decide what is in a file or symlink.
-func (c *comparing) mustRead(a, b Attr) bool {
-	if a.Kind != b.Kind || a.Size != b.Size {
-		return false
-	}
-	return a.Kind == Symlink && !a.Mtime.Equal(b.Mtime) || a.Kind == Regular && c.opts.Checksum && a.Size > 0
-}
-
-// read compares what is in a file or symlink, and completes what was found by
-// attributes.
-func (c *comparing) read(ctx context.Context, name string, a, b *entryAt, f *finding) error {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	same, n, err := c.same(ctx, a, b)
-	if errors.Is(err, fs.ErrNotExist) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.stats.Vanished.add(name)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.stats.Bytes += n
-	c.mu.Unlock()
-	if !same {
-		if f.diff == nil {
-			f.diff = &Difference{Path: name, A: a.attr, B: b.attr}
-		}
-		f.diff.Kind, f.diff.Fields = Modified, f.diff.Fields|ChangedContent
-	}
-	return nil
-}
-
-// same tells whether both have the same content, and how much was read.
-func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, int64, error) {
-	if a.attr.Kind == Symlink {
-		x, err := c.e.readlink(ctx, a.at)
-		if err != nil {
-			return false, 0, err
-		}
-		y, err := c.e.readlink(ctx, b.at)
-		return x == y, 0, err
-	}
-	var sums [2][]byte
-	var total int64
-	buf := make([]byte, min(holeBlock*4, a.attr.Size+1))
-	for i, side := range []*entryAt{a, b} {
-		f, err := c.e.open(ctx, side.at)
-		if err != nil {
-			return false, total, err
-		}
-		sum := sha256.New()
-		for off := int64(0); ; {
-			n, err := f.ReadAt(ctx, buf, off)
-			sum.Write(buf[:n])
-			off, total = off+int64(n), total+int64(n)
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				f.Close()
-				return false, total, fmt.Errorf("compare: %w", err)
-			}
-		}
-		f.Close()
-		sums[i] = sum.Sum(nil)
-	}
-	return bytes.Equal(sums[0], sums[1]), total, nil
 }

@@ -19,7 +19,7 @@ func (k DifferenceKind) String() string { return string(rune(k)) }
 
 // ChangedFields says what is different; of what is there on one side only, or
 // of another kind, nothing.
-type ChangedFields uint8
+type ChangedFields uint16
 
 // The fields.
 const (
@@ -30,17 +30,25 @@ const (
 	ChangedUID
 	ChangedGID
 	ChangedDevice // major and minor
+	ChangedXattrs // extended attributes, ACLs among them
+	ChangedLinks  // which other names the file has in the tree
 )
 
 // String lists the fields: "size, mtime".
 func (f ChangedFields) String() string {
 	var words []string
-	for i, word := range []string{"content", "size", "mtime", "mode", "uid", "gid", "device"} {
+	for i, word := range []string{"content", "size", "mtime", "mode", "uid", "gid", "device", "xattrs", "links"} {
 		if f&(1<<i) != 0 {
 			words = append(words, word)
 		}
 	}
 	return strings.Join(words, ", ")
+}
+
+// Disguised tells a change that only reading shows: other content, with the size
+// and the time that it had.
+func (d *Difference) Disguised() bool {
+	return d.Kind == Modified && d.A.Kind == Regular && d.Fields&ChangedContent != 0 && d.Fields&(ChangedSize|ChangedMtime) == 0
 }
 
 // Difference is one name that is not the same in two trees.
@@ -49,48 +57,4 @@ type Difference struct {
 	Kind   DifferenceKind
 	Fields ChangedFields
 	A, B   Attr // on either side; zero where it is not there
-}
-
-// attributes compares a name's attributes; a or b may be nil. The result is nil
-// if nothing is different.
-func (c *comparing) attributes(name string, a, b *entryAt) *Difference {
-	d := &Difference{Path: name}
-	switch {
-	case a == nil:
-		d.Kind, d.B = Added, b.attr
-		return d
-	case b == nil:
-		d.Kind, d.A = Removed, a.attr
-		return d
-	}
-	x, y := a.attr, b.attr
-	d.A, d.B = x, y
-	if x.Kind != y.Kind {
-		d.Kind = Retyped
-		return d
-	}
-	differ := func(f ChangedFields, is bool) {
-		if is {
-			d.Fields |= f
-		}
-	}
-	differ(ChangedSize, (x.Kind == Regular || x.Kind == Symlink) && x.Size != y.Size)
-	differ(ChangedMtime, x.Kind == Regular && !x.Mtime.Equal(y.Mtime))
-	differ(ChangedMode, x.Kind != Symlink && x.Mode != y.Mode)
-	differ(ChangedUID, x.UID != y.UID)
-	differ(ChangedGID, x.GID != y.GID)
-	differ(ChangedDevice, (x.Kind == BlockDevice || x.Kind == CharDevice) && (x.Major != y.Major || x.Minor != y.Minor))
-	content := ChangedSize | ChangedDevice
-	if !c.opts.Checksum {
-		content |= ChangedMtime
-	}
-	switch {
-	case d.Fields&content != 0:
-		d.Kind = Modified
-	case d.Fields != 0:
-		d.Kind = Updated
-	default:
-		return nil
-	}
-	return d
 }

@@ -34,7 +34,7 @@ func paths(t *testing.T, f tree.FS, name string) []string {
 	t.Helper()
 	makeDirs(t, f, "nothing")
 	found := []string{}
-	_, err := tree.Compare(ctx, f, "nothing", name, tree.CompareOptions{}, func(d tree.Difference) error {
+	_, err := tree.Compare(ctx, f, "nothing", name, tree.Equality{}, func(d tree.Difference) error {
 		if d.Path != "." {
 			found = append(found, d.Path)
 		}

@@ -193,3 +193,8 @@ func readFile(ctx context.Context, fsys FS, name string, max int64) ([]byte, err
 		}
 	}
 }
+
+func mounted(name string) error { return &fs.PathError{Op: "list", Path: name, Err: ErrMount} }
+
+// ErrMount says that another filesystem is mounted there.
+var ErrMount = errors.New("another filesystem is mounted there")

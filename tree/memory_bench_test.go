@@ -95,7 +95,7 @@ func BenchmarkMemory(b *testing.B) {
 			},
 			"compare": func(look func()) error {
 				watched := &watchedFS{endless: fsys, every: dirs / 5, look: look}
-				_, err := tree.Compare(ctx, watched, "old", "other", tree.CompareOptions{}, func(d tree.Difference) error {
+				_, err := tree.Compare(ctx, watched, "old", "other", tree.Equality{}, func(d tree.Difference) error {
 					return fmt.Errorf("%s: %s", d.Path, d.Fields)
 				})
 				return err

@@ -72,7 +72,7 @@ func TestACopySharesBlocksWhereTheFilesystemCan(t *testing.T) {
 	after, err := l.Statfs(ctx)
 	require.NoError(t, err)
 	require.Less(t, before.Free-after.Free, int64(8<<20), "no second 32 MiB are used")
-	_, err = tree.Compare(ctx, l, "src", "dst", tree.CompareOptions{Checksum: true}, func(d tree.Difference) error {
+	_, err = tree.Compare(ctx, l, "src", "dst", tree.Equality{Checksum: true}, func(d tree.Difference) error {
 		t.Errorf("differs: %+v", d)
 		return nil
 	})

@@ -14,9 +14,10 @@ import (
 // and Trash are needed: directories that exist, on the filesystem of the tree
 // and outside of both trees.
 type SyncOptions struct {
-	Staging  string // where files are made; nobody else works in it
-	Trash    string // what is removed or replaced goes here
-	Checksum bool   // read files of equal size on both sides instead of trusting equal times
+	Staging string // where files are made; nobody else works in it
+	Trash   string // what is removed or replaced goes here
+	// Equality says what need not be changed. Its first side is dst.
+	Equality Equality
 }
 
 // SyncStats are what Sync did. Of Stats, Files and Dirs are the names of the
@@ -35,9 +36,8 @@ type SyncStats struct {
 // what differs is written. Either may also be one file, symlink or special
 // file, and dst may be absent if its directory exists. src must not change.
 //
-// What differs is found as Compare finds it; in addition, names that are one
-// file in src become one in dst, and names that are one file only in dst
-// become several. .snapshot in src and dst themselves is left out; what an NFS
+// What differs is found as Compare finds it, the times of everything and which
+// names are one file included. .snapshot in src and dst themselves is left out; what an NFS
 // client has kept of removed files (.nfs and 24 digits) stays where it is.
 //
 // A file is made completely in Staging, with its attributes, verified and on
@@ -74,9 +74,10 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 	s := &syncing{
 		e:    e,
 		c:    &copying{e: e, report: progress, heavy: make(chan struct{}, maxHeavy)},
-		diff: &comparing{e: e, opts: CompareOptions{Checksum: opts.Checksum}},
+		diff: newComparing(fsys, opts.Equality),
 	}
 	s.c.quick, _ = e.(quick)
+	s.diff.opts.Exact = true
 	all, durable := fsys.(interface{ SyncAll(context.Context) error })
 	if durable {
 		s.stable = all.SyncAll

@@ -101,6 +101,8 @@ func (s *syncing) list(ctx context.Context, dir place, root bool) (entries []ent
 		switch {
 		case isBusy(e.Name, e.Attr.Kind):
 			s.c.count(func(s *Stats) { s.Busy++ })
+		case e.Attr.Mount:
+			return mounted(at.name)
 		case !isSnapshots(e.Name, e.Attr.Kind, root):
 			entries = append(entries, entryAt{at, e.Attr})
 		}
@@ -173,6 +175,9 @@ func (s *syncing) finish(ctx context.Context, n *syncDir) error {
 // reveal completes a directory that is new; the topmost one is shown to all,
 // with what is in it.
 func (s *syncing) reveal(ctx context.Context, n *syncDir) error {
+	if err := s.setXattrs(ctx, n.x.at, n.dst, ChangedXattrs); err != nil {
+		return err
+	}
 	if err := s.e.setAttr(ctx, n.dst, allOf(n.x.attr)); err != nil {
 		return err
 	}
@@ -196,9 +201,17 @@ func (s *syncing) complete(ctx context.Context, n *syncDir) error {
 	if n.gone {
 		return nil
 	}
+	d, err := s.differs(ctx, &n.syncName)
+	if isGone(err) {
+		s.vanished(n.path())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	x := n.x.attr
 	var set SetAttr
-	other := s.diff.attributes("", n.y, n.x) != nil
+	other := d != nil && d.Fields&^ChangedMtime != 0
 	if other {
 		set = SetAttr{Mode: &x.Mode, UID: &x.UID, GID: &x.GID}
 	}
@@ -208,7 +221,12 @@ func (s *syncing) complete(ctx context.Context, n *syncDir) error {
 	if set == (SetAttr{}) {
 		return nil
 	}
-	err := s.e.setAttr(ctx, n.dst, set)
+	if other {
+		if err := s.setXattrs(ctx, n.x.at, n.dst, d.Fields); err != nil {
+			return err
+		}
+	}
+	err = s.e.setAttr(ctx, n.dst, set)
 	if isGone(err) {
 		s.vanished(n.path())
 		return nil

@@ -44,17 +44,27 @@ func (s *syncing) differs(ctx context.Context, m *syncName) (*Difference, error)
 		return &Difference{Kind: Added}, nil
 	}
 	d := s.diff.attributes("", m.y, m.x)
-	if !s.diff.mustRead(m.y.attr, m.x.attr) {
+	if !s.diff.open(m.y.attr, m.x.attr, d) {
 		return d, nil
 	}
-	same, _, err := s.diff.same(ctx, m.y, m.x)
-	if err == nil && same {
-		return d, nil
+	d, err := s.diff.close(ctx, "", m.y, m.x, d)
+	if isGone(err) && m.x.attr.Kind != Directory {
+		return &Difference{Kind: Modified}, nil // what is gone is made anew
 	}
-	if err != nil && !isGone(err) {
-		return nil, err
+	return d, err
+}
+
+// setXattrs gives what is at a place of the target the extended attributes of
+// the source, where fields say that they differ.
+func (s *syncing) setXattrs(ctx context.Context, from, to place, fields ChangedFields) error {
+	if !s.diff.attributed || fields&(ChangedXattrs|ChangedMode|ChangedUID|ChangedGID) == 0 {
+		return nil
 	}
-	return &Difference{Kind: Modified}, nil // what is gone is made anew
+	x, err := s.e.xattrs(ctx, from)
+	if err != nil {
+		return err
+	}
+	return s.e.setXattrs(ctx, to, x)
 }
 
 // update sets what is different of a name's attributes, in place. An mtime that
@@ -70,6 +80,9 @@ func (s *syncing) update(ctx context.Context, m *syncName, fields ChangedFields)
 	}
 	if fields&ChangedMtime != 0 {
 		set.Mtime = &x.Mtime
+	}
+	if err := s.setXattrs(ctx, m.x.at, m.y.at, fields); err != nil || set == (SetAttr{}) {
+		return err
 	}
 	return s.e.setAttr(ctx, m.y.at, set)
 }

@@ -2,6 +2,7 @@ package tree_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
@@ -255,7 +256,7 @@ func TestSyncMakesTreesEqual(t *testing.T) {
 				onEach(t, func(t *testing.T, f tree.FS) {
 					prepare(t, f, withOthers(c.live, "live"), withOthers(c.snap, "snap"))
 					opts := workplace
-					opts.Checksum = checksum
+					opts.Equality.Checksum = checksum
 					was, want := look(t, f, "live"), look(t, f, "snap")
 					var last tree.Progress
 					stats, err := tree.Sync(ctx, f, "snap", "live", opts, func(p tree.Progress) { last = p })
@@ -317,14 +318,21 @@ func TestSyncCallsPerFile(t *testing.T) {
 		snap[fmt.Sprintf("new%d/%d", i%10, i)] = "text new"
 	}
 	prepare(t, w, live, snap)
+	// Which files are equal was found out before.
+	opts := workplace
+	opts.Equality = tree.Equality{Now: time.Now().Add(time.Hour), Sums: &tree.Sums{}}
+	_, err := tree.Compare(ctx, w, "live", "snap", opts.Equality, func(tree.Difference) error { return nil })
+	require.NoError(t, err)
 	before := s.Calls(nfstest.Any)
-	_, err := tree.Sync(ctx, w, "snap", "live", workplace, nil)
+	_, err = tree.Sync(ctx, w, "snap", "live", opts, nil)
 	require.NoError(t, err)
 	// Seven for each file that is replaced, four for each new one, two for each
 	// that goes; five for each directory that is there on both sides.
 	require.LessOrEqual(t, s.Calls(nfstest.Any)-before, 7*100+4*100+2*100+5*11+5*10+20)
+	_, err = tree.Compare(ctx, w, "live", "snap", opts.Equality, func(d tree.Difference) error { return errors.New(d.Path) })
+	require.NoError(t, err)
 	before = s.Calls(nfstest.Any)
-	_, err = tree.Sync(ctx, w, "snap", "live", workplace, nil)
+	_, err = tree.Sync(ctx, w, "snap", "live", opts, nil)
 	require.NoError(t, err)
 	require.LessOrEqual(t, s.Calls(nfstest.Any)-before, 2*21+20, "listings alone")
 }

@@ -92,17 +92,17 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) erro
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if err == nil && s.isKept(there, a, m.x.attr) {
+		if err == nil && inodeOf(there) == inodeOf(a) {
 			return nil
 		}
+		if err == nil {
+			// What an earlier run has made need not be kept.
+			d, err := s.differs(ctx, &syncName{in: m.in, base: m.base, x: m.x, y: &entryAt{now, a}})
+			if err != nil || d == nil {
+				return err
+			}
+		}
 	}
-}
-
-// isKept tells whether a file need not be kept, since another one is in its
-// place in the trash: it is the same one, or what an earlier run has made.
-func (s *syncing) isKept(there, now, x Attr) bool {
-	ours := now.Kind == x.Kind && now.Size == x.Size && now.Mtime.Equal(x.Mtime) && !s.diff.opts.Checksum
-	return ours || inodeOf(there) == inodeOf(now)
 }
 
 // binOf is a directory's place in the trash. It is made where it is needed,

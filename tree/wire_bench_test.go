@@ -117,7 +117,7 @@ func engines(b *testing.B, target nfs.Target, dial dialer, calls func() int, rea
 			return err
 		})
 		comparing, m := timed(func() error {
-			_, err := tree.Compare(ctx, many, "all", "copy", tree.CompareOptions{}, different)
+			_, err := tree.Compare(ctx, many, "all", "copy", tree.Equality{}, different)
 			return err
 		})
 		deleting, _ := timed(func() error { return tree.Delete(ctx, many, "copy", nil) })

@@ -86,9 +86,9 @@ func (s *Store) Note(ctx context.Context, r AuditRecord) {
 // they follow from. Any of them may be deleted at any time.
 const cacheDir = ".berth/cache"
 
-func cachePath(key string) string {
+func cachePath(key, kind string) string {
 	sum := sha256.Sum256([]byte(key))
-	return path.Join(cacheDir, hex.EncodeToString(sum[:16])+".json")
+	return path.Join(cacheDir, hex.EncodeToString(sum[:16])+kind)
 }
 
 // Cached decodes what was kept under key into v; false if there is nothing.
@@ -97,13 +97,32 @@ func (s *Store) Cached(ctx context.Context, fsys tree.FS, key string, v any) boo
 		Key   string          `json:"key"`
 		Value json.RawMessage `json:"value"`
 	}
-	return readControl(ctx, fsys, cachePath(key), &kept) == nil && kept.Key == key && json.Unmarshal(kept.Value, v) == nil
+	return readControl(ctx, fsys, cachePath(key, ".json"), &kept) == nil && kept.Key == key && json.Unmarshal(kept.Value, v) == nil
 }
 
 // Cache keeps v under key, on all nodes. That it cannot is no error.
 func (s *Store) Cache(ctx context.Context, fsys tree.FS, key string, v any) {
 	value, err := json.Marshal(v)
 	if err == nil && mkdir(ctx, fsys, cacheDir) == nil {
-		_ = s.replace(ctx, fsys, cachePath(key), map[string]any{"key": key, "value": json.RawMessage(value)})
+		_ = s.replace(ctx, fsys, cachePath(key, ".json"), map[string]any{"key": key, "value": json.RawMessage(value)})
+	}
+}
+
+// maxCached bounds what CachedBytes reads.
+const maxCached = 64 << 20
+
+// CachedBytes returns the bytes that were kept under key; nil if there are none.
+func (s *Store) CachedBytes(ctx context.Context, fsys tree.FS, key string) []byte {
+	data, err := tree.ReadFile(ctx, fsys, cachePath(key, ".bin"), maxCached)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// CacheBytes is Cache for bytes that are no JSON.
+func (s *Store) CacheBytes(ctx context.Context, fsys tree.FS, key string, data []byte) {
+	if mkdir(ctx, fsys, cacheDir) == nil {
+		_ = s.put(ctx, fsys, cachePath(key, ".bin"), data)
 	}
 }

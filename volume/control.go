@@ -81,7 +81,12 @@ func (s *Store) publish(ctx context.Context, fsys tree.FS, name string, v any) e
 // replace puts v in the place of the file name, which only this node writes or
 // whose lock this node holds.
 func (s *Store) replace(ctx context.Context, fsys tree.FS, name string, v any) error {
-	tmp, err := s.private(ctx, fsys, encode(v))
+	return s.put(ctx, fsys, name, encode(v))
+}
+
+// put is replace for bytes.
+func (s *Store) put(ctx context.Context, fsys tree.FS, name string, data []byte) error {
+	tmp, err := s.private(ctx, fsys, data)
 	if err != nil {
 		return err
 	}

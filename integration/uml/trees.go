@@ -54,7 +54,7 @@ func (a *Agent) Tree(j TreeJob, seconds *float64) error {
 	case "delete":
 		err = tree.Delete(ctx, fsys, j.Dst, nil)
 	case "compare":
-		_, err = tree.Compare(ctx, fsys, j.Src, j.Dst, tree.CompareOptions{}, func(tree.Difference) error { return nil })
+		_, err = tree.Compare(ctx, fsys, j.Src, j.Dst, tree.Equality{}, func(tree.Difference) error { return nil })
 	default:
 		err = fmt.Errorf("no such work on trees: %q", j.Op)
 	}

@@ -1,0 +1,90 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
+)
+
+// proofs are what comparisons have read of each volume's files: kept on the
+// export, so that no node reads a version twice.
+type proofs struct {
+	mu       sync.Mutex // guards byVolume
+	byVolume map[string]*tree.Sums
+}
+
+// maxProven is of how many volumes they are in memory.
+const maxProven = 8
+
+// sums are the proofs of a volume.
+func (v *Versions) sums(ctx context.Context, fsys tree.FS, name string) *tree.Sums {
+	v.proofs.mu.Lock()
+	defer v.proofs.mu.Unlock()
+	if s := v.proofs.byVolume[name]; s != nil {
+		return s
+	}
+	if v.proofs.byVolume == nil || len(v.proofs.byVolume) >= maxProven {
+		v.proofs.byVolume = map[string]*tree.Sums{}
+	}
+	s := &tree.Sums{}
+	if data := v.volumes.CachedBytes(ctx, fsys, sumsKey(name)); data != nil {
+		_ = s.Unmarshal(data) // what cannot be read is found out again
+	}
+	v.proofs.byVolume[name] = s
+	return s
+}
+
+func sumsKey(name string) string { return "sums\x00" + name }
+
+// equality is how two versions of a volume are compared; nil is the live volume,
+// or a tree of it in the trash. What was read for it is kept by the func.
+func (v *Versions) equality(ctx context.Context, fsys tree.FS, name string, checksum bool, a, b *Snapshot) (tree.Equality, func()) {
+	sums := v.sums(ctx, fsys, name)
+	q := tree.Equality{Checksum: checksum, Sums: sums, Now: v.volumes.Now(), Versions: [2]time.Time{a.instant(), b.instant()}}
+	return q, func() {
+		if data, ok := sums.Marshal(); ok {
+			v.volumes.CacheBytes(context.WithoutCancel(ctx), fsys, sumsKey(name), data)
+		}
+	}
+}
+
+// instant is when a snapshot was made, as far as it shares its files with what
+// is live: what changed then may have changed once more, unseen. A copy shares
+// nothing.
+func (s *Snapshot) instant() time.Time {
+	if s == nil || s.copied {
+		return time.Time{}
+	}
+	return s.Time
+}
+
+// compare compares two trees or two of anything else, and calls fn with the
+// differences.
+func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn func(tree.Difference) error) (tree.Stats, error) {
+	x, err := fsys.Stat(ctx, a)
+	if err != nil {
+		return tree.Stats{}, err
+	}
+	y, err := fsys.Stat(ctx, b)
+	if err != nil {
+		return tree.Stats{}, err
+	}
+	if x.Kind != tree.Directory || y.Kind != tree.Directory {
+		return compareOne(ctx, fsys, a, b, q, fn)
+	}
+	stats, err := tree.Compare(ctx, fsys, a, b, q, fn)
+	if err == nil && stats.Vanished.Total > 0 {
+		// A snapshot that is deleted meanwhile looks like files that are missing.
+		for _, name := range []string{a, b} {
+			if _, err := fsys.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
+				return stats, errorf(volume.Failed, "compare with another version", "%s was deleted while it was read", name)
+			}
+		}
+	}
+	return stats, err
+}

@@ -1,0 +1,84 @@
+package tree
+
+import "slices"
+
+// sharedName is a name whose file has others, on one side or both. Which names
+// are one file is known when all names are.
+type sharedName struct {
+	name   string
+	a, b   *Attr // nil where it is not there, or is a directory
+	diff   *Difference
+	silent bool // the difference was told
+}
+
+// sharedOf is what has to be known of a name for links; nil for nothing. What is
+// on one side only has no counterpart that it could be one file with: it counts
+// where an undo needs every name.
+func (c *comparing) sharedOf(name string, x, y *entryAt) *sharedName {
+	s := &sharedName{name: name}
+	for e, side := range map[*entryAt]**Attr{x: &s.a, y: &s.b} {
+		if e != nil && e.attr.Kind != Directory {
+			a := e.attr
+			*side = &a
+		}
+	}
+	both := s.a != nil && s.b != nil && s.a.Kind == s.b.Kind
+	if !both && !c.opts.Exact || (s.a == nil || s.a.Nlink < 2) && (s.b == nil || s.b.Nlink < 2) {
+		return nil
+	}
+	return s
+}
+
+// share keeps a name for links; true if its difference is told there.
+func (c *comparing) share(f finding) bool {
+	s := *f.shared
+	s.diff = f.diff
+	both := s.a != nil && s.b != nil
+	s.silent = f.diff != nil && !(c.opts.Exact && both)
+	c.shared = append(c.shared, s)
+	return both && !s.silent
+}
+
+// links tells of the names that are one file with other names on one side than
+// on the other, and of what share has held back.
+func (c *comparing) links(fn func(Difference) error) error {
+	of := func(a *Attr) inode {
+		if a == nil {
+			return inode{}
+		}
+		return inodeOf(*a)
+	}
+	var groups [2]map[inode][]*sharedName
+	groups[0], groups[1] = map[inode][]*sharedName{}, map[inode][]*sharedName{}
+	for i := range c.shared {
+		s := &c.shared[i]
+		if s.a != nil {
+			groups[0][of(s.a)] = append(groups[0][of(s.a)], s)
+		}
+		if s.b != nil {
+			groups[1][of(s.b)] = append(groups[1][of(s.b)], s)
+		}
+	}
+	for _, s := range c.shared {
+		d := s.diff
+		if s.silent || s.a == nil || s.b == nil {
+			continue
+		}
+		same := len(groups[0][of(s.a)]) == len(groups[1][of(s.b)]) &&
+			!slices.ContainsFunc(groups[0][of(s.a)], func(o *sharedName) bool { return of(o.b) != of(s.b) })
+		if !same {
+			if d == nil {
+				d = &Difference{Path: s.name, A: *s.a, B: *s.b}
+			}
+			d.Fields |= ChangedLinks
+			d = d.classified(c.opts.Checksum)
+		}
+		if d == nil {
+			continue
+		}
+		if err := fn(*d); err != nil {
+			return err
+		}
+	}
+	return nil
+}

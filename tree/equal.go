@@ -1,0 +1,377 @@
+package tree
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"time"
+)
+
+// Two names are equal if nothing tells them apart: kind, content or target,
+// size, mode, owner, extended attributes, and which names are one file. Times of
+// files belong to it, those of directories and symlinks do not, since each entry
+// changes those and not every server sets these.
+//
+// An owner can set all of these and the mtime as well, so nothing is taken for
+// equal because of them. What an owner cannot set are the file's id and its
+// ctime, which the server sets at each change. If both sides have one id and one
+// ctime, then they are one file in one state, and nothing needs to be read. In
+// all other cases the content is read: once, since Sums remember it.
+
+// Equality says how two sides are compared. The zero value is good.
+type Equality struct {
+	// Checksum: read all files of equal size, whatever was read before, and let
+	// the content of those with other times decide too.
+	Checksum bool
+	// Now is the server's time, and Versions are the instants of those sides that
+	// are versions. A file that was changed about then is read, since one more
+	// change in the same tick of the server's clock would not show. Zero is
+	// unknown: without Now nothing that was read is remembered.
+	Now      time.Time
+	Versions [2]time.Time
+	// Sums are what was read before; nil for none.
+	Sums *Sums
+	// Exact: what a restore sets besides counts as a difference too, the times of
+	// everything, so that it can be set back.
+	Exact bool
+}
+
+// Proven tells whether two entries are one file in one state: nobody can have
+// made them look so.
+func (q *Equality) Proven(x, y Attr) bool {
+	if x.Kind != y.Kind || x.FileID != y.FileID || x.Size != y.Size || !x.Mtime.Equal(y.Mtime) || !x.Ctime.Equal(y.Ctime) || x.Ctime.Unix() <= 0 {
+		return false
+	}
+	for _, at := range q.Versions {
+		if !at.IsZero() && !over(x.Ctime, at) {
+			return false
+		}
+	}
+	return true
+}
+
+// settled tells whether a file of one side has one content for good in the state
+// that it is in.
+func (q *Equality) settled(side int, a Attr) bool {
+	if q.Now.IsZero() || !over(a.Ctime, q.Now) {
+		return false
+	}
+	// What is much newer than its version is a copy of what the version was made
+	// of, whatever became of that.
+	at := q.Versions[side]
+	return at.IsZero() || over(a.Ctime, at) || a.Ctime.After(at.Add(maxName))
+}
+
+// maxName is how much later than its name says a version may have been made:
+// names have minutes.
+const maxName = time.Minute + granule
+
+// attributes compares a name's attributes; a or b may be nil. The result is nil
+// if they tell of no difference; see open.
+func (c *comparing) attributes(name string, a, b *entryAt) *Difference {
+	d := &Difference{Path: name}
+	switch {
+	case a == nil:
+		d.Kind, d.B = Added, b.attr
+		return d
+	case b == nil:
+		d.Kind, d.A = Removed, a.attr
+		return d
+	}
+	x, y := a.attr, b.attr
+	d.A, d.B = x, y
+	if x.Kind != y.Kind {
+		d.Kind = Retyped
+		return d
+	}
+	differ := func(f ChangedFields, is bool) {
+		if is {
+			d.Fields |= f
+		}
+	}
+	differ(ChangedSize, (x.Kind == Regular || x.Kind == Symlink) && x.Size != y.Size)
+	differ(ChangedMtime, (x.Kind == Regular || c.opts.Exact) && !x.Mtime.Equal(y.Mtime))
+	differ(ChangedMode, x.Kind != Symlink && x.Mode != y.Mode)
+	differ(ChangedUID, x.UID != y.UID)
+	differ(ChangedGID, x.GID != y.GID)
+	differ(ChangedDevice, (x.Kind == BlockDevice || x.Kind == CharDevice) && (x.Major != y.Major || x.Minor != y.Minor))
+	return d.classified(c.opts.Checksum)
+}
+
+// classified sets the kind of a difference by its fields; nil if it has none.
+func (d *Difference) classified(checksum bool) *Difference {
+	content := ChangedContent | ChangedSize | ChangedDevice
+	if !checksum && d.A.Kind == Regular {
+		content |= ChangedMtime
+	}
+	switch {
+	case d.Fields&content != 0:
+		d.Kind = Modified
+	case d.Fields != 0:
+		d.Kind = Updated
+	default:
+		return nil
+	}
+	return d
+}
+
+// open tells whether attributes leave it open if two names are equal, d being
+// the difference that they tell of.
+func (c *comparing) open(x, y Attr, d *Difference) bool {
+	if d != nil && (d.Kind == Modified && !c.mustRead(x, y) || d.Kind == Retyped || d.Kind == Added || d.Kind == Removed) {
+		return false
+	}
+	if c.opts.Checksum && x.Kind == Regular && x.Size > 0 {
+		return true
+	}
+	return !c.opts.Proven(x, y) && (c.mustRead(x, y) || c.attributed)
+}
+
+// mustRead tells whether the content decides.
+func (c *comparing) mustRead(x, y Attr) bool {
+	switch {
+	case x.Kind != y.Kind || x.Size != y.Size:
+		return false
+	case x.Kind == Symlink:
+		return true
+	}
+	return x.Kind == Regular && x.Size > 0 && (c.opts.Checksum || x.Mtime.Equal(y.Mtime))
+}
+
+// close finds out what attributes have left open about two names: it reads, and
+// completes the difference d that attributes tell of, which may be nil.
+func (c *comparing) close(ctx context.Context, name string, x, y *entryAt, d *Difference) (*Difference, error) {
+	var fields ChangedFields
+	if c.mustRead(x.attr, y.attr) {
+		same, n, err := c.same(ctx, x, y)
+		if err != nil {
+			return nil, err
+		}
+		c.mu.Lock()
+		c.stats.Bytes += n
+		c.mu.Unlock()
+		if !same {
+			fields |= ChangedContent
+		}
+	}
+	if c.attributed {
+		same, err := c.sameXattrs(ctx, x, y)
+		if err != nil {
+			return nil, err
+		}
+		if !same {
+			fields |= ChangedXattrs
+		}
+	}
+	if fields == 0 {
+		return d, nil
+	}
+	if d == nil {
+		d = &Difference{Path: name, A: x.attr, B: y.attr}
+	}
+	d.Fields |= fields
+	return d.classified(c.opts.Checksum), nil
+}
+
+func (c *comparing) sameXattrs(ctx context.Context, x, y *entryAt) (bool, error) {
+	a, err := c.e.xattrs(ctx, x.at)
+	if err != nil {
+		return false, err
+	}
+	b, err := c.e.xattrs(ctx, y.at)
+	return maps.Equal(a, b), err
+}
+
+// same tells whether both have the same content, and how much was read.
+func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, int64, error) {
+	sides := []*entryAt{a, b}
+	var sums [2]sum
+	var known [2]bool
+	for i, e := range sides {
+		if !c.opts.Checksum {
+			sums[i], known[i] = c.opts.Sums.get(e.attr)
+		}
+	}
+	if known[0] && known[1] {
+		return sums[0] == sums[1], 0, nil
+	}
+	if a.attr.Kind == Symlink {
+		for i, e := range sides {
+			if known[i] {
+				continue
+			}
+			var err error
+			if sums[i], err = c.target(ctx, i, e); err != nil {
+				return false, 0, err
+			}
+		}
+		return sums[0] == sums[1], 0, nil
+	}
+	r := &readPair{c: c}
+	defer r.end()
+	for i, e := range sides {
+		if known[i] {
+			continue
+		}
+		if err := r.begin(ctx, i, e); err != nil {
+			return false, r.bytes, err
+		}
+	}
+	same, got, err := r.read(ctx, a.attr.Size, !known[0] && !known[1])
+	if err != nil || !same {
+		return false, r.bytes, err
+	}
+	for i, e := range sides {
+		if known[i] {
+			continue
+		}
+		sums[i] = got
+		if whole, err := r.still(ctx, i, e.attr); err != nil {
+			return false, r.bytes, err
+		} else if whole {
+			c.opts.Sums.put(e.attr, got)
+		}
+	}
+	return sums[0] == sums[1], r.bytes, nil
+}
+
+// target is the sum of a symlink's target.
+func (c *comparing) target(ctx context.Context, side int, e *entryAt) (sum, error) {
+	text, err := c.e.readlink(ctx, e.at)
+	if err != nil {
+		return sum{}, err
+	}
+	v := sum(sha256.Sum256([]byte(text)))
+	if c.opts.Sums != nil && c.opts.settled(side, e.attr) {
+		if _, now, err := c.e.find(ctx, e.at.name); err == nil && stateOf(now) == stateOf(e.attr) {
+			c.opts.Sums.put(e.attr, v)
+		}
+	}
+	return v, nil
+}
+
+// readPair reads the files of one name, or the one whose sum is not known.
+type readPair struct {
+	c     *comparing
+	files [2]File
+	bytes int64
+}
+
+func (r *readPair) begin(ctx context.Context, side int, e *entryAt) (err error) {
+	r.files[side], err = r.c.e.open(ctx, e.at)
+	return err
+}
+
+func (r *readPair) end() {
+	for _, f := range r.files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// read reads what is open, of size bytes, to its end and returns the sum; it ends
+// where two files differ.
+func (r *readPair) read(ctx context.Context, size int64, both bool) (same bool, v sum, err error) {
+	hash := sha256.New()
+	one := 0
+	if r.files[0] == nil {
+		one = 1
+	}
+	var bufs [2][]byte
+	for i, f := range r.files {
+		if f != nil {
+			bufs[i] = spare(compareBlock)
+			defer reuse(bufs[i])
+		}
+	}
+	for off := int64(0); ; {
+		var n [2]int
+		var ends [2]bool
+		for i, f := range r.files {
+			if f == nil {
+				continue
+			}
+			n[i], err = f.ReadAt(ctx, bufs[i], off)
+			if ends[i] = errors.Is(err, io.EOF); err != nil && !ends[i] {
+				return false, v, fmt.Errorf("compare: %w", err)
+			}
+			r.bytes += int64(n[i])
+		}
+		if both && !bytes.Equal(bufs[0][:n[0]], bufs[1][:n[1]]) {
+			return false, v, nil
+		}
+		hash.Write(bufs[one][:n[one]])
+		off += int64(n[one])
+		if off > size {
+			return false, v, nil // it grows, and may not end
+		}
+		if ends[one] {
+			return true, sum(hash.Sum(nil)), nil
+		}
+	}
+}
+
+// compareBlock is how much of a file is compared at once, in bytes.
+const compareBlock = 4 * holeBlock
+
+// still tells whether a file is in the state that it was listed in, so that what
+// was read of it is that state's content.
+func (r *readPair) still(ctx context.Context, side int, was Attr) (bool, error) {
+	if r.c.opts.Sums == nil || !r.c.opts.settled(side, was) {
+		return false, nil
+	}
+	now, err := r.files[side].Stat(ctx)
+	return err == nil && stateOf(now) == stateOf(was), err
+}
+
+// CompareOne compares what is at a with what is at b, whatever it is, without
+// what is below: nil if nothing is different.
+func CompareOne(ctx context.Context, fsys FS, a, b string, q Equality) (*Difference, error) {
+	c := newComparing(fsys, q)
+	var sides [2]*entryAt
+	for i, name := range []string{a, b} {
+		at, attr, err := c.e.find(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		sides[i] = &entryAt{at, attr}
+	}
+	d := c.attributes(".", sides[0], sides[1])
+	if c.open(sides[0].attr, sides[1].attr, d) {
+		return c.close(ctx, ".", sides[0], sides[1], d)
+	}
+	return d, nil
+}
+
+// read settles what attributes have left open, in its turn.
+func (c *comparing) read(ctx context.Context, name string, a, b *entryAt, f *finding) error {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	d, err := c.close(ctx, name, a, b, f.diff)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Nobody can say any more that it was equal.
+		d = &Difference{Path: name, Kind: Modified, Fields: ChangedContent, A: a.attr, B: b.attr}
+		err = nil
+		c.mu.Lock()
+		c.stats.Vanished.add(name)
+		c.mu.Unlock()
+	}
+	if err == nil {
+		f.diff = d
+	}
+	return err
+}
+
+// base is the entry's name in its directory.
+func (e *entryAt) base() string { return path.Base(e.at.name) }
