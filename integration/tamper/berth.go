@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,12 @@ type Berth struct {
 // BERTH_EXPORT, "" for the directory itself.
 func Serve(t testing.TB, dir, url string, env ...string) *Berth {
 	t.Helper()
+	return ServeUnder(t, nil, dir, url, env...)
+}
+
+// ServeUnder is Serve, the plugin started by another program such as setpriv.
+func ServeUnder(t testing.TB, program []string, dir, url string, env ...string) *Berth {
+	t.Helper()
 	work, err := os.MkdirTemp("", "berth") // a socket's path is short
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(work) })
@@ -79,7 +86,8 @@ func Serve(t testing.TB, dir, url string, env ...string) *Berth {
 	b.Env = append(os.Environ(), "BERTH_SOCKET="+b.socket, "TZ=UTC", "LC_ALL=C")
 	log, err := os.Create(work + "/log")
 	require.NoError(t, err)
-	cmd := exec.Command(b.binary, "serve", "--socket", b.socket)
+	args := slices.Concat(program, []string{b.binary, "serve", "--socket", b.socket})
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "BERTH_EXPORT="+url, "BERTH_NODE=n1", "BERTH_MOUNT_ROOT="+work+"/m", "BERTH_SETTINGS="+work+"/berth.env", "TZ=UTC")
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdout, cmd.Stderr = log, log

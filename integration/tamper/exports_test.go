@@ -63,7 +63,7 @@ func mount(t *testing.T, dir string, args ...string) {
 	t.Helper()
 	out, err := exec.Command("mount", append(args, dir)...).CombinedOutput()
 	require.NoError(t, err, string(out))
-	t.Cleanup(func() { require.NoError(t, exec.Command("umount", dir).Run()) })
+	t.Cleanup(func() { require.NoError(t, exec.Command("umount", "-R", dir).Run()) })
 }
 
 func TestEditsOnExt4(t *testing.T)    { tellStory(t, local(t, "ext4")) }
