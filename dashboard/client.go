@@ -82,7 +82,7 @@ func (c *Client) Newest(ctx context.Context) (plugin.Newest, error) {
 
 // Usage says where the export's space is; it walks the trash.
 func (c *Client) Usage(ctx context.Context) (snapshot.Usage, error) {
-	return call[snapshot.Usage](ctx, c, "Berth.Usage", plugin.Empty{})
+	return call[snapshot.Usage](ctx, c, "Berth.Usage", plugin.UsageRequest{Trash: true})
 }
 
 // Snapshots lists the versions of a volume.

@@ -75,6 +75,9 @@ func (c *change) Text() string {
 	case c.Kind == "M" && b.Bytes != n.Bytes:
 		return size(b.Bytes) + " → " + size(n.Bytes)
 	case c.Kind == "M":
+		if b.Modified.Equal(n.Modified) {
+			return size(n.Bytes) + ", same size, same time"
+		}
 		return size(n.Bytes) + ", same size"
 	}
 	return strings.TrimSpace(c.Fields)

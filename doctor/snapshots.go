@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
 )
 
 // Snapshots looks whether .snapshot is reached by name; missing is how bad it
@@ -40,10 +41,15 @@ func Snapshots(ctx context.Context, fsys tree.FS, missing State) Finding {
 func SnapshotsInside(ctx context.Context, fsys tree.FS, volumes []string) Finding {
 	const most = 200
 	shown := make([]bool, min(most, len(volumes)))
+	unread := make([]error, len(shown))
 	err := each(ctx, len(shown), func(ctx context.Context, i int) (err error) {
 		shown[i], err = lists(ctx, fsys, volumes[i], ".snapshot")
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil // removed meanwhile
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+			return nil
+		case err != nil && !volume.OfExport(err):
+			unread[i] = err
+			return nil
 		}
 		return err
 	})
@@ -54,6 +60,9 @@ func SnapshotsInside(ctx context.Context, fsys tree.FS, volumes []string) Findin
 	for i, yes := range shown {
 		if yes {
 			bad = append(bad, volumes[i])
+		}
+		if unread[i] != nil {
+			return warn("look at it on the export", "the directory of volume %s cannot be read: %v", volumes[i], unread[i])
 		}
 	}
 	if bad != nil {

@@ -25,11 +25,11 @@ func judgeRoom(left, total int64, what string) Finding {
 	}
 	percent := float64(max(0, left)) / float64(total) * 100
 	text := fmt.Sprintf("%.0f %% of %d %s left", percent, total, what)
-	next := "berth df shows what can be freed; berth trash purge frees it"
+	next := "berth df shows what can be freed; berth trash purge ID frees it"
 	if what == "bytes" {
 		text = fmt.Sprintf("%.0f %% of %s left", percent, humanize.IBytes(uint64(total)))
 	} else {
-		next = "on the filer: volume modify -files N; 'berth trash purge' frees some"
+		next = "on the filer: volume modify -files N; 'berth trash purge ID' frees some"
 	}
 	switch {
 	case percent < 5:

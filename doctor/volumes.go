@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -74,6 +75,19 @@ func staging(v *volume.Survey) Finding {
 	if v.Lost > 0 {
 		return warn("look into the plugin's log for what keeps it from sweeping: journalctl -u docker", "%s in .berth/staging should have been swept long ago", count(v.Lost, "private file")).named("staging")
 	}
+	if len(v.Stuck) > 0 {
+		first := v.Stuck[0]
+		why := "this node has not tried since it was started"
+		if first.Reason != "" {
+			why = first.Reason
+		}
+		var names []string
+		for _, s := range v.Stuck {
+			names = append(names, path.Base(s.Path))
+		}
+		return warn("look at "+first.Path+" on the export: lsattr -R shows what is immutable (chattr -R -ia), findmnt what is mounted in it; berth goes on by itself",
+			"%s cannot be deleted: %s, since %s: %s", plural(names, "a tree", fmt.Sprintf("%d trees", len(names))), some(names), first.Since.UTC().Format("2006-01-02 15:04Z"), why).named("staging")
+	}
 	return ok("%s being deleted", count(v.Purging, "tree")).named("staging")
 }
 
@@ -109,10 +123,21 @@ func Trash(items []*volume.Trashed, now time.Time) Finding {
 	return ok("%s", strings.Join(parts, ", ")).named("trash")
 }
 
+// locked says which volumes wait for a job.
+func locked(volumes []string) string {
+	if len(volumes) == 0 {
+		return ""
+	}
+	return ", and nothing can be done to " + some(volumes)
+}
+
 // Jobs judges the unfinished jobs of all nodes.
 func Jobs(jobs []*volume.Job) Finding {
 	running := 0
 	for _, j := range jobs {
+		if j.State == volume.JobUnreadable {
+			return fail("look at it on the export; a newer berth may have written it. Its trees are beside it", "%s%s", j.Error, locked(j.Volumes())).named("jobs")
+		}
 		if j.State != volume.JobFailed && !j.Interrupted {
 			running++
 			continue

@@ -22,12 +22,20 @@ var errEndless = errors.New("the listing of the directory does not end: the serv
 // in it. When the server loses the place (StatusBadCookie) the listing begins
 // again, without the names that fn has seen.
 func (c *Client) List(ctx context.Context, dir Handle, fn func(*Entry) error) error {
+	_, err := c.Listing(ctx, dir, fn)
+	return err
+}
+
+// Listing is List, and returns what the directory was at the end of it, if the
+// server says so.
+func (c *Client) Listing(ctx context.Context, dir Handle, fn func(*Entry) error) (now PostOp, err error) {
 	size := uint32(min(c.ReadSize(), maxDirBytes))
 	if size < 8<<10 {
 		size = 8 << 10
 	}
 	plus := true
-	return c.list("readdirplus", func(from Place) (p Page, err error) {
+	err = c.list("readdirplus", func(from Place) (p Page, err error) {
+		defer func() { now = p.Dir }()
 		if plus {
 			p, err = c.Readdirplus(ctx, dir, from, size, size)
 			if plus = StatusOf(err) != StatusNotSupp; plus {
@@ -55,6 +63,7 @@ func (c *Client) List(ctx context.Context, dir Handle, fn func(*Entry) error) er
 		}
 		return fn(e)
 	})
+	return now, err
 }
 
 // ListNames is List with names and file ids alone (READDIR, RFC 1813 §3.3.16).

@@ -13,19 +13,8 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// RefRequest names one version, VOLUME@SNAPSHOT:PATH. PathB64 stands instead
-// of a path in Ref that is no UTF-8, which JSON cannot carry.
-type RefRequest struct {
-	Ref     string `json:"ref"`
-	PathB64 []byte `json:"path_b64,omitempty"`
-}
-
-func (r RefRequest) spec() string {
-	if r.PathB64 == nil {
-		return r.Ref
-	}
-	return r.Ref + ":" + string(r.PathB64)
-}
+// RefRequest names one version.
+type RefRequest = snapshot.RefRequest
 
 // Listings is the answer to Berth.SnapshotList.
 type Listings struct {
@@ -55,15 +44,14 @@ type PrepareRequest struct {
 }
 
 // CloneRequest asks for a new volume that is a version of another.
-type CloneRequest struct {
-	Ref    string `json:"ref"`
-	As     string `json:"as"`
-	DryRun bool   `json:"dry_run"`
-}
+type CloneRequest = snapshot.CloneRequest
 
 // Cloned is the answer: the exact version.
-type Cloned struct {
-	Ref string `json:"ref"`
+type Cloned = snapshot.Cloned
+
+// UsageRequest asks where the space is; Trash for no walk of the volumes.
+type UsageRequest struct {
+	Trash bool `json:"trash,omitempty"`
 }
 
 // JobRequest names a job by its id, or by a volume of it.
@@ -103,16 +91,18 @@ func (s *Server) snapshotRoutes(mux *http.ServeMux) {
 		return v.Diff(ctx, r, func(d snapshot.Diff) error { return lines.Encode(d) })
 	}))
 	mux.HandleFunc("/Berth.SnapshotCat", stream(s, "SnapshotCat", func(ctx context.Context, v *snapshot.Versions, r RefRequest, w io.Writer) error {
-		return v.Cat(ctx, r.spec(), w)
+		return v.Read(ctx, r, w)
 	}))
 	mux.HandleFunc("/Berth.SnapshotBrowse", route(s, "SnapshotBrowse", longLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.BrowseRequest) (*snapshot.Browsed, error) {
 		return v.Browse(ctx, r)
 	})))
 	mux.HandleFunc("/Berth.SnapshotClone", route(s, "SnapshotClone", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r CloneRequest) (Cloned, error) {
-		ref, err := v.Clone(ctx, r.Ref, r.As, r.DryRun)
-		return Cloned{ref}, err
+		return v.MakeClone(ctx, r)
 	})))
-	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, _ Empty) (*snapshot.Usage, error) {
+	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*snapshot.Usage, error) {
+		if r.Trash {
+			return v.UsageOfTrash(ctx)
+		}
 		return v.Usage(ctx)
 	})))
 	s.jobRoutes(mux)

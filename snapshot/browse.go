@@ -16,7 +16,8 @@ import (
 // the names behind After, at most Limit of them; 0 is browseLimit.
 type BrowseRequest struct {
 	Ref      string `json:"ref"`
-	PathB64  []byte `json:"path_b64,omitempty"` // instead of a path in Ref that is no UTF-8
+	Exact    *Exact `json:"exact,omitempty"`    // instead of Ref, where it is known
+	PathB64  []byte `json:"path_b64,omitempty"` // instead of a path in Ref
 	AfterB64 []byte `json:"after_b64,omitempty"`
 	Limit    int    `json:"limit,omitempty"`
 }
@@ -50,22 +51,22 @@ func (n Named) Raw() string {
 // Browse looks at a file or lists a directory of a version. Symlinks are
 // shown, and never followed.
 func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error) {
-	spec := r.Ref
-	if r.PathB64 != nil {
-		spec += ":" + string(r.PathB64)
-	}
-	ref, err := ParseRef(spec)
+	ref, err := want(r.Ref, r.Exact)
 	if err != nil {
 		return nil, err
+	}
+	if r.PathB64 != nil {
+		within := string(r.PathB64)
+		ref.within = &within
 	}
 	if r.Limit <= 0 || r.Limit > browseLimit {
 		r.Limit = browseLimit
 	}
 	var out *Browsed
-	err = v.volumes.With(ctx, "look at "+ref.String(), func(fsys tree.FS) error {
+	err = v.volumes.With(ctx, "look at "+ref.Volume, func(fsys tree.FS) error {
 		sides, err := v.sides(ctx, fsys, ref)
 		if errors.Is(err, syscall.ELOOP) || isNotDir(err) {
-			return errorf(volume.NotFound, "name what the symlink leads to", "%s is behind a symlink or a file", ref)
+			return errorf(volume.NotFound, "name what the symlink leads to", "%s is behind a symlink or a file", volume.Quote(ref.typed()))
 		}
 		if err != nil {
 			return err

@@ -15,20 +15,36 @@ import (
 
 func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
 
-// Cat writes a file of a version to w, or a directory as a tar archive. It
-// returns what the reference was resolved to. Nothing is written before the
-// first byte is known to be good.
+// Cat is Read of a version as it was typed.
 func (v *Versions) Cat(ctx context.Context, spec string, w io.Writer) error {
-	ref, err := ParseRef(spec)
+	return v.Read(ctx, RefRequest{Ref: spec}, w)
+}
+
+// RefRequest names one version.
+type RefRequest struct {
+	Ref     string `json:"ref"`                // VOLUME@SNAPSHOT:PATH
+	Exact   *Exact `json:"exact,omitempty"`    // instead of Ref, where it is known
+	PathB64 []byte `json:"path_b64,omitempty"` // instead of a path in Ref
+}
+
+// Read writes a file of a version to w, or a directory as a tar archive.
+// Nothing is written before the first byte is known to be good.
+func (v *Versions) Read(ctx context.Context, r RefRequest, w io.Writer) error {
+	ref, err := want(r.Ref, r.Exact)
 	if err != nil {
 		return err
 	}
-	return v.volumes.With(ctx, "read "+ref.String(), func(fsys tree.FS) error {
+	if r.PathB64 != nil {
+		within := string(r.PathB64)
+		ref.within = &within
+	}
+	return v.volumes.With(ctx, "read "+ref.Volume, func(fsys tree.FS) error {
 		sides, err := v.sides(ctx, fsys, ref)
 		if err != nil {
 			return err
 		}
 		name := sides[0].path
+		defer v.reading("berth snapshot cat", name)()
 		a, err := fsys.Stat(ctx, name)
 		if err != nil {
 			return err
@@ -43,7 +59,7 @@ func (v *Versions) Cat(ctx context.Context, spec string, w io.Writer) error {
 			}
 			return t.tar.Close()
 		}
-		return errorf(volume.Invalid, "name a file or a directory", "%s is a %s", sides[0].Ref, a.Kind)
+		return errorf(volume.Invalid, "name a file or a directory", "%s is a %s", volume.Quote(sides[0].Ref), a.Kind)
 	})
 }
 

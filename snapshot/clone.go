@@ -8,26 +8,51 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// Clone makes the new volume as of a version, with the options that the volume
-// had then. It returns the exact version. It takes as long as one request may,
-// answers "cloning" then, and goes on: asked again it answers for the same clone.
+// CloneRequest asks for a new volume that is a version of another.
+type CloneRequest struct {
+	Ref    string `json:"ref"`
+	Exact  *Exact `json:"exact,omitempty"` // instead of Ref, where it is known
+	As     string `json:"as"`
+	DryRun bool   `json:"dry_run"`
+}
+
+// Cloned is the version that a clone is made of.
+type Cloned struct {
+	Ref   string `json:"ref"`             // exact
+	Exact *Exact `json:"exact,omitempty"` // nil: the live volume
+}
+
+// Clone is MakeClone of a version as it was typed. It returns the exact one.
 func (v *Versions) Clone(ctx context.Context, spec, as string, dryRun bool) (string, error) {
-	ref, err := ParseRef(spec)
+	c, err := v.MakeClone(ctx, CloneRequest{Ref: spec, As: as, DryRun: dryRun})
+	return c.Ref, err
+}
+
+// MakeClone makes the new volume as of a version, with the options that the
+// volume had then. It takes as long as one request may, answers "cloning" then,
+// and goes on: asked again, for the exact version, it answers for the same clone.
+func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err error) {
+	a, err := want(r.Ref, r.Exact)
 	if err != nil {
-		return "", err
+		return c, err
 	}
-	if err := volume.CheckName(as); err != nil {
-		return "", err
+	if err := volume.CheckName(r.As); err != nil {
+		return c, err
 	}
+	var ref Ref
 	options := map[string]string{}
-	err = v.volumes.With(ctx, "clone "+spec, func(fsys tree.FS) error {
-		sides, err := v.sides(ctx, fsys, ref)
+	err = v.volumes.With(ctx, "clone "+a.Volume, func(fsys tree.FS) error {
+		sides, err := v.sides(ctx, fsys, a)
 		if err != nil {
 			return err
 		}
+		ref = sides[0].ref
+		if ref.Path != "" {
+			return errorf(volume.Invalid, "'berth snapshot restore --to' puts a part of it beside the live one", "%s is a part of a volume, and a new volume is made of a whole one", volume.Quote(sides[0].Ref))
+		}
 		root := "."
 		if sides[0].Snapshot != nil {
-			ref.Snapshot = sides[0].Snapshot.Name
+			c.Exact = exactly(ref, *sides[0].Snapshot)
 			root = path.Join(dir, ref.Snapshot)
 		}
 		m, err := volume.MetaIn(ctx, fsys, root, ref.Volume)
@@ -39,15 +64,16 @@ func (v *Versions) Clone(ctx context.Context, spec, as string, dryRun bool) (str
 		return err
 	})
 	if err != nil {
-		return "", err
+		return c, err
 	}
 	// The tree has its own owner and mode.
 	for _, k := range []string{"uid", "gid", "mode"} {
 		delete(options, k)
 	}
-	options["from"] = ref.String()
-	if dryRun {
-		return ref.String(), nil
+	c.Ref = ref.String()
+	options["from"] = c.Ref
+	if r.DryRun {
+		return c, nil
 	}
-	return ref.String(), v.volumes.Create(ctx, as, options)
+	return c, v.volumes.Create(ctx, r.As, options)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -28,7 +30,15 @@ type Created struct {
 	Method  string `json:"method,omitempty"`
 	Files   int64  `json:"files,omitempty"`
 	Bytes   int64  `json:"bytes,omitempty"`
-	Changed int64  `json:"changed,omitempty"` // files that changed while they were copied
+	Changed int64  `json:"changed,omitempty"` // files that changed while they were copied, and may be torn
+	Absent  int64  `json:"absent,omitempty"`  // files that were removed meanwhile: they are not in it
+	Missing int64  `json:"missing,omitempty"` // files that could not be copied
+	// The first few of each, from their volume on.
+	ChangedPaths []string `json:"changed_paths,omitempty"`
+	AbsentPaths  []string `json:"absent_paths,omitempty"`
+	MissingPaths []string `json:"missing_paths,omitempty"`
+	// Failed are the volumes that could not be copied and are not in it.
+	Failed []LeftOut `json:"failed,omitempty"`
 }
 
 // Create makes a snapshot. Only a filer's is an instant.
@@ -56,7 +66,11 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		return err
 	})
 	if err == nil {
-		v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot create", Detail: c.Snapshot.Name})
+		detail := c.Snapshot.Name
+		for _, f := range c.Failed {
+			detail += fmt.Sprintf(", without %s: %s", f.Volume, f.Reason)
+		}
+		v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot create", Detail: detail})
 	}
 	return c, err
 }
@@ -82,7 +96,9 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 		return nil, err
 	}
 	c := &Created{Snapshot: Snapshot{Name: made.Name, Origin: "berth", Comment: r.Comment, Time: v.now()}, By: ByBerth,
-		Volumes: len(made.Volumes), Method: made.How, Files: made.Files, Bytes: made.Bytes, Changed: made.Changed}
+		Volumes: len(made.Volumes), Method: made.How, Files: made.Files, Bytes: made.Bytes, Failed: made.Failed,
+		Changed: made.Changed, ChangedPaths: few(made.ChangedPaths), Absent: made.Absent, AbsentPaths: few(made.AbsentPaths),
+		Missing: made.Missing, MissingPaths: few(made.MissingPaths)}
 	list, err := e.List(ctx)
 	for _, s := range list {
 		if s.Name == made.Name {
@@ -90,6 +106,17 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 		}
 	}
 	return c, err
+}
+
+// few is the beginning of a list, for people: what is no text is quoted.
+func few(paths []string) (out []string) {
+	for _, p := range paths[:min(len(paths), 10)] {
+		if !utf8.ValidString(p) {
+			p = strconv.Quote(p)
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 func readOnly(verb string) error {
@@ -109,8 +136,14 @@ type RemoveRequest struct {
 	DryRun bool     `json:"dry_run"`
 }
 
-// Remove removes snapshots, each of which is a version of many volumes.
+// Remove removes snapshots, each of which is a version of many volumes. One
+// that is mounted or read anywhere is in use.
 func (v *Versions) Remove(ctx context.Context, r RemoveRequest) (out []Removal, err error) {
+	return v.removeAfter(ctx, r, "")
+}
+
+// removeAfter is Remove by a job that is over.
+func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string) (out []Removal, err error) {
 	err = v.volumes.With(ctx, "remove snapshots", func(fsys tree.FS) error {
 		all, how, err := v.all(ctx, fsys)
 		if err != nil {
@@ -129,6 +162,9 @@ func (v *Versions) Remove(ctx context.Context, r RemoveRequest) (out []Removal, 
 				return err
 			}
 			if err := v.viewed(ctx, name, vols); err != nil {
+				return err
+			}
+			if err := v.read(ctx, name, job, all); err != nil {
 				return err
 			}
 			out = append(out, Removal{all[i], vols})

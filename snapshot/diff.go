@@ -30,23 +30,49 @@ type Changes struct {
 // Any tells whether anything is different.
 func (c Changes) Any() bool { return c.Added+c.Removed+c.Modified+c.Updated > 0 }
 
-func (c *Changes) count(d tree.Difference) {
+// tally counts differences. The bytes of a file that has several names count
+// once on each side.
+type tally struct {
+	Changes
+	seen [2]map[[2]uint64]bool
+}
+
+// count counts one difference; first tells whether the bytes of the second side
+// were not counted before, by another name.
+func (c *tally) count(d tree.Difference) (first bool) {
+	before, now := c.bytes(0, d.A), c.bytes(1, d.B)
 	switch d.Kind {
 	case tree.Added:
 		c.Added++
-		c.AddedBytes += bytesOf(d.B)
+		c.AddedBytes += now
 	case tree.Removed:
 		c.Removed++
-		c.RemovedBytes += bytesOf(d.A)
+		c.RemovedBytes += before
 	case tree.Modified, tree.Retyped:
 		c.Modified++
-		c.ModifiedBytes += bytesOf(d.B)
+		c.ModifiedBytes += now
 		if d.Disguised() {
 			c.Disguised++
 		}
 	case tree.Updated:
 		c.Updated++
 	}
+	return now > 0
+}
+
+// bytes is what a side takes that was not counted yet.
+func (c *tally) bytes(side int, a tree.Attr) int64 {
+	if a.Kind == tree.Regular && a.Nlink > 1 {
+		id := [2]uint64{a.Device, a.FileID}
+		if c.seen[side][id] {
+			return 0
+		}
+		if c.seen[side] == nil {
+			c.seen[side] = map[[2]uint64]bool{}
+		}
+		c.seen[side][id] = true
+	}
+	return bytesOf(a)
 }
 
 func bytesOf(a tree.Attr) int64 {
@@ -71,13 +97,43 @@ type DiffRequest struct {
 	A        string `json:"a"`
 	B        string `json:"b"`
 	Checksum bool   `json:"checksum"`
+	// ExactA and ExactB stand instead of A and B where they are known.
+	ExactA *Exact `json:"exact_a,omitempty"`
+	ExactB *Exact `json:"exact_b,omitempty"`
+}
+
+// refs reads both. Without a second one the live volume is meant, and without a
+// path in it the path of the first.
+func (r DiffRequest) refs() (a, b asked, err error) {
+	if a, err = want(r.A, r.ExactA); err != nil {
+		return a, b, err
+	}
+	if r.B != "" || r.ExactB != nil {
+		b, err = want(r.B, r.ExactB)
+		b.inherits = true
+		return a, b, err
+	}
+	if !a.versioned {
+		return a, b, errorf(volume.Invalid, fmt.Sprintf("name a version: 'berth snapshot diff %s@latest'", a.Volume), "%q is the live volume: compare it with what?", r.A)
+	}
+	return a, asked{Ref: Ref{Volume: a.Volume}, inherits: true}, nil
 }
 
 // Side is one side of a comparison, as it was resolved.
 type Side struct {
 	Ref      string    `json:"ref"`                // VOLUME@SNAPSHOT:PATH, exact
+	RefB64   []byte    `json:"ref_b64,omitempty"`  // where Ref is no UTF-8
 	Snapshot *Snapshot `json:"snapshot,omitempty"` // nil: live
+	ref      Ref       // Ref in its parts
 	path     string
+}
+
+// Name is the reference with every byte as it is.
+func (s Side) Name() string {
+	if s.RefB64 != nil {
+		return string(s.RefB64)
+	}
+	return s.Ref
 }
 
 // Diff is what a comparison says: first both sides, then each difference, at
@@ -146,44 +202,34 @@ func fileOf(a tree.Attr) *File {
 // shown is a time as JSON can carry it: of years with four digits. Files may
 // have others.
 func shown(t time.Time) time.Time {
-	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
+	first, last := time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	switch {
 	case t.Before(first):
 		return first
 	case t.After(last):
 		return last
 	}
-	return t
+	return t.UTC()
 }
 
 // Diff compares two versions of a volume, or of a file or directory in it, and
 // calls emit with the differences in the order of names: what was done to the
 // first to make it the second.
 func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) error) error {
-	a, err := ParseRef(r.A)
+	a, b, err := r.refs()
 	if err != nil {
 		return err
-	}
-	b := Ref{Volume: a.Volume, Path: a.Path}
-	if r.B != "" {
-		if b, err = ParseRef(r.B); err != nil {
-			return err
-		}
-		if b.Path == "" {
-			b.Path = a.Path
-		}
-	} else if a.Snapshot == "" {
-		return errorf(volume.Invalid, fmt.Sprintf("name a version: 'berth snapshot diff %s@latest'", a.Volume), "%q is the live volume: compare it with what?", r.A)
 	}
 	return v.volumes.With(ctx, "compare", func(fsys tree.FS) error {
 		sides, err := v.sides(ctx, fsys, a, b)
 		if err != nil {
 			return err
 		}
+		defer v.reading("berth snapshot diff", sides[0].path, sides[1].path)()
 		if err := emit(Diff{Sides: sides}); err != nil {
 			return err
 		}
-		var c Changes
+		var c tally
 		q, keep := v.equality(ctx, fsys, a.Volume, r.Checksum, sides[0].Snapshot, sides[1].Snapshot)
 		defer keep()
 		stats, err := compare(ctx, fsys, sides[0].path, sides[1].path, q, func(d tree.Difference) error {
@@ -194,24 +240,32 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 			return err
 		}
 		c.total(stats)
-		return emit(Diff{Changes: &c})
+		return emit(Diff{Changes: &c.Changes})
 	})
 }
 
-// sides resolves references and refuses those that name nothing.
-func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...Ref) ([]Side, error) {
+// sides resolves references, each of them once, and refuses those that name
+// nothing.
+func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference) ([]Side, error) {
 	var out []Side
-	for _, ref := range refs {
-		s := Side{Ref: ref.String(), path: ref.Source("")}
-		if ref.Snapshot != "" {
-			snap, err := v.resolve(ctx, fsys, ref.Snapshot)
-			if err != nil {
+	var all []Snapshot
+	for i, r := range refs {
+		a := r.asked()
+		if all == nil && (a.versioned || a.exact != nil) {
+			var err error
+			if all, _, err = v.all(ctx, fsys); err != nil {
 				return nil, err
 			}
-			s.Snapshot, s.path = &snap, ref.Source(snap.Name)
-			ref.Snapshot = snap.Name
-			s.Ref = ref.String()
 		}
+		ref, snap, err := a.resolve(all, v.now(), zoneOf(ctx))
+		if err != nil {
+			return nil, err
+		}
+		if a.inherits && ref.Path == "" {
+			ref.Path = out[i-1].ref.Path
+		}
+		s := Side{Ref: ref.text(all), Snapshot: snap, ref: ref, path: ref.Source(ref.Snapshot)}
+		s.RefB64 = volume.B64(s.Ref)
 		there, err := stat(ctx, fsys, s.path)
 		if err != nil {
 			return nil, err
@@ -232,7 +286,8 @@ func (v *Versions) missing(ctx context.Context, fsys tree.FS, ref Ref) error {
 			if err != nil {
 				return err
 			}
-			return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot versions %s:%s' shows which versions have it", ref.Volume, ref.Path), "%s has no %q", whole, ref.Path)
+			return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", volume.Quote(Ref{Volume: ref.Volume, Path: ref.Path}.String())),
+				"%s has no %q", volume.Quote(whole.String()), ref.Path)
 		}
 	}
 	if ref.Snapshot == "" {
@@ -309,13 +364,15 @@ func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *S
 	q, keep := v.equality(ctx, fsys, name, false, a, b)
 	defer keep()
 	ref := Ref{Volume: name}
-	var c Changes
-	stats, err := compare(ctx, fsys, ref.Source(a.name()), ref.Source(b.name()), q, func(d tree.Difference) error {
+	from, to := ref.Source(a.name()), ref.Source(b.name())
+	defer v.reading("berth snapshot ls --changes", from, to)()
+	var c tally
+	stats, err := compare(ctx, fsys, from, to, q, func(d tree.Difference) error {
 		c.count(d)
 		return nil
 	})
 	c.total(stats)
-	return &c, err
+	return &c.Changes, err
 }
 
 // name is the snapshot's name, "" for nil, the live volume.

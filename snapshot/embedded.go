@@ -29,6 +29,7 @@ import (
 type Embedded struct {
 	fsys *tree.Local
 	now  func() time.Time
+	zone *time.Location // of times in names that have no record
 	// native is false where a test wants copies on btrfs too.
 	native bool
 }
@@ -48,11 +49,20 @@ type Made struct {
 	Volumes      []string
 	// Files and Bytes of the copy; 0 where nothing was copied.
 	Files, Bytes int64
-	// Changed files were written or removed while they were copied: what the
-	// snapshot has of them is possibly torn. Missing could not be copied. The
-	// paths are the first of them.
-	Changed, Missing           int64
-	ChangedPaths, MissingPaths []string
+	// Changed files were written while they were copied: what the snapshot has
+	// of them is possibly torn. Absent were removed meanwhile, and Missing could
+	// not be copied: the snapshot has nothing of them. The paths are the first
+	// of them, from their volume on.
+	Changed, Absent, Missing                int64
+	ChangedPaths, AbsentPaths, MissingPaths []string
+	// Failed are the volumes that could not be copied and are not in it.
+	Failed []LeftOut
+}
+
+// LeftOut is a volume that a snapshot was to have and has not.
+type LeftOut struct {
+	Volume string `json:"volume"`
+	Reason string `json:"reason"`
 }
 
 // Names below the export, as package volume has them.
@@ -87,7 +97,9 @@ type made struct {
 	Files   int64     `json:"files,omitempty"`
 	Bytes   int64     `json:"bytes,omitempty"`
 	Changed int64     `json:"changed,omitempty"`
+	Absent  int64     `json:"absent,omitempty"`
 	Missing int64     `json:"missing,omitempty"`
+	Failed  []LeftOut `json:"failed,omitempty"`
 }
 
 const (
@@ -104,12 +116,12 @@ func NewEmbedded(fsys tree.FS) (*Embedded, bool) {
 	if !ok || !isLocal(l.Filesystem()) {
 		return nil, false
 	}
-	return &Embedded{fsys: l, now: time.Now, native: true}, true
+	return &Embedded{fsys: l, now: time.Now, zone: time.UTC, native: true}, true
 }
 
-// Create makes a snapshot of the volumes, of all if none is named. progress
-// may be nil. It may take long, and when it fails or ctx ends nothing can be
-// seen of it.
+// Create makes a snapshot of the volumes, of all if none is named: then one
+// that cannot be copied is left out, and said. progress may be nil. It may take
+// long, and when it fails or ctx ends nothing can be seen of it.
 func (e *Embedded) Create(ctx context.Context, name, comment string, volumes []string, progress func(tree.Progress)) (Made, error) {
 	if err := checkEmbeddedName(name); err != nil {
 		return Made{}, err
@@ -118,6 +130,7 @@ func (e *Embedded) Create(ctx context.Context, name, comment string, volumes []s
 	if err != nil {
 		return Made{}, err
 	}
+	named := len(volumes) > 0
 	if volumes, err = choose(volumes, all); err != nil {
 		return Made{}, err
 	}
@@ -133,7 +146,7 @@ func (e *Embedded) Create(ctx context.Context, name, comment string, volumes []s
 			return m, err
 		}
 	}
-	return e.copies(ctx, rec, len(volumes) == len(all), progress)
+	return e.copies(ctx, rec, named, progress)
 }
 
 func (r made) made() Made {
@@ -291,7 +304,7 @@ func (e *Embedded) remove(ctx context.Context, name string) {
 }
 
 // copies makes the snapshot in staging and puts it in its place.
-func (e *Embedded) copies(ctx context.Context, rec made, all bool, progress func(tree.Progress)) (m Made, err error) {
+func (e *Embedded) copies(ctx context.Context, rec made, named bool, progress func(tree.Progress)) (m Made, err error) {
 	release, err := e.atWork(ctx)
 	if err != nil {
 		return m, err
@@ -316,20 +329,57 @@ func (e *Embedded) copies(ctx context.Context, rec made, all bool, progress func
 	}
 	m, rec.Volumes = rec.made(), nil
 	for _, v := range m.Volumes {
-		if err := e.one(ctx, &m, v, dir, progress); errors.Is(err, errVanished) && all {
-			continue // removed since it was listed
-		} else if err != nil {
-			return m, err
+		err := e.checkDirectory(ctx, v)
+		if err == nil {
+			err = e.one(ctx, &m, v, dir, progress)
 		}
-		rec.Volumes = append(rec.Volumes, v)
+		switch {
+		case err == nil:
+			rec.Volumes = append(rec.Volumes, v)
+		case named || volume.OfExport(err) || ctx.Err() != nil:
+			return m, err
+		case errors.Is(err, errVanished): // removed since it was listed
+		default:
+			m.Failed = append(m.Failed, LeftOut{v, err.Error()})
+			if err := e.leaveOut(ctx, dir, v); err != nil {
+				return m, err
+			}
+		}
+	}
+	if len(rec.Volumes) == 0 && len(m.Failed) > 0 {
+		return m, errorf(volume.Failed, "", "no volume could be copied; the first, %s: %s", m.Failed[0].Volume, m.Failed[0].Reason)
 	}
 	m.Volumes, m.Ended = rec.Volumes, e.now().UTC()
 	rec.Ended, rec.Files, rec.Bytes = m.Ended, m.Files, m.Bytes
-	rec.Changed, rec.Missing = m.Changed, m.Missing
+	rec.Changed, rec.Absent, rec.Missing, rec.Failed = m.Changed, m.Absent, m.Missing, m.Failed
 	if err := e.write(ctx, madePath(dir, rec.Name), rec); err != nil {
 		return m, err
 	}
 	return m, e.publish(ctx, dir, rec)
+}
+
+// checkDirectory refuses what is a volume's directory no more.
+func (e *Embedded) checkDirectory(ctx context.Context, v string) error {
+	a, err := e.fsys.Stat(ctx, v)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errVanished
+	}
+	if err == nil && a.Kind != tree.Directory {
+		err = errorf(volume.Failed, "look at it on the export", "volume %q is a %s now, and no directory", v, a.Kind)
+	}
+	return err
+}
+
+// leaveOut takes what was begun of a volume out of the tree dir.
+func (e *Embedded) leaveOut(ctx context.Context, dir, v string) error {
+	err := e.fsys.Rename(ctx, path.Join(dir, v), path.Join(stagingDir, purgePrefix+buildPrefix+newID()))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = e.fsys.Remove(ctx, path.Join(dir, metaDir, v+".json"))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // publish gives a finished tree its name.
@@ -365,13 +415,13 @@ func (e *Embedded) how(ctx context.Context, volumes []string) (string, error) {
 	need := int64(0)
 	for _, v := range volumes {
 		size, err := tree.Measure(ctx, e.fsys, v)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && volume.OfExport(err) {
 			return "", err
 		}
-		need += size.Used
+		need += size.Used // of one that cannot be measured the copy says why
 	}
 	if space.Avail-need < space.Total/20 {
-		return "", errorf(volume.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge'; btrfs and XFS need none for a snapshot",
+		return "", errorf(volume.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID'; btrfs and XFS need none for a snapshot",
 			"a copy of the volumes needs %d MiB, and less than 5 %% of the export would be left", need>>20)
 	}
 	return ByCopy, nil
@@ -393,7 +443,7 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 		return err
 	}
 	before := tree.Progress{Files: m.Files, Bytes: m.Bytes}
-	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{}, func(p tree.Progress) {
+	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{Live: true}, func(p tree.Progress) {
 		if progress != nil {
 			progress(tree.Progress{Files: before.Files + p.Files, Dirs: p.Dirs, Bytes: before.Bytes + p.Bytes})
 		}
@@ -409,8 +459,10 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 	}
 	m.Files += stats.Files
 	m.Bytes += stats.Bytes
-	m.Changed += stats.Changed.Total + stats.Vanished.Total
-	m.ChangedPaths = first(m.ChangedPaths, stats.Changed.Paths, stats.Vanished.Paths)
+	m.Changed += stats.Changed.Total
+	m.ChangedPaths = first(m.ChangedPaths, stats.Changed.Paths)
+	m.Absent += stats.Vanished.Total
+	m.AbsentPaths = first(m.AbsentPaths, stats.Vanished.Paths)
 	m.Missing += stats.Missing.Total
 	m.MissingPaths = first(m.MissingPaths, stats.Missing.Paths)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume"
 )
 
 // localFilesystems are those whose directories are this host's alone, by
@@ -99,8 +100,12 @@ func (e *Embedded) isWholeSubvolume(ctx context.Context, volumes []string) (bool
 		return false, err
 	}
 	for _, v := range volumes {
-		if a, err := e.fsys.Stat(ctx, v); err != nil || a.Device != root.Device {
+		a, err := e.fsys.Stat(ctx, v)
+		if err != nil && volume.OfExport(err) {
 			return false, err
+		}
+		if err != nil || a.Device != root.Device {
+			return false, nil
 		}
 	}
 	ours, err := e.fsys.Stat(ctx, snapshotsDir)

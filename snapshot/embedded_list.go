@@ -56,7 +56,7 @@ func (e *Embedded) List(ctx context.Context) ([]Snapshot, error) {
 	}
 	err = e.fsys.ReadDirPlus(ctx, snapshotsDir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind == tree.Directory && !strings.HasPrefix(d.Name, ".") {
-			s := byName(d)
+			s := byName(d, e.zone)
 			s.copied = d.Attr.Device == root.Device // what a filesystem makes itself has a device of its own
 			out = append(out, s)
 		}
@@ -97,6 +97,7 @@ func (e *Embedded) describe(ctx context.Context, s *Snapshot) error {
 		return nil
 	}
 	s.Time, s.Approximate, s.Origin, s.Comment = rec.Begun, false, "berth", rec.text()
+	s.named, s.day = false, ""
 	if rec.How == ByCopy {
 		s.SizeBytes = rec.Bytes
 	}
@@ -115,8 +116,18 @@ func (r made) text() string {
 	if r.Changed > 0 {
 		parts = append(parts, fmt.Sprintf("changed while copied: %d", r.Changed))
 	}
+	if r.Absent > 0 {
+		parts = append(parts, fmt.Sprintf("removed meanwhile and not in it: %d", r.Absent))
+	}
 	if r.Missing > 0 {
 		parts = append(parts, fmt.Sprintf("not copied: %d", r.Missing))
+	}
+	if len(r.Failed) > 0 {
+		var names []string
+		for _, f := range r.Failed {
+			names = append(names, f.Volume)
+		}
+		parts = append(parts, "without "+strings.Join(names, ", "))
 	}
 	return strings.Join(parts, "; ")
 }

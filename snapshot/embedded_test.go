@@ -403,3 +403,48 @@ func TestAnExportThatIsAwayGetsNoSnapshots(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist, "an export that berth has not prepared is not filled")
 	require.NoDirExists(t, filepath.Join(dir, ".snapshot"))
 }
+
+func TestOneVolumeThatCannotBeCopiedKeepsNoOtherOutOfASnapshot(t *testing.T) {
+	for name, spoil := range map[string]struct {
+		does   func(t *testing.T, dir string)
+		volume string
+		reason string
+	}{
+		"a symlink meanwhile": {func(t *testing.T, dir string) {
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, "shop")))
+			require.NoError(t, os.Symlink("blog", filepath.Join(dir, "shop")))
+		}, "shop", `volume "shop" is a symlink now`},
+		"another directory meanwhile": {func(t *testing.T, dir string) {
+			require.NoError(t, os.Rename(filepath.Join(dir, "blog"), filepath.Join(dir, ".berth/gone")))
+			require.NoError(t, os.Mkdir(filepath.Join(dir, "blog"), 0o755))
+		}, "blog", "removed or restored while it was copied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			e := embeddedExport(t, dir)
+			e.native = false
+			once := sync.Once{}
+			spoiling := func(tree.Progress) { once.Do(func() { spoil.does(t, dir) }) }
+			m, err := e.Create(t.Context(), "s", "", nil, spoiling)
+			require.NoError(t, err)
+			require.Len(t, m.Failed, 1)
+			require.Equal(t, spoil.volume, m.Failed[0].Volume)
+			require.Contains(t, m.Failed[0].Reason, spoil.reason)
+			require.Len(t, m.Volumes, 1)
+			require.NotContains(t, m.Volumes, spoil.volume)
+			require.NoDirExists(t, filepath.Join(dir, ".snapshot/s", spoil.volume))
+			require.NoFileExists(t, filepath.Join(dir, ".snapshot/s/.berth/volumes", spoil.volume+".json"))
+			list, err := e.List(t.Context())
+			require.NoError(t, err)
+			require.Contains(t, list[0].Comment, "without "+spoil.volume)
+			require.Contains(t, embeddedFile(t, dir, ".snapshot/s/.berth/snapshots/s.json"), `"failed":[{"volume":"`+spoil.volume)
+
+			dir = t.TempDir()
+			e = embeddedExport(t, dir)
+			e.native, once = false, sync.Once{}
+			_, err = e.Create(t.Context(), "s", "", []string{"blog", "shop"}, spoiling)
+			require.ErrorContains(t, err, spoil.reason, "one that is named has to be in it")
+			require.NoDirExists(t, filepath.Join(dir, ".snapshot/s"))
+		})
+	}
+}

@@ -152,23 +152,34 @@ var errDiffers = errors.New("they differ")
 func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
 	q, keep := n.v.equality(ctx, n.fsys, n.ref.Volume, n.checksum, x.snap, y.snap)
 	defer keep()
-	if !n.checksum && x.attr.Kind != tree.Directory && q.Proven(x.attr, y.attr) {
+	a, b := n.ref.Source(x.snap.name()), n.ref.Source(y.snap.name())
+	if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory {
+		what := ""
+		_, err := compare(ctx, n.fsys, a, b, q, func(d tree.Difference) error {
+			if what = d.Fields.String(); d.Path != "." {
+				what = "what is below"
+			}
+			return errDiffers
+		})
+		if errors.Is(err, errDiffers) {
+			err = nil
+		}
+		return what, err
+	}
+	d, open := q.Told(x.attr, y.attr)
+	if open {
+		var err error
+		if d, err = tree.CompareOne(ctx, n.fsys, a, b, q); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case d == nil:
 		return "", nil
+	case d.Kind == tree.Retyped:
+		return "kind", nil
 	}
-	what := ""
-	_, err := compare(ctx, n.fsys, n.ref.Source(x.snap.name()), n.ref.Source(y.snap.name()), q, func(d tree.Difference) error {
-		if what = d.Fields.String(); d.Kind == tree.Retyped {
-			what = "kind"
-		}
-		if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory && d.Path != "." {
-			what = "what is below"
-		}
-		return errDiffers
-	})
-	if errors.Is(err, errDiffers) {
-		err = nil
-	}
-	return what, err
+	return d.Fields.String(), nil
 }
 
 // lost lists the names that some snapshot has in a directory and the live

@@ -61,7 +61,7 @@ func TestAFullExportKeepsTheOldTree(t *testing.T) {
 			err = f.attempt(j.ID)
 			t.Log(err)
 			require.Error(t, err)
-			require.Regexp(t, `is full; see .*'berth trash purge'|not .* enough space .*'berth df'`, err.Error())
+			require.Regexp(t, `is full; see .*'berth trash purge ID'|not .* enough space .*'berth df'`, err.Error())
 			require.NotContains(t, err.Error(), "\n")
 			if engine == EngineSync {
 				// What was replaced before is undone, once there is room.

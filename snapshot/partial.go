@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -27,8 +28,13 @@ import (
 //	{"kind":"+","path":"new.php"}              was not there
 //	{"kind":"M","path":"index.php"}            data/index.php was there
 //	{"kind":"U","path":"a","mode":420,"uid":33,"gid":33,"mtime":"…"}
+//	{"kind":"t","path":"d","mtime":"…"}        had this time
 //
 // Of a directory that comes or goes as a whole, only itself is on record.
+
+// timeOnly is a name of which nothing but the time is set back: of a directory
+// in which something changes, above all.
+const timeOnly tree.DifferenceKind = 't'
 
 // change is one line of it.
 type change struct {
@@ -37,11 +43,33 @@ type change struct {
 	Mode  uint32              `json:"mode"`
 	UID   uint32              `json:"uid"`
 	GID   uint32              `json:"gid"`
-	Mtime time.Time           `json:"mtime"`
+	Mtime moment              `json:"mtime"`
+	// Xattrs are all extended attributes; nil where the filesystem has none.
+	Xattrs map[string][]byte `json:"xattrs,omitempty"`
 
 	// As they are written: a path may be no text.
 	KindText string `json:"kind"`
 	PathRaw  []byte `json:"path_b64"`
+}
+
+// moment is a time of any year: JSON's form has four digits for it, and others are
+// written "@SECONDS.NANOSECONDS".
+type moment struct{ time.Time }
+
+func (t moment) MarshalJSON() ([]byte, error) {
+	if shown(t.Time).Equal(t.Time) {
+		return t.UTC().MarshalJSON()
+	}
+	return json.Marshal(fmt.Sprintf("@%d.%09d", t.Unix(), t.Nanosecond()))
+}
+
+func (t *moment) UnmarshalJSON(data []byte) error {
+	var sec, nsec int64
+	if n, err := fmt.Sscanf(string(data), `"@%d.%d"`, &sec, &nsec); n == 2 && err == nil {
+		t.Time = time.Unix(sec, nsec)
+		return nil
+	}
+	return t.Time.UnmarshalJSON(data)
 }
 
 const changesFile = "changes.jsonl"
@@ -49,22 +77,81 @@ const changesFile = "changes.jsonl"
 // maxChanges bounds what is read of a record, in bytes.
 const maxChanges = 1 << 30
 
-// recording collects the changes of a sync.
+// recording collects the changes of a sync in a tree.
 type recording struct {
+	fsys  tree.FS
+	dest  string // the tree
 	lines bytes.Buffer
-	whole string // the directory that comes or goes last, with all below
+	whole string          // the directory that comes or goes last, with all below
+	has   map[string]bool // directories with a line
+	needs map[string]bool // directories in which something changes
+	err   error
 }
 
-func (r *recording) add(d tree.Difference) {
+func newRecording(fsys tree.FS, dest string) *recording {
+	return &recording{fsys: fsys, dest: dest, has: map[string]bool{}, needs: map[string]bool{}}
+}
+
+func (r *recording) add(ctx context.Context, d tree.Difference) {
 	if r.whole != "" && strings.HasPrefix(d.Path, r.whole+"/") {
 		return
 	}
-	r.whole = ""
-	if d.Kind != tree.Updated && d.Kind != tree.Modified && (d.A.Kind == tree.Directory || d.B.Kind == tree.Directory) {
-		r.whole = d.Path
+	kind, content := d.Kind, d.Kind != tree.Updated
+	if d.Fields&tree.ChangedLinks != 0 {
+		kind, content = tree.Modified, true // it is made anew
 	}
-	line, _ := json.Marshal(change{KindText: d.Kind.String(), PathRaw: []byte(d.Path), Mode: d.A.Mode, UID: d.A.UID, GID: d.A.GID, Mtime: d.A.Mtime})
+	if kind == tree.Updated && d.Fields&^tree.ChangedMtime == 0 && d.A.Kind != tree.Regular {
+		kind = timeOnly
+	}
+	if content {
+		r.needs[path.Dir(d.Path)] = true
+		if r.whole = ""; d.A.Kind == tree.Directory || d.B.Kind == tree.Directory {
+			r.whole = d.Path
+		}
+	} else if d.A.Kind == tree.Directory {
+		r.has[d.Path] = true
+	}
+	r.line(ctx, kind, d.Path, d.A)
+}
+
+// line writes one line; a is what is there now.
+func (r *recording) line(ctx context.Context, kind tree.DifferenceKind, name string, a tree.Attr) {
+	c := change{KindText: kind.String(), PathRaw: []byte(name), Mode: a.Mode, UID: a.UID, GID: a.GID, Mtime: moment{a.Mtime}}
+	if x, ok := r.fsys.(attributed); ok && kind == tree.Updated && r.err == nil {
+		var all tree.Xattrs
+		if all, r.err = x.Xattrs(ctx, path.Join(r.dest, name)); all != nil {
+			c.Xattrs = map[string][]byte{}
+		}
+		for k, v := range all {
+			c.Xattrs[k] = []byte(v)
+		}
+	}
+	line, err := json.Marshal(c)
+	r.err = errors.Join(r.err, err)
 	r.lines.Write(append(line, '\n'))
+}
+
+// attributed is a filesystem with extended attributes.
+type attributed interface {
+	Xattrs(ctx context.Context, name string) (tree.Xattrs, error)
+	SetXattrs(ctx context.Context, name string, x tree.Xattrs) error
+}
+
+// end adds the times of the directories in which something changes.
+func (r *recording) end(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(r.needs)) {
+		if r.has[name] {
+			continue
+		}
+		a, err := stat(ctx, r.fsys, path.Join(r.dest, name))
+		if err != nil && !isNotDir(err) {
+			return err
+		}
+		if a != nil && a.Kind == tree.Directory {
+			r.line(ctx, timeOnly, name, *a)
+		}
+	}
+	return r.err
 }
 
 // save writes the record into a trash item.
@@ -118,7 +205,7 @@ func putBack(ctx context.Context, fsys tree.FS, from, to, dest string, progress 
 	if err != nil {
 		return err
 	}
-	var back recording
+	back := newRecording(fsys, dest)
 	for _, c := range changes {
 		now, err := stat(ctx, fsys, path.Join(dest, c.Path))
 		if err != nil && !isNotDir(err) {
@@ -133,27 +220,45 @@ func putBack(ctx context.Context, fsys tree.FS, from, to, dest string, progress 
 			d.Kind = tree.Removed
 		case tree.Removed:
 			d.Kind = tree.Added
+		case timeOnly:
+			d.Kind, d.Fields = tree.Updated, tree.ChangedMtime
+		case tree.Updated:
+			d.Fields = tree.ChangedMode
 		}
-		back.add(d)
+		if now != nil || d.Kind != tree.Updated {
+			back.add(ctx, d)
+		}
+	}
+	if err := back.end(ctx); err != nil {
+		return err
 	}
 	if err := back.save(ctx, fsys, to); err != nil {
 		return err
 	}
 	x := &exchange{fsys: fsys, from: path.Join(from, "data"), to: path.Join(to, "data"), dest: dest, report: progress}
+	isTime := func(c change) bool { return c.Kind == timeOnly || c.Kind == tree.Updated }
 	// Directories that go make room first; their parents are deeper in order.
-	for _, kind := range [][]tree.DifferenceKind{{tree.Added}, {tree.Removed, tree.Modified, tree.Retyped}, {tree.Updated}} {
-		g, ctx := errgroup.WithContext(ctx)
-		g.SetLimit(32)
-		for _, c := range changes {
-			if slices.Contains(kind, c.Kind) {
-				g.Go(func() error { return x.one(ctx, c) })
-			}
-		}
-		if err := g.Wait(); err != nil {
+	// Times come last, since the rest changes them.
+	for _, kind := range [][]tree.DifferenceKind{{tree.Added}, {tree.Removed, tree.Modified, tree.Retyped}} {
+		if err := x.all(ctx, changes, func(c change) bool { return slices.Contains(kind, c.Kind) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	// What an older record does not say is as it was when this began.
+	began, err := readChanges(ctx, fsys, to)
+	if err != nil {
+		return err
+	}
+	said := map[string]bool{}
+	for _, c := range changes {
+		said[c.Path] = said[c.Path] || isTime(c)
+	}
+	for _, c := range began {
+		if c.Kind == timeOnly && !said[c.Path] {
+			changes = append(changes, c)
+		}
+	}
+	return x.all(ctx, changes, isTime)
 }
 
 type exchange struct {
@@ -165,17 +270,26 @@ type exchange struct {
 	done tree.Progress
 }
 
+// all exchanges the chosen changes.
+func (x *exchange) all(ctx context.Context, changes []change, chosen func(change) bool) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(32)
+	for _, c := range changes {
+		if chosen(c) {
+			g.Go(func() error { return x.one(ctx, c) })
+		}
+	}
+	return g.Wait()
+}
+
 func (x *exchange) one(ctx context.Context, c change) error {
 	live := path.Join(x.dest, c.Path)
 	var err error
 	switch c.Kind {
 	case tree.Added:
 		err = x.away(ctx, c.Path, live)
-	case tree.Updated:
-		err = x.fsys.SetAttr(ctx, live, tree.SetAttr{Mode: &c.Mode, UID: &c.UID, GID: &c.GID, Mtime: &c.Mtime})
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil // removed since
-		}
+	case tree.Updated, timeOnly:
+		err = x.attributes(ctx, live, c)
 	default:
 		err = x.replace(ctx, c.Path, live)
 	}
@@ -189,6 +303,44 @@ func (x *exchange) one(ctx context.Context, c change) error {
 		x.report(x.done)
 	}
 	return nil
+}
+
+// attributes sets what a name had; one that was removed since is nobody's.
+func (x *exchange) attributes(ctx context.Context, live string, c change) error {
+	now, err := stat(ctx, x.fsys, live)
+	if now == nil || err != nil {
+		if isNotDir(err) {
+			err = nil
+		}
+		return err
+	}
+	set := tree.SetAttr{Mtime: &c.Mtime.Time}
+	if c.Kind == tree.Updated {
+		if set.UID, set.GID = &c.UID, &c.GID; now.Kind != tree.Symlink {
+			set.Mode = &c.Mode
+		}
+		if err := x.xattrs(ctx, live, c, set); err != nil {
+			return err
+		}
+	}
+	return x.fsys.SetAttr(ctx, live, set)
+}
+
+// xattrs sets the extended attributes that a name had. A change of owner, which
+// takes capabilities away, comes first.
+func (x *exchange) xattrs(ctx context.Context, live string, c change, set tree.SetAttr) error {
+	f, ok := x.fsys.(attributed)
+	if !ok || c.Xattrs == nil {
+		return nil
+	}
+	if err := x.fsys.SetAttr(ctx, live, tree.SetAttr{UID: set.UID, GID: set.GID}); err != nil {
+		return err
+	}
+	all := tree.Xattrs{}
+	for k, v := range c.Xattrs {
+		all[k] = string(v)
+	}
+	return f.SetXattrs(ctx, live, all)
 }
 
 // away moves what is at a name to the new trash item.

@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/casit/berth/volume"
 )
@@ -15,31 +16,161 @@ type Ref struct {
 	Volume, Snapshot, Path string
 }
 
-// ParseRef reads a reference. The path is cleaned, and never leaves the volume.
+// ParseRef reads a reference without knowing which snapshots there are: its
+// first colon ends the snapshot. Where a snapshot's name has a colon in it, only
+// the list of them tells where the path begins; see asked.
 func ParseRef(s string) (Ref, error) {
-	rest, p, hasPath := strings.Cut(s, ":")
-	name, snap, hasSnap := strings.Cut(rest, "@")
-	r := Ref{Volume: name, Snapshot: snap}
-	if err := volume.CheckName(name); err != nil {
-		return Ref{}, err
+	a, err := parse(s)
+	if err != nil || !a.versioned {
+		return a.Ref, err
 	}
+	snap, p, _ := strings.Cut(a.after, ":")
+	return a.cut(snap, p)
+}
+
+// asked is a reference in a request.
+type asked struct {
+	Ref
+	versioned bool   // a snapshot is named, by what stands after the @, path and all
+	after     string // "nightly:wp-content"
+	exact     *Exact // it has been resolved before
+	within    *string // the path, instead of one in the text
+	// inherits: without a path of its own it has that of the reference before.
+	inherits bool
+}
+
+// parse reads a reference as far as that is possible without the snapshots:
+// the volume, and the path of a live one.
+func parse(s string) (asked, error) {
+	i := strings.IndexAny(s, ":@")
+	name, rest := s, ""
+	if i >= 0 {
+		name, rest = s[:i], s[i+1:]
+	}
+	if err := volume.CheckName(name); err != nil {
+		return asked{}, err
+	}
+	a := asked{Ref: Ref{Volume: name}}
+	if i >= 0 && s[i] == '@' {
+		a.versioned, a.after = true, rest
+		return a, nil
+	}
+	var err error
+	a.Path, err = cleanPath(rest)
+	return a, err
+}
+
+// cut makes a reference of what stands after the @, cut in two at a colon.
+func (a asked) cut(snap, p string) (Ref, error) {
 	switch {
-	case hasSnap && snap == "":
-		return Ref{}, errorf(volume.Invalid, "for example "+name+"@latest", "%q names no snapshot after the @", s)
+	case snap == "":
+		return Ref{}, errorf(volume.Invalid, "for example "+a.Volume+"@latest", "%q names no snapshot after the @", a.Volume+"@"+a.after)
 	case len(snap) > 255 || strings.ContainsAny(snap, "/\x00\n") || snap == "." || snap == "..":
-		return Ref{}, errorf(volume.Invalid, "'berth snapshot ls "+name+"' lists them", "%q is not a snapshot's name", snap)
-	case hasPath && clock.MatchString(snap+":"+p):
-		return Ref{}, errorf(volume.Invalid, "write the time without a colon: "+name+"@"+snap+p[:2], "%q: what follows a colon is a path", s)
-	case strings.ContainsRune(p, 0):
-		return Ref{}, errorf(volume.Invalid, "", "the path has a byte 0 in it")
+		return Ref{}, errorf(volume.Invalid, "'berth snapshot ls "+a.Volume+"' lists them", "%q is not a snapshot's name", snap)
+	case len(snap) < len(a.after) && clock.MatchString(a.after):
+		return Ref{}, errorf(volume.Invalid, "write the time without a colon: "+a.Volume+"@"+snap+p[:2], "%q: what follows a colon is a path", a.Volume+"@"+a.after)
+	}
+	p, err := cleanPath(p)
+	return Ref{Volume: a.Volume, Snapshot: snap, Path: p}, err
+}
+
+// cleanPath cleans a path in a volume, which it never leaves.
+func cleanPath(p string) (string, error) {
+	if strings.ContainsRune(p, 0) {
+		return "", errorf(volume.Invalid, "", "the path has a byte 0 in it")
 	}
 	for part := range strings.SplitSeq(p, "/") {
 		if part == ".." {
-			return Ref{}, errorf(volume.Invalid, "give the path from the volume's root", "%q leads out of where it is", p)
+			return "", errorf(volume.Invalid, "give the path from the volume's root", "%q leads out of where it is", p)
 		}
 	}
-	r.Path = strings.TrimPrefix(path.Clean("/"+p), "/")
-	return r, nil
+	return strings.TrimPrefix(path.Clean("/"+p), "/"), nil
+}
+
+// resolve finds the version that is meant: the reference with the snapshot's
+// exact name, and the snapshot; none for the live volume. Of all cuts at a
+// colon the longest one that is a snapshot's name counts, else the first.
+func (a asked) resolve(all []Snapshot, now time.Time, zone *time.Location) (r Ref, s *Snapshot, err error) {
+	switch {
+	case a.exact != nil:
+		r = Ref{Volume: a.exact.Volume, Snapshot: string(a.exact.Snapshot), Path: string(a.exact.Path)}
+		s, err = a.exact.find(all)
+	case a.versioned:
+		r, s, err = a.version(all, now, zone)
+	default:
+		r = a.Ref
+	}
+	if err == nil && a.within != nil {
+		r.Path, err = cleanPath(*a.within)
+	}
+	return r, s, err
+}
+
+func (a asked) version(all []Snapshot, now time.Time, zone *time.Location) (Ref, *Snapshot, error) {
+	for end := len(a.after); end > 0; end = strings.LastIndexByte(a.after[:end], ':') {
+		for i, s := range all {
+			if s.Name == a.after[:end] {
+				p, err := cleanPath(strings.TrimPrefix(a.after[end:], ":"))
+				return Ref{Volume: a.Volume, Snapshot: s.Name, Path: p}, &all[i], err
+			}
+		}
+	}
+	snap, p, _ := strings.Cut(a.after, ":")
+	r, err := a.cut(snap, p)
+	if err != nil {
+		return r, nil, err
+	}
+	s, err := Resolve(snap, all, now, zone)
+	r.Snapshot = s.Name
+	return r, &s, err
+}
+
+// text writes an exact reference so that it is read back as the same one, with
+// these snapshots: where a longer name than its own would be read, a slash
+// begins the path.
+func (r Ref) text(all []Snapshot) string {
+	s := r.String()
+	if a, err := parse(s); err == nil && a.versioned && r.Path != "" {
+		if again, _, err := a.version(all, time.Time{}, time.UTC); err == nil && again != r {
+			return Ref{Volume: r.Volume, Snapshot: r.Snapshot}.String() + ":/" + r.Path
+		}
+	}
+	return s
+}
+
+// want reads a reference of a request, which may be exact.
+func want(text string, exact *Exact) (asked, error) {
+	if exact == nil {
+		return parse(text)
+	}
+	return asked{Ref: Ref{Volume: exact.Volume}, versioned: true, exact: exact}, exact.check()
+}
+
+// typed is the reference for people.
+func (a asked) typed() string {
+	switch {
+	case a.exact != nil:
+		return Ref{Volume: a.exact.Volume, Snapshot: string(a.exact.Snapshot), Path: string(a.exact.Path)}.String()
+	case a.versioned && a.within != nil:
+		return a.Volume + "@" + a.after + ":" + *a.within
+	case a.versioned:
+		return a.Volume + "@" + a.after
+	}
+	return a.Ref.String()
+}
+
+// reference is a Ref, or one as it was asked for.
+type reference interface{ asked() asked }
+
+func (a asked) asked() asked { return a }
+
+// asked takes a reference that was cut already.
+func (r Ref) asked() asked {
+	a := asked{Ref: r, versioned: r.Snapshot != "", after: r.Snapshot}
+	if a.versioned {
+		a.within = &r.Path
+	}
+	return a
 }
 
 // clock is a time that was written with a colon, 2026-11-20T03:00, behind

@@ -28,13 +28,11 @@ var (
 )
 
 // Resolve finds the snapshot that a word after @ means, as seen at now from
-// the time zone loc: a date or a date and time; else an exact name, "latest",
-// -N (the N-th newest), "yesterday", a weekday (the last one before today), an
-// age (the newest that is at least so old), or the one name that begins so.
+// the time zone loc: an exact name, whatever else the word may mean; else a date
+// or a date and time, "latest", -N (the N-th newest), "yesterday", a weekday (the
+// last one before today), an age (the newest that is at least so old), or the
+// one name that begins so.
 func Resolve(word string, all []Snapshot, now time.Time, loc *time.Location) (Snapshot, error) {
-	if dateRule.MatchString(word) {
-		return byDate(word, all, loc)
-	}
 	for _, s := range all {
 		if s.Name == word {
 			return s, nil
@@ -44,16 +42,18 @@ func Resolve(word string, all []Snapshot, now time.Time, loc *time.Location) (Sn
 	Sort(all)
 	lower := strings.ToLower(word)
 	switch day, isDay := weekday(lower); {
+	case dateRule.MatchString(word):
+		return byDate(word, all, loc)
 	case lower == "latest":
 		return nth(word, all, 1)
 	case nthRule.MatchString(word):
 		n, _ := strconv.Atoi(word[1:])
 		return nth(word, all, n)
 	case lower == "yesterday":
-		return onDay(word, all, now.In(loc).AddDate(0, 0, -1), loc)
+		return onDay(word, all, daysBefore(now.In(loc), 1), loc)
 	case isDay:
 		back := (int(now.In(loc).Weekday())-int(day)+6)%7 + 1
-		return onDay(word, all, now.In(loc).AddDate(0, 0, -back), loc)
+		return onDay(word, all, daysBefore(now.In(loc), back), loc)
 	case ageRule.MatchString(lower):
 		return byAge(lower, all, now)
 	}
@@ -99,42 +99,56 @@ func ordered(word string, all []Snapshot) error {
 	return nil
 }
 
+// Days and minutes are compared as they are read from a calendar and a clock:
+// a day may have 23 or 25 hours, and an hour may come twice or never.
+const minuteForm = "2006-01-02T1504"
+
+// daysBefore is a day of the calendar.
+func daysBefore(now time.Time, n int) string {
+	y, m, d := now.Date()
+	return time.Date(y, m, d-n, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+}
+
+// dayOf is the day of which a snapshot is: the one that its name says, else the
+// one of its time.
+func (s Snapshot) dayOf(loc *time.Location) string {
+	if s.day != "" {
+		return s.day
+	}
+	return s.Time.In(loc).Format(time.DateOnly)
+}
+
 // onDay is the newest of a day.
-func onDay(word string, all []Snapshot, day time.Time, loc *time.Location) (Snapshot, error) {
+func onDay(word string, all []Snapshot, day string, loc *time.Location) (Snapshot, error) {
 	if err := ordered(word, all); err != nil {
 		return Snapshot{}, err
 	}
-	y, m, d := day.Date()
-	begin := time.Date(y, m, d, 0, 0, 0, 0, loc)
-	end := time.Date(y, m, d+1, 0, 0, 0, 0, loc)
 	for _, s := range all {
-		if s.Time.Before(end) && !s.Time.Before(begin) {
+		if s.dayOf(loc) == day {
 			return sure(word, s, all)
 		}
 	}
-	return Snapshot{}, notFound(word, all, "none is of "+begin.Format("2006-01-02")+around(all, begin, end, loc))
+	return Snapshot{}, notFound(word, all, "none is of "+day+around(all, loc, func(s Snapshot) int { return strings.Compare(s.dayOf(loc), day) }))
 }
 
 // byDate is the newest of a date, or the newest at a minute or before.
 func byDate(word string, all []Snapshot, loc *time.Location) (Snapshot, error) {
-	all = slices.Clone(all)
-	Sort(all)
-	if day, err := time.ParseInLocation("2006-01-02", word, loc); err == nil {
-		return onDay(word, all, day, loc)
+	if _, err := time.Parse(time.DateOnly, word); err == nil {
+		return onDay(word, all, word, loc)
 	}
-	t, err := time.ParseInLocation("2006-01-02T1504", word, loc)
-	if err != nil {
+	if _, err := time.Parse(minuteForm, word); err != nil {
 		return Snapshot{}, errorf(volume.Invalid, "write YYYY-MM-DD or YYYY-MM-DDTHHMM", "%q is no date", word)
 	}
 	if err := ordered(word, all); err != nil {
 		return Snapshot{}, err
 	}
+	compare := func(s Snapshot) int { return strings.Compare(s.Time.In(loc).Format(minuteForm), word) }
 	for _, s := range all {
-		if s.Time.Before(t.Add(time.Minute)) {
+		if compare(s) <= 0 {
 			return sure(word, s, all)
 		}
 	}
-	return Snapshot{}, notFound(word, all, "none is so old"+around(all, t, t, loc))
+	return Snapshot{}, notFound(word, all, "none is so old"+around(all, loc, compare))
 }
 
 // byAge is the newest that is at least so old.
@@ -196,23 +210,29 @@ func some(all []Snapshot) string {
 	return strings.Join(names, ", ")
 }
 
-// around names the neighbours of a time.
-func around(all []Snapshot, begin, end time.Time, loc *time.Location) (text string) {
+// around names the neighbours of a time, to which compare compares.
+func around(all []Snapshot, loc *time.Location, compare func(Snapshot) int) (text string) {
 	var before, after *Snapshot
 	for i, s := range all {
-		if !s.Time.Before(end) {
+		if c := compare(s); c > 0 {
 			after = &all[i]
-		} else if s.Time.Before(begin) && before == nil {
+		} else if c < 0 && before == nil {
 			before = &all[i]
 		}
 	}
+	var zones []string
 	for _, n := range []struct {
 		word string
 		s    *Snapshot
 	}{{"before", before}, {"after", after}} {
 		if n.s != nil {
-			text += fmt.Sprintf("; the next %s is %s of %s", n.word, n.s.Name, n.s.Time.In(loc).Format("2006-01-02 15:04"))
+			at := n.s.Time.In(loc)
+			text += fmt.Sprintf("; the next %s is %s of %s", n.word, volume.Quote(n.s.Name), at.Format("2006-01-02 15:04"))
+			zones = append(zones, at.Format("MST"))
 		}
+	}
+	if len(zones) > 0 {
+		text += " (" + strings.Join(slices.Compact(zones), ", then ") + ")"
 	}
 	return text
 }

@@ -3,10 +3,12 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -26,12 +28,14 @@ const (
 
 // RestoreRequest says what to bring back, and how.
 type RestoreRequest struct {
-	Refs  []string `json:"refs,omitempty"`
-	Stack string   `json:"stack,omitempty"` // STACK@SNAPSHOT: all its volumes
-	Undo  bool     `json:"undo,omitempty"`  // to before the last restore or undo; Refs are volumes then
-	Live  bool     `json:"live,omitempty"`  // containers go on meanwhile
-	Stop  bool     `json:"stop,omitempty"`  // the caller stops them
-	Force bool     `json:"force,omitempty"` // replace files of a database that runs
+	Refs []string `json:"refs,omitempty"`
+	// Exact is what a plan has found for Refs or Stack: these are not read again.
+	Exact []Exact `json:"exact,omitempty"`
+	Stack string  `json:"stack,omitempty"` // STACK@SNAPSHOT: all its volumes
+	Undo  bool    `json:"undo,omitempty"`  // to before the last restore or undo; Refs are volumes then
+	Live  bool    `json:"live,omitempty"`  // containers go on meanwhile
+	Stop  bool    `json:"stop,omitempty"`  // the caller stops them
+	Force bool    `json:"force,omitempty"` // replace files of a database that runs
 	// To is a path in the volume: the old version goes beside the new one.
 	To       string        `json:"to,omitempty"`
 	Checksum bool          `json:"checksum,omitempty"` // read everything again
@@ -61,8 +65,11 @@ type Plan struct {
 // PlanItem is one volume of a plan.
 type PlanItem struct {
 	Volume   string    `json:"volume"`
-	Path     string    `json:"path,omitempty"` // in the volume; "" for all of it
-	Ref      string    `json:"ref"`            // exact
+	Path     string    `json:"path,omitempty"`     // in the volume; "" for all of it
+	PathB64  []byte    `json:"path_b64,omitempty"` // where Path is no UTF-8
+	Ref      string    `json:"ref"`                // exact
+	RefB64   []byte    `json:"ref_b64,omitempty"`
+	Exact    *Exact    `json:"exact,omitempty"` // for the request that carries the plan out
 	Snapshot *Snapshot `json:"snapshot,omitempty"`
 	Trash    string    `json:"trash,omitempty"` // the item that an undo puts back
 	New      bool      `json:"new,omitempty"`   // nothing is there now
@@ -70,12 +77,31 @@ type PlanItem struct {
 	Files    int64     `json:"files"`           // of the version
 	Bytes    int64     `json:"bytes"`
 	Database bool      `json:"database,omitempty"`
+	// Parents are the directories of Path that the volume has lost, the topmost
+	// first: they come back with it.
+	Parents []string `json:"parents,omitempty"`
 
 	source, dest string // below the export
 	meta         *volume.Meta
 	single       bool  // one file, or something else that is no directory
 	partial      bool  // an undo of files, not of a tree
 	used         int64 // bytes that what is written takes, holes left out
+}
+
+// Name is the path with every byte as it is.
+func (it *PlanItem) Name() string {
+	if it.PathB64 != nil {
+		return string(it.PathB64)
+	}
+	return it.Path
+}
+
+// RefName is the reference with every byte as it is.
+func (it *PlanItem) RefName() string {
+	if it.RefB64 != nil {
+		return string(it.RefB64)
+	}
+	return it.Ref
 }
 
 // Any tells whether the plan changes anything.
@@ -117,7 +143,7 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	case r.Undo:
 		p.Op = volume.OpUndo
 		err = v.planUndo(ctx, p, job)
-	case r.Stack != "":
+	case r.Stack != "" && r.Exact == nil:
 		err = v.planStack(ctx, fsys, p)
 	default:
 		err = v.planRefs(ctx, fsys, p)
@@ -126,7 +152,9 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 		return nil, err
 	}
 	for i := range p.Items {
-		if err := v.look(ctx, fsys, p, &p.Items[i]); err != nil {
+		it := &p.Items[i]
+		it.PathB64, it.RefB64 = volume.B64(it.Path), volume.B64(it.Ref)
+		if err := v.look(ctx, fsys, p, it); err != nil {
 			return nil, err
 		}
 	}
@@ -155,20 +183,20 @@ func (r RestoreRequest) check() error {
 		return errorf(volume.Invalid, "choose one", "--stop and --live exclude each other")
 	case r.Stack != "" && len(r.Refs) > 0:
 		return errorf(volume.Invalid, "choose one", "--stack and volumes exclude each other")
-	case r.Stack == "" && len(r.Refs) == 0:
+	case r.Stack == "" && len(r.Refs) == 0 && len(r.Exact) == 0:
 		return errorf(volume.Invalid, "write VOLUME@SNAPSHOT, or --stack STACK@SNAPSHOT", "what is to be restored?")
-	case r.To != "" && (len(r.Refs) != 1 || r.Undo):
+	case r.To != "" && (max(len(r.Refs), len(r.Exact)) != 1 || r.Undo):
 		return errorf(volume.Invalid, "name one", "--to is for one version at a time")
 	}
 	return nil
 }
 
 func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
-	name, spec, ok := strings.Cut(p.request.Stack, "@")
-	if !ok || spec == "" || name == "" {
+	name, word, ok := strings.Cut(p.request.Stack, "@")
+	if !ok || word == "" || name == "" {
 		return errorf(volume.Invalid, fmt.Sprintf("for example --stack %s@latest", name), "--stack %q names no snapshot", p.request.Stack)
 	}
-	snap, err := v.resolve(ctx, fsys, spec)
+	snap, err := v.resolve(ctx, fsys, word)
 	if err != nil {
 		return err
 	}
@@ -177,7 +205,8 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 		return err
 	}
 	for _, vol := range ofStack(in, name) {
-		p.add(Ref{Volume: vol, Snapshot: snap.Name}, snap)
+		ref := Ref{Volume: vol, Snapshot: snap.Name}
+		p.add(ref, ref.String(), snap)
 	}
 	if len(p.Items) == 0 {
 		return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot ls --stack %s' lists the versions of its volumes", name), "snapshot %q has no volume of a stack %q", snap.Name, name)
@@ -186,26 +215,46 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 }
 
 func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan) error {
-	for _, spec := range p.request.Refs {
-		ref, err := ParseRef(spec)
-		if err != nil {
-			return err
-		}
-		if ref.Snapshot == "" {
-			return errorf(volume.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", ref.Volume, ref.Volume), "%q names no snapshot", spec)
-		}
-		sides, err := v.sides(ctx, fsys, ref)
-		if err != nil {
-			return err
-		}
-		ref.Snapshot = sides[0].Snapshot.Name
-		p.add(ref, *sides[0].Snapshot)
+	refs, err := p.request.wanted()
+	if err != nil {
+		return err
 	}
-	return nil
+	sides, err := v.sides(ctx, fsys, refs...)
+	for _, s := range sides {
+		p.add(s.ref, s.Ref, *s.Snapshot)
+	}
+	return err
 }
 
-func (p *Plan) add(ref Ref, snap Snapshot) {
-	it := PlanItem{Volume: ref.Volume, Path: ref.Path, Ref: ref.String(), Snapshot: &snap, source: ref.Source(snap.Name), dest: Ref{Volume: ref.Volume, Path: ref.Path}.Source("")}
+// wanted are the versions to bring back: those that a plan has found, else what
+// was typed.
+func (r *RestoreRequest) wanted() (out []reference, err error) {
+	for i := range r.Exact {
+		a, err := want("", &r.Exact[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	if r.Exact != nil {
+		return out, nil
+	}
+	for _, spec := range r.Refs {
+		a, err := parse(spec)
+		if err != nil {
+			return nil, err
+		}
+		if !a.versioned {
+			return nil, errorf(volume.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", a.Volume, a.Volume), "%q names no snapshot", spec)
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// add adds a version, whose exact reference is written as text.
+func (p *Plan) add(ref Ref, text string, snap Snapshot) {
+	it := PlanItem{Volume: ref.Volume, Path: ref.Path, Ref: text, Exact: exactly(ref, snap), Snapshot: &snap, source: ref.Source(snap.Name), dest: Ref{Volume: ref.Volume, Path: ref.Path}.Source("")}
 	if to := p.request.To; to != "" {
 		it.dest = path.Join(ref.Volume, to)
 		it.Path = strings.TrimPrefix(path.Clean("/"+to), "/")
@@ -221,7 +270,7 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 	}
 	it.single = src.Kind != tree.Directory
 	dst, err := stat(ctx, fsys, it.dest)
-	if err != nil {
+	if err != nil && !isBehind(err) {
 		return err
 	}
 	it.New = dst == nil
@@ -238,14 +287,9 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 			return errorf(volume.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
 		}
 	}
-	if it.Path != "" {
-		up, err := stat(ctx, fsys, path.Dir(it.dest))
-		if err != nil {
+	if it.Path != "" && it.New {
+		if err := it.lookUp(ctx, fsys, p.request.To == "" && p.Op != volume.OpUndo); err != nil {
 			return err
-		}
-		if up == nil || up.Kind != tree.Directory {
-			return errorf(volume.NotFound, fmt.Sprintf("restore that directory, or the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.Name}),
-				"the volume has no directory %q for it", parent(it.Path))
 		}
 	}
 	if it.Path == "" && it.Snapshot != nil {
@@ -255,6 +299,33 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 	}
 	return err
 }
+
+// lookUp finds the directories of the path that the volume does not have. They
+// are in the version too, unless the path was chosen freely.
+func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) error {
+	for up := parent(it.Path); ; up = parent(up) {
+		a, err := stat(ctx, fsys, path.Join(it.Volume, up))
+		switch {
+		case err != nil && !isBehind(err):
+			return err
+		case err == nil && a != nil && a.Kind == tree.Directory:
+			return nil
+		case a != nil:
+			return errorf(volume.InUse, fmt.Sprintf("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+				"%q in volume %q is a %s now, and no directory", up, it.Volume, a.Kind)
+		case err == nil && !versioned:
+			return errorf(volume.NotFound, "make it first, or choose another path", "the volume has no directory %q for it", up)
+		case err == nil && up == "":
+			return errorf(volume.NotFound, fmt.Sprintf("the whole volume comes back: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+				"there is no volume %q any more", it.Volume)
+		case err == nil:
+			it.Parents = slices.Insert(it.Parents, 0, up)
+		}
+	}
+}
+
+// isBehind tells that something on the way is no directory.
+func isBehind(err error) bool { return isNotDir(err) || errors.Is(err, syscall.ELOOP) }
 
 // engine chooses how; what is in use, or a part, is synced.
 func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
@@ -314,20 +385,20 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	if it.New && it.single {
 		a, err := fsys.Stat(ctx, it.source)
 		it.Files, it.Bytes, it.used = 1, bytesOf(a), usedBy(a)
-		it.Changes = Changes{Added: 1, AddedBytes: it.Bytes}
+		it.Changes = Changes{Added: 1 + int64(len(it.Parents)), AddedBytes: it.Bytes}
 		return err
 	}
 	if it.New {
 		got, err := tree.Measure(ctx, fsys, it.source)
 		it.Files, it.Bytes, it.used = got.Files, got.Bytes, got.Used
-		it.Changes = Changes{Added: got.Files + got.Dirs, AddedBytes: got.Bytes}
+		it.Changes = Changes{Added: got.Files + got.Dirs + int64(len(it.Parents)), AddedBytes: got.Bytes}
 		return err
 	}
 	q, keep := v.equality(ctx, fsys, it.Volume, p.request.Checksum, nil, it.Snapshot)
 	defer keep()
+	var n tally
 	stats, err := compare(ctx, fsys, it.dest, it.source, q, func(d tree.Difference) error {
-		it.Changes.count(d)
-		if d.Kind == tree.Added || d.Kind == tree.Modified || d.Kind == tree.Retyped {
+		if first := n.count(d); first && d.Kind != tree.Removed && d.Kind != tree.Updated {
 			it.used += usedBy(d.B)
 		}
 		it.Database = it.Database || volume.IsDatabaseFile(d.Path)
@@ -336,6 +407,7 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	if err != nil {
 		return err
 	}
+	it.Changes = n.Changes
 	it.Changes.total(stats)
 	if p.Engine == EngineCopy || p.Engine == EngineFiler {
 		got, err := tree.Measure(ctx, fsys, it.source)
@@ -363,8 +435,26 @@ func (v *Versions) Prepare(ctx context.Context, r RestoreRequest, stopped Stoppe
 	return j, v.volumes.PrepareJob(ctx, j)
 }
 
-func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
+// exact is the request with what the plan has found in it, so that whoever runs
+// it again does the same. Its Refs are for those who do not read Exact.
+func (p *Plan) exact() RestoreRequest {
 	r := p.request
+	r.Stack, r.Refs, r.Exact = "", nil, nil
+	for _, it := range p.Items {
+		if p.Op == volume.OpUndo {
+			r.Refs = append(r.Refs, it.Volume)
+		} else {
+			r.Refs = append(r.Refs, it.Ref)
+		}
+		if it.Exact != nil {
+			r.Exact = append(r.Exact, *it.Exact)
+		}
+	}
+	return r
+}
+
+func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
+	r := p.exact()
 	live := r.To != "" || p.Engine == EngineSync && (r.Live || p.Harmless)
 	j := &volume.Job{Op: p.Op, Engine: string(p.Engine), Live: live, Keep: r.Keep}
 	var err error
@@ -372,7 +462,7 @@ func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
 		j.Stopped, err = json.Marshal(stopped)
 	}
 	for _, it := range p.Items {
-		item := volume.JobItem{Volume: it.Volume, Ref: it.Ref, Dest: it.dest, Meta: it.meta}
+		item := volume.JobItem{Volume: it.Volume, Ref: volume.Quote(it.Ref), Dest: it.dest, Meta: it.meta}
 		if r.To == "" {
 			item.Trash = v.volumes.NewTrashID()
 		}

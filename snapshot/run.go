@@ -263,28 +263,25 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanI
 		if err := fsys.Mkdir(ctx, scrap, tree.SetAttr{Mode: &mode}); err != nil {
 			return err
 		}
-		_, err := tree.Sync(ctx, fsys, p.source, it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
-		return err
+		stats, err := tree.Sync(ctx, fsys, p.source, it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
+		if err != nil {
+			return err
+		}
+		return w.judge(stats.Stats, p.Ref)
 	}
-	stats, err := tree.Copy(ctx, fsys, p.source, it.From, tree.CopyOptions{Checksum: r.Checksum}, w.progress)
+	_, err := tree.Copy(ctx, fsys, p.source, it.From, tree.CopyOptions{Checksum: r.Checksum}, w.progress)
 	w.next()
-	if err != nil {
-		return err
+	if p.Ref == "" { // a takeover's, of the volume itself
+		return volume.Whole(err, p.Volume, "stop what writes to it on the other node, then again")
 	}
-	return w.judge(stats, p.Ref)
+	return whole(err, p.Ref)
 }
 
 // judge refuses a copy that is not whole.
-func (w *work) judge(s tree.Stats, ref string) error {
-	for _, lost := range []struct {
-		what  string
-		names tree.Listed
-	}{{"cannot be made on this export", s.Missing}, {"vanished while they were read: the snapshot is being deleted", s.Vanished}} {
-		if n := lost.names.Total; n > 0 {
-			return errorf(volume.Failed, "restore another version, or single paths with "+ref+":PATH", "%d names of %s %s, the first: %s", n, ref, lost.what, lost.names.Paths[0])
-		}
-	}
-	return nil
+func (w *work) judge(s tree.Stats, ref string) error { return whole(s.Whole(ref), ref) }
+
+func whole(err error, ref string) error {
+	return volume.Whole(err, ref, "restore another version, or single paths with "+ref+":PATH")
 }
 
 // sync replaces in place what differs. What it replaces is recorded first.
@@ -294,10 +291,10 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	if p.partial {
 		within = p.Path
 	}
-	var rec recording
+	var rec *recording
 	if !p.partial {
 		var err error
-		if within, err = v.record(ctx, fsys, p, dest, r, &rec); err != nil {
+		if rec, within, err = v.record(ctx, fsys, p, dest, r); err != nil {
 			return err
 		}
 	}
@@ -323,6 +320,10 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	}
 	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
 	defer keep()
+	times, err := bringParents(ctx, fsys, p)
+	if err != nil {
+		return err
+	}
 	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.progress)
 	if err != nil {
 		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
@@ -334,37 +335,90 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 		}
 		return err
 	}
+	if err := times(); err != nil {
+		return err
+	}
 	for _, name := range stats.Vanished.Paths {
 		w.warn(fmt.Sprintf("%s: removed by somebody meanwhile", name))
 	}
 	return w.judge(tree.Stats{Missing: stats.Missing}, p.Ref)
 }
 
+// bringParents makes the directories that the volume has lost above what comes
+// back. Their times are set by the func that it returns, when all is in them.
+func bringParents(ctx context.Context, fsys tree.FS, p *PlanItem) (times func() error, err error) {
+	root := Ref{Volume: p.Volume}.Source(p.Snapshot.name())
+	was := map[string]tree.Attr{}
+	for _, name := range p.Parents {
+		a, err := fsys.Stat(ctx, path.Join(root, name))
+		if err != nil {
+			return nil, err
+		}
+		at := path.Join(p.Volume, name)
+		err = fsys.Mkdir(ctx, at, tree.SetAttr{Mode: &a.Mode, UID: &a.UID, GID: &a.GID})
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		if x, ok := fsys.(attributed); ok {
+			all, err := x.Xattrs(ctx, path.Join(root, name))
+			if err == nil {
+				err = x.SetXattrs(ctx, at, all)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		was[at] = a
+	}
+	return func() error {
+		for at, a := range was {
+			if err := fsys.SetAttr(ctx, at, tree.SetAttr{Mode: &a.Mode, Mtime: &a.Mtime}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
 // record notes what a sync is about to change. It returns the directory, below
 // the volume, that the paths are in.
-func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest string, r RestoreRequest, rec *recording) (within string, err error) {
+func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest string, r RestoreRequest) (rec *recording, within string, err error) {
 	now, err := stat(ctx, fsys, dest)
 	if err != nil {
-		return "", err
+		return nil, "", err
+	}
+	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
+	defer keep()
+	q.Exact = true
+	if len(p.Parents) > 0 { // the topmost comes as a whole
+		top := p.Parents[0]
+		rec = newRecording(fsys, path.Join(p.Volume, parent(top)))
+		rec.add(ctx, tree.Difference{Kind: tree.Added, Path: path.Base(top), B: tree.Attr{Kind: tree.Directory}})
+		return rec, parent(top), rec.end(ctx)
 	}
 	if now != nil && now.Kind == tree.Directory && !p.single {
-		_, err = tree.Compare(ctx, fsys, dest, p.source, tree.Equality{Checksum: r.Checksum}, func(d tree.Difference) error {
-			rec.add(d)
+		rec = newRecording(fsys, dest)
+		_, err = compare(ctx, fsys, dest, p.source, q, func(d tree.Difference) error {
+			rec.add(ctx, d)
 			return nil
 		})
-		return p.Path, err
+		return rec, p.Path, errors.Join(err, rec.end(ctx))
 	}
+	rec = newRecording(fsys, path.Dir(dest))
 	d := &tree.Difference{Kind: tree.Added}
 	if now != nil {
-		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, tree.Equality{Checksum: r.Checksum}); err != nil {
-			return "", err
+		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, q); err != nil {
+			return nil, "", err
+		}
+		if now.Nlink > 1 && d != nil {
+			d.Fields |= tree.ChangedLinks // restored alone, it is a file of its own
 		}
 	}
 	if d != nil {
 		d.Path = path.Base(dest)
-		rec.add(*d)
+		rec.add(ctx, *d)
 	}
-	return parent(p.Path), nil
+	return rec, parent(p.Path), rec.end(ctx)
 }
 
 func (w *work) add(f func(*Progress)) {

@@ -19,4 +19,6 @@ type Snapshot struct {
 
 	// copied: it shares no file with the export.
 	copied bool
+	named  bool   // the time was read from the name
+	day    string // where the name has a day alone: 2026-11-24
 }

@@ -121,7 +121,7 @@ func (v *Versions) orphan(j *volume.Job) bool {
 func (v *Versions) endTakeover(ctx context.Context, j *volume.Job) error {
 	if j.Engine != string(EngineLive) && j.State != volume.JobPrepared {
 		// Also one that failed half-way; that there is none is no error.
-		_, err := v.Remove(ctx, RemoveRequest{Names: []string{takeoverSnapshot(j)}})
+		_, err := v.removeAfter(ctx, RemoveRequest{Names: []string{takeoverSnapshot(j)}}, j.ID)
 		if err != nil && volume.KindOf(err) != volume.NotFound {
 			v.volumes.Note(ctx, volume.AuditRecord{Op: "takeover", Volume: j.Items[0].Volume, Detail: fmt.Sprintf("its snapshot %s is left: %v", takeoverSnapshot(j), err)})
 		}

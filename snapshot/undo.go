@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"slices"
 
@@ -13,31 +14,51 @@ import (
 // a stack it is the last one of any of its volumes, and of those that were
 // restored with it.
 func (v *Versions) planUndo(ctx context.Context, p *Plan, job string) error {
+	fsys, err := v.volumes.FS(ctx)
+	if err != nil {
+		return err
+	}
 	items, err := v.volumes.TrashList(ctx)
 	if err != nil {
 		return err
 	}
+	// What the job itself has kept before it was interrupted is not it.
+	items = slices.DeleteFunc(items, func(t *volume.Trashed) bool { return job != "" && t.Job == job })
+	names, stack := p.request.Refs, p.request.Stack
+	if stack != "" {
+		all, err := volume.NamesIn(ctx, fsys)
+		if err != nil {
+			return err
+		}
+		names = ofStack(all, stack)
+	}
 	newest := map[string]*volume.Trashed{}
-	for _, t := range items {
-		// What the job itself has kept before it was interrupted is not it.
-		if t.Kind == "undo" && (job == "" || t.Job != job) && (newest[t.Volume] == nil || !t.Removed.Before(newest[t.Volume].Removed)) {
-			newest[t.Volume] = t
-		}
-	}
-	names := p.request.Refs
-	if stack := p.request.Stack; stack != "" {
-		if names = lastOf(newest, stack); len(names) == 0 {
-			return noUndo("stack " + stack)
-		}
-	}
+	var lost *volume.Trashed // a former volume's
 	for _, name := range names {
 		if err := volume.CheckName(name); err != nil {
 			return err
 		}
-		t := newest[name]
-		if t == nil {
-			return noUndo("volume " + name)
+		meta, err := volume.MetaNow(ctx, fsys, name)
+		if err != nil {
+			return err
 		}
+		own, former := volume.Undos(items, name, meta)
+		if len(former) > 0 {
+			lost = former[len(former)-1]
+		}
+		if len(own) > 0 {
+			newest[name] = own[len(own)-1]
+		} else if stack == "" {
+			return noUndo("volume "+name, items, lost)
+		}
+	}
+	if stack != "" {
+		if names = lastOf(newest); len(names) == 0 {
+			return noUndo("stack "+stack, items, lost)
+		}
+	}
+	for _, name := range names {
+		t := newest[name]
 		it := PlanItem{Volume: name, Path: t.Path, Ref: "as before the " + t.Reason, Trash: t.Data(), partial: t.Partial,
 			source: t.Data(), dest: path.Join(name, t.Path)}
 		p.Items = append(p.Items, it)
@@ -45,20 +66,32 @@ func (v *Versions) planUndo(ctx context.Context, p *Plan, job string) error {
 	return nil
 }
 
-func noUndo(what string) error {
-	return errorf(volume.Nothing, "'berth trash ls' lists what is kept", "nothing to undo for %s: no restore whose copy is still in the trash", what)
+// noUndo says that there is none, and what can be done with the former
+// volume's, if there is one.
+func noUndo(what string, items []*volume.Trashed, lost *volume.Trashed) error {
+	if lost == nil {
+		return errorf(volume.Nothing, "'berth trash ls' lists what is kept", "nothing to undo for %s: no restore whose copy is still in the trash", what)
+	}
+	hint := "'berth trash ls' lists what is kept"
+	as := lost.Volume + "-former"
+	if r := volume.RemovedWith(items, lost); r != nil {
+		hint = fmt.Sprintf("'berth trash restore %s --as %s' brings that volume back beside, 'berth undo %s' then puts it back", r.ID, as, as)
+	} else if !lost.Partial {
+		hint = fmt.Sprintf("'berth trash restore %s --as %s' brings it back beside", lost.ID, as)
+	}
+	return errorf(volume.Nothing, hint, "nothing to undo for %s: the undo in the trash belongs to a former volume %q", what, lost.Volume)
 }
 
 // lastOf lists the volumes of a stack that the last job on it has changed.
-func lastOf(newest map[string]*volume.Trashed, stack string) (names []string) {
+func lastOf(newest map[string]*volume.Trashed) (names []string) {
 	var last *volume.Trashed
 	for _, t := range newest {
-		if len(ofStack([]string{t.Volume}, stack)) > 0 && (last == nil || t.Removed.After(last.Removed)) {
+		if last == nil || t.Removed.After(last.Removed) {
 			last = t
 		}
 	}
 	for name, t := range newest {
-		if last != nil && t.Job == last.Job && len(ofStack([]string{name}, stack)) > 0 {
+		if t.Job == last.Job {
 			names = append(names, name)
 		}
 	}
@@ -71,6 +104,8 @@ func (v *Versions) measurePartial(ctx context.Context, fsys tree.FS, it *PlanIte
 	changes, err := readChanges(ctx, fsys, path.Dir(it.Trash))
 	for _, c := range changes {
 		switch c.Kind {
+		case timeOnly:
+			continue
 		case tree.Added:
 			it.Changes.Removed++
 		case tree.Removed:

@@ -25,6 +25,7 @@ type Config struct {
 
 	Volumes *volume.Store
 	Filer   *Filer           // the filer's API; nil: what .snapshot shows, or berth's own
+	Zone    *time.Location   // of the filer: of the times in names, and of its schedules; default UTC
 	Now     func() time.Time // default time.Now
 	// Ended is told when a job of this node has ended, how far it came, and why
 	// not further. Default: nobody.
@@ -36,11 +37,14 @@ type Config struct {
 type Versions struct {
 	volumes *volume.Store
 	filer   *Filer
+	zone    *time.Location
 	now     func() time.Time
 	ended   func(op volume.Op, p Progress, err error)
 
 	mu      sync.Mutex // guards running
 	running map[string]*work
+
+	readers readers // of snapshots, in this process
 
 	takeovers sync.Mutex // held while one is begun, across the network
 
@@ -52,10 +56,13 @@ func New(cfg Config) *Versions {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Zone == nil {
+		cfg.Zone = time.UTC
+	}
 	if cfg.Ended == nil {
 		cfg.Ended = func(volume.Op, Progress, error) {}
 	}
-	return &Versions{volumes: cfg.Volumes, filer: cfg.Filer, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
+	return &Versions{volumes: cfg.Volumes, filer: cfg.Filer, zone: cfg.Zone, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
 }
 
 // Error kinds are those of package volume.
@@ -89,6 +96,7 @@ func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, erro
 		return shown, how, nil
 	}
 	if e, ok := NewEmbedded(fsys); ok {
+		e.zone = v.zone
 		list, err := e.List(ctx)
 		Sort(list)
 		return list, ByBerth, err
@@ -104,7 +112,7 @@ func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, er
 		if d.Attr.Kind != tree.Directory || strings.HasPrefix(d.Name, ".") {
 			return nil
 		}
-		list = append(list, byName(d))
+		list = append(list, byName(d, v.zone))
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -114,23 +122,33 @@ func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, er
 	return list, ReadOnly, err
 }
 
-// byName is what a directory in .snapshot tells of itself.
-func byName(d tree.EntryPlus) Snapshot {
+// byName is what a directory in .snapshot tells of itself. zone is that of the
+// times in names. Where the name has the day alone, the directory's time counts
+// if it is of that day.
+func byName(d tree.EntryPlus, zone *time.Location) Snapshot {
 	s := Snapshot{Name: d.Name, Origin: originOf(d.Name)}
-	var ok bool
-	if s.Time, ok = timeFromName(d.Name, time.Local); !ok {
-		s.Time, s.Approximate = d.Attr.Mtime, true
+	if s.Time, s.named = timeFromName(d.Name, zone); s.named {
+		return s
+	}
+	s.Approximate = true
+	if y := d.Attr.Mtime.UTC().Year(); 0 < y && y < 9999 { // JSON has no others
+		s.Time = d.Attr.Mtime
+	}
+	if day, ok := dayFromName(d.Name, zone); ok {
+		if s.day = day.Format(time.DateOnly); s.Time.In(zone).Format(time.DateOnly) != s.day {
+			s.Time, s.named = day, true
+		}
 	}
 	return s
 }
 
-// resolve finds the snapshot that a reference means.
-func (v *Versions) resolve(ctx context.Context, fsys tree.FS, spec string) (Snapshot, error) {
+// resolve finds the snapshot that a word means to the caller.
+func (v *Versions) resolve(ctx context.Context, fsys tree.FS, word string) (Snapshot, error) {
 	list, _, err := v.all(ctx, fsys)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	return Resolve(spec, list, v.now(), time.Local)
+	return Resolve(word, list, v.now(), zoneOf(ctx))
 }
 
 // Version is a volume as one snapshot has it.

@@ -13,6 +13,9 @@ import (
 type CopyOptions struct {
 	Parallel int  // files and directories at work at once; 0 for what suits the filesystem
 	Checksum bool // read every copied file again and compare its content
+	// Live: the source may change while it is read. Without it a copy is whole,
+	// or an error.
+	Live bool
 }
 
 // Stats are what a copy or a comparison did.
@@ -21,7 +24,7 @@ type Stats struct {
 	Links    int64  // of Files: further names of a file copied once
 	Busy     int64  // files that an NFS client keeps open, which are no part of the tree
 	Vanished Listed // were listed, and gone when read
-	Changed  Listed // changed while they were read: the copy may be torn
+	Changed  Listed // files that changed while they were read: the copy may be torn
 	Missing  Listed // could not be recreated here, with the reason
 }
 
@@ -53,7 +56,15 @@ const maxHeavy = 8
 // hard links within it, symlinks, special files, owners, modes with setuid,
 // setgid and sticky bits, and times to the nanosecond. Every copied file's size
 // and mtime are compared afterwards. .snapshot in src itself is left out, and so
-// is what an NFS client has kept of removed files (.nfs and 24 digits).
+// is what an NFS client has kept of removed files (.nfs and 24 digits). What is
+// mounted in src is an ErrMount; a Live copy has an empty directory there, and
+// says so.
+//
+// A copy is the tree as it was when the copying began. One from which anything
+// is missing, because it cannot be made here, has vanished or was changed since,
+// is an error, *Incomplete, when all the rest is done; opts.Live leaves that to
+// who reads Stats. That src itself is removed or moved meanwhile is always an
+// error.
 //
 // When it returns without an error, dst is on stable storage. On error or
 // cancellation dst is partial: copy into a place that nobody sees. progress
@@ -77,12 +88,21 @@ func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progr
 	if err != nil {
 		return c.stats, err
 	}
+	if err := stay(ctx, c.e, src); err != nil {
+		return c.stats, err
+	}
 	err = carryOut(ctx, opts.Parallel, func(ctx context.Context, w *work) error {
 		c.work = w
 		return c.dir(ctx, &dirNode{src: from, attr: a}, parent, base)
 	})
 	if err == nil {
 		err = ctx.Err() // tasks that never began
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(c.still(ctx, src, a), err)
+	}
+	if err == nil && !opts.Live {
+		err = c.stats.Whole(src)
 	}
 	if err != nil {
 		return c.stats, err
@@ -100,6 +120,7 @@ type copying struct {
 	report func(Progress)
 	work   *work
 	heavy  chan struct{} // one token for each file with a chunk in memory
+	began  beginning
 
 	mu    sync.Mutex // guards the fields below
 	stats Stats
@@ -132,12 +153,19 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 	if n.dst, err = c.e.mkdir(ctx, parent, base, SetAttr{Mode: &private}); err != nil {
 		return err
 	}
+	if n.parent == nil && !c.opts.Live {
+		if err := c.begin(ctx, n.dst.name); err != nil {
+			return err
+		}
+	}
 	n.pending.Store(1) // this listing
-	err = c.e.list(ctx, n.src, func(e EntryPlus, src place) error {
+	now, err := c.e.listing(ctx, n.src, func(e EntryPlus, src place) error {
 		switch {
 		case isBusy(e.Name, e.Attr.Kind):
 			c.count(func(s *Stats) { s.Busy++ })
 		case isSnapshots(e.Name, e.Attr.Kind, n.parent == nil):
+		case e.Attr.Mount:
+			return c.mounted(ctx, src, n, e)
 		case e.Attr.Kind == Directory:
 			n.pending.Add(1)
 			return c.work.dir(ctx, func(ctx context.Context) error {
@@ -159,20 +187,30 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 		}
 		return ctx.Err()
 	})
-	if errors.Is(err, fs.ErrNotExist) && n.parent != nil && c.gone(ctx, n.src.name) {
+	switch {
+	case isGone(err) && n.parent != nil && c.gone(ctx, n.src.name, Directory):
 		c.list(&c.stats.Vanished, n.src.name)
-		err = nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case c.opts.Live: // names come and go all the time
+	case c.began.before(n.attr), now.Kind == Directory && !isUnchanged(n.attr, now):
+		c.list(&c.stats.Changed, n.src.name)
 	}
 	return c.finish(ctx, n)
 }
 
-// gone tells whether a name of the source has vanished.
-func (c *copying) gone(ctx context.Context, name string) bool {
-	_, _, err := c.e.find(ctx, name)
-	return errors.Is(err, fs.ErrNotExist)
+// mounted leaves out what is mounted in the source: who copies all of it wants
+// to know at once, who copies what is in use gets an empty directory.
+func (c *copying) mounted(ctx context.Context, src place, n *dirNode, e EntryPlus) error {
+	if !c.opts.Live {
+		return mounted(src.name)
+	}
+	c.list(&c.stats.Missing, fmt.Sprintf("%s: %v", src.name, ErrMount))
+	if e.Attr.Kind != Directory {
+		return nil
+	}
+	_, err := c.e.mkdir(ctx, n.dst, e.Name, allOf(e.Attr))
+	return err
 }
 
 // finish counts one thing below a directory as done; the last one sets the
@@ -246,7 +284,7 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 		c.count(func(s *Stats) { s.Files++; s.Links++ })
 		return nil
 	}
-	at, err := c.make(ctx, src, dir, e)
+	made, err := c.build(ctx, src, dir, e)
 	for range 3 {
 		if !errors.Is(err, errRemoved) {
 			break
@@ -261,30 +299,41 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 			break
 		}
 		src, e.Attr = now, a
-		at, err = c.make(ctx, src, dir, e)
+		made, err = c.build(ctx, src, dir, e)
 	}
 	switch {
+	// Gone from the source? Anything else is ours.
+	case isReplaced(err) && c.gone(ctx, src.name, e.Attr.Kind):
+		c.list(&c.stats.Vanished, src.name)
 	case errors.Is(err, fs.ErrNotExist):
-		// Gone from the source? Anything else is ours.
-		if c.gone(ctx, src.name) {
-			c.list(&c.stats.Vanished, src.name)
-			break
-		}
 		return err
 	case err != nil && e.Attr.Kind != Regular && ctx.Err() == nil && !errors.Is(err, ErrAway):
 		c.list(&c.stats.Missing, fmt.Sprintf("%s: %v", src.name, err))
 	case err != nil:
 		return err
 	default:
+		if made.changed || c.began.before(e.Attr) {
+			c.list(&c.stats.Changed, src.name)
+		}
 		c.count(func(s *Stats) { s.Files++ })
 	}
 	if mine {
-		return c.over(ctx, first, at, err == nil)
+		return c.over(ctx, first, made.at, err == nil)
 	}
 	return nil
 }
 
+// make is build, and lists a file that changed meanwhile.
 func (c *copying) make(ctx context.Context, src, dir place, e EntryPlus) (place, error) {
+	r, err := c.build(ctx, src, dir, e)
+	if err == nil && r.changed {
+		c.list(&c.stats.Changed, src.name)
+	}
+	return r.at, err
+}
+
+// build makes a copy of what is not a directory.
+func (c *copying) build(ctx context.Context, src, dir place, e EntryPlus) (r copied, err error) {
 	a := e.Attr
 	switch a.Kind {
 	case Regular:
@@ -292,21 +341,20 @@ func (c *copying) make(ctx context.Context, src, dir place, e EntryPlus) (place,
 			r, done, err := c.quick.copyFile(ctx, src, a, dir, e.Name)
 			if done || err != nil {
 				c.count(func(s *Stats) { s.Bytes += r.bytes })
-				if r.changed {
-					c.list(&c.stats.Changed, src.name)
-				}
-				return r.at, err
+				return r, err
 			}
 		}
 		return c.file(ctx, src, dir, e.Name, a)
 	case Symlink:
 		target, err := c.e.readlink(ctx, src)
 		if err != nil {
-			return place{}, err
+			return r, err
 		}
-		return c.e.symlink(ctx, target, dir, e.Name, allOf(a))
+		r.at, err = c.e.symlink(ctx, target, dir, e.Name, allOf(a))
+		return r, err
 	default:
-		return c.e.mknod(ctx, dir, e.Name, a, allOf(a))
+		r.at, err = c.e.mknod(ctx, dir, e.Name, a, allOf(a))
+		return r, err
 	}
 }
 

@@ -11,25 +11,26 @@ import (
 )
 
 // file copies one regular file and compares the copy.
-func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr) (at place, err error) {
+func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr) (r copied, err error) {
 	if a.Size > holeBlock {
 		select {
 		case c.heavy <- struct{}{}:
 			defer func() { <-c.heavy }()
 		case <-ctx.Done():
-			return at, ctx.Err()
+			return r, ctx.Err()
 		}
 	}
 	in, err := c.e.open(ctx, src)
 	if err != nil {
-		return at, err
+		return r, err
 	}
 	defer in.Close()
 	private := uint32(0o600)
 	out, at, err := c.e.create(ctx, dir, base, SetAttr{Mode: &private})
 	if err != nil {
-		return at, err
+		return r, err
 	}
+	r.at = at
 	defer func() { err = errors.Join(err, out.Close()) }()
 	sum := sha256.New()
 	see := sum.Write
@@ -38,34 +39,32 @@ func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr)
 	}
 	size, err := c.content(ctx, in, out, a, see)
 	if err != nil {
-		return at, err
+		return r, err
 	}
 	now, err := in.Stat(ctx)
 	if err != nil {
-		return at, err
+		return r, err
 	}
-	if now.Size != size || !now.Mtime.Equal(a.Mtime) {
-		c.list(&c.stats.Changed, src.name)
-	}
+	r.changed = now.Size != size || !isSame(a, now)
 	set := allOf(a)
 	set.Size = &size // a hole at the end was not written
 	if err := out.SetAttr(ctx, set); err != nil {
-		return at, err
+		return r, err
 	}
 	if got, err := out.Stat(ctx); err != nil || got.Size != size || !got.Mtime.Equal(a.Mtime) {
-		return at, errors.Join(err, &fs.PathError{Op: "verify", Path: at.name, Err: fmt.Errorf("%d bytes of %s instead of %d of %s", got.Size, got.Mtime, size, a.Mtime)})
+		return r, errors.Join(err, &fs.PathError{Op: "verify", Path: at.name, Err: fmt.Errorf("%d bytes of %s instead of %d of %s", got.Size, got.Mtime, size, a.Mtime)})
 	}
 	if !c.opts.Checksum {
-		return at, nil
+		return r, nil
 	}
 	again := sha256.New()
 	if _, err := c.content(ctx, out, nil, Attr{Size: size, Used: size}, again.Write); err != nil {
-		return at, err
+		return r, err
 	}
 	if string(sum.Sum(nil)) != string(again.Sum(nil)) {
-		return at, &fs.PathError{Op: "verify", Path: at.name, Err: errors.New("the copy's content differs")}
+		return r, &fs.PathError{Op: "verify", Path: at.name, Err: errors.New("the copy's content differs")}
 	}
-	return at, nil
+	return r, nil
 }
 
 // sparse is a File that knows where its holes are. NFSv3 does not.

@@ -48,7 +48,7 @@ func TestCopyOfAFileThatGrowsEnds(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(base, "src/new"), nil, 0o644))
 	short, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	stats, err := tree.Copy(short, growing{open(t, base), base}, "src", "dst", tree.CopyOptions{}, nil)
+	stats, err := tree.Copy(short, growing{open(t, base), base}, "src", "dst", tree.CopyOptions{Live: true}, nil)
 	require.NoError(t, err)
 	require.Equal(t, tree.Listed{Paths: []string{"src/log"}, Total: 1}, stats.Changed)
 	info, err := os.Stat(filepath.Join(base, "dst/log"))

@@ -56,6 +56,14 @@ func (q *Equality) Proven(x, y Attr) bool {
 	return true
 }
 
+// Told is what attributes tell of two entries: the difference, nil for none, and
+// whether only reading can tell if there is one.
+func (q *Equality) Told(x, y Attr) (d *Difference, open bool) {
+	c := &comparing{opts: *q}
+	d = c.attributes(".", &entryAt{attr: x}, &entryAt{attr: y})
+	return d, x.Kind == y.Kind && (d == nil || d.Kind == Updated || c.mustRead(x, y)) && (q.Checksum || !q.Proven(x, y))
+}
+
 // settled tells whether a file of one side has one content for good in the state
 // that it is in.
 func (q *Equality) settled(side int, a Attr) bool {

@@ -97,7 +97,7 @@ func TestListsOfStatsEndAndTotalsDoNot(t *testing.T) {
 	for i := range 1100 {
 		require.NoError(t, os.WriteFile(filepath.Join(base, fmt.Sprintf("src/log%04d", i)), []byte("x"), 0o644))
 	}
-	stats, err := tree.Copy(ctx, growing{l, base}, "src", "dst", tree.CopyOptions{}, nil)
+	stats, err := tree.Copy(ctx, growing{l, base}, "src", "dst", tree.CopyOptions{Live: true}, nil)
 	require.NoError(t, err)
 	require.Equal(t, int64(1100), stats.Changed.Total)
 	require.Len(t, stats.Changed.Paths, 1000)

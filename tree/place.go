@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/casit/berth/nfs"
 )
@@ -14,6 +15,11 @@ import (
 type place struct {
 	name   string
 	handle nfs.Handle
+	// mount: something else is mounted here, as far as the listing told. Its
+	// device is what tells over the wire, where it is known.
+	mount  bool
+	known  bool
+	device uint64
 }
 
 // engine is how Copy, Delete, Measure and Compare work on a filesystem: by
@@ -23,6 +29,9 @@ type engine interface {
 	workers() int // tasks at work at once that it is good for
 	find(ctx context.Context, name string) (place, Attr, error)
 	list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error
+	// listing is list, and returns what the directory is at the end of it; no
+	// kind if that is not known.
+	listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error)
 	// names is list without attributes, where that is less work.
 	names(ctx context.Context, dir place, fn func(e Entry, at place) error) error
 	readlink(ctx context.Context, at place) (string, error)
@@ -66,6 +75,7 @@ func engineOf(fsys FS) engine {
 		return e
 	}
 	if l, ok := fsys.(*Local); ok {
+		l = &Local{handle: l.handle, deferred: l.deferred, trees: slices.Clone(l.trees)}
 		return cloning{named{l}, l}
 	}
 	return named{fsys}
@@ -85,8 +95,18 @@ func (n named) list(ctx context.Context, dir place, fn func(e EntryPlus, at plac
 	return n.fsys.ReadDirPlus(ctx, dir.name, func(e EntryPlus) error { return fn(e, dir.child(e.Name)) })
 }
 
+func (n named) listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error) {
+	if err = n.list(ctx, dir, fn); err == nil {
+		now, err = n.fsys.Stat(ctx, dir.name)
+	}
+	return now, err
+}
+
 func (n named) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
-	return n.fsys.ReadDir(ctx, dir.name, func(e Entry) error { return fn(e, dir.child(e.Name)) })
+	return n.list(ctx, dir, func(e EntryPlus, at place) error {
+		at.mount = e.Attr.Mount
+		return fn(Entry{e.Name, e.Attr.Kind}, at)
+	})
 }
 
 // child is a name in a directory, without a handle.

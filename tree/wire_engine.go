@@ -24,24 +24,36 @@ func (w *Wire) once(ctx context.Context, op, name string, f func() error) error 
 func (w *Wire) find(ctx context.Context, name string) (at place, a Attr, err error) {
 	err = w.do(ctx, "stat", name, func() error {
 		o, err := w.walk(ctx, name)
-		at, a = place{name, o.handle}, attrOf(&o.attr)
+		at, a = place{name: name, handle: o.handle, known: err == nil, device: o.attr.FSID}, attrOf(&o.attr)
 		return err
 	})
 	return at, a, err
 }
 
 func (w *Wire) list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error {
+	_, err := w.listing(ctx, dir, fn)
+	return err
+}
+
+// listing implements engine by the attributes that come with READDIRPLUS.
+func (w *Wire) listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error) {
 	var fnErr error
-	err := w.once(ctx, "readdir", dir.name, func() error {
-		return w.client.List(ctx, dir.handle, func(e *nfs.Entry) error {
-			fnErr = fn(EntryPlus{e.Name, attrOf(&e.Attr.Attr)}, place{dir.child(e.Name).name, e.Handle})
+	err = w.once(ctx, "readdir", dir.name, func() error {
+		a, err := w.client.Listing(ctx, dir.handle, func(e *nfs.Entry) error {
+			a := attrOf(&e.Attr.Attr)
+			a.Mount = dir.known && a.Device != dir.device
+			fnErr = fn(EntryPlus{e.Name, a}, place{name: dir.child(e.Name).name, handle: e.Handle, mount: a.Mount, known: true, device: a.Device})
 			return fnErr
 		})
+		if a.Present {
+			now = attrOf(&a.Attr)
+		}
+		return err
 	})
 	if fnErr != nil {
-		return fnErr
+		return now, fnErr
 	}
-	return err
+	return now, err
 }
 
 func (w *Wire) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
@@ -199,7 +211,7 @@ func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base 
 		if err != nil {
 			return err
 		}
-		r.changed = now.Size != a.Size || !now.Mtime.Equal(a.Mtime)
+		r.changed = !isSame(a, now)
 		set := sattrOf(allOf(a))
 		if a.Mode&0o7000 == 0 {
 			set.Set &^= nfs.SetMode // as it was made

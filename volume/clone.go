@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"sync"
@@ -88,11 +89,15 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 		return nil, err
 	}
 	if space.Avail-size.Used < space.Total/20 {
-		return nil, errorf(Failed, "free some first: 'berth trash ls', 'berth trash purge'",
+		return nil, errorf(Failed, "free some first: 'berth df' shows what can be freed, 'berth trash purge ID' frees it",
 			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
 	work := "clone-" + s.newID()
-	unlock, err := s.lock(ctx, e, OpClone, name, work)
+	reads := ""
+	if src.Snapshot != "" {
+		reads = src.String()
+	}
+	unlock, err := s.lockReading(ctx, e, OpClone, name, work, reads)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +145,18 @@ func (s *Store) checkCloneSource(ctx context.Context, e *export, name string) er
 	return err
 }
 
+// cloneHint is what to do about a copy that is not whole.
+func cloneHint(src Ref, err error) string {
+	not := (*tree.Incomplete)(nil)
+	switch errors.As(err, &not); {
+	case not != nil && not.Missing.Total > 0:
+		return "copy it by hand, or clone without these"
+	case src.Snapshot != "":
+		return "clone another version: 'berth snapshot ls " + src.Name + "' lists them"
+	}
+	return fmt.Sprintf("nothing may write to it meanwhile; clone a snapshot of it: from=%s@SNAPSHOT", src.Name)
+}
+
 // runClone copies into staging, verified, and publishes by RENAME: before, the
 // name does not exist.
 func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, src Ref, work string, opts Options) error {
@@ -150,10 +167,7 @@ func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, sr
 	data := path.Join(dir, "data")
 	stats, err := tree.Copy(ctx, e.fs, src.Path(), data, tree.CopyOptions{}, func(p tree.Progress) { j.bytes.Store(p.Bytes) })
 	if err != nil {
-		return err
-	}
-	if n := stats.Missing.Total; n > 0 {
-		return errorf(Failed, "copy it by hand, or clone without these", "%d entries cannot be made on this export, the first: %s", n, stats.Missing.Paths[0])
+		return Whole(err, src.String(), cloneHint(src, err))
 	}
 	if set, any := opts.givenAttr(); any {
 		if err := e.fs.SetAttr(ctx, data, set); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/casit/berth/tree"
@@ -61,6 +62,31 @@ func errorf(kind Kind, hint, format string, args ...any) *Error {
 	return &Error{Kind: kind, Reason: fmt.Sprintf(format, args...), Hint: hint}
 }
 
+// Whole judges a copy of what, VOLUME or VOLUME@SNAPSHOT, by tree.Copy's error:
+// one that is not whole is told with a hint of what to do instead. Other errors
+// pass.
+func Whole(err error, what, hint string) error {
+	not := (*tree.Incomplete)(nil)
+	if !errors.As(err, &not) {
+		return err
+	}
+	why, names := not.Why()
+	snapshot := strings.Contains(what, "@")
+	var e *Error
+	switch {
+	case not.Gone && snapshot:
+		e = errorf(Failed, hint, "the snapshot of %s was deleted or moved while it was read", what)
+	case not.Gone:
+		e = errorf(Failed, hint, "%s was removed or replaced while it was read", what)
+	case snapshot && not.Missing.Total == 0:
+		e = errorf(Failed, hint, "%d names of %s %s: the snapshot is being deleted, the first: %s", names.Total, what, why, names.First())
+	default:
+		e = errorf(Failed, hint, "%d names of %s %s, the first: %s", names.Total, what, why, names.First())
+	}
+	e.cause = not
+	return e
+}
+
 // explain turns what the filesystem said while doing what into words for the
 // user. An Error passes unchanged.
 func (s *Store) explain(what string, err error) error {
@@ -83,7 +109,7 @@ func (s *Store) explain(what string, err error) error {
 		e.Hint = "nothing is lost; try again when the filer answers"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		e.Reason = fmt.Sprintf("%s: the export %s is full", what, url)
-		e.Hint = "see what can go with 'berth trash ls', free it with 'berth trash purge'"
+		e.Hint = "see what can go with 'berth trash ls', free it with 'berth trash purge ID'; 'berth trash purge' alone takes what has expired"
 	case errors.Is(err, syscall.EROFS):
 		e.Reason = fmt.Sprintf("%s: the export %s is read-only", what, url)
 		e.Hint = "mount or export it read-write for this node"

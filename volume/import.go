@@ -19,7 +19,7 @@ func (s *Store) Import(ctx context.Context, name, origin string, created time.Ti
 			return err
 		}
 		meta := s.newMeta(name, nil)
-		meta.Origin = origin
+		meta.Origin, meta.Adopted = origin, true
 		if !created.IsZero() {
 			meta.Created = created.UTC()
 		}

@@ -26,6 +26,11 @@ const (
 	JobSwapping JobState = "swapping" // every tree is complete
 	JobSwapped  JobState = "swapped"  // done, but for what was stopped
 	JobFailed   JobState = "failed"   // the volumes are as they were; see Error
+
+	// JobUnreadable is one whose journal cannot be read, see Error: nothing is
+	// done to its trees. Its volumes are those that are locked for it. Never on
+	// the export.
+	JobUnreadable JobState = "unreadable"
 )
 
 // Job is .berth/staging/ID/journal.json: an operation that brings other trees
@@ -95,6 +100,8 @@ func journalPath(id string) string { return path.Join(stagingDir, id, "journal.j
 // Status says how far a job is, and what to type if nobody goes on with it.
 func (j *Job) Status() string {
 	switch {
+	case j.State == JobUnreadable:
+		return j.Error
 	case j.Op == OpTakeover:
 		return fmt.Sprintf("takeover from %s %s", j.From, j.State)
 	case j.Waits():
@@ -109,7 +116,7 @@ func (j *Job) Status() string {
 
 // Waits tells whether nothing goes on until somebody resumes or aborts the job.
 func (j *Job) Waits() bool {
-	return j.Op != OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared)
+	return j.State == JobUnreadable || j.Op != OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared)
 }
 
 // Volumes are the names of the job's volumes, each once, sorted.
@@ -173,6 +180,9 @@ func (s *Store) own(j *Job) { j.Node, j.Incarnation = s.cfg.Node, s.incarnation 
 
 // blocks is the answer to a job on a volume that has this one.
 func (j *Job) blocks(name string) error {
+	if j.State == JobUnreadable {
+		return unreadableJob(j.ID)
+	}
 	if j.Op == OpTakeover {
 		return errorf(InUse, "try again in a moment", "volume %q is being taken over from %s, on %s", name, j.From, j.Node)
 	}
@@ -218,8 +228,13 @@ func (s *Store) jobList(ctx context.Context, e *export) ([]*Job, error) {
 	var out []*Job
 	for _, id := range ids {
 		j, err := s.readJob(ctx, e, id)
-		if err != nil {
+		if err != nil && OfExport(err) {
 			return nil, err
+		}
+		if err != nil {
+			if j, err = s.unreadableJob(ctx, e, id); err != nil {
+				return nil, err
+			}
 		}
 		if j != nil {
 			out = append(out, j)
@@ -227,6 +242,26 @@ func (s *Store) jobList(ctx context.Context, e *export) ([]*Job, error) {
 	}
 	slices.SortStableFunc(out, func(a, b *Job) int { return a.Since.Compare(b.Since) })
 	return out, nil
+}
+
+// unreadableJob is a job of which only the locks tell.
+func (s *Store) unreadableJob(ctx context.Context, e *export, id string) (*Job, error) {
+	locks, err := s.locks(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	j := &Job{ID: id, State: JobUnreadable, Error: unreadableJob(id).Reason}
+	for _, l := range locks {
+		if l.Work == id {
+			j.Op, j.Node, j.Since = l.Op, l.Node, l.Since
+			j.Items = append(j.Items, JobItem{Volume: l.Volume})
+		}
+	}
+	return j, nil
+}
+
+func unreadableJob(id string) *Error {
+	return errorf(Failed, "nothing was changed; move its directory away on the export to go on", "the journal %s is not readable by this berth", journalPath(id))
 }
 
 // readJob returns a job, nil if there is none. A journal that cannot be read
@@ -241,7 +276,7 @@ func (s *Store) readJob(ctx context.Context, e *export, id string) (*Job, error)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case isBroken(err), err == nil && (j.ID != id || j.Version != formatVersion):
-		return nil, errorf(Failed, "nothing was changed; move its directory away on the export to go on", "the journal %s is not readable by this berth", journalPath(id))
+		return nil, unreadableJob(id)
 	}
 	if why, ok := s.unsaved.Load(id); ok && j.State == JobCopying {
 		j.State, j.Error = JobFailed, why.(string)
@@ -440,6 +475,11 @@ func (s *Store) plan(ctx context.Context, e *export, j *Job) error {
 		switch {
 		case there == 0:
 			it.Trash = ""
+			if it.Meta != nil {
+				if err := s.freshID(ctx, e.fs, it.Volume, it.Meta); err != nil {
+					return err
+				}
+			}
 		case it.Trash == "":
 			return errorf(InUse, "choose another name", "%q exists", it.Dest)
 		}

@@ -280,7 +280,7 @@ func (s *Store) loadOwnLeases(ctx context.Context, e *export) error {
 		}
 		var l Lease
 		err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), &l)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isBroken(err) {
+		if err != nil && OfExport(err) {
 			return err
 		}
 		if err == nil && l.current(s, name) {
@@ -317,7 +317,7 @@ func (s *Store) dropOldLeases(ctx context.Context, e *export) error {
 		if err == nil && len(epochs) > 0 && len(nodes) == 0 {
 			err = s.forgetHolds(ctx, e, name, epochs)
 		}
-		if err != nil {
+		if err := s.passOver("leases of an earlier boot cannot be taken back", name, err); err != nil {
 			return err
 		}
 	}

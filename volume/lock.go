@@ -50,6 +50,9 @@ type Lock struct {
 	Since       time.Time `json:"since"`
 	// Work is the trash or staging item of the operation, "" if it has none.
 	Work string `json:"work,omitempty"`
+	// Reads is the version that a clone copies, VOLUME@SNAPSHOT, "" if it is of
+	// a volume as it is.
+	Reads string `json:"reads,omitempty"`
 }
 
 // busy is the answer to a request that meets a lock.
@@ -70,8 +73,13 @@ const (
 // while, since most operations take milliseconds. Another node's clone or
 // restore takes longer and is reported at once.
 func (s *Store) lock(ctx context.Context, e *export, op Op, name, work string) (release func(), err error) {
+	return s.lockReading(ctx, e, op, name, work, "")
+}
+
+// lockReading is lock by an operation that copies a version.
+func (s *Store) lockReading(ctx context.Context, e *export, op Op, name, work, reads string) (release func(), err error) {
 	l := &Lock{Version: formatVersion, ID: s.newID(), Op: op, Volume: name, Node: s.cfg.Node,
-		Incarnation: s.incarnation, Since: s.cfg.Now().UTC(), Work: work}
+		Incarnation: s.incarnation, Since: s.cfg.Now().UTC(), Work: work, Reads: reads}
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	for {
@@ -220,6 +228,24 @@ func (s *Store) Operations(ctx context.Context, volume string) ([]Lock, error) {
 		all, err := s.locks(ctx, e)
 		for _, l := range all {
 			if volume == "" || l.Volume == volume {
+				out = append(out, *l)
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// Cloning lists the locks of clones that copy a version, on all nodes: those
+// of nodes that died copy no more.
+func (s *Store) Cloning(ctx context.Context) (out []Lock, err error) {
+	err = s.with(ctx, "list the clones", func(e *export) error {
+		if err := s.poll(ctx, e); err != nil {
+			return err
+		}
+		all, err := s.locks(ctx, e)
+		for _, l := range all {
+			if l.Reads != "" && !s.abandoned(l) {
 				out = append(out, *l)
 			}
 		}

@@ -33,12 +33,17 @@ type Meta struct {
 	Created   time.Time `json:"created"`
 	CreatedBy string    `json:"created_by"`
 	Options   Options   `json:"options,omitempty"`
+	// Adopted: the directory was there before this metadata.
+	Adopted bool `json:"adopted,omitempty"`
 	// Origin is the system whose volume it was before, "" for berth's own.
 	Origin string `json:"origin,omitempty"`
 }
 
 // single tells a volume that one node at a time may mount.
 func (m *Meta) single() bool { return m != nil && m.Options.Get("access") == "single" }
+
+// deletes tells a volume that goes without a stay in the trash.
+func (m *Meta) deletes() bool { return m != nil && m.Options.Get("on-remove") == "delete" }
 
 // newMeta is the metadata of a volume made now, here.
 func (s *Store) newMeta(name string, opts Options) *Meta {

@@ -52,7 +52,7 @@ func TestOptionsThatAreRefusedNameTheNearestForm(t *testing.T) {
 		{"mode", "17777", "valid: mode=octal"},
 		{"mode", "5", "octal mode"},
 		{"access", "singel", "did you mean single?"},
-		{"on-remove", "delete", "valid: on-remove=trash or retain"},
+		{"on-remove", "destroy", "valid: on-remove=trash, retain or delete"},
 		{"from", "../x", "valid: from=VOLUME or VOLUME@SNAPSHOT"},
 	} {
 		_, err := ParseOptions(map[string]string{c.key: c.value})

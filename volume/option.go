@@ -30,7 +30,7 @@ var OptionTable = []Option{
 	{"mode", "octal, 0000..7777", "0755", "permissions of a new volume's root directory", checkMode},
 	{"from", "VOLUME or VOLUME@SNAPSHOT", "", "make the new volume a copy of another one", checkFrom},
 	{"access", "shared or single", "shared", "single: one node at a time may mount it (databases)", oneOf("shared", "single")},
-	{"on-remove", "trash or retain", "trash", "retain: a removed volume stays in the trash until it is purged by hand", oneOf("trash", "retain")},
+	{"on-remove", "trash, retain or delete", "trash", "retain: a removed volume stays in the trash until it is purged by hand; delete: it is gone at once", oneOf("trash", "retain", "delete")},
 	{"help", "", "", "print this list", func(string) error { return nil }},
 }
 

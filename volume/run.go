@@ -174,7 +174,7 @@ func (s *Store) finishDead(ctx context.Context, e *export) error {
 	locks, err := s.locks(ctx, e)
 	for _, l := range locks {
 		if s.abandoned(l) {
-			err = errors.Join(err, s.finish(ctx, e, l))
+			err = errors.Join(err, s.passOver("an operation whose owner died is not finished", l.Volume, s.finish(ctx, e, l)))
 		}
 	}
 	return err
@@ -194,9 +194,13 @@ func (s *Store) expireTrash(ctx context.Context, e *export) error {
 	for _, t := range items {
 		if !t.expired(now) {
 			kept = append(kept, t)
-		} else if fault := s.purge(ctx, e, t); fault != nil {
-			kept, err = append(kept, t), errors.Join(err, fault)
+			continue
 		}
+		fault := s.purgeExpired(ctx, e, t)
+		if fault != nil {
+			kept = append(kept, t)
+		}
+		err = errors.Join(err, s.passOver(keptInTrash, t.ID, fault))
 	}
 	s.polled.setTrash(kept)
 	return err
@@ -210,8 +214,12 @@ func (s *Store) sweepSoon() {
 	}
 }
 
+// stuck is the event of a tree that a sweep cannot delete.
+const stuck = "a tree cannot be deleted; it is tried again"
+
 // sweep deletes what was handed to it in staging, one sweep at a time. It may
 // be cut short anywhere and by anything; the next one, on any node, goes on.
+// What cannot be deleted keeps nothing else.
 func (s *Store) sweep(ctx context.Context, e *export) {
 	if !s.sweeping.TryLock() {
 		return
@@ -226,7 +234,7 @@ func (s *Store) sweep(ctx context.Context, e *export) {
 			s.sweepTemporary(ctx, e, name)
 			continue
 		}
-		if err = tree.Delete(ctx, e.fs, name, nil); err != nil {
+		if err = s.passOver(stuck, name, tree.Delete(ctx, e.fs, name, nil)); err != nil {
 			break
 		}
 	}

@@ -80,6 +80,8 @@ type Store struct {
 	// as on a full export: id to reason.
 	unsaved sync.Map
 
+	faults faults // of single items, as of this node's last attempt
+
 	wake     chan struct{} // asks Run for a tick now
 	health   string        // what Run reported last; Run's own
 	sweeping sync.Mutex    // held by the one sweep, across the network

@@ -363,3 +363,58 @@ func TestAnEmptiedExportIsAwayAndForgetsNothing(t *testing.T) {
 		return err == nil && got.Health == "ok"
 	}, 10*time.Second, 10*time.Millisecond)
 }
+
+func TestOnRemoveDeleteLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.beats()
+	n.must(n.Create(ctx, "anon", map[string]string{"on-remove": "delete"}))
+	n.must(n.Create(ctx, "kept", nil))
+	write(t, dir, "anon", "f", "x")
+	meta, err := readMeta(ctx, n.cur.fs, "anon")
+	n.must(err)
+	undone := func(name string) string {
+		u := n.newTrash("undo", name, nil)
+		n.must(n.RecordTrash(ctx, n.cur.fs, u))
+		write(t, dir, trashData(u.ID), "f", "old")
+		return u.ID
+	}
+	undone("anon")
+	other := undone("kept")
+	require.Equal(t, "delete", meta.Options["on-remove"])
+
+	n.must(n.Remove(ctx, "anon"))
+	require.Equal(t, []string{other}, entries(t, dir, trashDir))
+	require.NotContains(t, n.names(), "anon")
+	n.sweeps()
+	require.Empty(t, entries(t, dir, stagingDir))
+	did, err := n.Audit(ctx, "anon", time.Time{})
+	n.must(err)
+	var ops []string
+	for _, r := range did {
+		ops = append(ops, r.Op)
+	}
+	require.Equal(t, []string{"create", "remove", "purge", "purge"}, ops)
+	require.Contains(t, did[1].Detail, "deleted at once (on-remove=delete)")
+	n.must(n.Remove(ctx, "anon"))
+}
+
+// A node that dies half-way leaves the rest to the next round of any node.
+func TestARemovalForGoodIsCompletedByAnotherNode(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.beats()
+	n.must(n.Create(ctx, "anon", map[string]string{"on-remove": "delete"}))
+	meta, err := readMeta(ctx, n.cur.fs, "anon")
+	n.must(err)
+	u := n.newTrash("undo", "anon", nil)
+	n.must(n.RecordTrash(ctx, n.cur.fs, u))
+	write(t, dir, trashData(u.ID), "f", "old")
+	removed := n.newTrash("removed", "anon", meta)
+	n.must(n.toTrash(ctx, n.cur, removed))
+
+	n2 := node(t, dir, "n2")
+	n2.beats()
+	require.Empty(t, entries(t, dir, trashDir))
+	n2.sweeps()
+}

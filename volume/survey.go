@@ -28,10 +28,22 @@ type Survey struct {
 	// there.
 	Forgotten map[string][]string
 	Purging   int // trees that are being deleted
-	Lost      int // private files that should have been swept
+	// Stuck are those of them that have not become less for an hour.
+	Stuck []Stuck
+	Lost  int // private files that should have been swept
 	// Convoy are the volumes that Rancher Convoy has records of.
 	Convoy []string
 }
+
+// Stuck is a tree that should have been deleted long ago.
+type Stuck struct {
+	Path   string    // below the export
+	Since  time.Time // in the export's time
+	Reason string    // of this node's last attempt, "" if there was none
+}
+
+// stuckAfter is how long a tree may take to go without anybody being told.
+const stuckAfter = time.Hour
 
 // lostAfter is how old a private file is that should have been swept.
 const lostAfter = 2 * time.Hour
@@ -86,7 +98,7 @@ func (s *Store) surveyMeta(ctx context.Context, e *export, v *Survey) error {
 	for i, n := range v.Volumes {
 		g.Go(func() error {
 			_, err := readMeta(within, e.fs, n)
-			if KindOf(err) == Failed && err != nil {
+			if err != nil && !OfExport(err) {
 				broken[i], err = err, nil
 			}
 			return err
@@ -133,14 +145,12 @@ func (s *Store) surveyLeases(ctx context.Context, e *export, v *Survey) error {
 		if _, there := slices.BinarySearch(v.Volumes, n); there || err != nil {
 			continue
 		}
-		if there, err := exists(ctx, e.fs, ref.Path()); err != nil || there {
-			if err != nil {
-				return err
-			}
-			continue
+		there, err := exists(ctx, e.fs, ref.Path())
+		var nodes []string
+		if err == nil && !there {
+			nodes, _, err = leaseFiles(ctx, e.fs, n)
 		}
-		nodes, _, err := leaseFiles(ctx, e.fs, n)
-		if err != nil {
+		if err != nil && OfExport(err) {
 			return err
 		}
 		if len(nodes) > 0 {
@@ -156,6 +166,10 @@ func (s *Store) surveyStaging(ctx context.Context, e *export, v *Survey) error {
 		switch {
 		case strings.HasPrefix(d.Name, purgePrefix):
 			v.Purging++
+			// Its time changes when it is handed over, and when what is in it goes.
+			if name := path.Join(stagingDir, d.Name); now.Sub(d.Attr.Ctime) > stuckAfter {
+				v.Stuck = append(v.Stuck, Stuck{name, d.Attr.Ctime, s.faults.reason(stuck + " " + name)})
+			}
 		case strings.HasPrefix(d.Name, tmpPrefix) && now.Sub(d.Attr.Mtime) > lostAfter:
 			v.Lost++
 		}

@@ -120,8 +120,6 @@ func (s *Store) NewUndo(j *Job, it *JobItem) *Trashed {
 		kind = "fenced"
 	}
 	t := s.newTrash(kind, it.Volume, nil)
-	now, _ := s.clock.at(s.cfg.Now())
-	t.Removed = now.UTC() // to the nanosecond: undo takes the newest
 	t.ID, t.Job, t.Reason, t.From = it.Trash, j.ID, string(j.Op), j.From
 	switch j.Op {
 	case OpRestore:

@@ -154,10 +154,10 @@ func (s *Store) lateWrites(ctx context.Context, e *export, volume string) ([]*Tr
 			continue
 		}
 		late, err := lateIn(ctx, e.fs, t)
-		if err != nil {
+		if err := s.passOver("late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
 			return nil, err
 		}
-		if late.Files > 0 && (t.Late == nil || *t.Late != late) {
+		if err == nil && late.Files > 0 && (t.Late == nil || *t.Late != late) {
 			t.Late = &late
 			if err := s.noteLate(ctx, e, t); err != nil {
 				return nil, err

@@ -1,10 +1,12 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -16,19 +18,24 @@ import (
 // Trashed is .berth/trash/ID/volume.json: what stands beside it in data/, and
 // until when. Nothing is ever deleted in any other place.
 type Trashed struct {
-	Version int        `json:"version"`
-	ID      string     `json:"id"`
-	Kind    string     `json:"kind"` // removed, undo or fenced
-	Volume  string     `json:"volume"`
-	Meta    *Meta      `json:"meta,omitempty"` // nil: it was adopted
-	Removed time.Time  `json:"removed"`        // in the export's time
-	By      string     `json:"by"`             // node
-	Expires *time.Time `json:"expires"`        // nil: only by hand
+	Version int    `json:"version"`
+	ID      string `json:"id"`
+	Kind    string `json:"kind"` // removed, undo or fenced
+	Volume  string `json:"volume"`
+	// VolumeID is the id of the volume, which its name may outlive; "" for an
+	// adopted one.
+	VolumeID string     `json:"volume_id,omitempty"`
+	Meta     *Meta      `json:"meta,omitempty"` // nil: it was adopted
+	Removed  time.Time  `json:"removed"`        // in the export's time
+	By       string     `json:"by"`             // node
+	Expires  *time.Time `json:"expires"`        // nil: only by hand
 	// Of what a restore or an undo replaced: why, in which job, and where in
 	// the volume ("" for all of it).
 	Reason string `json:"reason,omitempty"`
 	Job    string `json:"job,omitempty"`
 	Path   string `json:"path,omitempty"`
+	// PathB64 is Path on the export where that is no UTF-8.
+	PathB64 []byte `json:"path_b64,omitempty"`
 	// From is the node from which a fenced tree was taken over, and Late what
 	// has changed in it Since, in the export's time.
 	From  string    `json:"from,omitempty"`
@@ -83,9 +90,43 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 			return err
 		}
 		s.index.drop(name)
-		s.audit(ctx, e, AuditRecord{Op: "remove", Volume: name, Detail: "trash " + t.ID})
+		detail := "trash " + t.ID
+		if meta.deletes() {
+			detail += ", deleted at once (on-remove=delete)"
+		}
+		s.audit(ctx, e, AuditRecord{Op: "remove", Volume: name, Detail: detail})
+		if meta.deletes() {
+			// It is removed; whatever keeps it now, the next tick deletes it.
+			_ = s.passOver(keptInTrash, t.ID, s.purgeExpired(ctx, e, t))
+			s.sweepSoon()
+		}
 		return nil
 	})
+}
+
+// keptInTrash is the event of an item whose time is over and that stays.
+const keptInTrash = "what has expired stays in the trash"
+
+// purgeExpired is purge of what nobody asks for any more: of a volume that was
+// removed for good also what was replaced in it, first, since the item is what
+// tells of it.
+func (s *Store) purgeExpired(ctx context.Context, e *export, t *Trashed) error {
+	if t.Kind == "removed" && t.Meta.deletes() {
+		all, err := s.trashed(ctx, e)
+		if err != nil {
+			return err
+		}
+		own, _ := Undos(all, t.Volume, t.Meta)
+		for _, u := range own {
+			if u.volumeID() != t.volumeID() {
+				continue // nobody knows whose it is
+			}
+			if err := s.purge(ctx, e, u); err != nil {
+				return err
+			}
+		}
+	}
+	return s.purge(ctx, e, t)
 }
 
 // checkUnused refuses while another node uses the volume. dockerd has proven
@@ -114,10 +155,12 @@ func (s *Store) checkUnused(ctx context.Context, e *export, name string) error {
 
 func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
 	now, _ := s.clock.at(s.cfg.Now())
-	t := &Trashed{Version: formatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC().Truncate(time.Second), By: s.cfg.Node}
+	t := &Trashed{Version: formatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC(), By: s.cfg.Node}
 	t.ID = s.NewTrashID()
-	if meta == nil || meta.Options.Get("on-remove") != "retain" {
-		expires := t.Removed.Add(s.cfg.TrashTTL)
+	switch expires := t.Removed.Add(s.cfg.TrashTTL); {
+	case meta.deletes():
+		t.Expires = &t.Removed
+	case meta == nil || meta.Options.Get("on-remove") != "retain":
 		t.Expires = &expires
 	}
 	return t
@@ -156,11 +199,18 @@ func (s *Store) toTrash(ctx context.Context, e *export, t *Trashed) error {
 	return s.forgetVolume(ctx, e, t.Volume)
 }
 
-// RecordTrash makes a trash item, whose data comes next. It may be repeated.
+// RecordTrash makes a trash item, whose data comes next: what is or was a
+// volume's, with the id that this has now. It may be repeated.
 func (s *Store) RecordTrash(ctx context.Context, fsys tree.FS, t *Trashed) error {
+	if m, err := readMeta(ctx, fsys, t.Volume); err != nil {
+		return err
+	} else if m != nil {
+		t.VolumeID = m.ID
+	}
 	if err := mkdir(ctx, fsys, trashPath(t.ID)); err != nil {
 		return err
 	}
+	t.PathB64 = B64(t.Path)
 	if err := s.publish(ctx, fsys, trashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -241,8 +291,11 @@ func (s *Store) trashed(ctx context.Context, e *export) ([]*Trashed, error) {
 	var out []*Trashed
 	for _, id := range ids {
 		t, err := readTrashed(ctx, e.fs, id)
-		if err != nil {
+		if err != nil && OfExport(err) {
 			return nil, err
+		}
+		if err != nil {
+			t = unreadable(id)
 		}
 		if t != nil {
 			out = append(out, t)
@@ -258,15 +311,20 @@ func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error)
 	err := readControl(ctx, fsys, trashMeta(id), &t)
 	switch {
 	case isBroken(err), err == nil && (t.ID != id || t.Version != formatVersion):
-		return &Trashed{ID: id, Kind: "unreadable"}, nil
+		return unreadable(id), nil
 	case err != nil:
 		return nil, absent(err)
 	}
 	if there, err := exists(ctx, fsys, trashData(id)); err != nil || !there {
 		return nil, err
 	}
+	if t.PathB64 != nil {
+		t.Path = string(t.PathB64)
+	}
 	return &t, nil
 }
+
+func unreadable(id string) *Trashed { return &Trashed{ID: id, Kind: "unreadable"} }
 
 // TrashRestore brings a removed volume back, named by its id or, newest
 // first, by its name. as gives it another name. It returns what was restored
@@ -312,7 +370,7 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 	for _, t := range slices.Backward(all) {
 		if t.ID == which || t.Volume == which && t.Kind == "removed" {
 			if t.Partial || t.Path != "" {
-				return nil, errorf(Invalid, fmt.Sprintf("'berth undo %s' puts it back", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
+				return nil, errorf(Invalid, fmt.Sprintf("'berth undo %s' puts it back into the volume that it is of", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
 			}
 			if t.Kind == "unreadable" {
 				return nil, errorf(Failed, "its data is in "+trashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
@@ -327,8 +385,14 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 // the lock, whose finisher does the rest.
 func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name string) error {
 	if t.Meta != nil {
+		// The tree itself comes back, as the volume that it was; of a fenced
+		// one a copy.
 		meta := *t.Meta
-		meta.Name, meta.ID = name, s.newID()
+		if meta.Name = name; t.Kind == "fenced" {
+			meta.ID = s.newID()
+		} else if err := s.freshID(ctx, e.fs, name, &meta); err != nil {
+			return err
+		}
 		if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
 			return err
 		}
@@ -357,6 +421,7 @@ func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name strin
 func (s *Store) copyFenced(ctx context.Context, e *export, t *Trashed, name string) error {
 	tmp := path.Join(stagingDir, tmpPrefix+s.newID())
 	if _, err := tree.Copy(ctx, e.fs, trashData(t.ID), tmp, tree.CopyOptions{}, nil); err != nil {
+		err = Whole(err, "trash item "+t.ID, fmt.Sprintf("stop what writes to it on %s, then again", cmp.Or(t.From, "its node")))
 		return errors.Join(err, s.Discard(context.WithoutCancel(ctx), e.fs, tmp), absent(e.fs.Remove(context.WithoutCancel(ctx), metaPath(name))))
 	}
 	return e.fs.Rename(ctx, tmp, name)
@@ -380,9 +445,13 @@ func (s *Store) finishUndelete(ctx context.Context, e *export, l *Lock) error {
 	return s.fromTrash(ctx, e, t, l.Volume)
 }
 
+// Everything is an age that everything in the trash has, for TrashPurge.
+const Everything time.Duration = math.MinInt64
+
 // TrashPurge deletes trash items for good: those named, or all removed at
-// least older ago, or with neither all that have expired. It returns them.
-// The deletion itself goes on in the background, on any node.
+// least older ago, or with neither all that have expired. It returns them;
+// with an error, those that could be. The deletion itself goes on in the
+// background, on any node.
 func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duration, dryRun bool) ([]*Trashed, error) {
 	all, err := s.TrashList(ctx)
 	if err != nil {
@@ -396,7 +465,7 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 			if !slices.Contains(ids, t.ID) {
 				continue
 			}
-		case older > 0:
+		case older != 0:
 			if t.Kind == "unreadable" || now.Sub(t.Removed) < older {
 				continue
 			}
@@ -413,16 +482,28 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 	if dryRun {
 		return out, nil
 	}
+	done := []*Trashed{}
 	err = s.with(ctx, "purge the trash", func(e *export) error {
+		var first error
 		for _, t := range out {
-			if err := s.purge(ctx, e, t); err != nil {
+			err := s.purge(ctx, e, t)
+			if err != nil && OfExport(err) {
 				return err
 			}
+			if err == nil {
+				done = append(done, t)
+			} else if first == nil {
+				first = fmt.Errorf("%s: %w", t.ID, err)
+			}
+		}
+		if first != nil {
+			return errorf(Failed, "look at it in .berth/trash on the export; the others are purged",
+				"%d of %d trash items cannot be purged, the first is %v", len(out)-len(done), len(out), first)
 		}
 		return nil
 	})
 	s.sweepSoon()
-	return out, err
+	return done, err
 }
 
 // purge hands a trash item to the sweepers by RENAME.

@@ -113,7 +113,7 @@ func (s *Store) readUsers(ctx context.Context, e *export) ([]User, error) {
 	var out []User
 	for _, name := range names {
 		leases, err := readLeases(ctx, e.fs, name)
-		if err != nil {
+		if err := s.passOver("the leases of a volume cannot be read", name, err); err != nil {
 			return nil, err
 		}
 		for _, l := range leases {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -26,7 +27,9 @@ type Info struct {
 	Users   []User    `json:"used_by"`
 	Newest  string    `json:"newest_snapshot,omitempty"`
 	// SizeBytes and Files are measured on request only.
+	// UsedBytes is what it takes on the disk: holes left out, hard links once.
 	SizeBytes int64 `json:"size_bytes,omitempty"`
+	UsedBytes int64 `json:"used_bytes,omitempty"`
 	Files     int64 `json:"files,omitempty"`
 }
 
@@ -205,13 +208,23 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 	return out, group.Wait()
 }
 
-// measure fills in what a volume holds.
+// measure fills in what a volume holds. Of one that cannot be measured its
+// health says why.
 func (s *Store) measure(ctx context.Context, i *Info) error {
-	return s.with(ctx, "measure "+i.Name, func(e *export) error {
+	err := s.with(ctx, "measure "+i.Name, func(e *export) error {
 		m, err := tree.Measure(ctx, e.fs, i.Path)
-		i.SizeBytes, i.Files = m.Bytes, m.Files
+		if err == nil {
+			i.SizeBytes, i.UsedBytes, i.Files = m.Bytes, m.Used, m.Files
+		}
 		return err
 	})
+	if err == nil || OfExport(err) {
+		return err
+	}
+	if i.Health == "ok" {
+		i.Health = err.Error()
+	}
+	return nil
 }
 
 // Create makes a volume, or completes one whose making was cut short, or
@@ -349,6 +362,7 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 		}
 		if meta == nil {
 			meta = s.newMeta(name, nil)
+			meta.Adopted = true
 		}
 		next := Options{}
 		for k, v := range meta.Options {
@@ -430,13 +444,17 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		if dryRun {
 			return nil
 		}
+		meta := s.newMeta(name, nil)
+		meta.Adopted = true
+		if id := salvagedID(ctx, e.fs, name); id != "" {
+			meta.ID = id
+		}
 		if err := e.fs.Rename(ctx, metaPath(name), aside); err != nil {
 			return err
 		}
 		if there, err := exists(ctx, e.fs, name); err != nil || !there {
 			return err
 		}
-		meta := s.newMeta(name, nil)
 		if err := s.publish(ctx, e.fs, metaPath(name), meta); err != nil {
 			return err
 		}
@@ -445,6 +463,20 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		return nil
 	})
 	return aside, err
+}
+
+// salvagedID is the volume's id in metadata that is broken, "" if it is not to
+// be seen: what was replaced in the volume is found by it.
+func salvagedID(ctx context.Context, fsys tree.FS, name string) string {
+	data, err := tree.ReadFile(ctx, fsys, metaPath(name), maxControlFile)
+	if err != nil {
+		return ""
+	}
+	found := regexp.MustCompile(`"name":"` + regexp.QuoteMeta(name) + `","id":"([0-9a-f]{16})"`).FindSubmatch(data)
+	if found == nil {
+		return ""
+	}
+	return string(found[1])
 }
 
 // metaAside is where metadata goes that no longer counts.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,7 @@ func (a *app) dfCommand() *cobra.Command {
 		Example: "  berth df",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			u, err := ask[snapshot.Usage](c.Context(), a, "Berth.Usage", plugin.Empty{})
+			u, err := ask[snapshot.Usage](c.Context(), a, "Berth.Usage", plugin.UsageRequest{})
 			if err != nil {
 				return err
 			}
@@ -44,22 +45,42 @@ func (a *app) printUsage(u *snapshot.Usage) error {
 	if u.Oldest != nil {
 		oldest = fmt.Sprintf(", the oldest %s of %s", u.Oldest.Name, a.snapTime(*u.Oldest))
 	}
-	live := u.Used - u.Trash - u.Undo - max(0, u.Snapshots)
+	if u.Shared {
+		snaps = "unknown" // what they hold alone
+	}
 	rows := [][]string{
 		{"export", size(u.Total), fmt.Sprintf("%s used, %s free", size(u.Used), size(u.Avail))},
-		{"live volumes", "~" + size(live), "what is left of the used"},
+		{"live volumes", size(max(0, u.Live)), "what they take on the disk"},
 		{"removed", size(u.Trash), plural(removed, "volume") + " in the trash"},
 		{"undo", size(u.Undo), plural(undo, "copy") + " of what restores replaced"},
 		{"snapshots", snaps, plural(u.SnapshotCount, "snapshot") + oldest},
 	}
+	if u.Live < 0 { // nobody has walked them
+		rows = slices.Delete(rows, 1, 2)
+		rows = append(rows, []string{"all else", size(u.Other), "live volumes, and whatever the server keeps beside"})
+	} else {
+		rows = append(rows, []string{"other", size(u.Other), "what else is on that disk"})
+	}
 	if undo != 1 {
-		rows[3][2] = fmt.Sprintf("%d copies of what restores replaced", undo)
+		rows[slices.IndexFunc(rows, func(r []string) bool { return r[0] == "undo" })][2] = fmt.Sprintf("%d copies of what restores replaced", undo)
 	}
 	if err := a.table([]string{"WHAT", "SIZE", "DETAIL"}, rows); err != nil {
 		return err
 	}
+	upTo := ""
+	if u.Shared {
+		upTo = "up to "
+	}
 	if u.Now > 0 {
-		a.say("'berth trash purge' can free %s at once", size(u.Now))
+		a.say("'berth trash purge --older 0s' frees %s%s: all that is in the trash; 'berth trash ls' lists it for 'berth trash purge ID'", upTo, size(u.Now))
+	}
+	for _, f := range u.Failed {
+		a.say("volume %s could not be measured: %s", f.Volume, f.Reason)
+	}
+	for _, it := range u.Items {
+		if it.Failed != "" {
+			a.say("trash item %s could not be measured: %s", it.ID, it.Failed)
+		}
 	}
 	if u.Later > 0 {
 		a.say("%s in the trash are held by snapshots too, and come free only when those go", size(u.Later))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/dustin/go-humanize"
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -29,7 +30,7 @@ func (a *app) snapshotDiff() *cobra.Command {
 		Short: "Show what is different between two versions, or between one and now",
 		Long: "Show what was done to the first version to make it the second, or the live volume:\n" +
 			"+ added, - removed, M content modified, U attributes only, T another kind of file.\n" +
-			"By size and times; --checksum reads everything.",
+			"What the server's change times do not prove to be equal is read; --checksum reads everything.",
 		Example:           "  berth snapshot diff blog@yesterday\n  berth snapshot diff blog@yesterday --content wp-config.php\n  berth snapshot diff blog@-2 blog@-1 --stat",
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.completeVolumes,
@@ -48,7 +49,7 @@ func (a *app) snapshotDiff() *cobra.Command {
 	c.Flags().BoolVar(&names, "name-only", false, "only the paths")
 	c.Flags().BoolVar(&all, "all", false, "list what is in directories that came or went, too")
 	c.Flags().StringVar(&content, "content", "", "the lines that differ in this file")
-	c.Flags().BoolVar(&r.Checksum, "checksum", false, "compare content, not only sizes and times")
+	c.Flags().BoolVar(&r.Checksum, "checksum", false, "read everything, also what is proven to be equal")
 	return c
 }
 
@@ -164,7 +165,18 @@ func (p *diffPrinter) line(c *snapshot.Change, text string) error {
 func (p *diffPrinter) total(c *snapshot.Changes) error {
 	_, err := fmt.Fprintf(p.app.stdout, "Added %d (%s)  Modified %d  Attributes %d  Removed %d (%s)  Unchanged %d\n",
 		c.Added, size(c.AddedBytes), c.Modified, c.Updated, c.Removed, size(c.RemovedBytes), c.Unchanged)
+	if err == nil && c.Disguised > 0 {
+		_, err = fmt.Fprintln(p.app.stdout, disguised(c.Disguised))
+	}
 	return err
+}
+
+// disguised says how many files were changed by somebody who hid it.
+func disguised(n int64) string {
+	if n == 1 {
+		return "1 file was changed and its time put back"
+	}
+	return fmt.Sprintf("%s files were changed and their times put back", humanize.Comma(n))
 }
 
 func (p *diffPrinter) end(complete bool) error {
@@ -199,7 +211,7 @@ func what(c *snapshot.Change) string {
 	} else if c.Kind == "M" && b.Bytes != n.Bytes {
 		out = append(out, size(b.Bytes)+" -> "+size(n.Bytes))
 	} else if c.Kind == "M" {
-		out = append(out, size(n.Bytes)+", same size")
+		out = append(out, size(n.Bytes)+", same size"+map[bool]string{true: ", same time"}[b.Modified.Equal(n.Modified)])
 	}
 	if b.Mode != n.Mode {
 		out = append(out, fmt.Sprintf("mode %04o -> %04o", b.Mode, n.Mode))

@@ -201,12 +201,18 @@ func (x *restoring) printPlan(p *snapshot.Plan, uses []containerUse) {
 		}
 		fmt.Fprintf(out, "PLAN  %s <- %s\n", what, from)
 		c := it.Changes
+		if len(it.Parents) > 0 {
+			fmt.Fprintf(out, "      with its directories: %s\n", quoted(it.Parents[len(it.Parents)-1]))
+		}
 		if it.New {
 			fmt.Fprintf(out, "      bring back all: %s files, %s\n", humanize.Comma(it.Files), size(it.Bytes))
 			continue
 		}
 		fmt.Fprintf(out, "      modify %s, bring back %s, remove %s, set attributes of %s; %s unchanged\n", humanize.Comma(c.Modified),
 			humanize.Comma(c.Added), humanize.Comma(c.Removed), humanize.Comma(c.Updated), humanize.Comma(c.Unchanged))
+		if c.Disguised > 0 {
+			fmt.Fprintf(out, "      %s\n", disguised(c.Disguised))
+		}
 		if it.Database {
 			fmt.Fprintf(out, "      it holds a database\n")
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
 )
 
 func (a *app) snapshotCommand() *cobra.Command {
@@ -100,6 +101,12 @@ func (a *app) printListings(all []snapshot.Listing, r snapshot.ListRequest) erro
 		}
 	}
 	for _, l := range all {
+		for _, v := range l.Versions {
+			if v.Live != nil && v.Live.Disguised > 0 {
+				a.say("against %s@%s %s", l.Volume, v.Name, disguised(v.Live.Disguised))
+				break
+			}
+		}
 		if l.Deleted {
 			a.say("volume %s is not on the export any more; these versions bring it back", l.Volume)
 		}
@@ -192,7 +199,10 @@ func (a *app) snapshotCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printCreated(&got)
+			if err := a.printCreated(&got); err != nil {
+				return err
+			}
+			return withoutAll(&got)
 		},
 	}
 	c.Flags().StringVar(&r.Name, "name", "", "the snapshot's name; default: berth. and the time")
@@ -213,13 +223,54 @@ func (a *app) printCreated(c *snapshot.Created) error {
 			what = fmt.Sprintf("an instant of the whole directory (btrfs), a version of %s", plural(c.Volumes, "volume"))
 		}
 	}
-	if c.Changed > 0 {
-		a.say("%s changed while they were copied, and may be torn", plural(int(c.Changed), "file"))
+	for _, lost := range []struct {
+		n        int64
+		one, all string
+		first    []string
+	}{
+		{c.Changed, "1 file changed while it was copied and may be torn", "%d files changed while they were copied, and may be torn", c.ChangedPaths},
+		{c.Absent, "1 file was removed while it was made and is not in it", "%d files were removed while it was made: they are not in it", c.AbsentPaths},
+		{c.Missing, "1 file could not be copied and is not in it", "%d files could not be copied: they are not in it", c.MissingPaths},
+	} {
+		if lost.n > 0 {
+			a.say("%s", lossOf(lost.n, lost.one, lost.all, lost.first))
+		}
 	}
 	if a.quiet {
 		return a.ids([]string{c.Snapshot.Name})
 	}
 	return a.done(c.Snapshot.Name, what)
+}
+
+// lossOf says how much a snapshot has not as it was, and names the first.
+func lossOf(n int64, one, all string, first []string) string {
+	text := one
+	if n > 1 {
+		text = fmt.Sprintf(all, n)
+	}
+	switch {
+	case len(first) > 0 && n == 1:
+		text += ": " + quoted(first[0])
+	case len(first) > 0:
+		text += ", the first: " + quoted(first[0])
+	}
+	return text
+}
+
+// withoutAll is the error of a snapshot that some volumes are not in.
+func withoutAll(c *snapshot.Created) error {
+	if len(c.Failed) == 0 {
+		return nil
+	}
+	var each []string
+	for _, f := range c.Failed {
+		each = append(each, f.Volume+": "+f.Reason)
+	}
+	what := plural(len(c.Failed), "volume") + " could not be copied and are not"
+	if len(c.Failed) == 1 {
+		what = "1 volume could not be copied and is not"
+	}
+	return &plugin.Failure{Kind: volume.Failed, Reason: fmt.Sprintf("%s in snapshot %s: %s", what, c.Snapshot.Name, strings.Join(each, "; "))}
 }
 
 func plural(n int, what string) string {
@@ -298,6 +349,7 @@ func (a *app) snapshotVersions() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&r.Deleted, "deleted", false, "what the directory had in a snapshot and has no more")
+	c.Flags().BoolVar(&r.Checksum, "checksum", false, "read every version, also what is proven to be equal")
 	return c
 }
 
@@ -321,6 +373,9 @@ func (a *app) printVersions(all []snapshot.FileVersion, r snapshot.FileRequest) 
 				}
 			}
 			ids = append(ids, fmt.Sprintf("%s@%s:%s", vol, f.Snapshots[0].Name, f.Path))
+		}
+		if i > 0 && f.Differs != "" && f.SizeBytes == all[i-1].SizeBytes && f.Modified.Equal(all[i-1].Modified) {
+			note = strings.TrimPrefix(note+"; other "+f.Differs+" than the version above", "; ")
 		}
 		if i == 0 && !f.Live && !r.Deleted {
 			when := "deleted before any newer snapshot"

@@ -30,7 +30,7 @@ func (f *stackFile) check() (out []finding) {
 }
 
 // volumeRules find what is wrong with one volume of a file.
-var volumeRules = []func(*stackFile, *fileVolume) []finding{nameless, driverless, misspelt, external, optionsWrong, drifted, twins, sharedDatabase}
+var volumeRules = []func(*stackFile, *fileVolume) []finding{nameless, driverless, misspelt, external, optionsWrong, drifted, twins, sharedDatabase, fleeting}
 
 // nameless: it cannot be compared with anything that is there.
 func nameless(f *stackFile, v *fileVolume) []finding {
@@ -135,6 +135,15 @@ func twins(f *stackFile, v *fileVolume) (out []finding) {
 		}
 	}
 	return out
+}
+
+// fleeting: there is no way back to a volume that somebody has named.
+func fleeting(_ *stackFile, v *fileVolume) []finding {
+	if !v.ours || v.given.Get("on-remove") != "delete" {
+		return nil
+	}
+	return []finding{{Volume: v.name, Note: true, Problem: "on-remove=delete: 'docker volume rm' deletes it for good, with what restores replaced in it",
+		Mend: "leave on-remove out of the file, unless that is meant: the trash keeps it for a week then"}}
 }
 
 // sharedDatabase: two services would write to one database's files.

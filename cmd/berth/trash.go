@@ -79,13 +79,16 @@ func (a *app) trashPurge() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "purge [ID...]",
 		Short:   "Delete from the trash for good: those named, or all older than --older, or all expired",
-		Example: "  berth trash purge 20261123-0530-9f2c51\n  berth trash purge --older 3d --dry-run",
+		Example: "  berth trash purge 20261123-0530-9f2c51\n  berth trash purge --older 3d --dry-run\n  berth trash purge --older 0s   # all of it",
 		RunE: func(c *cobra.Command, args []string) error {
 			limit, err := parseAge(older)
+			if zero(older) {
+				limit, err = volume.Everything, nil
+			}
 			if err != nil {
 				return err
 			}
-			if len(args) > 0 && limit > 0 {
+			if len(args) > 0 && limit != 0 {
 				return &usageError{"ids and --older exclude each other", "give one of them"}
 			}
 			req := plugin.TrashPurgeRequest{IDs: args, Older: limit, DryRun: true}
@@ -94,7 +97,7 @@ func (a *app) trashPurge() *cobra.Command {
 				return err
 			}
 			if len(plan.Items) == 0 {
-				return &plugin.Failure{Kind: volume.Nothing, Reason: "nothing to purge", Hint: "'berth trash ls' shows what is there and when it expires"}
+				return &plugin.Failure{Kind: volume.Nothing, Reason: "nothing to purge", Hint: "'berth trash ls' shows what is there and when it expires; name what is to go, or give --older"}
 			}
 			if dry {
 				return a.printTrash(plan.Items)
@@ -122,9 +125,15 @@ func (a *app) trashPurge() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVar(&older, "older", "", "what was removed at least this long ago: 90m, 12h, 3d")
+	c.Flags().StringVar(&older, "older", "", "what was removed at least this long ago: 90m, 12h, 3d; 0s for all")
 	a.dangerous(c, &yes, &dry)
 	return c
+}
+
+// zero tells an age that everything has.
+func zero(age string) bool {
+	d, err := time.ParseDuration(strings.Replace(age, "d", "h", 1))
+	return err == nil && d == 0
 }
 
 // parseAge reads a duration that may be in days.

@@ -40,7 +40,7 @@ func (a *app) volumeLs() *cobra.Command {
 			return a.printVolumes(vols, measured)
 		},
 	}
-	c.Flags().BoolVar(&measured, "size", false, "measure each volume; walks all of it")
+	c.Flags().BoolVar(&measured, "size", false, "measure each volume: as the sizes of its files say, and as it takes space; walks all of it")
 	c.Flags().StringVar(&stack, "stack", "", "only the volumes of this stack")
 	return c
 }
@@ -63,7 +63,7 @@ func (a *app) printVolumes(vols []*volume.Info, measured bool) error {
 		}
 		row := []string{v.Name, created, v.Options["access"], usedOn(v.Users)}
 		if measured {
-			row = append(row, size(v.SizeBytes), humanize.Comma(v.Files))
+			row = append(row, size(v.SizeBytes), size(v.UsedBytes), humanize.Comma(v.Files))
 		}
 		rows = append(rows, append(row, health))
 	}
@@ -72,7 +72,7 @@ func (a *app) printVolumes(vols []*volume.Info, measured bool) error {
 	}
 	heading := []string{"VOLUME", "CREATED", "ACCESS", "USED ON"}
 	if measured {
-		heading = append(heading, "SIZE", "FILES")
+		heading = append(heading, "SIZE", "DISK", "FILES")
 	}
 	return a.table(append(heading, "HEALTH"), rows)
 }
@@ -158,7 +158,11 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, a.when(u.Since), age(u.Age), state})
 	}
 	for _, j := range got.Jobs {
-		for _, name := range j.Volumes() {
+		volumes := j.Volumes()
+		if len(volumes) == 0 { // the journal cannot be read
+			volumes = []string{"?"}
+		}
+		for _, name := range volumes {
 			names = append(names, name)
 			rows = append(rows, []string{name, j.Node, "", "", a.when(j.Since), "", j.Status()})
 		}
@@ -215,7 +219,7 @@ func (a *app) volumeSet() *cobra.Command {
 			if len(args) == 0 {
 				return a.completeVolumes(c, args, typed)
 			}
-			return []string{"uid=", "gid=", "mode=", "access=shared", "access=single", "on-remove=trash", "on-remove=retain"}, cobra.ShellCompDirectiveNoSpace
+			return []string{"uid=", "gid=", "mode=", "access=shared", "access=single", "on-remove=trash", "on-remove=retain", "on-remove=delete"}, cobra.ShellCompDirectiveNoSpace
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			options := map[string]string{}

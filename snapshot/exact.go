@@ -1,0 +1,71 @@
+package snapshot
+
+import (
+	"time"
+
+	"github.com/casit/berth/volume"
+)
+
+// Exact is a version that a plan has found, for whoever carries it out: it is
+// never resolved again. It means this snapshot and no other, also where another
+// one has its name by now.
+type Exact struct {
+	Volume   string      `json:"volume"`
+	Snapshot volume.Text `json:"snapshot,omitempty"` // its whole name
+	// UUID and Time are what tells the snapshot from a later one; none where
+	// nobody knows.
+	UUID string      `json:"uuid,omitempty"`
+	Time time.Time   `json:"time,omitzero"`
+	Path volume.Text `json:"path,omitempty"`
+	// Trash is the item that an undo puts back, instead of a snapshot.
+	Trash string `json:"trash,omitempty"`
+}
+
+// exactly is the version that a reference was resolved to.
+func exactly(r Ref, s Snapshot) *Exact {
+	e := &Exact{Volume: r.Volume, Snapshot: volume.Text(s.Name), Path: volume.Text(r.Path), UUID: s.UUID}
+	if !s.named {
+		e.Time = s.Time
+	}
+	return e
+}
+
+// check refuses what is no reference: it may have come from anywhere.
+func (e *Exact) check() error {
+	if err := volume.CheckName(e.Volume); err != nil {
+		return err
+	}
+	a := asked{Ref: Ref{Volume: e.Volume}, after: string(e.Snapshot)}
+	r, err := a.cut(string(e.Snapshot), string(e.Path))
+	e.Path = volume.Text(r.Path)
+	return err
+}
+
+// find finds the snapshot by its name, and refuses another one.
+func (e *Exact) find(all []Snapshot) (*Snapshot, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	hint := "'berth snapshot ls " + e.Volume + "' lists those that there are"
+	for i, s := range all {
+		if s.Name != string(e.Snapshot) {
+			continue
+		}
+		if !e.is(s) {
+			return nil, errorf(volume.NotFound, hint, "no snapshot %q any more: the one of that name was made later", s.Name)
+		}
+		return &all[i], nil
+	}
+	return nil, errorf(volume.NotFound, hint, "no snapshot %q any more", string(e.Snapshot))
+}
+
+// is compares what is known on both sides.
+func (e *Exact) is(s Snapshot) bool {
+	switch {
+	case e.UUID != "" && s.UUID != "":
+		return e.UUID == s.UUID
+	case e.UUID != "" || s.UUID != "" || s.named:
+		return true // the filer's API told one of them, and the name the other
+	}
+	return e.Time.IsZero() || s.Time.IsZero() || e.Time.Equal(s.Time)
+}

@@ -1,0 +1,144 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/casit/berth/volume"
+)
+
+// References and paths in requests may have any byte, and JSON carries UTF-8
+// alone: they go as volume.Texts. Each request says in inJSON which of its
+// fields are of that kind.
+
+func (r *DiffRequest) inJSON() any {
+	type fields DiffRequest
+	return &struct {
+		*fields
+		A *volume.Text `json:"a"`
+		B *volume.Text `json:"b"`
+	}{(*fields)(r), (*volume.Text)(&r.A), (*volume.Text)(&r.B)}
+}
+
+// MarshalJSON keeps every byte.
+func (r DiffRequest) MarshalJSON() ([]byte, error) { return json.Marshal(r.inJSON()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *DiffRequest) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, r.inJSON()) }
+
+func (r *FileRequest) inJSON() any {
+	type fields FileRequest
+	return &struct {
+		*fields
+		Ref *volume.Text `json:"ref"`
+	}{(*fields)(r), (*volume.Text)(&r.Ref)}
+}
+
+// MarshalJSON keeps every byte.
+func (r FileRequest) MarshalJSON() ([]byte, error) { return json.Marshal(r.inJSON()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *FileRequest) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, r.inJSON()) }
+
+func (r *RefRequest) inJSON() any {
+	type fields RefRequest
+	return &struct {
+		*fields
+		Ref *volume.Text `json:"ref"`
+	}{(*fields)(r), (*volume.Text)(&r.Ref)}
+}
+
+// MarshalJSON keeps every byte.
+func (r RefRequest) MarshalJSON() ([]byte, error) { return json.Marshal(r.inJSON()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *RefRequest) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, r.inJSON()) }
+
+func (r *BrowseRequest) inJSON() any {
+	type fields BrowseRequest
+	return &struct {
+		*fields
+		Ref *volume.Text `json:"ref"`
+	}{(*fields)(r), (*volume.Text)(&r.Ref)}
+}
+
+// MarshalJSON keeps every byte.
+func (r BrowseRequest) MarshalJSON() ([]byte, error) { return json.Marshal(r.inJSON()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *BrowseRequest) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, r.inJSON()) }
+
+func (r *RemoveRequest) inJSON() any {
+	type fields RemoveRequest
+	return &struct {
+		*fields
+		Names *volume.Texts `json:"names"`
+	}{(*fields)(r), (*volume.Texts)(&r.Names)}
+}
+
+// MarshalJSON keeps every byte.
+func (r RemoveRequest) MarshalJSON() ([]byte, error) { return json.Marshal(r.inJSON()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *RemoveRequest) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, r.inJSON()) }
+
+func (r *CloneRequest) inJSON() any {
+	type fields CloneRequest
+	return &struct {
+		*fields
+		Ref *volume.Text `json:"ref"`
+	}{(*fields)(r), (*volume.Text)(&r.Ref)}
+}
+
+// MarshalJSON keeps every byte.
+func (r CloneRequest) MarshalJSON() ([]byte, error) { return json.Marshal(r.inJSON()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *CloneRequest) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, r.inJSON()) }
+
+// MarshalJSON keeps every byte.
+func (r RestoreRequest) MarshalJSON() ([]byte, error) {
+	type fields RestoreRequest
+	return json.Marshal(struct {
+		fields
+		Refs volume.Texts `json:"refs,omitempty"`
+		To   volume.Text  `json:"to,omitempty"`
+	}{fields(r), r.Refs, volume.Text(r.To)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. A place or a stack that is given
+// and empty comes from a variable that is not set: without it the request would
+// mean the live volume.
+func (r *RestoreRequest) UnmarshalJSON(data []byte) error {
+	type fields RestoreRequest
+	var to, stack, as *volume.Text
+	in := struct {
+		*fields
+		Refs  *volume.Texts `json:"refs"`
+		To    **volume.Text `json:"to"`
+		Stack **volume.Text `json:"stack"`
+		As    **volume.Text `json:"as"`
+	}{(*fields)(r), (*volume.Texts)(&r.Refs), &to, &stack, &as}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name  string
+		given *volume.Text
+		field *string
+	}{{"to", to, &r.To}, {"stack", stack, &r.Stack}} {
+		switch {
+		case f.given == nil:
+			*f.field = ""
+		case strings.TrimSpace(string(*f.given)) == "":
+			return errors.New(f.name + " is empty")
+		default:
+			*f.field = string(*f.given)
+		}
+	}
+	if as != nil {
+		return errors.New("a restore has no as: a new volume is made by a clone")
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package volume
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
+)
+
+// locked makes a name immutable until the test ends: not even root removes it.
+func locked(t *testing.T, name string) {
+	t.Helper()
+	const immutable = 0x10 // FS_IMMUTABLE_FL
+	set := func(flags int) error {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)
+	}
+	if err := set(immutable); err != nil {
+		treetest.Skip(t, "nothing can be made immutable here: "+err.Error())
+	}
+	t.Cleanup(func() { _ = set(0) })
+}
+
+// unlocked takes it back, wherever the file has gone.
+func unlocked(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Open(name)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, 0))
+}
+
+func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	for _, name := range []string{"a", "b", "c"} {
+		n.must(n.Create(ctx, name, nil))
+		write(t, dir, name, "f", "x")
+	}
+	n.beats()
+	locked(t, filepath.Join(dir, "a/f"))
+	var ids []string
+	for _, name := range []string{"a", "b", "c"} {
+		n.must(n.Remove(ctx, name))
+		n.clock.move(time.Minute) // in this order
+	}
+	items, err := n.TrashList(ctx)
+	n.must(err)
+	for _, it := range items {
+		ids = append(ids, it.ID)
+	}
+	_, err = n.TrashPurge(ctx, ids, 0, false)
+	n.must(err)
+	require.Eventually(t, func() bool {
+		n.sweep(ctx, n.cur)
+		return len(entries(t, dir, stagingDir)) == 1
+	}, 10*time.Second, 5*time.Millisecond)
+	stuckIn := filepath.Join(dir, stagingDir, purgePrefix+ids[0])
+	require.FileExists(t, filepath.Join(stuckIn, "data/f"))
+
+	survey := func() *Survey {
+		v, err := n.Survey(ctx)
+		n.must(err)
+		return v
+	}
+	require.Empty(t, survey().Stuck, "nobody is told at once")
+	n.clock.move(2 * time.Hour)
+	v := survey()
+	require.Equal(t, 1, v.Purging)
+	require.Len(t, v.Stuck, 1)
+	require.Equal(t, stagingDir+"/"+purgePrefix+ids[0], v.Stuck[0].Path)
+	require.Contains(t, v.Stuck[0].Reason, "not permitted")
+	require.WithinDuration(t, time.Now(), v.Stuck[0].Since, time.Minute)
+
+	said := len(*n.said)
+	n.sweep(ctx, n.cur)
+	require.Len(t, *n.said, said, "the same reason is reported once")
+	unlocked(t, filepath.Join(stuckIn, "data/f"))
+	n.sweeps()
+	require.Empty(t, survey().Stuck)
+}
+
+func TestOneTrashItemThatCannotBePurgedKeepsNoOther(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.beats()
+	for _, name := range []string{"a", "b", "c"} {
+		n.must(n.Create(ctx, name, nil))
+		n.must(n.Remove(ctx, name))
+		n.clock.move(time.Minute)
+	}
+	items, err := n.TrashList(ctx)
+	n.must(err)
+	locked(t, filepath.Join(dir, trashPath(items[0].ID)))
+	done, err := n.TrashPurge(ctx, []string{items[0].ID, items[1].ID}, 0, false)
+	require.ErrorContains(t, err, "1 of 2 trash items cannot be purged, the first is "+items[0].ID)
+	require.Len(t, done, 1)
+	require.Equal(t, items[1].ID, done[0].ID)
+
+	n.clock.move(30 * 24 * time.Hour)
+	n.must(n.expireTrash(ctx, n.cur))
+	require.Equal(t, []string{items[0].ID}, entries(t, dir, trashDir), "what has expired goes all the same")
+}
+
+func TestAVolumeThatCannotBeMeasuredHidesNoOther(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	for _, name := range []string{"a", "b"} {
+		n.must(n.Create(ctx, name, nil))
+		write(t, dir, name, "f", "content")
+	}
+	n.must(n.Close())
+	fails := func(fsys tree.FS) tree.FS { return &unreadableDir{fsys, "a/bad"} }
+	write(t, dir, "a/bad", "f", "x")
+	n = node(t, dir, "n2", opened(fails))
+	got, err := n.Inspect(ctx, nil, true)
+	n.must(err)
+	require.Len(t, got, 2)
+	require.Equal(t, "a", got[0].Name)
+	require.Contains(t, got[0].Health, "measure a: ")
+	require.Zero(t, got[0].SizeBytes)
+	require.Equal(t, "ok", got[1].Health)
+	require.EqualValues(t, 7, got[1].SizeBytes)
+	require.NotZero(t, got[1].UsedBytes)
+}
+
+func TestOneJournalThatCannotBeReadBlocksNoOtherVolume(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.must(n.Create(ctx, "a", nil))
+	n.must(n.Create(ctx, "b", nil))
+	n.beats()
+	write(t, dir, ".berth/staging/job-1/journal.json", "{torn")
+	write(t, dir, ".berth/locks/a", `{"version":1,"id":"x","op":"restore","volume":"a","node":"n9","incarnation":"i","work":"job-1"}`)
+
+	jobs, err := n.Jobs(ctx)
+	n.must(err)
+	require.Len(t, jobs, 1)
+	require.Equal(t, JobUnreadable, jobs[0].State)
+	require.Equal(t, []string{"a"}, jobs[0].Volumes())
+	require.Contains(t, jobs[0].Status(), "the journal .berth/staging/job-1/journal.json is not readable")
+	require.ErrorContains(t, n.CheckJobs(ctx, []string{"a"}), "is not readable by this berth")
+	n.must(n.CheckJobs(ctx, []string{"b"}))
+	n.beats()
+}
+
+func TestOneLeaseThatCannotBeReadKeepsNobodyOut(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.must(n.Create(ctx, "a", nil))
+	n.must(n.Create(ctx, "b", nil))
+	_, err := n.Mount(ctx, "b", "id", 1)
+	n.must(err)
+	n.must(n.Close())
+	fails := func(fsys tree.FS) tree.FS { return &unreadableDir{fsys, ".berth/leases/a"} }
+	write(t, dir, ".berth/leases/a/n2.json", "{}")
+	n = node(t, dir, "n1", opened(fails))
+	n.beats()
+	users, err := n.Users(ctx, "")
+	n.must(err)
+	require.Len(t, users, 1)
+	require.Equal(t, "b", users[0].Volume)
+	require.Error(t, n.Remove(ctx, "a"), "of this one nobody knows")
+}
+
+// opened has a test's filesystem over the export's.
+func opened(over func(tree.FS) tree.FS) func(*Config) {
+	return func(cfg *Config) {
+		open := cfg.Open
+		cfg.Open = func(ctx context.Context) (tree.FS, error) {
+			fsys, err := open(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return over(fsys), nil
+		}
+	}
+}
+
+// unreadableDir is an export with one directory that its disk does not give.
+type unreadableDir struct {
+	tree.FS
+	name string
+}
+
+func (u *unreadableDir) broken(name string) error {
+	if name == u.name {
+		return &fs.PathError{Op: "readdir", Path: name, Err: unix.EIO}
+	}
+	return nil
+}
+
+func (u *unreadableDir) ReadDir(ctx context.Context, name string, f func(tree.Entry) error) error {
+	if err := u.broken(name); err != nil {
+		return err
+	}
+	return u.FS.ReadDir(ctx, name, f)
+}
+
+func (u *unreadableDir) ReadDirPlus(ctx context.Context, name string, f func(tree.EntryPlus) error) error {
+	if err := u.broken(name); err != nil {
+		return err
+	}
+	return u.FS.ReadDirPlus(ctx, name, f)
+}

@@ -1,0 +1,165 @@
+package volume
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Text is a name, a path or a reference on its way through JSON: a plain
+// string where it is UTF-8, else {"b64": "…"}, because JSON has no other bytes.
+type Text string
+
+type textBytes struct {
+	B64 []byte `json:"b64"`
+}
+
+// MarshalJSON writes the text so that no byte is lost.
+func (t Text) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(t)) {
+		return json.Marshal(string(t))
+	}
+	return json.Marshal(textBytes{[]byte(t)})
+}
+
+// UnmarshalJSON reads either form.
+func (t *Text) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '{' {
+		var raw textBytes
+		err := json.Unmarshal(data, &raw)
+		*t = Text(raw.B64)
+		return err
+	}
+	return json.Unmarshal(data, (*string)(t))
+}
+
+// Texts are several.
+type Texts []string
+
+// MarshalJSON writes each as a Text.
+func (t Texts) MarshalJSON() ([]byte, error) {
+	out := make([]Text, len(t))
+	for i, s := range t {
+		out[i] = Text(s)
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON reads a list of Texts.
+func (t *Texts) UnmarshalJSON(data []byte) error {
+	var in []Text
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	*t = nil
+	for _, s := range in {
+		*t = append(*t, string(s))
+	}
+	return nil
+}
+
+// B64 is what stands beside a name in JSON where the name is no UTF-8; else nil.
+func B64(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return []byte(name)
+}
+
+// Quote prints a name. One that a terminal would hide, or show as another one,
+// is written as bash has it, $'caf\xe9', and can be typed so; every other name
+// is printed as it is. Two names never print alike because of bytes that
+// nobody sees.
+func Quote(name string) string {
+	if plainName(name) {
+		return name
+	}
+	var b strings.Builder
+	b.WriteString("$'")
+	for i := 0; i < len(name); {
+		r, n := utf8.DecodeRuneInString(name[i:])
+		switch {
+		case r == '\'' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case shows(r):
+			b.WriteString(name[i : i+n])
+		default:
+			escape(&b, name[i:i+n])
+		}
+		i += n
+	}
+	b.WriteByte('\'')
+	return b.String()
+}
+
+// plainName tells whether a name looks like what it is.
+func plainName(name string) bool {
+	return utf8.ValidString(name) && !strings.HasPrefix(name, " ") && !strings.HasSuffix(name, " ") && !strings.HasPrefix(name, "$'") &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !shows(r) })
+}
+
+// Visible is a text for people in which the bytes of a name that cannot be
+// seen are escaped: \xe9, \n.
+func Visible(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if shows(r) || r == '\n' {
+			b.WriteString(text[i : i+n])
+		} else {
+			escape(&b, text[i:i+n])
+		}
+		i += n
+	}
+	return b.String()
+}
+
+// shows tells whether a character is seen on a terminal, and changes nothing
+// else there. U+FFFD stands for bytes that somebody could not read.
+func shows(r rune) bool {
+	const braillePatternBlank = '\u2800'
+	return unicode.IsPrint(r) && r != utf8.RuneError && r != braillePatternBlank &&
+		!unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+}
+
+// escape writes bytes as bash reads them.
+func escape(b *strings.Builder, bytes string) {
+	for i := range len(bytes) {
+		switch c := bytes[i]; c {
+		case '\n':
+			b.WriteString(`\n`)
+		case '\t':
+			b.WriteString(`\t`)
+		case '\r':
+			b.WriteString(`\r`)
+		default:
+			fmt.Fprintf(b, `\x%02x`, c)
+		}
+	}
+}
+
+// MarshalJSON writes the item; dest_b64 is beside a dest that is no UTF-8.
+func (i JobItem) MarshalJSON() ([]byte, error) {
+	type fields JobItem
+	return json.Marshal(struct {
+		fields
+		DestB64 []byte `json:"dest_b64,omitempty"`
+	}{fields(i), B64(i.Dest)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (i *JobItem) UnmarshalJSON(data []byte) error {
+	type fields JobItem
+	in := struct {
+		*fields
+		DestB64 []byte `json:"dest_b64"`
+	}{fields: (*fields)(i)}
+	err := json.Unmarshal(data, &in)
+	if in.DestB64 != nil {
+		i.Dest = string(in.DestB64)
+	}
+	return err
+}
