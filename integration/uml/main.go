@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/integration/lab"
+	"github.com/casit/berth/integration/tamper"
 )
 
 // stageVar tells the test binary, started again, what to be.
@@ -29,6 +30,8 @@ func Main(m *testing.M) {
 		err = runInit()
 	case "agent":
 		err = runAgent()
+	case "tamper": // on a host, for a test
+		err = tamper.Command(os.Args[1:], os.Stdout)
 	default:
 		err = fmt.Errorf("unknown stage %q", stage)
 	}
