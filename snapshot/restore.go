@@ -3,12 +3,10 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -323,9 +321,6 @@ func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) er
 		}
 	}
 }
-
-// isBehind tells that something on the way is no directory.
-func isBehind(err error) bool { return isNotDir(err) || errors.Is(err, syscall.ELOOP) }
 
 // engine chooses how; what is in use, or a part, is synced.
 func (p *Plan) engine(ctx context.Context, v *Versions) Engine {

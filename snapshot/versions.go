@@ -326,7 +326,7 @@ func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*t
 				return found, err
 			}
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDir(err) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isBehind(err) {
 			return nil, err
 		}
 	}
