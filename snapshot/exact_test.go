@@ -320,3 +320,23 @@ func TestWordsOverDaylightSaving(t *testing.T) {
 		}
 	}
 }
+
+// TestAnUndoIsOfTheRestoreThatWasPlannedWith: another restore comes between.
+func TestAnUndoIsOfTheRestoreThatWasPlannedWith(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	require.NoError(t, w.store.Create(ctx, "blog", nil))
+	for _, text := range []string{"one", "two"} {
+		w.live("blog/i", text)
+		w.snap(text)
+	}
+	w.live("blog/i", "live")
+	w.restore(RestoreRequest{Refs: []string{"blog@one"}})
+	p, err := w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"blog"}})
+	require.NoError(t, err)
+	w.restore(RestoreRequest{Refs: []string{"blog@two"}})
+	_, err = w.Prepare(ctx, p.exact(), Stopped{})
+	require.ErrorContains(t, err, "since this undo was planned")
+	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}})
+	require.Equal(t, "one", w.read("blog/i"))
+}

@@ -143,7 +143,7 @@ func want(text string, exact *Exact) (asked, error) {
 	if exact == nil {
 		return parse(text)
 	}
-	return asked{Ref: Ref{Volume: exact.Volume}, versioned: true, exact: exact}, exact.check()
+	return asked{Ref: Ref{Volume: exact.Volume}, versioned: true, exact: exact}, exact.Check()
 }
 
 // typed is the reference for people.

@@ -281,7 +281,7 @@ func (a *app) done(name, what string) error {
 	case a.quiet:
 		return a.ids([]string{name})
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: %s\n", name, what)
+	_, err := fmt.Fprintf(a.stdout, "%s: %s\n", quoted(name), volume.Visible(what))
 	return err
 }
 
