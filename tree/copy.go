@@ -56,7 +56,9 @@ const maxHeavy = 8
 // hard links within it, symlinks, special files, owners, modes with setuid,
 // setgid and sticky bits, and times to the nanosecond. Every copied file's size
 // and mtime are compared afterwards. .snapshot in src itself is left out, and so
-// is what an NFS client has kept of removed files (.nfs and 24 digits).
+// is what an NFS client has kept of removed files (.nfs and 24 digits). What is
+// mounted in src is an ErrMount; a Live copy has an empty directory there, and
+// says so.
 //
 // A copy is the tree as it was when the copying began. One from which anything
 // is missing, because it cannot be made here, has vanished or was changed since,
@@ -84,6 +86,9 @@ func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progr
 	}
 	parent, base, err := within(ctx, c.e, dst)
 	if err != nil {
+		return c.stats, err
+	}
+	if err := stay(ctx, c.e, src); err != nil {
 		return c.stats, err
 	}
 	err = carryOut(ctx, opts.Parallel, func(ctx context.Context, w *work) error {
@@ -159,6 +164,8 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 		case isBusy(e.Name, e.Attr.Kind):
 			c.count(func(s *Stats) { s.Busy++ })
 		case isSnapshots(e.Name, e.Attr.Kind, n.parent == nil):
+		case e.Attr.Mount:
+			return c.mounted(ctx, src, n, e)
 		case e.Attr.Kind == Directory:
 			n.pending.Add(1)
 			return c.work.dir(ctx, func(ctx context.Context) error {
@@ -190,6 +197,20 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 		c.list(&c.stats.Changed, n.src.name)
 	}
 	return c.finish(ctx, n)
+}
+
+// mounted leaves out what is mounted in the source: who copies all of it wants
+// to know at once, who copies what is in use gets an empty directory.
+func (c *copying) mounted(ctx context.Context, src place, n *dirNode, e EntryPlus) error {
+	if !c.opts.Live {
+		return mounted(src.name)
+	}
+	c.list(&c.stats.Missing, fmt.Sprintf("%s: %v", src.name, ErrMount))
+	if e.Attr.Kind != Directory {
+		return nil
+	}
+	_, err := c.e.mkdir(ctx, n.dst, e.Name, allOf(e.Attr))
+	return err
 }
 
 // finish counts one thing below a directory as done; the last one sets the

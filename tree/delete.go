@@ -43,7 +43,9 @@ const maxNames = 4096
 // several nodes at once: what is gone already is fine. What cannot be removed
 // is passed over; the error then tells the first reason and how many. Files of
 // removed-but-open kind (.nfs and 24 digits) are left, with their directories,
-// for a later call, and .snapshot in name itself is never gone into. progress may be nil; it is called from several goroutines, one at a time.
+// for a later call, and .snapshot in name itself is never gone into. What is
+// mounted below name is left as it is, with its directory: ErrMount. progress may
+// be nil; it is called from several goroutines, one at a time.
 func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) error {
 	d := &deletion{e: engineOf(fsys), report: progress}
 	at, a, err := d.e.find(ctx, name)
@@ -54,6 +56,15 @@ func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) 
 		return err
 	}
 	parent, base, err := within(ctx, d.e, name)
+	if err == nil && (a.Mount || parent.known && parent.device != at.device) {
+		err = mounted(name)
+	}
+	if err == nil {
+		err = stay(ctx, d.e, name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -148,13 +159,16 @@ func (d *deletion) empty(ctx context.Context, n *doomed) error {
 	n.full = len(batch) == maxNames
 	n.pending.Add(int64(len(batch)))
 	for _, b := range batch {
-		if b.dir {
+		if b.dir && !b.at.mount {
 			err = d.work.dir(ctx, func(ctx context.Context) error {
 				return d.empty(ctx, &doomed{parent: n, in: n.at, base: b.base, at: b.at})
 			})
 		} else {
 			err = d.work.file(ctx, func(ctx context.Context) error {
-				if b.busy {
+				if b.at.mount {
+					d.note(mounted(b.at.name))
+					n.stays.Store(true)
+				} else if b.busy {
 					d.note(&fs.PathError{Op: "remove", Path: b.at.name, Err: syscall.EBUSY})
 					n.stays.Store(true)
 				} else if !d.remove(ctx, n.at, b.base) {

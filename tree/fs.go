@@ -150,7 +150,7 @@ func CheckPath(name string) error {
 	if name == "." {
 		return nil
 	}
-	for _, c := range strings.Split(name, "/") {
+	for c := range strings.SplitSeq(name, "/") {
 		if c == "" || c == "." || c == ".." || strings.ContainsRune(c, 0) {
 			return &fs.PathError{Op: "check", Path: name, Err: fs.ErrInvalid}
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"strconv"
 	"sync"
 
@@ -24,6 +23,8 @@ type Local struct {
 	*handle
 	// deferred leaves it to SyncAll to put names on stable storage.
 	deferred bool
+	// trees are those that an engine stays in. They are set before it works.
+	trees []bound
 }
 
 // handle is the open root, closed when nobody is at work below it.
@@ -61,7 +62,7 @@ func OpenLocal(ctx context.Context, dir string) (*Local, error) {
 			unix.Close(fd)
 			return nil, err
 		}
-		probe, err := unix.Openat2(fd, ".", beneath(unix.O_PATH|unix.O_DIRECTORY))
+		probe, err := lookup(fd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
 		if err != nil {
 			unix.Close(fd)
 			return nil, fmt.Errorf("openat2: %w (Linux 5.6 is needed)", err)
@@ -87,7 +88,7 @@ func (l *Local) Path() string { return l.dir }
 
 // Deferred returns the same filesystem for bulk work in a place that nobody
 // sees yet: names are put on stable storage by SyncAll, not one by one.
-func (l *Local) Deferred() FS { return &Local{handle: l.handle, deferred: true} }
+func (l *Local) Deferred() FS { return &Local{handle: l.handle, deferred: true, trees: l.trees} }
 
 // SyncAll puts the whole filesystem on stable storage.
 func (l *Local) SyncAll(ctx context.Context) error {
@@ -145,7 +146,13 @@ func (h *handle) leave() {
 // returns in the end is given to drop.
 func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, error), drop func(T)) (T, error) {
 	var none T
-	fail := func(err error) (T, error) { return none, &fs.PathError{Op: op, Path: name, Err: err} }
+	fail := func(err error) (T, error) {
+		if p, ok := err.(*fs.PathError); ok {
+			p.Op = op // of another name, whose fault it is
+			return none, p
+		}
+		return none, &fs.PathError{Op: op, Path: name, Err: err}
+	}
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
@@ -192,37 +199,6 @@ func do(ctx context.Context, l *Local, op, name string, f func() error) error {
 	return err
 }
 
-// beneath is how every name is opened.
-func beneath(flags uint64) *unix.OpenHow {
-	return &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
-}
-
-// openat opens a name below the root.
-func (l *Local) openat(name string, flags uint64) (int, error) {
-	if err := CheckPath(name); err != nil {
-		return -1, fs.ErrInvalid
-	}
-	fd, err := ignoringEINTR2(func() (int, error) { return unix.Openat2(l.fd, name, beneath(flags)) })
-	if errors.Is(err, unix.EAGAIN) {
-		// A rename or mount raced with the lookup (openat2(2)): once more.
-		fd, err = unix.Openat2(l.fd, name, beneath(flags))
-	}
-	return fd, err
-}
-
-// in runs f with the directory of name open, and its last component.
-func (l *Local) in(name string, f func(dir int, base string) error) error {
-	dir, err := l.openat(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(dir)
-	if err := CheckPath(name); err != nil {
-		return fs.ErrInvalid
-	}
-	return f(dir, path.Base(name))
-}
-
 // change is do for what makes, renames, removes or changes a name: f does it,
 // and changed says whose names, and whose attributes, are on stable storage
 // afterwards.
@@ -242,8 +218,11 @@ func (l *Local) change(ctx context.Context, op, name string, changed changed, f 
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := f(dir, base); err != nil || !l.durable() {
-				return err
+			if err := f(dir, base); err != nil {
+				return because(err, dir, name)
+			}
+			if !l.durable() {
+				return nil
 			}
 			if changed&itsAttr != 0 {
 				if err := l.syncAt(dir, base); err != nil {

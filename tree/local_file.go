@@ -70,7 +70,7 @@ func (l *Local) Create(ctx context.Context, name string, set SetAttr) (File, err
 			}
 			fd, err := unix.Openat(dir, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 			if err != nil {
-				return err
+				return because(err, dir, name)
 			}
 			f = os.NewFile(uintptr(fd), name)
 			err = setFile(f, set)
@@ -195,8 +195,12 @@ func (f *localFile) Stat(ctx context.Context) (Attr, error) {
 // SetAttr implements File.
 func (f *localFile) SetAttr(ctx context.Context, set SetAttr) error {
 	return do(ctx, f.l, "setattr", f.name, func() error {
-		if err := setFile(f.f, set); err != nil || !f.l.durable() {
+		if err := setFile(f.f, set); err != nil {
+			_ = withFd(f.f, func(fd int) error { err = becauseOf(err, fd, f.name); return nil })
 			return err
+		}
+		if !f.l.durable() {
+			return nil
 		}
 		return bare(f.f.Sync())
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strconv"
@@ -36,6 +37,7 @@ func statx(dir int, base string, flags int) (Attr, error) {
 		Size: int64(st.Size), Used: int64(st.Blocks) * 512, Major: st.Rdev_major, Minor: st.Rdev_minor,
 		Device: unix.Mkdev(st.Dev_major, st.Dev_minor), FileID: st.Ino,
 		Atime: at(st.Atime), Mtime: at(st.Mtime), Ctime: at(st.Ctime),
+		Mount: st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0,
 	}, nil
 }
 
@@ -202,7 +204,11 @@ func (l *Local) Link(ctx context.Context, oldName, newName string) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return unix.Linkat(oldDir, oldBase, dir, base, 0)
+			err := unix.Linkat(oldDir, oldBase, dir, base, 0)
+			if why := protection(oldDir, oldBase, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, unix.EPERM) && why != nil {
+				return &fs.PathError{Op: "link", Path: oldName, Err: why}
+			}
+			return err
 		})
 	})
 }
@@ -217,8 +223,11 @@ func (l *Local) Rename(ctx context.Context, oldName, newName string) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := unix.Renameat(oldDir, oldBase, dir, base); err != nil || !l.durable() {
-				return err
+			if err := unix.Renameat(oldDir, oldBase, dir, base); err != nil {
+				return because(err, oldDir, oldName)
+			}
+			if !l.durable() {
+				return nil
 			}
 			if path.Dir(oldName) == path.Dir(newName) {
 				return nil

@@ -10,7 +10,7 @@ import (
 
 // Measured is what Measure counts.
 type Measured struct {
-	Progress
+	Progress // Files are names; the bytes of a file with several count once
 	// Used are the bytes that the regular files take, holes left out.
 	Used int64
 	// Newest is the last change of anything but a directory.
@@ -18,8 +18,9 @@ type Measured struct {
 }
 
 // Measure counts a tree: its directories, everything else, and the bytes of
-// regular files as their sizes say. What vanishes meanwhile does not count, nor
-// does .snapshot in name itself.
+// regular files as their sizes say, each file once however many names it has.
+// What vanishes meanwhile does not count, nor does .snapshot in name itself, nor
+// what is mounted below name.
 func Measure(ctx context.Context, fsys FS, name string) (Measured, error) {
 	return MeasureSince(ctx, fsys, name, time.Time{})
 }
@@ -28,10 +29,13 @@ func Measure(ctx context.Context, fsys FS, name string) (Measured, error) {
 // clock of the server, which sets the times of changes itself. Directories
 // count all.
 func MeasureSince(ctx context.Context, fsys FS, name string, since time.Time) (Measured, error) {
-	m := &measuring{e: engineOf(fsys), since: since}
+	m := &measuring{e: engineOf(fsys), since: since, linked: map[inode]uint32{}}
 	at, a, err := m.e.find(ctx, name)
 	if err == nil && a.Kind != Directory {
 		err = &fs.PathError{Op: "measure", Path: name, Err: errors.New("not a directory")}
+	}
+	if err == nil {
+		err = stay(ctx, m.e, name)
 	}
 	if err == nil {
 		err = carryOut(ctx, m.e.workers(), func(ctx context.Context, w *work) error {
@@ -50,8 +54,11 @@ type measuring struct {
 	since time.Time
 	work  *work
 
-	mu  sync.Mutex // guards sum
+	mu  sync.Mutex // guards the fields below
 	sum Measured
+	// linked are files with several names that were counted, and how many of
+	// their names were not met yet.
+	linked map[inode]uint32
 }
 
 // dir counts a directory, and makes tasks of those in it.
@@ -59,13 +66,14 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 	p := Measured{Progress: Progress{Dirs: 1}}
 	err := m.e.list(ctx, at, func(e EntryPlus, below place) error {
 		switch {
+		case e.Attr.Mount:
 		case e.Attr.Kind != Directory && !e.Attr.Ctime.After(m.since):
 		case e.Attr.Kind != Directory:
 			p.Files++
 			if e.Attr.Ctime.After(p.Newest) {
 				p.Newest = e.Attr.Ctime
 			}
-			if e.Attr.Kind == Regular {
+			if e.Attr.Kind == Regular && m.first(e.Attr) {
 				p.Bytes += e.Attr.Size
 				p.Used += min(e.Attr.Size, e.Attr.Used)
 			}
@@ -74,7 +82,7 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 		}
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) && !root {
+	if isGone(err) && !root {
 		p.Dirs--
 		err = nil
 	}
@@ -88,4 +96,25 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 		m.sum.Newest = p.Newest
 	}
 	return err
+}
+
+// first tells whether a file is met for the first time. One is remembered until
+// all its names are met.
+func (m *measuring) first(a Attr) bool {
+	if a.Nlink < 2 {
+		return true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := inodeOf(a)
+	left, met := m.linked[id]
+	if !met {
+		left = a.Nlink
+	}
+	if left--; left == 0 {
+		delete(m.linked, id)
+	} else {
+		m.linked[id] = left
+	}
+	return !met
 }

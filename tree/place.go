@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/casit/berth/nfs"
 )
@@ -14,6 +15,11 @@ import (
 type place struct {
 	name   string
 	handle nfs.Handle
+	// mount: something else is mounted here, as far as the listing told. Its
+	// device is what tells over the wire, where it is known.
+	mount  bool
+	known  bool
+	device uint64
 }
 
 // engine is how Copy, Delete, Measure and Compare work on a filesystem: by
@@ -69,6 +75,7 @@ func engineOf(fsys FS) engine {
 		return e
 	}
 	if l, ok := fsys.(*Local); ok {
+		l = &Local{handle: l.handle, deferred: l.deferred, trees: slices.Clone(l.trees)}
 		return cloning{named{l}, l}
 	}
 	return named{fsys}
@@ -96,7 +103,10 @@ func (n named) listing(ctx context.Context, dir place, fn func(e EntryPlus, at p
 }
 
 func (n named) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
-	return n.fsys.ReadDir(ctx, dir.name, func(e Entry) error { return fn(e, dir.child(e.Name)) })
+	return n.list(ctx, dir, func(e EntryPlus, at place) error {
+		at.mount = e.Attr.Mount
+		return fn(Entry{e.Name, e.Attr.Kind}, at)
+	})
 }
 
 // child is a name in a directory, without a handle.

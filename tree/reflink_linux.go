@@ -17,6 +17,12 @@ type cloning struct {
 	l *Local
 }
 
+// names implements engine. Types come with the names; what is mounted shows
+// itself when it is opened, or cannot be removed.
+func (c cloning) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
+	return c.l.ReadDir(ctx, dir.name, func(e Entry) error { return fn(e, dir.child(e.Name)) })
+}
+
 // copyFile clones a file, and leaves it to the others where that cannot be. A
 // filesystem is asked once.
 func (c cloning) copyFile(ctx context.Context, src place, a Attr, dir place, base string) (copied, bool, error) {
@@ -48,7 +54,7 @@ func (l *Local) clone(ctx context.Context, name string, a Attr, at place) (r *co
 		}
 		out, err := unix.Openat(dir, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err != nil {
-			return err
+			return because(err, dir, at.name)
 		}
 		defer unix.Close(out)
 		if err := share(out, in); err != nil {

@@ -24,7 +24,7 @@ func (w *Wire) once(ctx context.Context, op, name string, f func() error) error 
 func (w *Wire) find(ctx context.Context, name string) (at place, a Attr, err error) {
 	err = w.do(ctx, "stat", name, func() error {
 		o, err := w.walk(ctx, name)
-		at, a = place{name, o.handle}, attrOf(&o.attr)
+		at, a = place{name: name, handle: o.handle, known: err == nil, device: o.attr.FSID}, attrOf(&o.attr)
 		return err
 	})
 	return at, a, err
@@ -40,7 +40,9 @@ func (w *Wire) listing(ctx context.Context, dir place, fn func(e EntryPlus, at p
 	var fnErr error
 	err = w.once(ctx, "readdir", dir.name, func() error {
 		a, err := w.client.Listing(ctx, dir.handle, func(e *nfs.Entry) error {
-			fnErr = fn(EntryPlus{e.Name, attrOf(&e.Attr.Attr)}, place{dir.child(e.Name).name, e.Handle})
+			a := attrOf(&e.Attr.Attr)
+			a.Mount = dir.known && a.Device != dir.device
+			fnErr = fn(EntryPlus{e.Name, a}, place{name: dir.child(e.Name).name, handle: e.Handle, mount: a.Mount, known: true, device: a.Device})
 			return fnErr
 		})
 		if a.Present {

@@ -226,8 +226,11 @@ func (s *Store) sweep(ctx context.Context, e *export) {
 			s.sweepTemporary(ctx, e, name)
 			continue
 		}
-		if err = tree.Delete(ctx, e.fs, name, nil); err != nil {
-			break
+		// What cannot be deleted does not keep the rest.
+		if fault := tree.Delete(ctx, e.fs, name, nil); fault != nil {
+			if err = errors.Join(err, fault); ctx.Err() != nil || errors.Is(fault, tree.ErrAway) {
+				break
+			}
 		}
 	}
 	if err != nil && ctx.Err() == nil {
