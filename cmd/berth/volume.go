@@ -63,7 +63,11 @@ func (a *app) printVolumes(vols []*volume.Info, measured bool) error {
 		}
 		row := []string{v.Name, created, v.Options["access"], usedOn(v.Users)}
 		if measured {
-			row = append(row, size(v.SizeBytes), size(v.UsedBytes), humanize.Comma(v.Files))
+			sizes := []string{size(v.SizeBytes), size(v.UsedBytes), humanize.Comma(v.Files)}
+			if v.Unmeasured {
+				sizes = []string{"?", "?", "?"}
+			}
+			row = append(row, sizes...)
 		}
 		rows = append(rows, append(row, health))
 	}
