@@ -96,8 +96,13 @@ func page(ctx context.Context, fsys tree.FS, name, after string, limit int) (fir
 		}
 	}
 	err = fsys.ReadDirPlus(ctx, name, func(d tree.EntryPlus) error {
-		if d.Name == dir || d.Name <= after {
+		if d.Name <= after {
 			return nil
+		}
+		if d.Name == dir && d.Attr.Kind == tree.Directory {
+			if own, err := tree.ShowsSnapshots(ctx, fsys, name); err != nil || own {
+				return err
+			}
 		}
 		n := Named{Name: d.Name, File: known(d.Attr)}
 		if !utf8.ValidString(d.Name) {
