@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
 
@@ -213,6 +214,28 @@ func TestAResumedRestoreTakesItsOwnVersion(t *testing.T) {
 		require.NoError(t, w.End(ctx, j.ID))
 		w.dated("daily", at("2026-11-20 10:00"))
 	}
+}
+
+// TestAnOldJournalIsOfItsExactNames: berth 0.1 wrote them as strings.
+func TestAnOldJournalIsOfItsExactNames(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.store.Create(ctx, "blog", nil))
+	w.live("blog/i", "live")
+	for _, name := range []string{"daily", "daily.2026-11-20_1100"} {
+		w.dated(name, at("2026-11-20 10:00"))
+	}
+	old := RestoreRequest{Refs: []string{"blog@daily:i"}}
+	require.NoError(t, w.volumes.With(ctx, "resume", func(fsys tree.FS) error {
+		p, err := w.plan(ctx, fsys, old, "job")
+		require.NoError(t, err)
+		require.Equal(t, "daily", p.Items[0].Snapshot.Name)
+		require.NoError(t, os.RemoveAll(w.path(".snapshot/daily")))
+		_, err = w.plan(ctx, fsys, old, "job")
+		require.ErrorContains(t, err, `no snapshot "daily" any more`)
+		_, err = w.plan(ctx, fsys, old, "")
+		require.NoError(t, err, "typed, it is the beginning of a name")
+		return nil
+	}))
 }
 
 func TestWhatTellsASnapshotFromAnother(t *testing.T) {

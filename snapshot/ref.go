@@ -37,6 +37,9 @@ type asked struct {
 	within    *string // the path, instead of one in the text
 	// inherits: without a path of its own it has that of the reference before.
 	inherits bool
+	// planned: the snapshot's name is exact, in a journal of berth 0.1, which did
+	// not say so.
+	planned bool
 }
 
 // parse reads a reference as far as that is possible without the snapshots:
@@ -119,6 +122,9 @@ func (a asked) version(all []Snapshot, now time.Time, zone *time.Location) (Ref,
 	r, err := a.cut(snap, p)
 	if err != nil {
 		return r, nil, err
+	}
+	if a.planned {
+		return r, nil, errorf(volume.NotFound, "'berth snapshot ls "+a.Volume+"' lists those that there are", "no snapshot %q any more", snap)
 	}
 	s, err := Resolve(snap, all, now, zone)
 	r.Snapshot = s.Name

@@ -144,7 +144,7 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	case r.Stack != "" && r.Exact == nil:
 		err = v.planStack(ctx, fsys, p)
 	default:
-		err = v.planRefs(ctx, fsys, p)
+		err = v.planRefs(ctx, fsys, p, job)
 	}
 	if err != nil {
 		return nil, err
@@ -212,8 +212,8 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 	return nil
 }
 
-func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan) error {
-	refs, err := p.request.wanted()
+func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan, job string) error {
+	refs, err := p.request.wanted(job)
 	if err != nil {
 		return err
 	}
@@ -225,8 +225,8 @@ func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan) error {
 }
 
 // wanted are the versions to bring back: those that a plan has found, else what
-// was typed.
-func (r *RestoreRequest) wanted() (out []reference, err error) {
+// was typed. What a job has in its journal was found by a plan.
+func (r *RestoreRequest) wanted(job string) (out []reference, err error) {
 	for i := range r.Exact {
 		a, err := want("", &r.Exact[i])
 		if err != nil {
@@ -245,6 +245,7 @@ func (r *RestoreRequest) wanted() (out []reference, err error) {
 		if !a.versioned {
 			return nil, errorf(volume.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", a.Volume, a.Volume), "%q names no snapshot", spec)
 		}
+		a.planned = job != ""
 		out = append(out, a)
 	}
 	return out, nil
