@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ const binaryVar = "BERTH_TAMPER_BINARY"
 // that it starts. Clean removes it.
 func Binary(t testing.TB) string {
 	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	if os.Getenv(binaryVar) == "" {
 		root, err := lab.Root()
 		require.NoError(t, err)
@@ -46,7 +49,10 @@ func Binary(t testing.TB) string {
 	return os.Getenv(binaryVar)
 }
 
-var built string // directory of the binary, if this process has built it
+var (
+	building sync.Mutex // held while the binary is built
+	built    string     // its directory, if this process has built it
+)
 
 // Clean removes what Binary has built. It is for TestMain.
 func Clean() {

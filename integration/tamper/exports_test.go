@@ -1,12 +1,16 @@
 package tamper
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/nfs/ganeshatest"
 	"github.com/casit/berth/tree/treetest"
@@ -15,6 +19,8 @@ import (
 // local are exports on this machine, where berth makes the snapshots itself.
 func local(t *testing.T, kind string) export {
 	t.Helper()
+	t.Parallel()
+	Binary(t)
 	if os.Geteuid() != 0 {
 		treetest.Skip(t, "mounts and owners need root")
 	}
@@ -71,6 +77,60 @@ func TestEditsOnTmpfs(t *testing.T)   { tellStory(t, local(t, "tmpfs")) }
 func TestEditsOnBtrfs(t *testing.T)   { tellStory(t, local(t, "btrfs")) }
 func TestEditsOnReflink(t *testing.T) { tellStory(t, local(t, "reflink")) }
 
+// TestAnEditWhileAVersionIsMade has files that change all the time: what their
+// version has may be any state of them, and is told from the last one.
+func TestAnEditWhileAVersionIsMade(t *testing.T) {
+	for _, kind := range []string{"ext4", "btrfs"} {
+		t.Run(kind, func(t *testing.T) { race(t, local(t, kind)) })
+	}
+}
+
+func race(t *testing.T, x export) {
+	b := Serve(t, x.dir, x.url)
+	live := b.Create("site")
+	const files = 8
+	name := func(i int) string { return fmt.Sprintf("%s/f%d", live, i) }
+	when := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	edit := func(i int, content byte) error {
+		if err := os.WriteFile(name(i), bytes.Repeat([]byte{content}, 100), 0o644); err != nil {
+			return err
+		}
+		return setTime(name(i), when)
+	}
+	for i := range files {
+		require.NoError(t, edit(i, 0))
+	}
+	found := 0
+	for round := range 10 {
+		stop := make(chan struct{})
+		var writing errgroup.Group
+		writing.Go(func() error {
+			for n := 1; ; n++ {
+				select {
+				case <-stop:
+					return nil
+				default:
+					if err := edit(n%files, byte(n/files)); err != nil {
+						return err
+					}
+				}
+			}
+		})
+		snap := fmt.Sprintf("s%d", round)
+		x.take(b, snap)
+		close(stop)
+		require.NoError(t, writing.Wait())
+		version, err := Walk(x.dir + "/.snapshot/" + snap + "/site")
+		require.NoError(t, err)
+		now, err := Walk(live)
+		require.NoError(t, err)
+		changes, _ := b.Diff("site@" + snap)
+		require.Empty(t, Compare(version, now).Check(namesOf(changes)), "round %d", round)
+		found += len(changes)
+	}
+	t.Logf("%d of %d files were edited after their version", found, 10*files)
+}
+
 // served is a directory that nfs-ganesha serves. Its snapshots are made behind
 // berth's back.
 func served(t *testing.T, dir string, take func(name string)) export {
@@ -85,6 +145,7 @@ func served(t *testing.T, dir string, take func(name string)) export {
 // inGanesha runs the test where a server can be started.
 func inGanesha(t *testing.T) bool {
 	t.Helper()
+	t.Parallel()
 	if why := ganeshatest.Missing(); why != "" {
 		treetest.Skip(t, why)
 	}

@@ -257,7 +257,7 @@ func vanishing(r *repro) {
 				case <-done:
 					ended <- nil
 					return
-				default:
+				case <-time.After(time.Millisecond):
 				}
 				if len(found) > 2 || len(flat) > 3 {
 					ended <- os.RemoveAll(r.path(".snapshot/s"))

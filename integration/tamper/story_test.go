@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -72,6 +73,9 @@ func tellStory(t *testing.T, x export) {
 		if !s.isFound(seed, want, edited) {
 			return
 		}
+		if i < 2 {
+			s.betweenVersions(i, want)
+		}
 		s.comesBack(i, want, edited)
 	}
 	require.Equal(t, batches*perBatch, edits)
@@ -100,11 +104,7 @@ func first(list []string) string { return strings.Join(list[:min(len(list), 30)]
 func (s *story) isFound(seed uint64, want Difference, edited Tree) bool {
 	s.t.Helper()
 	changes, total := s.Diff("site@s")
-	var names []string
-	for _, c := range changes {
-		names = append(names, c.Name())
-	}
-	wrong := want.Check(names)
+	wrong := want.Check(namesOf(changes))
 	if len(wrong) > 0 {
 		s.t.Errorf("batch %d: diff is wrong about %d names:\n%s", seed, len(wrong), first(wrong))
 		return false
@@ -113,21 +113,43 @@ func (s *story) isFound(seed uint64, want Difference, edited Tree) bool {
 
 	var listings []snapshot.Listing
 	require.NoError(s.t, json.Unmarshal([]byte(s.Run("snapshot", "ls", "site", "--changes", "--json")), &listings))
-	newest := listings[0].Versions[0]
-	require.Equal(s.t, "s", newest.Name)
-	require.Equal(s.t, total, *newest.Live, "ls --changes counts what diff lists")
+	versions := listings[0].Versions
+	i := slices.IndexFunc(versions, func(v snapshot.Version) bool { return v.Name == "s" })
+	require.Equal(s.t, total, *versions[i].Live, "ls --changes counts what diff lists")
 
 	for _, name := range want.Paths {
 		if was, is := s.base[name], edited[name]; was.Kind == 0 || is.Kind == 0 || is.Kind == 'd' {
 			continue
 		}
 		for _, v := range s.versions(name) {
-			if v.Live && len(v.Snapshots) > 0 {
-				s.t.Errorf("batch %d: versions says that %q is the same since %s: %s", seed, name, v.Snapshots[0].Name, fields(s.base[name], edited[name]))
+			if v.Live && slices.ContainsFunc(v.Snapshots, func(v snapshot.Snapshot) bool { return v.Name == "s" }) {
+				s.t.Errorf("batch %d: versions says that %q is the same since s: %s", seed, name, fields(s.base[name], edited[name]))
 			}
 		}
 	}
 	return true
+}
+
+// betweenVersions makes a version of the edited tree, and compares the two: for
+// the second time by what was kept.
+func (s *story) betweenVersions(i int, want Difference) {
+	s.t.Helper()
+	name := fmt.Sprintf("e%d", i)
+	s.take(s.Berth, name)
+	for range 2 {
+		changes, _ := s.Diff("site@s", "site@"+name)
+		s.none(want.Check(namesOf(changes)), "a diff of two versions is wrong")
+		changes, _ = s.Diff("site@" + name)
+		require.Empty(s.t, changes, "nothing has changed since")
+	}
+	require.Equal(s.t, 6, s.Try("snapshot", "restore", "site@"+name, "--yes").Code)
+}
+
+func namesOf(changes []snapshot.Change) (names []string) {
+	for _, c := range changes {
+		names = append(names, c.Name())
+	}
+	return names
 }
 
 // versions is what `berth versions --json` says of a path. The command line
