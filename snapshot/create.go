@@ -95,6 +95,7 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 	if err != nil {
 		return nil, err
 	}
+	v.keepRead(ctx, made.read)
 	c := &Created{Snapshot: Snapshot{Name: made.Name, Origin: "berth", Comment: r.Comment, Time: v.now()}, By: ByBerth,
 		Volumes: len(made.Volumes), Method: made.How, Files: made.Files, Bytes: made.Bytes, Failed: made.Failed,
 		Changed: made.Changed, ChangedPaths: few(made.ChangedPaths), Absent: made.Absent, AbsentPaths: few(made.AbsentPaths),

@@ -57,6 +57,8 @@ type Made struct {
 	ChangedPaths, AbsentPaths, MissingPaths []string
 	// Failed are the volumes that could not be copied and are not in it.
 	Failed []LeftOut
+
+	read []copyRead
 }
 
 // LeftOut is a volume that a snapshot was to have and has not.
@@ -443,7 +445,8 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 		return err
 	}
 	before := tree.Progress{Files: m.Files, Bytes: m.Bytes}
-	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{Live: true}, func(p tree.Progress) {
+	read := &tree.Proofs{}
+	stats, err := tree.Copy(ctx, e.fsys, v, path.Join(dir, v), tree.CopyOptions{Live: true, Proofs: read}, func(p tree.Progress) {
 		if progress != nil {
 			progress(tree.Progress{Files: before.Files + p.Files, Dirs: p.Dirs, Bytes: before.Bytes + p.Bytes})
 		}
@@ -457,6 +460,7 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 	case err != nil:
 		return err
 	}
+	m.read = append(m.read, copyRead{v, nil, read})
 	m.Files += stats.Files
 	m.Bytes += stats.Bytes
 	m.Changed += stats.Changed.Total

@@ -88,3 +88,24 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn
 	}
 	return stats, err
 }
+
+// copyRead is what a copy of a version has read: nil is the live volume.
+type copyRead struct {
+	volume string
+	snap   *Snapshot
+	read   *tree.Proofs
+}
+
+// keepRead keeps what copies have read, now that they are in their place: nobody
+// has to read them again to compare them.
+func (v *Versions) keepRead(ctx context.Context, copies []copyRead) {
+	fsys, err := v.volumes.FS(ctx)
+	if err != nil {
+		return
+	}
+	for _, c := range copies {
+		q, keep := v.equality(ctx, fsys, c.volume, false, c.snap, nil)
+		c.read.Keep(q)
+		keep()
+	}
+}

@@ -22,6 +22,7 @@ type work struct {
 	done    chan struct{}
 	began   time.Time
 	started *volume.Job // as it was then
+	read    []copyRead  // of the job's own
 
 	mu    sync.Mutex // guards the fields below
 	p     Progress
@@ -78,6 +79,9 @@ func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
 		j, err := v.volumes.RunJob(run, id, func(ctx context.Context, fsys tree.FS, j *volume.Job) error {
 			return v.fill(ctx, fsys, w, j)
 		})
+		if err == nil && j != nil && j.State == volume.JobSwapped {
+			v.keepRead(run, w.read)
+		}
 		w.mu.Lock()
 		if w.err = err; j != nil {
 			w.p.State = j.State
@@ -269,7 +273,9 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanI
 		}
 		return w.judge(stats.Stats, p.Ref)
 	}
-	_, err := tree.Copy(ctx, fsys, p.source, it.From, tree.CopyOptions{Checksum: r.Checksum}, w.progress)
+	read := &tree.Proofs{}
+	_, err := tree.Copy(ctx, fsys, p.source, it.From, tree.CopyOptions{Checksum: r.Checksum, Proofs: read}, w.progress)
+	w.read = append(w.read, copyRead{p.Volume, p.Snapshot, read})
 	w.next()
 	if p.Ref == "" { // a takeover's, of the volume itself
 		return volume.Whole(err, p.Volume, "stop what writes to it on the other node, then again")

@@ -16,6 +16,8 @@ type CopyOptions struct {
 	// Live: the source may change while it is read. Without it a copy is whole,
 	// or an error.
 	Live bool
+	// Proofs takes what is read of small files; nil for nothing.
+	Proofs *Proofs
 }
 
 // Stats are what a copy or a comparison did.
@@ -327,6 +329,9 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 		if made.changed || c.began.before(e.Attr) {
 			c.list(&c.stats.Changed, src.name)
 		}
+		if !made.changed {
+			c.opts.Proofs.add(made.proof)
+		}
 		c.count(func(s *Stats) { s.Files++ })
 	}
 	if mine {
@@ -350,7 +355,7 @@ func (c *copying) build(ctx context.Context, src, dir place, e EntryPlus) (r cop
 	switch a.Kind {
 	case Regular:
 		if c.quick != nil {
-			r, done, err := c.quick.copyFile(ctx, src, a, dir, e.Name)
+			r, done, err := c.quick.copyFile(ctx, src, a, dir, e.Name, c.opts.Proofs != nil)
 			if done || err != nil {
 				c.count(func(s *Stats) { s.Bytes += r.bytes })
 				if err == nil {

@@ -34,7 +34,8 @@ func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr)
 	defer func() { err = errors.Join(err, out.Close()) }()
 	sum := sha256.New()
 	see := sum.Write
-	if !c.opts.Checksum {
+	summed := c.opts.Proofs != nil && a.Size > 0 && a.Used >= a.Size
+	if !c.opts.Checksum && !summed {
 		see = func(b []byte) (int, error) { return len(b), nil }
 	}
 	size, err := c.content(ctx, in, out, a, see)
@@ -64,8 +65,12 @@ func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr)
 			return r, err
 		}
 	}
-	if got, err := out.Stat(ctx); err != nil || got.Size != size || !got.Mtime.Equal(a.Mtime) {
+	got, err := out.Stat(ctx)
+	if err != nil || got.Size != size || !got.Mtime.Equal(a.Mtime) {
 		return r, errors.Join(err, &fs.PathError{Op: "verify", Path: at.name, Err: fmt.Errorf("%d bytes of %s instead of %d of %s", got.Size, got.Mtime, size, a.Mtime)})
+	}
+	if summed {
+		r.proof = proofOf(a, got, sum.Sum(nil))
 	}
 	if !c.opts.Checksum {
 		return r, nil

@@ -156,3 +156,33 @@ func FuzzSums(f *testing.F) {
 	f.Add([]byte("berth sums 1\n"))
 	f.Fuzz(func(t *testing.T, data []byte) { _ = (&tree.Sums{}).Unmarshal(data) })
 }
+
+// What a copy has read need not be read again.
+func TestACopyKeepsItsProof(t *testing.T) {
+	onBoth(t, func(t *testing.T, f tree.FS, calls func() int) {
+		what := forest{"d": "dir", "empty": "text "}
+		for i := range 50 {
+			what[fmt.Sprintf("d/f%d", i)] = "text " + fmt.Sprint(i)
+		}
+		plantAlike(t, f, "a", what)
+		read, sums := &tree.Proofs{}, &tree.Sums{}
+		_, err := tree.Copy(ctx, f, "a", "b", tree.CopyOptions{Proofs: read}, nil)
+		require.NoError(t, err)
+		read.Keep(tree.Equality{Sums: sums, Now: time.Now()})
+		_, any := sums.Marshal()
+		require.False(t, any, "the copy may change once more in this instant")
+
+		require.NoError(t, tree.Delete(ctx, f, "b", nil))
+		_, err = tree.Copy(ctx, f, "a", "b", tree.CopyOptions{Proofs: read}, nil)
+		require.NoError(t, err)
+		q := tree.Equality{Sums: sums, Now: time.Now().Add(time.Hour)}
+		read.Keep(q)
+		before := calls()
+		stats, err := tree.Compare(ctx, f, "a", "b", q, func(d tree.Difference) error { return fmt.Errorf("%s", d.Path) })
+		require.NoError(t, err)
+		require.Zero(t, stats.Bytes)
+		require.LessOrEqual(t, calls()-before, 2+2*2, "listings alone")
+		require.NoError(t, f.SetAttr(ctx, "b/d/f7", tree.SetAttr{Mode: ptr[uint32](0o600)}))
+		require.Equal(t, []string{"U d/f7 mode"}, told(t, f, q))
+	})
+}

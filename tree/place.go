@@ -56,15 +56,16 @@ type engine interface {
 // quick is an engine that copies files by fewer calls than File takes. done is
 // false where it leaves a file to the others; nothing is made then.
 type quick interface {
-	copyFile(ctx context.Context, src place, a Attr, dir place, base string) (r copied, done bool, err error)
+	copyFile(ctx context.Context, src place, a Attr, dir place, base string, summed bool) (r copied, done bool, err error)
 }
 
 // copied is what became of a file.
 type copied struct {
 	at      place
 	bytes   int64
-	changed bool  // while it was read
-	lost    error // extended attributes that could not be kept, if any
+	changed bool   // while it was read
+	lost    error  // extended attributes that could not be kept, if any
+	proof   *proof // nil where the content was not summed up
 }
 
 // engineOf returns how to work on a filesystem in a place that nobody sees.

@@ -25,7 +25,7 @@ func (c cloning) names(ctx context.Context, dir place, fn func(e Entry, at place
 
 // copyFile clones a file, and leaves it to the others where that cannot be. A
 // filesystem is asked once.
-func (c cloning) copyFile(ctx context.Context, src place, a Attr, dir place, base string) (copied, bool, error) {
+func (c cloning) copyFile(ctx context.Context, src place, a Attr, dir place, base string, _ bool) (copied, bool, error) {
 	at := dir.child(base)
 	if _, no := c.l.cloneless.Load(a.Device); no || a.Size == 0 {
 		return copied{}, false, nil

@@ -52,13 +52,15 @@ func (s *Sums) get(a Attr) (v sum, ok bool) {
 	return v, ok
 }
 
-func (s *Sums) put(a Attr, v sum) {
+func (s *Sums) put(a Attr, v sum) { s.remember(stateOf(a), v) }
+
+func (s *Sums) remember(at state, v sum) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.add(stateOf(a), v)
+	s.add(at, v)
 	s.fresh = true
 }
 
@@ -121,3 +123,49 @@ const granule = 2 * time.Second
 // over tells whether a state with that ctime was over at an instant: whatever
 // changes the file from then on gives it another ctime.
 func over(ctime, at time.Time) bool { return ctime.Unix() > 0 && ctime.Before(at.Add(-granule)) }
+
+// Proofs are what a copy has read: which state of a file of the source, and
+// which of its copy, have which content. They are worth nothing before the copy
+// is where it belongs, since a file may change once more in the tick of the
+// clock in which it was made.
+type Proofs struct {
+	mu   sync.Mutex // guards some
+	some []proof
+}
+
+// proof is one file.
+type proof struct {
+	states [2]state
+	ctimes [2]time.Time
+	sum    sum
+}
+
+func proofOf(from, to Attr, content []byte) *proof {
+	return &proof{[2]state{stateOf(from), stateOf(to)}, [2]time.Time{from.Ctime, to.Ctime}, sum(content)}
+}
+
+func (p *Proofs) add(one *proof) {
+	if p == nil || one == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.some) < maxSums/2 {
+		p.some = append(p.some, *one)
+	}
+}
+
+// Keep adds them to q.Sums, as far as they hold: the first side of q is the
+// source, and q.Now is later than the copy was put in its place.
+func (p *Proofs) Keep(q Equality) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, one := range p.some {
+		for side, at := range one.states {
+			if q.settled(side, Attr{Ctime: one.ctimes[side]}) {
+				q.Sums.remember(at, one.sum)
+			}
+		}
+	}
+	p.some = nil
+}

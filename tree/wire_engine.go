@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 
@@ -141,7 +142,7 @@ func (w *Wire) rmdir(ctx context.Context, dir place, base string) error {
 // SETATTR where it fits one WRITE, CREATE alone where it is empty. The answer
 // to the last call shows what was made. Larger ones are read and written
 // several chunks at a time, and committed.
-func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base string) (r copied, done bool, err error) {
+func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base string, summed bool) (r copied, done bool, err error) {
 	chunk := int64(min(w.client.ReadSize(), w.client.WriteSize()))
 	if a.Used < a.Size && a.Size > holeBlock {
 		return r, false, nil
@@ -220,6 +221,10 @@ func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base 
 		got, err := w.set(ctx, r.at.handle, set)
 		if err == nil {
 			err = verify(&got, r.bytes, sattrOf(allOf(a)))
+		}
+		if err == nil && summed && len(data) > 0 {
+			content := sha256.Sum256(data)
+			r.proof = proofOf(a, attrOf(&got), content[:])
 		}
 		return err
 	})
