@@ -237,7 +237,7 @@ func (w *Wire) look(ctx context.Context, dir place, base string) (at place, a At
 	at = dir.child(base)
 	err = w.once(ctx, "lookup", at.name, func() error {
 		o := w.lookup(ctx, dir.handle, base)
-		at.handle, a = o.handle, attrOf(&o.attr)
+		at.handle, at.known, at.device, a = o.handle, o.err == nil, o.attr.FSID, attrOf(&o.attr)
 		return o.err
 	})
 	return at, a, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,7 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 	}
 	size, err := tree.Measure(ctx, e.fs, src.Path())
 	if err != nil {
-		return nil, err
+		return nil, cloneFault(ctx, e, src, err)
 	}
 	space, err := e.fs.Statfs(ctx)
 	if err != nil {
@@ -145,6 +146,17 @@ func (s *Store) checkCloneSource(ctx context.Context, e *export, name string) er
 	return err
 }
 
+// cloneFault is why there is no clone of src. One that is gone altogether was
+// there when the clone was asked for.
+func cloneFault(ctx context.Context, e *export, src Ref, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if there, statErr := exists(ctx, e.fs, src.Path()); statErr == nil && !there {
+			err = &tree.Incomplete{Name: src.Path(), Gone: true}
+		}
+	}
+	return Whole(err, src.String(), cloneHint(src, err))
+}
+
 // cloneHint is what to do about a copy that is not whole.
 func cloneHint(src Ref, err error) string {
 	not := (*tree.Incomplete)(nil)
@@ -167,7 +179,7 @@ func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, sr
 	data := path.Join(dir, "data")
 	stats, err := tree.Copy(ctx, e.fs, src.Path(), data, tree.CopyOptions{}, func(p tree.Progress) { j.bytes.Store(p.Bytes) })
 	if err != nil {
-		return Whole(err, src.String(), cloneHint(src, err))
+		return cloneFault(ctx, e, src, err)
 	}
 	if set, any := opts.givenAttr(); any {
 		if err := e.fs.SetAttr(ctx, data, set); err != nil {
