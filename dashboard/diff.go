@@ -106,10 +106,6 @@ func (p *diffPage) add(c *snapshot.Change) {
 
 func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 	v := versionOf(r)
-	if !v.Typed() {
-		s.fail(w, r, http.StatusBadRequest, shown(v.Path)+" is not UTF-8", "compare its directory")
-		return
-	}
 	ctx, cancel := withLimit(r, walkLimitOfPage)
 	defer cancel()
 	leave, ok := enter(ctx, s.walks)
@@ -125,7 +121,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 	}
 	p := diffPage{version: v, Sides: []snapshot.Side{got.Side}, file: got.File.Kind != "directory", Command: "berth snapshot diff " + quote(v.ref().String())}
 	compared := false
-	err = s.cfg.Berth.Diff(ctx, snapshot.DiffRequest{A: v.ref().String()}, func(d snapshot.Diff) error {
+	err = s.cfg.Berth.Diff(ctx, snapshot.DiffRequest{A: v.ref().String(), ExactA: v.exact()}, func(d snapshot.Diff) error {
 		switch {
 		case d.Sides != nil:
 			compared = true

@@ -78,8 +78,19 @@ func (p *pages) funcs() template.FuncMap {
 		"comma64": humanize.Comma,
 		"tabOf":   func(tab string) string { return map[string]string{"diff": "/diff"}[tab] },
 		"utc":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"ago":     func(t time.Time) string { return age(time.Since(t)) },
-		"list":    func(v ...any) []any { return v },
+		"ago": func(t time.Time) string {
+			if ahead(t, time.Now()) {
+				return "in the future"
+			}
+			return age(time.Since(t))
+		},
+		"past": func(t time.Time) string {
+			if ahead(t, time.Now()) {
+				return ""
+			}
+			return " ago"
+		},
+		"list": func(v ...any) []any { return v },
 	}
 }
 

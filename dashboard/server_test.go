@@ -307,6 +307,31 @@ func TestWhatASiteHasInItCannotHarm(t *testing.T) {
 	require.NotContains(t, s.get("/?name=%22%3E%3Cscript%3E").text, "><script>")
 }
 
+// TestAnAddressIsOneSnapshot: its name is taken as it is, also where it reads
+// as a word or as a path.
+func TestAnAddressIsOneSnapshot(t *testing.T) {
+	names := []string{"before:update", "before", "2026-11-12", "2026-11-13", "latest", "@GMT-2026.11.26-10.00.00", "two words", "autosnap_2026-11-27_00:00:01_daily"}
+	s := newSite(t, func(export string) {
+		write(t, filepath.Join(export, "blog"), map[string]string{"i": "live", "caf\xe9": "live"})
+		for _, name := range names {
+			write(t, filepath.Join(export, ".snapshot", name, "blog"), map[string]string{"i": name, "caf\xe9": "old"})
+		}
+	})
+	for _, name := range names {
+		address := snapshotAddress("blog", name)
+		for _, page := range []string{address, address + "/diff?path=caf%E9", address + "?path=i"} {
+			require.Equal(t, http.StatusOK, s.get(page).StatusCode, page)
+		}
+		require.Equal(t, name, s.get(address+"/download?path=i").text)
+	}
+	require.Equal(t, http.StatusNotFound, s.get(snapshotAddress("blog", "before:updat")).StatusCode)
+	soon := time.Now().Add(time.Hour)
+	require.True(t, ahead(soon, time.Now()))
+	require.False(t, ahead(time.Now(), time.Now()))
+	require.Equal(t, `"trail "`, shown("trail "))
+	require.Equal(t, `"a\u3164b"`, shown("a\u3164b"))
+}
+
 func TestLongDirectoriesComeInPages(t *testing.T) {
 	s := newSite(t, func(export string) {
 		for i := range entriesAPage*2 + 7 {

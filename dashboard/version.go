@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
@@ -45,12 +45,10 @@ func (v version) ref() snapshot.Ref {
 	return snapshot.Ref{Volume: v.Volume, Snapshot: v.Snapshot, Path: v.Path}
 }
 
-// ask is the reference as JSON can carry it.
-func (v version) ask() (ref string, raw []byte) {
-	if utf8.ValidString(v.Path) {
-		return v.ref().String(), nil
-	}
-	return snapshot.Ref{Volume: v.Volume, Snapshot: v.Snapshot}.String(), []byte(v.Path)
+// exact is what is asked for: the snapshot of that very name, whatever else the
+// name may mean.
+func (v version) exact() *snapshot.Exact {
+	return &snapshot.Exact{Volume: v.Volume, Snapshot: volume.Text(v.Snapshot), Path: volume.Text(v.Path)}
 }
 
 // Address is where a page about the version is: "", "/diff", "/download".
@@ -80,9 +78,6 @@ func (v version) Crumbs() (out []version) {
 // Top is the address of the whole snapshot.
 func (v version) Top() string { return snapshotAddress(v.Volume, v.Snapshot) }
 
-// Typed tells whether JSON can carry the path, as a comparison needs.
-func (v version) Typed() bool { return utf8.ValidString(v.Path) }
-
 // Base is the last part of the path.
 func (v version) Base() string { return path.Base(v.Path) }
 
@@ -105,14 +100,16 @@ func (p snapshotPage) Next() string {
 }
 
 // browse looks at what an address names, and makes sure that it is that
-// snapshot: a word such as "latest", or a name that reads as a date, may mean
-// another one.
+// snapshot: a word such as "latest" may mean another one.
 func (s *Server) browse(ctx context.Context, v version, after string, limit int) (snapshot.Browsed, error) {
-	ref, raw := v.ask()
-	if parsed, err := snapshot.ParseRef(ref); err != nil || parsed.Volume != v.Volume || parsed.Snapshot != v.Snapshot || v.Snapshot == "" {
+	exact := v.exact()
+	if err := exact.Check(); err != nil {
 		return snapshot.Browsed{}, notThere(v)
 	}
-	got, err := s.cfg.Berth.Browse(ctx, snapshot.BrowseRequest{Ref: ref, PathB64: raw, AfterB64: []byte(after), Limit: limit})
+	got, err := s.cfg.Berth.Browse(ctx, snapshot.BrowseRequest{Ref: v.ref().String(), Exact: exact, AfterB64: []byte(after), Limit: limit})
+	if f := (*plugin.Failure)(nil); errors.As(err, &f) && f.Kind == volume.NotFound && strings.HasPrefix(f.Reason, "no snapshot ") {
+		return got, notThere(v)
+	}
 	if err == nil && (got.Side.Snapshot == nil || got.Side.Snapshot.Name != v.Snapshot) {
 		return snapshot.Browsed{}, notThere(v)
 	}
@@ -176,10 +173,9 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	ref, raw := v.ask()
 	out := &patient{w, http.NewResponseController(w)}
 	defer out.flow.SetWriteDeadline(time.Time{})
-	if err := s.cfg.Berth.Cat(r.Context(), plugin.RefRequest{Ref: ref, PathB64: raw}, out); err != nil {
+	if err := s.cfg.Berth.Cat(r.Context(), plugin.RefRequest{Ref: v.ref().String(), Exact: v.exact()}, out); err != nil {
 		panic(http.ErrAbortHandler) // a file cut short must not look whole
 	}
 }

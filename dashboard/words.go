@@ -15,6 +15,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
 )
 
 // words are an error's reason, and what to type next. A name in them may have
@@ -68,18 +69,25 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
 
+// ahead tells whether a time is in the future: then there is no age, and a zone
+// or a clock is wrong.
+func ahead(t, now time.Time) bool { return t.Sub(now) > snapshot.Skew }
+
 // printable tells whether a name can be shown and typed as it is.
 func printable(name string) bool {
 	return utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) })
 }
 
-// shown is a name as it is shown: quoted where a byte of it is no printable
-// character, so that nothing in it can pretend to be something else.
+// shown is a name as it is shown: quoted where it cannot be seen for what it is,
+// so that nothing in it can pretend to be something else.
 func shown(name string) string {
-	if printable(name) {
+	if volume.Quote(name) == name {
 		return name
 	}
-	return fmt.Sprintf("%q", name)
+	if quoted := fmt.Sprintf("%q", name); volume.Visible(quoted) == quoted {
+		return quoted
+	}
+	return fmt.Sprintf("%+q", name)
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)

@@ -43,7 +43,9 @@ func SnapshotsInside(ctx context.Context, fsys tree.FS, volumes []string) Findin
 	shown := make([]bool, min(most, len(volumes)))
 	unread := make([]error, len(shown))
 	err := each(ctx, len(shown), func(ctx context.Context, i int) (err error) {
-		shown[i], err = lists(ctx, fsys, volumes[i], ".snapshot")
+		if shown[i], err = lists(ctx, fsys, volumes[i], ".snapshot"); shown[i] {
+			shown[i], err = tree.ShowsSnapshots(ctx, fsys, volumes[i]) // or it is data
+		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
 			return nil

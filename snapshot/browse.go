@@ -2,14 +2,11 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // BrowseRequest names a file or directory of a version. Of a directory come
@@ -65,9 +62,6 @@ func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error
 	var out *Browsed
 	err = v.volumes.With(ctx, "look at "+ref.Volume, func(fsys tree.FS) error {
 		sides, err := v.sides(ctx, fsys, ref)
-		if errors.Is(err, syscall.ELOOP) || isNotDir(err) {
-			return errorf(volume.NotFound, "name what the symlink leads to", "%s is behind a symlink or a file", volume.Quote(ref.typed()))
-		}
 		if err != nil {
 			return err
 		}
@@ -102,8 +96,13 @@ func page(ctx context.Context, fsys tree.FS, name, after string, limit int) (fir
 		}
 	}
 	err = fsys.ReadDirPlus(ctx, name, func(d tree.EntryPlus) error {
-		if d.Name == dir || d.Name <= after {
+		if d.Name <= after {
 			return nil
+		}
+		if d.Name == dir && d.Attr.Kind == tree.Directory {
+			if own, err := tree.ShowsSnapshots(ctx, fsys, name); err != nil || own {
+				return err
+			}
 		}
 		n := Named{Name: d.Name, File: known(d.Attr)}
 		if !utf8.ValidString(d.Name) {

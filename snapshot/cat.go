@@ -102,9 +102,12 @@ func (t *archive) dir(ctx context.Context, name, as string, a tree.Attr) error {
 	}
 	var entries []tree.EntryPlus
 	if err := t.fsys.ReadDirPlus(ctx, name, func(d tree.EntryPlus) error {
-		if as != "." || d.Name != dir {
-			entries = append(entries, d)
+		if as == "." && d.Name == dir {
+			if own, err := tree.ShowsSnapshots(ctx, t.fsys, name); err != nil || own {
+				return err
+			}
 		}
+		entries = append(entries, d)
 		return nil
 	}); err != nil {
 		return err

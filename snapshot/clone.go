@@ -48,7 +48,7 @@ func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err
 		}
 		ref = sides[0].ref
 		if ref.Path != "" {
-			return errorf(volume.Invalid, "'berth snapshot restore --to' puts a part of it beside the live one", "%s is a part of a volume, and a new volume is made of a whole one", volume.Quote(sides[0].Ref))
+			return errorf(volume.Invalid, "--to puts a part of it beside the live one", "--as makes a volume of a whole volume")
 		}
 		root := "."
 		if sides[0].Snapshot != nil {

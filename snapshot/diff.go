@@ -267,6 +267,9 @@ func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference) (
 		s := Side{Ref: ref.text(all), Snapshot: snap, ref: ref, path: ref.Source(ref.Snapshot)}
 		s.RefB64 = volume.B64(s.Ref)
 		there, err := stat(ctx, fsys, s.path)
+		if isBehind(err) {
+			err = blocked(ctx, fsys, ref)
+		}
 		if err != nil {
 			return nil, err
 		}

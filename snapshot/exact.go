@@ -30,8 +30,9 @@ func exactly(r Ref, s Snapshot) *Exact {
 	return e
 }
 
-// check refuses what is no reference: it may have come from anywhere.
-func (e *Exact) check() error {
+// Check refuses what is no reference, and cleans the path: it may have come from
+// anywhere.
+func (e *Exact) Check() error {
 	if err := volume.CheckName(e.Volume); err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (e *Exact) check() error {
 
 // find finds the snapshot by its name, and refuses another one.
 func (e *Exact) find(all []Snapshot) (*Snapshot, error) {
-	if err := e.check(); err != nil {
+	if err := e.Check(); err != nil {
 		return nil, err
 	}
 	hint := "'berth snapshot ls " + e.Volume + "' lists those that there are"

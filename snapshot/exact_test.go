@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
 
@@ -215,6 +216,28 @@ func TestAResumedRestoreTakesItsOwnVersion(t *testing.T) {
 	}
 }
 
+// TestAnOldJournalIsOfItsExactNames: berth 0.1 wrote them as strings.
+func TestAnOldJournalIsOfItsExactNames(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.store.Create(ctx, "blog", nil))
+	w.live("blog/i", "live")
+	for _, name := range []string{"daily", "daily.2026-11-20_1100"} {
+		w.dated(name, at("2026-11-20 10:00"))
+	}
+	old := RestoreRequest{Refs: []string{"blog@daily:i"}}
+	require.NoError(t, w.volumes.With(ctx, "resume", func(fsys tree.FS) error {
+		p, err := w.plan(ctx, fsys, old, "job")
+		require.NoError(t, err)
+		require.Equal(t, "daily", p.Items[0].Snapshot.Name)
+		require.NoError(t, os.RemoveAll(w.path(".snapshot/daily")))
+		_, err = w.plan(ctx, fsys, old, "job")
+		require.ErrorContains(t, err, `no snapshot "daily" any more`)
+		_, err = w.plan(ctx, fsys, old, "")
+		require.NoError(t, err, "typed, it is the beginning of a name")
+		return nil
+	}))
+}
+
 func TestWhatTellsASnapshotFromAnother(t *testing.T) {
 	one, two := at("2026-11-20 10:00"), at("2026-11-21 10:00")
 	for _, c := range []struct {
@@ -319,4 +342,24 @@ func TestWordsOverDaylightSaving(t *testing.T) {
 			require.LessOrEqual(t, got.Time.In(zone).Format(minuteForm), word, c.zone)
 		}
 	}
+}
+
+// TestAnUndoIsOfTheRestoreThatWasPlannedWith: another restore comes between.
+func TestAnUndoIsOfTheRestoreThatWasPlannedWith(t *testing.T) {
+	needRsync(t)
+	w := newWorld(t)
+	require.NoError(t, w.store.Create(ctx, "blog", nil))
+	for _, text := range []string{"one", "two"} {
+		w.live("blog/i", text)
+		w.snap(text)
+	}
+	w.live("blog/i", "live")
+	w.restore(RestoreRequest{Refs: []string{"blog@one"}})
+	p, err := w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"blog"}})
+	require.NoError(t, err)
+	w.restore(RestoreRequest{Refs: []string{"blog@two"}})
+	_, err = w.Prepare(ctx, p.exact(), Stopped{})
+	require.ErrorContains(t, err, "since this undo was planned")
+	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}})
+	require.Equal(t, "one", w.read("blog/i"))
 }

@@ -112,7 +112,7 @@ func fromFiler(s ontap.Snapshot) Snapshot {
 	if origin == "manual" && s.Label != "" {
 		origin = s.Label
 	}
-	return Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime, Origin: origin, Comment: s.Comment, SizeBytes: s.Size}
+	return Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment, SizeBytes: s.Size}
 }
 
 func (f *Filer) create(ctx context.Context, name, comment string) (Snapshot, error) {

@@ -68,6 +68,9 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 		} else {
 			out, err = v.distinct(ctx, fsys, ref, all, r.Checksum)
 		}
+		if err == nil && len(out) == 0 {
+			err = blocked(ctx, fsys, ref)
+		}
 		return err
 	})
 	if err == nil && len(out) == 0 {
@@ -91,7 +94,7 @@ func parent(p string) string {
 // directory all below it counts.
 func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Snapshot, checksum bool) (out []FileVersion, err error) {
 	live, err := stat(ctx, fsys, ref.Source(""))
-	if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
+	if errors.Is(err, fs.ErrNotExist) || isBehind(err) {
 		live, err = nil, nil
 	}
 	if err != nil {

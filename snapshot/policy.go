@@ -39,7 +39,7 @@ func (f *Filer) policy(ctx context.Context, zone *time.Location) *Policy {
 			continue // the role may not read schedules
 		}
 		if t, ok := nextRun(s, time.Now().In(zone)); ok {
-			f.plan.Next = append(f.plan.Next, t)
+			f.plan.Next = append(f.plan.Next, t.UTC())
 		}
 	}
 	slices.SortFunc(f.plan.Next, time.Time.Compare)

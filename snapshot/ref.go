@@ -37,6 +37,9 @@ type asked struct {
 	within    *string // the path, instead of one in the text
 	// inherits: without a path of its own it has that of the reference before.
 	inherits bool
+	// planned: the snapshot's name is exact, in a journal of berth 0.1, which did
+	// not say so.
+	planned bool
 }
 
 // parse reads a reference as far as that is possible without the snapshots:
@@ -120,6 +123,9 @@ func (a asked) version(all []Snapshot, now time.Time, zone *time.Location) (Ref,
 	if err != nil {
 		return r, nil, err
 	}
+	if a.planned {
+		return r, nil, errorf(volume.NotFound, "'berth snapshot ls "+a.Volume+"' lists those that there are", "no snapshot %q any more", snap)
+	}
 	s, err := Resolve(snap, all, now, zone)
 	r.Snapshot = s.Name
 	return r, &s, err
@@ -143,7 +149,7 @@ func want(text string, exact *Exact) (asked, error) {
 	if exact == nil {
 		return parse(text)
 	}
-	return asked{Ref: Ref{Volume: exact.Volume}, versioned: true, exact: exact}, exact.check()
+	return asked{Ref: Ref{Volume: exact.Volume}, versioned: true, exact: exact}, exact.Check()
 }
 
 // typed is the reference for people.

@@ -3,12 +3,10 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -146,7 +144,7 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	case r.Stack != "" && r.Exact == nil:
 		err = v.planStack(ctx, fsys, p)
 	default:
-		err = v.planRefs(ctx, fsys, p)
+		err = v.planRefs(ctx, fsys, p, job)
 	}
 	if err != nil {
 		return nil, err
@@ -214,8 +212,8 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 	return nil
 }
 
-func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan) error {
-	refs, err := p.request.wanted()
+func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan, job string) error {
+	refs, err := p.request.wanted(job)
 	if err != nil {
 		return err
 	}
@@ -227,8 +225,8 @@ func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan) error {
 }
 
 // wanted are the versions to bring back: those that a plan has found, else what
-// was typed.
-func (r *RestoreRequest) wanted() (out []reference, err error) {
+// was typed. What a job has in its journal was found by a plan.
+func (r *RestoreRequest) wanted(job string) (out []reference, err error) {
 	for i := range r.Exact {
 		a, err := want("", &r.Exact[i])
 		if err != nil {
@@ -247,6 +245,7 @@ func (r *RestoreRequest) wanted() (out []reference, err error) {
 		if !a.versioned {
 			return nil, errorf(volume.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", a.Volume, a.Volume), "%q names no snapshot", spec)
 		}
+		a.planned = job != ""
 		out = append(out, a)
 	}
 	return out, nil
@@ -323,9 +322,6 @@ func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) er
 		}
 	}
 }
-
-// isBehind tells that something on the way is no directory.
-func isBehind(err error) bool { return isNotDir(err) || errors.Is(err, syscall.ELOOP) }
 
 // engine chooses how; what is in use, or a part, is synced.
 func (p *Plan) engine(ctx context.Context, v *Versions) Engine {

@@ -59,9 +59,22 @@ func (v *Versions) planUndo(ctx context.Context, p *Plan, job string) error {
 	}
 	for _, name := range names {
 		t := newest[name]
-		it := PlanItem{Volume: name, Path: t.Path, Ref: "as before the " + t.Reason, Trash: t.Data(), partial: t.Partial,
+		if err := p.request.same(name, t); err != nil {
+			return err
+		}
+		it := PlanItem{Volume: name, Exact: &Exact{Volume: name, Trash: t.ID}, Path: t.Path, Ref: "as before the " + t.Reason, Trash: t.Data(), partial: t.Partial,
 			source: t.Data(), dest: path.Join(name, t.Path)}
 		p.Items = append(p.Items, it)
+	}
+	return nil
+}
+
+// same refuses an undo copy that is not the one that was planned with.
+func (r *RestoreRequest) same(name string, t *volume.Trashed) error {
+	for _, e := range r.Exact {
+		if e.Volume == name && e.Trash != "" && e.Trash != t.ID {
+			return errorf(volume.NotFound, "plan it again: 'berth undo "+name+"'", "volume %q was restored or undone since this undo was planned", name)
+		}
 	}
 	return nil
 }

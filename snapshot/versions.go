@@ -128,15 +128,16 @@ func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, er
 func byName(d tree.EntryPlus, zone *time.Location) Snapshot {
 	s := Snapshot{Name: d.Name, Origin: originOf(d.Name)}
 	if s.Time, s.named = timeFromName(d.Name, zone); s.named {
+		s.Time = s.Time.UTC()
 		return s
 	}
 	s.Approximate = true
 	if y := d.Attr.Mtime.UTC().Year(); 0 < y && y < 9999 { // JSON has no others
-		s.Time = d.Attr.Mtime
+		s.Time = d.Attr.Mtime.UTC()
 	}
 	if day, ok := dayFromName(d.Name, zone); ok {
 		if s.day = day.Format(time.DateOnly); s.Time.In(zone).Format(time.DateOnly) != s.day {
-			s.Time, s.named = day, true
+			s.Time, s.named = day.UTC(), true
 		}
 	}
 	return s
@@ -326,7 +327,7 @@ func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*t
 				return found, err
 			}
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDir(err) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isBehind(err) {
 			return nil, err
 		}
 	}

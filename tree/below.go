@@ -2,7 +2,6 @@ package tree
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"path"
 	"strings"
@@ -42,7 +41,7 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 	for _, d := range dirs {
 		g.Go(func() error {
 			a, err := statFrom(ctx, e, d, rel)
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			if isGone(err) {
 				return nil
 			}
 			if err == nil {

@@ -54,11 +54,11 @@ const maxHeavy = 8
 
 // Copy makes dst, which must not exist, a copy of the tree src: content, holes,
 // hard links within it, symlinks, special files, owners, modes with setuid,
-// setgid and sticky bits, and times to the nanosecond. Every copied file's size
-// and mtime are compared afterwards. .snapshot in src itself is left out, and so
-// is what an NFS client has kept of removed files (.nfs and 24 digits). What is
-// mounted in src is an ErrMount; a Live copy has an empty directory there, and
-// says so.
+// setgid and sticky bits, times to the nanosecond, and extended attributes with
+// ACLs and capabilities. Every copied file's size and mtime are compared
+// afterwards. .snapshot in src itself is left out, and so is what an NFS client
+// has kept of removed files (.nfs and 24 digits). What is mounted in src is an
+// ErrMount; a Live copy has an empty directory there, and says so.
 //
 // A copy is the tree as it was when the copying began. One from which anything
 // is missing, because it cannot be made here, has vanished or was changed since,
@@ -144,6 +144,7 @@ type dirNode struct {
 	parent   *dirNode
 	src, dst place
 	attr     Attr
+	xattrs   Xattrs
 	pending  atomic.Int64
 }
 
@@ -157,6 +158,15 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 		if err := c.begin(ctx, n.dst.name); err != nil {
 			return err
 		}
+	}
+	// What the copy's parent may have left in it, as a default ACL, is not for
+	// what is made there.
+	if err := c.noteLost(n.src.name, c.e.setXattrs(ctx, n.dst, nil)); err != nil {
+		return err
+	}
+	n.xattrs, err = c.e.xattrs(ctx, n.src)
+	if err := c.noteLost(n.src.name, err); err != nil && !isGone(err) {
+		return err
 	}
 	n.pending.Store(1) // this listing
 	now, err := c.e.listing(ctx, n.src, func(e EntryPlus, src place) error {
@@ -219,7 +229,7 @@ func (c *copying) mounted(ctx context.Context, src place, n *dirNode, e EntryPlu
 // directory's attributes, and is one thing done for its parent.
 func (c *copying) finish(ctx context.Context, n *dirNode) error {
 	for ; n != nil && n.pending.Add(-1) == 0; n = n.parent {
-		if err := c.e.setAttr(ctx, n.dst, allOf(n.attr)); err != nil {
+		if err := c.setAll(ctx, n.src.name, n.dst, n.attr, n.xattrs); err != nil {
 			return err
 		}
 		c.count(func(s *Stats) { s.Dirs++ })
@@ -343,6 +353,9 @@ func (c *copying) build(ctx context.Context, src, dir place, e EntryPlus) (r cop
 			r, done, err := c.quick.copyFile(ctx, src, a, dir, e.Name)
 			if done || err != nil {
 				c.count(func(s *Stats) { s.Bytes += r.bytes })
+				if err == nil {
+					err = c.noteLost(src.name, r.lost)
+				}
 				return r, err
 			}
 		}
@@ -352,12 +365,22 @@ func (c *copying) build(ctx context.Context, src, dir place, e EntryPlus) (r cop
 		if err != nil {
 			return r, err
 		}
-		r.at, err = c.e.symlink(ctx, target, dir, e.Name, allOf(a))
-		return r, err
+		if r.at, err = c.e.symlink(ctx, target, dir, e.Name, allOf(a)); err != nil {
+			return r, err
+		}
 	default:
-		r.at, err = c.e.mknod(ctx, dir, e.Name, a, allOf(a))
+		if r.at, err = c.e.mknod(ctx, dir, e.Name, a, allOf(a)); err != nil {
+			return r, err
+		}
+	}
+	x, err := c.e.xattrs(ctx, src)
+	if err = c.noteLost(src.name, err); err != nil {
 		return r, err
 	}
+	if _, ok := c.e.(complete); ok && (x != nil || a.Kind != Symlink) {
+		err = c.setAll(ctx, src.name, r.at, a, x)
+	}
+	return r, err
 }
 
 func (c *copying) count(f func(*Stats)) {

@@ -41,15 +41,28 @@ func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr)
 	if err != nil {
 		return r, err
 	}
+	x, err := c.e.xattrs(ctx, src)
+	if err := c.noteLost(src.name, err); err != nil && !isGone(err) {
+		return r, err
+	}
 	now, err := in.Stat(ctx)
 	if err != nil {
 		return r, err
 	}
 	r.changed = now.Size != size || !isSame(a, now)
 	set := allOf(a)
+	_, more := c.e.(complete)
+	if more {
+		set = SetAttr{}
+	}
 	set.Size = &size // a hole at the end was not written
 	if err := out.SetAttr(ctx, set); err != nil {
 		return r, err
+	}
+	if more {
+		if err := c.setAll(ctx, src.name, at, a, x); err != nil {
+			return r, err
+		}
 	}
 	if got, err := out.Stat(ctx); err != nil || got.Size != size || !got.Mtime.Equal(a.Mtime) {
 		return r, errors.Join(err, &fs.PathError{Op: "verify", Path: at.name, Err: fmt.Errorf("%d bytes of %s instead of %d of %s", got.Size, got.Mtime, size, a.Mtime)})

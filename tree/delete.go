@@ -49,7 +49,7 @@ func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) 
 		return err
 	}
 	parent, base, err := within(ctx, d.e, name)
-	if err == nil && a.Mount {
+	if err == nil && (a.Mount || parent.known && parent.device != at.device) {
 		err = mounted(name)
 	}
 	if err == nil {

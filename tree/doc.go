@@ -11,7 +11,11 @@
 // is ever followed. Every call ends with its context, also where the system
 // call below it hangs.
 //
-// What it does not promise: a copy of a tree that changes meanwhile is no
-// instant of it (Stats says what changed); extended attributes and ACLs are
-// not copied, since NFSv3 has none.
+// A copy is whole, or an error: *Incomplete, unless who asks for it reads Stats
+// (CopyOptions.Live). Extended attributes, ACLs and file capabilities are copied
+// where the filesystem has them; NFSv3 has none. What is mounted in a tree is no
+// part of it, and never touched.
+//
+// What it does not promise: a Live copy of a tree that changes meanwhile is no
+// instant of it (Stats says what changed).
 package tree

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/nfs/nfstest"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -153,4 +154,33 @@ func TestATreeMayItselfBeReachedThroughMounts(t *testing.T) {
 	_, err = tree.Copy(ctx, l, ".snapshot/nightly/blog", "most", tree.CopyOptions{}, nil)
 	require.ErrorIs(t, err, tree.ErrMount)
 	require.ErrorContains(t, err, ".snapshot/nightly/blog/sub/disk")
+}
+
+func TestAnotherFilesystemOnAServerIsNotTouched(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		s := nfstest.New(t)
+		s.SetBare(bare) // listings tell no attributes, and every name is looked up
+		s.WriteFile("/src/own/file", []byte("1234"))
+		s.WriteFile("/src/own/disk/1.jpg", []byte("precious"))
+		s.WriteFile("/.snapshot/nightly/src/own/file", []byte("old"))
+		s.SetFilesystem("/src/own/disk", 7)
+		s.SetFilesystem("/.snapshot/nightly", 8)
+		w := openWire(t, s)
+		m, err := tree.Measure(ctx, w, "src")
+		require.NoError(t, err)
+		require.Equal(t, tree.Progress{Dirs: 2, Files: 1, Bytes: 4}, m.Progress)
+		_, err = tree.Copy(ctx, w, "src", "whole", tree.CopyOptions{}, nil)
+		require.ErrorIs(t, err, tree.ErrMount)
+		require.ErrorContains(t, err, "src/own/disk")
+		stats, err := tree.Copy(ctx, w, "src", "live", tree.CopyOptions{Live: true}, nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"src/own/disk: another filesystem is mounted there"}, stats.Missing.Paths)
+		require.Empty(t, s.Names("/live/own/disk"))
+		err = tree.Delete(ctx, w, "src", nil)
+		require.ErrorIs(t, err, tree.ErrMount)
+		require.ErrorContains(t, err, "1 left in src: enter src/own/disk")
+		require.Equal(t, []string{"1.jpg"}, s.Names("/src/own/disk"))
+		_, err = tree.Copy(ctx, w, ".snapshot/nightly/src", "restored", tree.CopyOptions{}, nil)
+		require.NoError(t, err, "a snapshot may be a filesystem of its own")
+	}
 }

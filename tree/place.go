@@ -63,7 +63,8 @@ type quick interface {
 type copied struct {
 	at      place
 	bytes   int64
-	changed bool // while it was read
+	changed bool  // while it was read
+	lost    error // extended attributes that could not be kept, if any
 }
 
 // engineOf returns how to work on a filesystem in a place that nobody sees.

@@ -70,11 +70,17 @@ func (l *Local) clone(ctx context.Context, name string, a Attr, at place) (r *co
 			}
 			return err
 		}
+		x, err := attrFile{fd: in}.read()
+		unread, err := apart(err)
+		if err != nil {
+			return err
+		}
 		now, err := statx(in, "", unix.AT_EMPTY_PATH)
 		if err != nil {
 			return err
 		}
-		if err := setFd(out, allOf(a)); err != nil {
+		unset, err := setAllFd(out, a, x)
+		if err != nil {
 			return err
 		}
 		got, err := statx(out, "", unix.AT_EMPTY_PATH)
@@ -85,7 +91,7 @@ func (l *Local) clone(ctx context.Context, name string, a Attr, at place) (r *co
 		if !got.Mtime.Equal(a.Mtime) || got.Size != a.Size && !changed {
 			return fmt.Errorf("the clone has %d bytes of %s instead of %d of %s", got.Size, got.Mtime, a.Size, a.Mtime)
 		}
-		r = &copied{at: at, bytes: got.Size, changed: changed}
+		r = &copied{at: at, bytes: got.Size, changed: changed, lost: append(unread, unset...).orNil()}
 		return nil
 	})
 	return r, err

@@ -96,16 +96,6 @@ func TestAFileThatCannotBeClonedIsCopied(t *testing.T) {
 	require.False(t, shared(t, filepath.Join(dir, "dst/plain")))
 	require.True(t, shared(t, filepath.Join(dir, "dst/other")), "the others are still cloned")
 	require.NoError(t, exec.Command("cmp", filepath.Join(dir, "src/plain"), filepath.Join(dir, "dst/plain")).Run())
-
-	// Nor can one of another filesystem that is mounted below.
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "src/tmp"), 0o755))
-	require.NoError(t, unix.Mount("tmpfs", filepath.Join(dir, "src/tmp"), "tmpfs", 0, ""))
-	defer func() { require.NoError(t, unix.Unmount(filepath.Join(dir, "src/tmp"), 0)) }()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "src/tmp/f"), []byte("elsewhere"), 0o644))
-	_, err = tree.Copy(ctx, l, "src", "again", tree.CopyOptions{}, nil)
-	require.NoError(t, err)
-	require.Equal(t, "elsewhere", treetest.Read(t, l, "again/tmp/f"))
-	require.True(t, shared(t, filepath.Join(dir, "again/other")))
 }
 
 func TestFilesAreClonedOutOfASubvolume(t *testing.T) {

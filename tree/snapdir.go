@@ -65,3 +65,9 @@ func unlessGone(err error) error {
 	}
 	return err
 }
+
+// ShowsSnapshots tells whether .snapshot in the directory name is where the
+// export shows its snapshots, and so no part of a tree that has its root there.
+func ShowsSnapshots(ctx context.Context, fsys FS, name string) (bool, error) {
+	return isSnapshots(ctx, engineOf(fsys), place{name: name}, snapshotDir, Directory, true)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"syscall"
 
@@ -113,6 +114,21 @@ func (s *Store) explain(what string, err error) error {
 	case errors.Is(err, syscall.EROFS):
 		e.Reason = fmt.Sprintf("%s: the export %s is read-only", what, url)
 		e.Hint = "mount or export it read-write for this node"
+	case errors.Is(err, tree.ErrMount) && pathError(err) != nil:
+		name := pathOf(err)
+		e.Reason = fmt.Sprintf("%s: another filesystem is mounted on %s, and berth touches nothing of it", what, name)
+		e.Hint = fmt.Sprintf("unmount it first ('umount %s'), then again", s.onHost(pathError(err).Path))
+	case errors.Is(err, tree.ErrImmutable) && pathError(err) != nil:
+		flag := "-i"
+		e.Reason = fmt.Sprintf("%s: %s is immutable (chattr +i)", what, pathOf(err))
+		if strings.Contains(pathError(err).Err.Error(), "+a") {
+			flag = "-a"
+			e.Reason = fmt.Sprintf("%s: %s is append-only (chattr +a)", what, pathOf(err))
+		}
+		e.Hint = fmt.Sprintf("'lsattr -d %[1]s' shows it; 'chattr %[2]s %[1]s' on the export's host, then again", s.onHost(pathError(err).Path), flag)
+	case errors.Is(err, fs.ErrPermission) && strings.HasPrefix(url, "file:"):
+		e.Reason = fmt.Sprintf("%s: the export %s refuses berth's writes (%v)", what, url, err)
+		e.Hint = "berth needs root on it: 'ls -ld' shows owner and mode, 'findmnt -T' how it is mounted (by NFS: no_root_squash on its server)"
 	case errors.Is(err, fs.ErrPermission):
 		why := err
 		if p := (*fs.PathError)(nil); errors.As(err, &p) {
@@ -125,4 +141,30 @@ func (s *Store) explain(what string, err error) error {
 		e.Reason = fmt.Sprintf("%s: the name is too long for the export", what)
 	}
 	return e
+}
+
+// pathError is the innermost error with a path.
+func pathError(err error) *fs.PathError {
+	found := (*fs.PathError)(nil)
+	for p := found; errors.As(err, &p); err = p.Err {
+		found = p
+	}
+	return found
+}
+
+// pathOf is the path of an error, below the export.
+func pathOf(err error) string {
+	if p := pathError(err); p != nil && p.Path != "." {
+		return p.Path
+	}
+	return "the export's directory"
+}
+
+// onHost is a path below the export as it is typed on the export's host.
+func (s *Store) onHost(name string) string {
+	dir := strings.TrimPrefix(bareURL(s.cfg.URL), "file://")
+	if !path.IsAbs(dir) {
+		return name // below another's export
+	}
+	return path.Join(dir, name)
 }

@@ -1,14 +1,18 @@
 package volume
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/nfs/nfstest"
 	"github.com/casit/berth/tree/treetest"
 )
 
@@ -76,14 +80,49 @@ func TestAFullExportSaysWhatFreesSpace(t *testing.T) {
 }
 
 func TestAnExportThatRefusesUsNamesTheRule(t *testing.T) {
+	s := nfstest.New(t)
+	s.Chmod("/", 0o555)
+	s.SetRootSquash(true)
+	n := onWire(t, s, "n1")
+	err := n.Create(ctx, "site1", nil)
+	require.ErrorContains(t, err, "refuses berth's writes (")
+	require.ErrorContains(t, err, "no_root_squash")
+	require.ErrorContains(t, err, "on a filer set superuser=sys in the export rule")
+	require.NotContains(t, err.Error(), "\n")
+}
+
+func TestADirectoryThatRefusesUsSaysNothingOfAFiler(t *testing.T) {
+	n := node(t, t.TempDir(), "n1")
+	for _, cause := range []error{syscall.EPERM, syscall.EACCES} {
+		err := n.explain("do it", &fs.PathError{Op: "mkdir", Path: "x", Err: cause})
+		require.ErrorContains(t, err, "refuses berth's writes (mkdir x: "+cause.Error())
+		for _, word := range []string{"filer", "export rule", "superuser"} {
+			require.NotContains(t, err.Error(), word)
+		}
+	}
+}
+
+func TestWhatIsImmutableIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	immutable(t, dir)
 	n := node(t, dir, "n1")
 	err := n.Create(ctx, "site1", nil)
-	require.ErrorContains(t, err, "refuses berth's writes (operation not permitted)")
-	require.ErrorContains(t, err, "no_root_squash")
-	require.NotContains(t, err.Error(), "\n")
+	require.ErrorContains(t, err, "the export's directory is immutable (chattr +i)")
+	require.ErrorContains(t, err, fmt.Sprintf("'lsattr -d %s' shows it; 'chattr -i %s' on the export's host, then again", dir, dir))
+	require.NotContains(t, err.Error(), "rule")
 	require.Empty(t, entries(t, dir))
+
+	dir = t.TempDir()
+	n = node(t, dir, "n1")
+	n.must(n.Create(ctx, "blog", nil))
+	write(t, dir, "blog/i", "hacked")
+	immutable(t, filepath.Join(dir, "blog"))
+	err = n.Remove(ctx, "blog")
+	require.ErrorContains(t, err, "blog is immutable (chattr +i)")
+	require.ErrorContains(t, err, "'chattr -i "+dir+"/blog'")
+	require.NotContains(t, err.Error(), "rule")
+	require.Equal(t, []string{"blog"}, n.names())
+	require.Empty(t, entries(t, dir, ".berth/trash"))
 }
 
 const immutableFlag = 0x10 // FS_IMMUTABLE_FL of linux/fs.h

@@ -399,8 +399,8 @@ func (s *Store) runLocked(ctx context.Context, e *export, j *Job, fill func(ctx 
 	return s.swapAll(done, e, j)
 }
 
-// checkJob refuses volumes that are in use, unless the job is live, and those
-// whose metadata nobody understands.
+// checkJob refuses volumes that are in use, unless the job is live, those
+// whose metadata nobody understands, and those with something mounted in them.
 func (s *Store) checkJob(ctx context.Context, e *export, j *Job) error {
 	if err := s.poll(ctx, e); err != nil {
 		return err
@@ -408,6 +408,9 @@ func (s *Store) checkJob(ctx context.Context, e *export, j *Job) error {
 	for _, name := range j.Volumes() {
 		meta, err := readMeta(ctx, e.fs, name)
 		if err != nil {
+			return err
+		}
+		if err := checkMounts(ctx, e, name); err != nil {
 			return err
 		}
 		if j.Live || j.Op == OpTakeover {

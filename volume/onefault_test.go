@@ -131,6 +131,7 @@ func TestAVolumeThatCannotBeMeasuredHidesNoOther(t *testing.T) {
 	require.Equal(t, "a", got[0].Name)
 	require.Contains(t, got[0].Health, "measure a: ")
 	require.Zero(t, got[0].SizeBytes)
+	require.True(t, got[0].Unmeasured)
 	require.Equal(t, "ok", got[1].Health)
 	require.EqualValues(t, 7, got[1].SizeBytes)
 	require.NotZero(t, got[1].UsedBytes)

@@ -82,6 +82,9 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if err := s.silentHolder(ctx, e, name, meta); err != nil {
 			return err
 		}
+		if err := checkMounts(ctx, e, name); err != nil {
+			return err
+		}
 		t := s.newTrash("removed", name, meta)
 		if err := s.noteWork(ctx, e, name, t.ID); err != nil {
 			return err

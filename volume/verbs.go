@@ -31,6 +31,8 @@ type Info struct {
 	SizeBytes int64 `json:"size_bytes,omitempty"`
 	UsedBytes int64 `json:"used_bytes,omitempty"`
 	Files     int64 `json:"files,omitempty"`
+	// Unmeasured: it could not be, although that was asked for.
+	Unmeasured bool `json:"unmeasured,omitempty"`
 }
 
 // getBudget is how long Get and List ask the export before memory answers.
@@ -221,7 +223,7 @@ func (s *Store) measure(ctx context.Context, i *Info) error {
 	if err == nil || OfExport(err) {
 		return err
 	}
-	if i.Health == "ok" {
+	if i.Unmeasured = true; i.Health == "ok" {
 		i.Health = err.Error()
 	}
 	return nil

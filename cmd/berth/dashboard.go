@@ -29,9 +29,7 @@ or put it behind a proxy that lets in the right people (deploy/stacks/dashboard.
 			"  berth dashboard --listen :8080 --plain-http-behind-proxy --host berth.example.edu",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if a.utc {
-				cfg.Zone = time.UTC
-			}
+			cfg.Zone, _ = a.zone()
 			return a.dashboard(c.Context(), cfg)
 		},
 	}

@@ -32,6 +32,8 @@ func (a *app) snapshotRestore() *cobra.Command {
 		Short: "Bring volumes, directories or files back to a version",
 		Long: `Bring volumes, directories or files back to a version: VOLUME@SNAPSHOT[:PATH].
 What is there now goes to the trash, and 'berth undo' puts it back.
+After @ stands the exact name of a snapshot, else latest, -2, yesterday, a weekday, an age (2h) or a date
+(2026-11-20, 2026-11-20T0300) in your time zone, or the beginning of a name.
 A volume in use is refused, unless --stop stops what uses it and starts it again, or --live
 replaces what differs file by file while it runs. A single file may be brought back at any time.
 

@@ -63,7 +63,11 @@ func (a *app) printVolumes(vols []*volume.Info, measured bool) error {
 		}
 		row := []string{v.Name, created, v.Options["access"], usedOn(v.Users)}
 		if measured {
-			row = append(row, size(v.SizeBytes), size(v.UsedBytes), humanize.Comma(v.Files))
+			sizes := []string{size(v.SizeBytes), size(v.UsedBytes), humanize.Comma(v.Files)}
+			if v.Unmeasured {
+				sizes = []string{"?", "?", "?"}
+			}
+			row = append(row, sizes...)
 		}
 		rows = append(rows, append(row, health))
 	}
@@ -281,7 +285,7 @@ func (a *app) done(name, what string) error {
 	case a.quiet:
 		return a.ids([]string{name})
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: %s\n", name, what)
+	_, err := fmt.Fprintf(a.stdout, "%s: %s\n", quoted(name), volume.Visible(what))
 	return err
 }
 

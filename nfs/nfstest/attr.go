@@ -139,7 +139,11 @@ func (e *encoder) fattr(x *export, n *node) {
 	e.u64(uint64(used))
 	e.u32(n.major)
 	e.u32(n.minor)
-	e.u64(uint64(x.id))
+	fsid := uint64(x.id)
+	if n.fsid != 0 {
+		fsid = n.fsid
+	}
+	e.u64(fsid)
 	e.u64(n.id)
 	e.time(n.atime)
 	e.time(n.mtime)

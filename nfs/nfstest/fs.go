@@ -63,6 +63,7 @@ type node struct {
 	nlink               uint32
 	uid, gid            uint32
 	major, minor        uint32
+	fsid                uint64 // 0 for the export's
 	atime, mtime, ctime time.Time
 
 	data   *content   // of a file

@@ -115,6 +115,28 @@ func (s *Server) Chown(name string, uid, gid uint32) {
 	s.change(name, func(n *node) { n.uid, n.gid = uid, gid })
 }
 
+// SetFilesystem makes a directory, with all that is in it, look like another
+// filesystem that is mounted there and exported with the rest.
+func (s *Server) SetFilesystem(name string, fsid uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.find("change", name)
+	if err != nil {
+		panic(err)
+	}
+	n.setFilesystem(fsid)
+}
+
+func (n *node) setFilesystem(fsid uint64) {
+	n.fsid = fsid
+	if n.dir == nil {
+		return
+	}
+	for _, e := range n.dir.byName {
+		e.node.setFilesystem(fsid)
+	}
+}
+
 // Remove removes a name: of a file, or of an empty directory.
 func (s *Server) Remove(name string) {
 	s.mu.Lock()

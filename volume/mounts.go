@@ -1,0 +1,42 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// checkMounts refuses a volume with something mounted in it, or on it: what is
+// there is not the volume's, would go where the volume goes, and is not what a
+// restore puts in its place. It is this host's mounts that can be seen.
+func checkMounts(ctx context.Context, e *export, name string) error {
+	l, ok := e.fs.(interface {
+		Mounts(ctx context.Context, name string) ([]string, error)
+		Path() string
+	})
+	if !ok {
+		return nil
+	}
+	a, err := e.fs.Stat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	found, err := l.Mounts(ctx, name)
+	if err != nil {
+		return err
+	}
+	if a.Mount {
+		found = append([]string{name}, found...)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return errorf(InUse, fmt.Sprintf("unmount it first ('umount %s'), then again", path.Join(l.Path(), found[0])),
+		"volume %q has another filesystem mounted in it: %s", name, strings.Join(found, ", "))
+}
