@@ -33,7 +33,7 @@ func (x tampered) walk(dir string) tamper.Tree {
 
 // TestEditsOnTheKernelsServer runs berth against the Linux kernel's NFS server.
 // Edits that keep sizes and times are found, brought back and undone; those
-// also that were made when the server's clock was a year back.
+// also that were made while the server's clock was set back.
 func TestEditsOnTheKernelsServer(t *testing.T) {
 	l := pair(t)
 	h := l.Hosts[1]
@@ -52,14 +52,12 @@ func TestEditsOnTheKernelsServer(t *testing.T) {
 	base := x.walk(version)
 	require.Equal(t, 6, b.Try("snapshot", "restore", "site@s", "--yes").Code, "nothing is to be done")
 
-	for i, how := range [][]string{nil, {"--live"}, {"--live"}, nil} {
-		back := i >= 2 // the clock
-		if back {
-			h.Run(t, "date", "-s", "-1 year")
-		}
-		x.do("batch", live, fmt.Sprint(100+i), "100")
-		if back {
-			h.Run(t, "date", "-s", "+1 year")
+	for i, how := range [][]string{nil, {"--live"}} {
+		edit := func() { x.do("batch", live, fmt.Sprint(100+i), "100") }
+		if i == 0 {
+			edit()
+		} else {
+			x.inThePast(edit)
 		}
 		edited := x.walk(live)
 		changes, _ := b.Diff("site@s")
@@ -67,17 +65,22 @@ func TestEditsOnTheKernelsServer(t *testing.T) {
 		for _, c := range changes {
 			names = append(names, c.Name())
 		}
-		wrong := tamper.Compare(base, edited).Check(names)
-		require.Empty(t, wrong, "batch %d, the clock set back: %v", i, back)
+		require.Empty(t, tamper.Compare(base, edited).Check(names), "batch %d", i)
 
 		b.Run(append([]string{"snapshot", "restore", "site@s", "--yes", "-q"}, how...)...)
 		require.Empty(t, strings.TrimSpace(x.do("unlike", version, live)), "batch %d", i)
 		require.Equal(t, 6, b.Try("snapshot", "restore", "site@s", "--yes").Code, "nothing is to be done")
-		if i < 2 {
-			b.Run(append([]string{"undo", "site", "--yes", "-q"}, how...)...)
-			require.Empty(t, tamper.Unlike(edited, x.walk(live), false), "an undo brings everything back")
-			b.Run(append([]string{"undo", "site", "--yes", "-q"}, how...)...)
-			require.Empty(t, strings.TrimSpace(x.do("unlike", version, live)), "batch %d done again", i)
-		}
+		b.Run(append([]string{"undo", "site", "--yes", "-q"}, how...)...)
+		require.Empty(t, tamper.Unlike(edited, x.walk(live), false), "an undo brings everything back")
+		b.Run(append([]string{"undo", "site", "--yes", "-q"}, how...)...)
+		require.Empty(t, strings.TrimSpace(x.do("unlike", version, live)), "batch %d done again", i)
 	}
+}
+
+// inThePast does something while the server's clock is most of a year back.
+func (x tampered) inThePast(do func()) {
+	x.t.Helper()
+	x.h.Run(x.t, "date", "-s", "-300 days")
+	defer x.h.Run(x.t, "date", "-s", "+300 days")
+	do()
 }
