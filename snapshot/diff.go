@@ -25,6 +25,9 @@ type Changes struct {
 	ModifiedBytes int64 `json:"modified_bytes"`
 	// Disguised are modified files that have their former size and time.
 	Disguised int64 `json:"time_put_back,omitempty"`
+	// KeptOpen are names that stand for removed files which an NFS client still
+	// has open (.nfs and 24 digits): they are left out.
+	KeptOpen int64 `json:"kept_open,omitempty"`
 }
 
 // Any tells whether anything is different.
@@ -88,6 +91,7 @@ func usedBy(a tree.Attr) int64 { return min(bytesOf(a), a.Used) }
 // total completes the counts: everything that was compared and is not
 // different is unchanged.
 func (c *Changes) total(s tree.Stats) {
+	c.KeptOpen = s.Busy
 	c.Unchanged = max(0, s.Files+s.Dirs-c.Added-c.Removed-c.Modified-c.Updated)
 }
 

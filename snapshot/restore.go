@@ -53,6 +53,9 @@ type Plan struct {
 	Avail    int64         `json:"avail_bytes"`
 	Total    int64         `json:"total_bytes"` // of the export
 	KeepDays float64       `json:"keep_days"`   // what is replaced
+	// Without is what the export cannot keep and so does not come back, "" for
+	// nothing.
+	Without string `json:"without,omitempty"`
 	// Harmless: it may be carried out under running containers without being
 	// asked to, since one regular file is replaced at once.
 	Harmless bool `json:"harmless,omitempty"`
@@ -161,6 +164,9 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 		return nil, errorf(volume.Invalid, "restore its parts one after the other", "a volume is named more than once")
 	}
 	p.Engine = p.engine(ctx, v)
+	if l, local := fsys.(*tree.Local); (p.Engine == EngineCopy || p.Engine == EngineSync) && (!local || !isLocal(l.Filesystem())) {
+		p.Without = "NFSv3 shows no ACLs and no extended attributes: files that are written come back without"
+	}
 	p.Harmless = len(p.Items) == 1 && p.Items[0].single && p.Items[0].Path != "" && !p.Items[0].Database
 	p.Users, err = v.volumes.Holders(ctx, names)
 	return p, err

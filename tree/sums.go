@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 )
@@ -99,6 +99,8 @@ func (s *Sums) Marshal() ([]byte, bool) {
 	return b.Bytes(), true
 }
 
+var errNoSums = errors.New("these are no sums")
+
 // Unmarshal adds what Marshal returned. Anything else is an error and adds
 // nothing.
 func (s *Sums) Unmarshal(data []byte) error {
@@ -106,7 +108,7 @@ func (s *Sums) Unmarshal(data []byte) error {
 	body := len(data) - sha256.Size
 	if body < len(sumsMagic) || string(data[:len(sumsMagic)]) != sumsMagic || (body-len(sumsMagic))%entry != 0 ||
 		sha256.Sum256(data[:body]) != sum(data[body:]) {
-		return fmt.Errorf("%d bytes that are no sums", len(data))
+		return errNoSums
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

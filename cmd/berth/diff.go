@@ -168,6 +168,9 @@ func (p *diffPrinter) total(c *snapshot.Changes) error {
 	if err == nil && c.Disguised > 0 {
 		_, err = fmt.Fprintln(p.app.stdout, disguised(c.Disguised))
 	}
+	if err == nil && c.KeptOpen > 0 {
+		_, err = fmt.Fprintf(p.app.stdout, "%s that an NFS client keeps of removed files (.nfs...) left out\n", plural(int(c.KeptOpen), "name"))
+	}
 	return err
 }
 

@@ -229,6 +229,9 @@ func (x *restoring) printPlan(p *snapshot.Plan, uses []containerUse) {
 		snapshot.EngineMove:  "swap with the copy in the trash",
 	}
 	fmt.Fprintf(out, "      engine %s: %s\n", p.Engine, engine[p.Engine])
+	if p.Without != "" {
+		fmt.Fprintf(out, "      %s\n", p.Without)
+	}
 	if len(p.Users) > 0 {
 		how := "goes on meanwhile"
 		if x.r.Stop {
