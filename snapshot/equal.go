@@ -33,7 +33,7 @@ func (v *Versions) sums(ctx context.Context, fsys tree.FS, name string) *tree.Su
 	}
 	s := &tree.Sums{}
 	if data := v.volumes.CachedBytes(ctx, fsys, sumsKey(name)); data != nil {
-		_ = s.Unmarshal(data) // what cannot be read is found out again
+		s.Unmarshal(data) // what cannot be read is found out again
 	}
 	v.proofs.byVolume[name] = s
 	return s

@@ -110,17 +110,17 @@ func TestProofCostsNothingWhereNothingWasCopied(t *testing.T) {
 		data, fresh := sums.Marshal()
 		require.True(t, fresh)
 		again := &tree.Sums{}
-		require.NoError(t, again.Unmarshal(data))
+		require.True(t, again.Unmarshal(data))
 		_, fresh = again.Marshal()
 		require.False(t, fresh)
 		before = calls()
 		require.Empty(t, told(t, f, tree.Equality{Sums: again, Now: later}))
 		require.LessOrEqual(t, calls()-before, 2+2*2, "kept")
-		require.Error(t, again.Unmarshal(append(data, 0)))
-		require.Error(t, again.Unmarshal(data[:len(data)-1]))
-		require.Error(t, again.Unmarshal(nil))
+		require.False(t, again.Unmarshal(append(data, 0)))
+		require.False(t, again.Unmarshal(data[:len(data)-1]))
+		require.False(t, again.Unmarshal(nil))
 		data[len(data)/2] ^= 1
-		require.Error(t, again.Unmarshal(data))
+		require.False(t, again.Unmarshal(data))
 	})
 }
 

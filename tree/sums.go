@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"sync"
 	"time"
 )
@@ -99,23 +98,20 @@ func (s *Sums) Marshal() ([]byte, bool) {
 	return b.Bytes(), true
 }
 
-var errNoSums = errors.New("these are no sums")
-
-// Unmarshal adds what Marshal returned. Anything else is an error and adds
-// nothing.
-func (s *Sums) Unmarshal(data []byte) error {
+// Unmarshal adds what Marshal returned. Anything else adds nothing, and is false.
+func (s *Sums) Unmarshal(data []byte) bool {
 	const entry = len(state{}) + len(sum{})
 	body := len(data) - sha256.Size
 	if body < len(sumsMagic) || string(data[:len(sumsMagic)]) != sumsMagic || (body-len(sumsMagic))%entry != 0 ||
 		sha256.Sum256(data[:body]) != sum(data[body:]) {
-		return errNoSums
+		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for rest := data[len(sumsMagic):body]; len(rest) > 0; rest = rest[entry:] {
 		s.add(state(rest[:len(state{})]), sum(rest[len(state{}):entry]))
 	}
-	return nil
+	return true
 }
 
 // granule is how long a server may give one and the same time to two changes:
