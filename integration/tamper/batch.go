@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -208,10 +207,4 @@ func copyTo(full, name string, data []byte) error {
 		return err
 	}
 	return setTime(name, mtimeOf(st))
-}
-
-// sorted are paths in order, each once.
-func sorted(paths []string) []string {
-	slices.Sort(paths)
-	return slices.Compact(paths)
 }
