@@ -44,8 +44,8 @@ type change struct {
 	UID   uint32              `json:"uid"`
 	GID   uint32              `json:"gid"`
 	Mtime moment              `json:"mtime"`
-	// Xattrs are all extended attributes; nil where the filesystem has none.
-	Xattrs map[string][]byte `json:"xattrs,omitempty"`
+	// Xattrs are all extended attributes; nil where nobody has asked for them.
+	Xattrs map[string][]byte `json:"xattrs,omitzero"`
 
 	// As they are written: a path may be no text.
 	KindText string `json:"kind"`
@@ -119,9 +119,8 @@ func (r *recording) line(ctx context.Context, kind tree.DifferenceKind, name str
 	c := change{KindText: kind.String(), PathRaw: []byte(name), Mode: a.Mode, UID: a.UID, GID: a.GID, Mtime: moment{a.Mtime}}
 	if x, ok := r.fsys.(attributed); ok && kind == tree.Updated && r.err == nil {
 		var all tree.Xattrs
-		if all, r.err = x.Xattrs(ctx, path.Join(r.dest, name)); all != nil {
-			c.Xattrs = map[string][]byte{}
-		}
+		all, r.err = x.Xattrs(ctx, path.Join(r.dest, name))
+		c.Xattrs = map[string][]byte{}
 		for k, v := range all {
 			c.Xattrs[k] = []byte(v)
 		}
@@ -319,28 +318,22 @@ func (x *exchange) attributes(ctx context.Context, live string, c change) error 
 		if set.UID, set.GID = &c.UID, &c.GID; now.Kind != tree.Symlink {
 			set.Mode = &c.Mode
 		}
-		if err := x.xattrs(ctx, live, c, set); err != nil {
-			return err
+		if f, ok := x.fsys.(attributed); ok && c.Xattrs != nil {
+			// A change of owner takes capabilities away, so it comes first.
+			if err := x.fsys.SetAttr(ctx, live, tree.SetAttr{UID: set.UID, GID: set.GID}); err != nil {
+				return err
+			}
+			all := tree.Xattrs{}
+			for k, v := range c.Xattrs {
+				all[k] = string(v)
+			}
+			if err := f.SetXattrs(ctx, live, all); err != nil {
+				return err
+			}
+			set.UID, set.GID = nil, nil
 		}
 	}
 	return x.fsys.SetAttr(ctx, live, set)
-}
-
-// xattrs sets the extended attributes that a name had. A change of owner, which
-// takes capabilities away, comes first.
-func (x *exchange) xattrs(ctx context.Context, live string, c change, set tree.SetAttr) error {
-	f, ok := x.fsys.(attributed)
-	if !ok || c.Xattrs == nil {
-		return nil
-	}
-	if err := x.fsys.SetAttr(ctx, live, tree.SetAttr{UID: set.UID, GID: set.GID}); err != nil {
-		return err
-	}
-	all := tree.Xattrs{}
-	for k, v := range c.Xattrs {
-		all[k] = string(v)
-	}
-	return f.SetXattrs(ctx, live, all)
 }
 
 // away moves what is at a name to the new trash item.

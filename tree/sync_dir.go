@@ -178,10 +178,7 @@ func (s *syncing) finish(ctx context.Context, n *syncDir) error {
 // reveal completes a directory that is new; the topmost one is shown to all,
 // with what is in it.
 func (s *syncing) reveal(ctx context.Context, n *syncDir) error {
-	if err := s.setXattrs(ctx, n.x.at, n.dst, ChangedXattrs); err != nil {
-		return err
-	}
-	if err := s.e.setAttr(ctx, n.dst, allOf(n.x.attr)); err != nil {
+	if err := s.set(ctx, n.x.at, n.dst, allOf(n.x.attr), true); err != nil {
 		return err
 	}
 	s.count(func(s *SyncStats) { s.Made++ })
@@ -224,12 +221,7 @@ func (s *syncing) complete(ctx context.Context, n *syncDir) error {
 	if set == (SetAttr{}) {
 		return nil
 	}
-	if other {
-		if err := s.setXattrs(ctx, n.x.at, n.dst, d.Fields); err != nil {
-			return err
-		}
-	}
-	err = s.e.setAttr(ctx, n.dst, set)
+	err = s.set(ctx, n.x.at, n.dst, set, other)
 	if isGone(err) {
 		s.vanished(n.path())
 		return nil

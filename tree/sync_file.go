@@ -54,17 +54,29 @@ func (s *syncing) differs(ctx context.Context, m *syncName) (*Difference, error)
 	return d, err
 }
 
-// setXattrs gives what is at a place of the target the extended attributes of
-// the source, where fields say that they differ.
-func (s *syncing) setXattrs(ctx context.Context, from, to place, fields ChangedFields) error {
-	if !s.diff.attributed || fields&(ChangedXattrs|ChangedMode|ChangedUID|ChangedGID) == 0 {
+// set sets attributes of what is at a place of the target, with the extended
+// attributes of the source if they are to be set too. Owners come first, since a
+// change of owner takes capabilities away, and the mode and times last.
+func (s *syncing) set(ctx context.Context, from, to place, set SetAttr, xattrs bool) error {
+	if s.diff.attributed && xattrs {
+		x, err := s.e.xattrs(ctx, from)
+		if err = s.c.noteLost(from.name, err); err != nil {
+			return err
+		}
+		if set.UID != nil || set.GID != nil {
+			if err := s.e.setAttr(ctx, to, SetAttr{UID: set.UID, GID: set.GID}); err != nil {
+				return err
+			}
+			set.UID, set.GID = nil, nil
+		}
+		if err := s.c.noteLost(from.name, s.e.setXattrs(ctx, to, x)); err != nil {
+			return err
+		}
+	}
+	if set == (SetAttr{}) {
 		return nil
 	}
-	x, err := s.e.xattrs(ctx, from)
-	if err != nil {
-		return err
-	}
-	return s.e.setXattrs(ctx, to, x)
+	return s.e.setAttr(ctx, to, set)
 }
 
 // update sets what is different of a name's attributes, in place. An mtime that
@@ -81,10 +93,7 @@ func (s *syncing) update(ctx context.Context, m *syncName, fields ChangedFields)
 	if fields&ChangedMtime != 0 {
 		set.Mtime = &x.Mtime
 	}
-	if err := s.setXattrs(ctx, m.x.at, m.y.at, fields); err != nil || set == (SetAttr{}) {
-		return err
-	}
-	return s.e.setAttr(ctx, m.y.at, set)
+	return s.set(ctx, m.x.at, m.y.at, set, fields&^ChangedMtime != 0)
 }
 
 // anew makes a name's file and puts it in place.
