@@ -250,7 +250,7 @@ func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, 
 		switch {
 		case err != nil || own:
 			return err
-		case isBusy(e.Name, e.Attr.Kind):
+		case isBusy(c.e, e.Name, e.Attr.Kind):
 			busy++
 		case e.Attr.Mount:
 			return mounted(at.name)

@@ -176,7 +176,7 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 		switch {
 		case err != nil || own:
 			return err
-		case isBusy(e.Name, e.Attr.Kind):
+		case isBusy(c.e, e.Name, e.Attr.Kind):
 			c.count(func(s *Stats) { s.Busy++ })
 		case e.Attr.Mount:
 			return c.mounted(ctx, src, n, e)

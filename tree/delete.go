@@ -20,8 +20,11 @@ type Progress struct {
 
 // isBusy tells the names that the Linux NFS client gives to files that were
 // removed while open: the file id in 16 digits, a counter in 8. They go away by
-// themselves.
-func isBusy(name string, kind Kind) bool {
+// themselves. On a local filesystem nobody makes such names but their owner.
+func isBusy(e engine, name string, kind Kind) bool {
+	if isLocal(e) {
+		return false
+	}
 	digits, ok := strings.CutPrefix(name, ".nfs")
 	return ok && kind != Directory && len(digits) == 16+8 && strings.Trim(digits, "0123456789abcdef") == ""
 }
@@ -224,7 +227,7 @@ func (d *deletion) names(ctx context.Context, n *doomed) ([]listed, error) {
 		if own, err := isSnapshots(ctx, d.e, n.at, e.Name, e.Kind, n.parent == nil); err != nil || own {
 			return err
 		}
-		if batch = append(batch, listed{e.Name, e.Kind == Directory, isBusy(e.Name, e.Kind), at}); len(batch) == maxNames {
+		if batch = append(batch, listed{e.Name, e.Kind == Directory, isBusy(d.e, e.Name, e.Kind), at}); len(batch) == maxNames {
 			return errEnough
 		}
 		return nil

@@ -26,7 +26,7 @@ func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kin
 	if dir.name == "." {
 		return true, nil
 	}
-	if l, ok := e.(cloning); ok && !l.l.remote {
+	if isLocal(e) {
 		return false, nil
 	}
 	own, real, err := e.find(ctx, snapshotDir)
@@ -56,6 +56,12 @@ func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kin
 		err = nil
 	}
 	return is, err
+}
+
+// isLocal tells a filesystem of this host's own: no server has a say in it.
+func isLocal(e engine) bool {
+	l, ok := e.(cloning)
+	return ok && !l.l.remote
 }
 
 // unlessGone is no error for what is not there, or no directory.

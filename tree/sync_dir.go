@@ -102,7 +102,7 @@ func (s *syncing) list(ctx context.Context, dir place, root bool) (entries []ent
 		switch {
 		case err != nil || own:
 			return err
-		case isBusy(e.Name, e.Attr.Kind):
+		case isBusy(s.e, e.Name, e.Attr.Kind):
 			s.c.count(func(s *Stats) { s.Busy++ })
 		case e.Attr.Mount:
 			return mounted(at.name)

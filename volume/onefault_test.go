@@ -81,7 +81,7 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 	require.Equal(t, 1, v.Purging)
 	require.Len(t, v.Stuck, 1)
 	require.Equal(t, stagingDir+"/"+purgePrefix+ids[0], v.Stuck[0].Path)
-	require.Contains(t, v.Stuck[0].Reason, "not permitted")
+	require.Contains(t, v.Stuck[0].Reason, "immutable")
 	require.WithinDuration(t, time.Now(), v.Stuck[0].Since, time.Minute)
 
 	said := len(*n.said)

@@ -19,7 +19,7 @@ func TestASnapshotSaysWhatItHasNot(t *testing.T) {
 		"absent and torn": {snapshot.Created{Changed: 1, ChangedPaths: []string{"a/log"}, Absent: 2, AbsentPaths: []string{"a/tmp1", "a/tmp2"}, Missing: 3, MissingPaths: []string{"a/x\ny"}},
 			[]string{"1 file changed while it was copied and may be torn: a/log",
 				"2 files were removed while it was made: they are not in it, the first: a/tmp1",
-				`3 files could not be copied: they are not in it, the first: "a/x\ny"`}, ""},
+				`3 files could not be copied: they are not in it, the first: $'a/x\ny'`}, ""},
 		"one absent": {snapshot.Created{Absent: 1}, []string{"1 file was removed while it was made and is not in it"}, ""},
 		"without a volume": {snapshot.Created{Failed: []snapshot.LeftOut{{Volume: "a", Reason: "too deep"}}}, nil,
 			"1 volume could not be copied and is not in snapshot s: a: too deep"},
