@@ -59,8 +59,16 @@ func parse(s string) (asked, error) {
 		return a, nil
 	}
 	var err error
-	a.Path, err = cleanPath(rest)
+	if a.Path, err = cleanPath(rest); err == nil && i >= 0 && strings.Trim(rest, "/") == "" {
+		err = noPath(s)
+	}
 	return a, err
+}
+
+// noPath refuses a colon behind which nothing but slashes stands: a variable that is unset,
+// most likely, and not a wish for the whole volume.
+func noPath(s string) error {
+	return errorf(volume.Invalid, "without the colon it is the whole volume; is a variable unset?", "%q names no path after the colon", s)
 }
 
 // cut makes a reference of what stands after the @, cut in two at a colon.
@@ -73,8 +81,11 @@ func (a asked) cut(snap, p string) (Ref, error) {
 	case len(snap) < len(a.after) && clock.MatchString(a.after):
 		return Ref{}, errorf(volume.Invalid, "write the time without a colon: "+a.Volume+"@"+snap+p[:2], "%q: what follows a colon is a path", a.Volume+"@"+a.after)
 	}
-	p, err := cleanPath(p)
-	return Ref{Volume: a.Volume, Snapshot: snap, Path: p}, err
+	within, err := cleanPath(p)
+	if err == nil && strings.Trim(p, "/") == "" && len(snap) < len(a.after) {
+		err = noPath(a.Volume + "@" + a.after)
+	}
+	return Ref{Volume: a.Volume, Snapshot: snap, Path: within}, err
 }
 
 // cleanPath cleans a path in a volume, which it never leaves.
@@ -114,6 +125,9 @@ func (a asked) version(all []Snapshot, now time.Time, zone *time.Location) (Ref,
 		for i, s := range all {
 			if s.Name == a.after[:end] {
 				p, err := cleanPath(strings.TrimPrefix(a.after[end:], ":"))
+				if err == nil && end < len(a.after) && strings.Trim(a.after[end+1:], "/") == "" {
+					err = noPath(a.Volume + "@" + a.after)
+				}
 				return Ref{Volume: a.Volume, Snapshot: s.Name, Path: p}, &all[i], err
 			}
 		}
