@@ -200,10 +200,3 @@ func (w *world) listing() (out string) {
 	}
 	return out
 }
-
-func splitLines(s string) (lines []string) {
-	for line := range strings.Lines(s) {
-		lines = append(lines, strings.TrimSuffix(line, "\n"))
-	}
-	return lines
-}

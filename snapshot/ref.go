@@ -152,19 +152,6 @@ func want(text string, exact *Exact) (asked, error) {
 	return asked{Ref: Ref{Volume: exact.Volume}, versioned: true, exact: exact}, exact.Check()
 }
 
-// typed is the reference for people.
-func (a asked) typed() string {
-	switch {
-	case a.exact != nil:
-		return Ref{Volume: a.exact.Volume, Snapshot: string(a.exact.Snapshot), Path: string(a.exact.Path)}.String()
-	case a.versioned && a.within != nil:
-		return a.Volume + "@" + a.after + ":" + *a.within
-	case a.versioned:
-		return a.Volume + "@" + a.after
-	}
-	return a.Ref.String()
-}
-
 // reference is a Ref, or one as it was asked for.
 type reference interface{ asked() asked }
 

@@ -34,6 +34,9 @@ func Compare(ctx context.Context, fsys FS, a, b string, q Equality, fn func(Diff
 		if err == nil && attr.Kind != Directory {
 			err = &fs.PathError{Op: "compare", Path: name, Err: errors.New("not a directory")}
 		}
+		if err == nil {
+			err = stay(ctx, c.e, name)
+		}
 		if err != nil {
 			return c.stats, err
 		}

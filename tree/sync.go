@@ -77,7 +77,7 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 		diff: newComparing(fsys, opts.Equality),
 	}
 	s.c.quick, _ = e.(quick)
-	s.diff.opts.Exact = true
+	s.diff.opts.Exact, s.diff.e = true, e
 	all, durable := fsys.(interface{ SyncAll(context.Context) error })
 	if durable {
 		s.stable = all.SyncAll
@@ -164,7 +164,11 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 	to, b, err := s.e.look(ctx, parent, base)
 	if err == nil {
 		m.y = &entryAt{to, b}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+		err = stay(ctx, s.e, dst)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err = errors.Join(err, stay(ctx, s.e, src)); err != nil {
 		return err
 	}
 	if err := s.begin(ctx, places[0]); err != nil {

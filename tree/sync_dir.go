@@ -123,8 +123,10 @@ func (s *syncing) hide(ctx context.Context, n *syncDir) (err error) {
 		n.staged = s.fresh()
 		in, base = s.run, n.staged
 	}
-	n.dst, err = s.e.mkdir(ctx, in, base, SetAttr{Mode: &private})
-	return err
+	if n.dst, err = s.e.mkdir(ctx, in, base, SetAttr{Mode: &private}); err != nil {
+		return err
+	}
+	return s.c.noteLost(n.x.at.name, s.e.setXattrs(ctx, n.dst, nil)) // what it inherits is not for what is made in it
 }
 
 // merge goes through two sorted listings by name.
