@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/integration/lab"
+	"github.com/casit/berth/integration/tamper"
 )
 
 func TestMain(m *testing.M) {
@@ -18,6 +19,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "32"); err != nil {
 		panic(err)
 	}
+	lab.AtExit(tamper.Clean)
 	lab.AtExit(pairs.close)
 	lab.AtExit(swarms.close)
 	Main(m)
