@@ -82,7 +82,7 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn
 		// A snapshot that is deleted meanwhile looks like files that are missing.
 		for _, name := range []string{a, b} {
 			if _, err := fsys.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
-				return stats, errorf(volume.Failed, "compare with another version", "%s was deleted while it was read", name)
+				return stats, errorf(volume.Failed, "choose another version", "%s was deleted while it was read", name)
 			}
 		}
 	}

@@ -71,7 +71,11 @@ func TestAChangeWhoseTimeWasPutBackIsFoundEverywhere(t *testing.T) {
 			p := w.restore(r)
 			require.Equal(t, int64(1), p.Items[0].Changes.Modified)
 			require.Equal(t, "<?php good ?>", w.read("blog/wp-login.php"))
-			require.Empty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog")))
+			options := []string{}
+			if engine == "file" { // its directory has had it renamed in
+				options = append(options, "--omit-dir-times")
+			}
+			require.Empty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog"), options...))
 			p, err = w.Plan(ctx, r)
 			require.NoError(t, err)
 			require.False(t, p.Any())
