@@ -18,8 +18,8 @@ type proofs struct {
 	byVolume map[string]*tree.Sums
 }
 
-// maxProven is of how many volumes they are in memory.
-const maxProven = 8
+// maxProven is of how many volumes they are in memory: some 25 MB each at most.
+const maxProven = 3
 
 // sums are the proofs of a volume.
 func (v *Versions) sums(ctx context.Context, fsys tree.FS, name string) *tree.Sums {

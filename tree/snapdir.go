@@ -43,14 +43,14 @@ func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kin
 	is := false
 	err = e.names(ctx, own, func(s Entry, _ place) error {
 		_, theirs, err := e.find(ctx, path.Join(snapshotDir, s.Name, dir.name))
-		if err == nil {
-			var ours Attr
-			if _, ours, err = e.find(ctx, path.Join(dir.name, snapshotDir, s.Name)); err == nil {
-				is = inodeOf(ours) == inodeOf(theirs)
-				return errFound
-			}
+		if err != nil {
+			return unlessGone(err) // the tree is newer than this one
 		}
-		return unlessGone(err) // the tree is newer than this one
+		_, ours, err := e.find(ctx, path.Join(dir.name, snapshotDir, s.Name))
+		if is = err == nil && inodeOf(ours) == inodeOf(theirs); unlessGone(err) != nil {
+			return err
+		}
+		return errFound
 	})
 	if errors.Is(err, errFound) {
 		err = nil
