@@ -49,6 +49,8 @@ type Made struct {
 	Volumes      []string
 	// Files and Bytes of the copy; 0 where nothing was copied.
 	Files, Bytes int64
+	// Used is what the copy takes on the disk, without holes.
+	Used int64
 	// Changed files were written while they were copied: what the snapshot has
 	// of them is possibly torn. Absent were removed meanwhile, and Missing could
 	// not be copied: the snapshot has nothing of them. The paths are the first
@@ -98,6 +100,8 @@ type made struct {
 	Volumes []string  `json:"volumes"`
 	Files   int64     `json:"files,omitempty"`
 	Bytes   int64     `json:"bytes,omitempty"`
+	// Used is what it takes on the disk; a record of 0.1 has none.
+	Used    *int64    `json:"used,omitempty"`
 	Changed int64     `json:"changed,omitempty"`
 	Absent  int64     `json:"absent,omitempty"`
 	Missing int64     `json:"missing,omitempty"`
@@ -352,7 +356,7 @@ func (e *Embedded) copies(ctx context.Context, rec made, named bool, progress fu
 		return m, errorf(volume.Failed, "", "no volume could be copied; the first, %s: %s", m.Failed[0].Volume, m.Failed[0].Reason)
 	}
 	m.Volumes, m.Ended = rec.Volumes, e.now().UTC()
-	rec.Ended, rec.Files, rec.Bytes = m.Ended, m.Files, m.Bytes
+	rec.Ended, rec.Files, rec.Bytes, rec.Used = m.Ended, m.Files, m.Bytes, &m.Used
 	rec.Changed, rec.Absent, rec.Missing, rec.Failed = m.Changed, m.Absent, m.Missing, m.Failed
 	if err := e.write(ctx, madePath(dir, rec.Name), rec); err != nil {
 		return m, err
@@ -461,6 +465,11 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 		return err
 	}
 	m.read = append(m.read, copyRead{v, nil, read})
+	size, err := tree.Measure(ctx, e.fsys, path.Join(dir, v))
+	if err != nil {
+		return err
+	}
+	m.Used += size.Used
 	m.Files += stats.Files
 	m.Bytes += stats.Bytes
 	m.Changed += stats.Changed.Total

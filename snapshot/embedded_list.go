@@ -99,7 +99,9 @@ func (e *Embedded) describe(ctx context.Context, s *Snapshot) error {
 	s.Time, s.Approximate, s.Origin, s.Comment = rec.Begun, false, "berth", rec.text()
 	s.named, s.day = false, ""
 	if rec.How == ByCopy {
-		s.SizeBytes = rec.Bytes
+		if s.SizeBytes = rec.Bytes; rec.Used != nil {
+			s.SizeBytes = *rec.Used
+		}
 	}
 	return nil
 }
