@@ -18,7 +18,7 @@ type proofs struct {
 	byVolume map[string]*tree.Sums
 }
 
-// maxProven is of how many volumes they are in memory: some 25 MB each at most.
+// maxProven is of how many volumes they are in memory: some 50 MB each at most.
 const maxProven = 3
 
 // sums are the proofs of a volume.
@@ -46,6 +46,9 @@ func sumsKey(name string) string { return "sums\x00" + name }
 func (v *Versions) equality(ctx context.Context, fsys tree.FS, name string, checksum bool, a, b *Snapshot) (tree.Equality, func()) {
 	sums := v.sums(ctx, fsys, name)
 	q := tree.Equality{Checksum: checksum, Sums: sums, Now: v.volumes.Now(), Versions: [2]time.Time{a.instant(), b.instant()}}
+	if a.fromName() || b.fromName() {
+		q.Spread = time.Minute // that is what names have
+	}
 	return q, func() {
 		if data, ok := sums.Marshal(); ok {
 			v.volumes.CacheBytes(context.WithoutCancel(ctx), fsys, sumsKey(name), data)
@@ -62,6 +65,9 @@ func (s *Snapshot) instant() time.Time {
 	}
 	return s.Time
 }
+
+// fromName tells that a snapshot's time was read from its name.
+func (s *Snapshot) fromName() bool { return s != nil && s.named }
 
 // compare compares two trees or two of anything else, and calls fn with the
 // differences.

@@ -153,27 +153,36 @@ func (r *recording) end(ctx context.Context) error {
 	return r.err
 }
 
-// save writes the record into a trash item.
+// save writes the record into a trash item, whole or not at all: nothing is
+// replaced before it is there. One that an interrupted sync wrote stays, since
+// what was there first counts.
 func (r *recording) save(ctx context.Context, fsys tree.FS, item string) error {
-	mode := uint32(0o600)
 	name := path.Join(item, changesFile)
-	f, err := fsys.Create(ctx, name, tree.SetAttr{Mode: &mode})
-	if errors.Is(err, fs.ErrExist) {
-		return nil // an interrupted sync wrote it: what was there first counts
+	if there, err := stat(ctx, fsys, name); err != nil || there != nil {
+		return err
 	}
+	part := name + ".part"
+	if err := fsys.Remove(ctx, part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	mode := uint32(0o600)
+	f, err := fsys.Create(ctx, part, tree.SetAttr{Mode: &mode})
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	data := r.lines.Bytes()
-	for off := 0; off < len(data); {
-		n, err := f.WriteAt(ctx, data[off:], int64(off))
-		if err != nil {
-			return err
-		}
+	for off := 0; off < len(data) && err == nil; {
+		var n int
+		n, err = f.WriteAt(ctx, data[off:], int64(off))
 		off += n
 	}
-	return f.Sync(ctx)
+	if err == nil {
+		err = f.Sync(ctx)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return fsys.Rename(ctx, part, name)
 }
 
 // readChanges reads a trash item's record.

@@ -35,6 +35,8 @@ type Equality struct {
 	// unknown: without Now nothing that was read is remembered.
 	Now      time.Time
 	Versions [2]time.Time
+	// Spread is how much later than that the versions may have been made.
+	Spread time.Duration
 	// Sums are what was read before; nil for none.
 	Sums *Sums
 	// Exact: what a restore sets besides counts as a difference too, the times of
@@ -73,12 +75,8 @@ func (q *Equality) settled(side int, a Attr) bool {
 	// What is much newer than its version is a copy of what the version was made
 	// of, whatever became of that.
 	at := q.Versions[side]
-	return at.IsZero() || over(a.Ctime, at) || a.Ctime.After(at.Add(maxName))
+	return at.IsZero() || over(a.Ctime, at) || a.Ctime.After(at.Add(q.Spread+granule))
 }
-
-// maxName is how much later than its name says a version may have been made:
-// names have minutes.
-const maxName = time.Minute + granule
 
 // attributes compares a name's attributes; a or b may be nil. The result is nil
 // if they tell of no difference; see open.
@@ -334,6 +332,9 @@ const compareBlock = 4 * holeBlock
 func (r *readPair) still(ctx context.Context, side int, was Attr) (bool, error) {
 	if r.c.opts.Sums == nil || !r.c.opts.settled(side, was) {
 		return false, nil
+	}
+	if !r.c.opts.Versions[side].IsZero() {
+		return true, nil // a version does not change
 	}
 	now, err := r.files[side].Stat(ctx)
 	return err == nil && stateOf(now) == stateOf(was), err

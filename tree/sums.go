@@ -25,7 +25,7 @@ type state [16]byte
 type sum [sha256.Size]byte
 
 // maxSums bounds what is kept: the newest ones are. In bytes it is 48 each.
-const maxSums = 256 << 10
+const maxSums = 512 << 10
 
 // sumsMagic begins what Marshal returns; a version that hashes otherwise has
 // another one.
