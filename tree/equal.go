@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"path"
 	"time"
@@ -368,7 +367,7 @@ func (c *comparing) read(ctx context.Context, name string, a, b *entryAt, f *fin
 		return ctx.Err()
 	}
 	d, err := c.close(ctx, name, a, b, f.diff)
-	if errors.Is(err, fs.ErrNotExist) {
+	if isReplaced(err) {
 		// Nobody can say any more that it was equal.
 		d = &Difference{Path: name, Kind: Modified, Fields: ChangedContent, A: a.attr, B: b.attr}
 		err = nil

@@ -204,7 +204,7 @@ func (s *syncing) complete(ctx context.Context, n *syncDir) error {
 		return nil
 	}
 	d, err := s.differs(ctx, &n.syncName)
-	if isGone(err) {
+	if isReplaced(err) {
 		s.vanished(n.path())
 		return nil
 	}

@@ -48,7 +48,7 @@ func (s *syncing) differs(ctx context.Context, m *syncName) (*Difference, error)
 		return d, nil
 	}
 	d, err := s.diff.close(ctx, "", m.y, m.x, d)
-	if isGone(err) && m.x.attr.Kind != Directory {
+	if isReplaced(err) && m.x.attr.Kind != Directory {
 		return &Difference{Kind: Modified}, nil // what is gone is made anew
 	}
 	return d, err
