@@ -100,7 +100,7 @@ func FuzzReferencesRoundTrip(f *testing.F) {
 			return n == "" || n == "." || n == ".." || len(n) > 255 || strings.ContainsAny(n, "/\x00\n")
 		}
 		if err != nil || bad(one) || bad(two) || one == two {
-			t.Skip() // no names of snapshots
+			return // no names of snapshots
 		}
 		all := named(one, two)
 		want := Ref{Volume: "blog", Snapshot: one, Path: p}
