@@ -15,18 +15,29 @@ type sharedName struct {
 // on one side only has no counterpart that it could be one file with: it counts
 // where an undo needs every name.
 func (c *comparing) sharedOf(name string, x, y *entryAt) *sharedName {
-	s := &sharedName{name: name}
-	for e, side := range map[*entryAt]**Attr{x: &s.a, y: &s.b} {
-		if e != nil && e.attr.Kind != Directory {
-			a := e.attr
-			*side = &a
-		}
-	}
-	both := s.a != nil && s.b != nil && s.a.Kind == s.b.Kind
-	if !both && !c.opts.Exact || (s.a == nil || s.a.Nlink < 2) && (s.b == nil || s.b.Nlink < 2) {
+	a, b := fileAt(x), fileAt(y)
+	both := a != nil && b != nil && a.Kind == b.Kind
+	if !both && !c.opts.Exact || (a == nil || a.Nlink < 2) && (b == nil || b.Nlink < 2) {
 		return nil
 	}
+	s := &sharedName{name: name}
+	if a != nil { // copies: a pointer would keep the whole list
+		one := *a
+		s.a = &one
+	}
+	if b != nil {
+		one := *b
+		s.b = &one
+	}
 	return s
+}
+
+// fileAt is what is at an entry, nil for nothing and for a directory.
+func fileAt(e *entryAt) *Attr {
+	if e == nil || e.attr.Kind == Directory {
+		return nil
+	}
+	return &e.attr
 }
 
 // share keeps a name for links; true if its difference is told there.
