@@ -44,8 +44,13 @@ type Claim struct {
 
 // ownLeases is this node's leases, true in memory and saved on the export.
 type ownLeases struct {
-	mu     sync.Mutex // guards byName and the leases in it, never held across the network
+	mu     sync.Mutex // guards the fields and the leases in them, never held across the network
 	byName map[string]*Lease
+	// read: the leases of an earlier process of this boot are in byName. Until
+	// then early counts, by name and id, the uses that Unmount took back and
+	// that may be of an earlier process.
+	read  bool
+	early map[string]map[string]int
 }
 
 func leasePath(name, node string) string { return path.Join(leaseDir, name, node+".json") }
@@ -270,23 +275,25 @@ func removeLease(ctx context.Context, fsys tree.FS, name, node string) error {
 // loadOwnLeases reads what this node left on the export: an earlier process of
 // this boot has containers that go on, an earlier boot has none.
 func (s *Store) loadOwnLeases(ctx context.Context, e *export) error {
-	names, err := leasedNames(ctx, e.fs)
-	if err != nil {
-		return absent(err)
+	if s.leases.loaded() {
+		return nil // memory is newer
 	}
+	names, err := leasedNames(ctx, e.fs)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var left []*Lease
 	for _, name := range names {
-		if _, ok := s.leases.copy(name); ok {
-			continue // memory is newer
-		}
-		var l Lease
-		err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), &l)
+		l := &Lease{}
+		err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), l)
 		if err != nil && OfExport(err) {
 			return err
 		}
 		if err == nil && l.current(s, name) {
-			s.leases.load(name, &l)
+			left = append(left, l)
 		}
 	}
+	s.leases.load(left)
 	return nil
 }
 
@@ -415,6 +422,7 @@ func (s *Store) addClaim(name, id string, c Claim) {
 // subClaim takes one use back and returns the claim as it was.
 func (s *Store) subClaim(name, id string) (was Claim, ok bool) {
 	if !s.claimed(name, id) {
+		s.leases.takeEarly(name, id)
 		return Claim{}, false
 	}
 	s.change(name, func(m map[string]Claim) {
@@ -435,14 +443,59 @@ func (s *Store) claimed(name, id string) bool {
 	return ok && l.Mounts[id].Count > 0
 }
 
-func (o *ownLeases) load(name string, l *Lease) {
+// loaded tells whether the leases of an earlier process are in memory.
+func (o *ownLeases) loaded() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if l.Mounts == nil {
-		l.Mounts = map[string]Claim{}
+	return o.read
+}
+
+// takeEarly notes a use that was taken back before the leases of an earlier
+// process were read.
+func (o *ownLeases) takeEarly(name, id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.read {
+		return
 	}
-	l.unsaved = len(l.Mounts) == 0
-	o.byName[name] = l
+	if o.early[name] == nil {
+		o.early[name] = map[string]int{}
+	}
+	o.early[name][id]++
+}
+
+// load adds the leases of an earlier process of this boot to what this one was
+// asked for meanwhile.
+func (o *ownLeases) load(left []*Lease) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range left {
+		was, early := o.byName[l.Volume], o.early[l.Volume]
+		if l.Mounts == nil {
+			l.Mounts = map[string]Claim{}
+		}
+		for id, n := range early {
+			if c := l.Mounts[id]; c.Count > n {
+				c.Count -= n
+				l.Mounts[id] = c
+			} else {
+				delete(l.Mounts, id)
+			}
+		}
+		l.unsaved = was != nil || len(early) > 0 || len(l.Mounts) == 0
+		if was != nil {
+			for id, c := range was.Mounts {
+				if earlier, ok := l.Mounts[id]; ok {
+					earlier.Count += c.Count
+					c = earlier
+				}
+				l.Mounts[id] = c
+			}
+			l.Incarnation = was.Incarnation
+		}
+		o.byName[l.Volume] = l
+	}
+	o.read, o.early = true, nil
 }
 
 // dropClaims forgets every use of name by this node.

@@ -126,7 +126,7 @@ func New(cfg Config) *Store {
 	s.incarnation = s.newID()
 	s.index.init()
 	s.peers.byName = map[string]*peer{}
-	s.leases.byName = map[string]*Lease{}
+	s.leases.byName, s.leases.early = map[string]*Lease{}, map[string]map[string]int{}
 	s.jobs.byName = map[string]*job{}
 	s.loadHint()
 	return s
