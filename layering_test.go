@@ -29,14 +29,16 @@ var below = map[string][]string{
 	"nfs":             {},
 	"ontap":           {},
 	"ontap/simulator": {"ontap"},
-	"volume":          {"tree"},
-	"snapshot":        {"volume", "tree", "ontap"},
+	"text":            {},
+	"problem":         {"tree"},
+	"volume":          {"problem", "text", "tree"},
+	"snapshot":        {"volume", "problem", "text", "tree", "ontap"},
 	"proxy":           {},
-	"doctor":          {"volume", "tree", "nfs", "ontap"},
-	"convoy":          {"volume", "tree"},
-	"plugin":          {"doctor", "volume", "tree", "snapshot", "nfs", "ontap", "convoy"},
-	"dashboard":       {"plugin", "volume", "snapshot"},
-	"cmd/berth":       {"plugin", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard"},
+	"doctor":          {"volume", "problem", "text", "tree", "nfs", "ontap"},
+	"convoy":          {"volume", "problem", "text", "tree"},
+	"plugin":          {"doctor", "volume", "problem", "text", "tree", "snapshot", "nfs", "ontap", "convoy"},
+	"dashboard":       {"plugin", "problem", "text", "volume", "snapshot"},
+	"cmd/berth":       {"plugin", "problem", "text", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard"},
 }
 
 // goFiles calls fn for every Go file of the project.

@@ -18,7 +18,7 @@ import (
 )
 
 // heard are the packages whose errors people read; some may not be there.
-var heard = []string{"cmd/berth", "plugin", "volume", "snapshot", "convoy", "proxy", "doctor", "dashboard", "tree", "nfs", "ontap"}
+var heard = []string{"cmd/berth", "plugin", "problem", "volume", "snapshot", "convoy", "proxy", "doctor", "dashboard", "tree", "nfs", "ontap"}
 
 // makers are the calls that make an error, a helper's with its package: which
 // argument says what is wrong, and what is printed before it.
@@ -28,7 +28,8 @@ var makers = map[string]struct {
 }{
 	"fmt.Errorf":       {0, ""},
 	"errors.New":       {0, ""},
-	"errorf":           {2, ""},
+	"problem.New":      {2, ""},
+	"problem New":      {2, ""},
 	"noPlugin":         {0, ""},
 	"nfs fail":         {0, "BERTH_EXPORT: …: "},
 	"ontap broken":     {2, "ontap: …: "},
@@ -113,7 +114,7 @@ func message(set *token.FileSet, n ast.Node) []string {
 func call(file string, n *ast.CallExpr) []string {
 	name := nameOf(n.Fun)
 	m, ok := makers[name]
-	if ok && m.before == "" && name != "errorf" {
+	if ok && m.before == "" && name != "problem.New" {
 		m.before = within[file]
 	}
 	if !ok {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -93,7 +94,7 @@ func read(ctx context.Context, store *volume.Store) (s *Share, err error) {
 
 // noRecords is the answer where there is nothing of Convoy's.
 func noRecords() error {
-	return &volume.Error{Kind: volume.Failed,
+	return &problem.Error{Kind: problem.Failed,
 		Reason: fmt.Sprintf("there is no %s/%s*%s on the export", volume.ConvoyDir, volume.ConvoyPrefix, volume.ConvoySuffix),
 		Hint:   "let BERTH_EXPORT name the directory that Convoy has as vfs.path; Convoy before v0.5 kept no records there: its directories are volumes of berth as they are"}
 }
@@ -107,8 +108,8 @@ func each(ctx context.Context, r *Report, step func(context.Context, *Item) erro
 	for _, i := range r.Items {
 		group.Go(func() error {
 			err := step(ctx, i)
-			switch volume.KindOf(err) {
-			case volume.InUse, volume.NotFound, volume.Invalid:
+			switch problem.KindOf(err) {
+			case problem.InUse, problem.NotFound, problem.Invalid:
 				i.State, i.Reason, err = Broken, err.Error(), nil
 			}
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -124,7 +125,7 @@ func (d *Dir) read(ctx context.Context, fsys tree.FS) (err error) {
 		return nil
 	}
 	d.Meta, err = volume.MetaNow(ctx, fsys, d.Name)
-	if broken := (*volume.Error)(nil); errors.As(err, &broken) {
+	if broken := (*problem.Error)(nil); errors.As(err, &broken) {
 		d.MetaErr, err = err, nil
 	}
 	if err == nil {

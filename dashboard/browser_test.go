@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree/treetest"
-	"github.com/casit/berth/volume"
 )
 
 // tab is a page in Debian's Chromium without a window.
@@ -363,7 +363,7 @@ func heard(t *testing.T, b *tab) {
 		if n.Ignored || n.Role == nil {
 			continue
 		}
-		role, name := text(n.Role), text(n.Name)
+		role, name := valueOf(n.Role), valueOf(n.Name)
 		roles[role]++
 		switch role {
 		case "link", "button", "checkbox", "searchbox", "textbox", "combobox", "DisclosureTriangle", "navigation", "form", "search", "image", "heading", "columnheader", "rowheader", "region":
@@ -379,7 +379,7 @@ func heard(t *testing.T, b *tab) {
 	require.NotEmpty(t, js[string](b, "document.title"))
 }
 
-func text(v *accessibility.Value) string {
+func valueOf(v *accessibility.Value) string {
 	if v == nil {
 		return ""
 	}
@@ -445,7 +445,7 @@ func TestPictures(t *testing.T) {
 	}
 	nothing := newSite(t, func(string) {}, func(c *Config) {
 		c.Berth = NewClient(func() (string, error) {
-			return "", &plugin.Failure{Kind: volume.Unreachable, Reason: "no berth plugin answers on this node", Hint: "'docker plugin ls' shows whether it is enabled, 'docker plugin enable berth' enables it"}
+			return "", &plugin.Failure{Kind: problem.Unreachable, Reason: "no berth plugin answers on this node", Hint: "'docker plugin ls' shows whether it is enabled, 'docker plugin enable berth' enables it"}
 		})
 	})
 	nothing.docker.err = errors.New("ask Docker: cannot connect to the Docker daemon at unix:///var/run/docker.sock")

@@ -14,7 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 //go:embed pages assets
@@ -146,7 +146,7 @@ func codeOf(err error) int {
 	if !errors.As(err, &f) {
 		return http.StatusBadGateway
 	}
-	codes := map[volume.Kind]int{volume.Invalid: http.StatusBadRequest, volume.NotFound: http.StatusNotFound, volume.Unreachable: http.StatusServiceUnavailable}
+	codes := map[problem.Kind]int{problem.Invalid: http.StatusBadRequest, problem.NotFound: http.StatusNotFound, problem.Unreachable: http.StatusServiceUnavailable}
 	if code := codes[f.Kind]; code != 0 {
 		return code
 	}

@@ -14,8 +14,9 @@ import (
 	"time"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/text"
 )
 
 // entriesAPage is how many names of a directory are shown at once.
@@ -48,7 +49,7 @@ func (v version) ref() snapshot.Ref {
 // exact is what is asked for: the snapshot of that very name, whatever else the
 // name may mean.
 func (v version) exact() *snapshot.Exact {
-	return &snapshot.Exact{Volume: v.Volume, Snapshot: volume.Text(v.Snapshot), Path: volume.Text(v.Path)}
+	return &snapshot.Exact{Volume: v.Volume, Snapshot: text.Text(v.Snapshot), Path: text.Text(v.Path)}
 }
 
 // Address is where a page about the version is: "", "/diff", "/download".
@@ -107,7 +108,7 @@ func (s *Server) browse(ctx context.Context, v version, after string, limit int)
 		return snapshot.Browsed{}, notThere(v)
 	}
 	got, err := s.cfg.Berth.Browse(ctx, snapshot.BrowseRequest{Ref: v.ref().String(), Exact: exact, AfterB64: []byte(after), Limit: limit})
-	if f := (*plugin.Failure)(nil); errors.As(err, &f) && f.Kind == volume.NotFound && strings.HasPrefix(f.Reason, "no snapshot ") {
+	if f := (*plugin.Failure)(nil); errors.As(err, &f) && f.Kind == problem.NotFound && strings.HasPrefix(f.Reason, "no snapshot ") {
 		return got, notThere(v)
 	}
 	if err == nil && (got.Side.Snapshot == nil || got.Side.Snapshot.Name != v.Snapshot) {
@@ -117,7 +118,7 @@ func (s *Server) browse(ctx context.Context, v version, after string, limit int)
 }
 
 func notThere(v version) error {
-	return &plugin.Failure{Kind: volume.NotFound, Reason: fmt.Sprintf("no snapshot is named exactly %s", shown(v.Snapshot)),
+	return &plugin.Failure{Kind: problem.NotFound, Reason: fmt.Sprintf("no snapshot is named exactly %s", shown(v.Snapshot)),
 		Hint: "the page of the volume lists its snapshots"}
 }
 
@@ -158,7 +159,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	got, err := s.browse(ctx, v, "", 1)
 	cancel()
 	if err == nil && got.File.Kind != "file" {
-		err = &plugin.Failure{Kind: volume.Invalid, Reason: fmt.Sprintf("%s is a %s and no file", shown(v.Path), got.File.Kind),
+		err = &plugin.Failure{Kind: problem.Invalid, Reason: fmt.Sprintf("%s is a %s and no file", shown(v.Path), got.File.Kind),
 			Hint: "'berth snapshot cat " + quote(v.ref().String()) + "' sends a directory as a tar archive"}
 	}
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/text"
 )
 
 // words are an error's reason, and what to type next. A name in them may have
@@ -81,10 +81,10 @@ func printable(name string) bool {
 // shown is a name as it is shown: quoted where it cannot be seen for what it is,
 // so that nothing in it can pretend to be something else.
 func shown(name string) string {
-	if volume.Quote(name) == name {
+	if text.Quote(name) == name {
 		return name
 	}
-	if quoted := fmt.Sprintf("%q", name); volume.Visible(quoted) == quoted {
+	if quoted := fmt.Sprintf("%q", name); text.Visible(quoted) == quoted {
 		return quoted
 	}
 	return fmt.Sprintf("%+q", name)

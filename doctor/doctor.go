@@ -25,7 +25,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 // State is how bad a finding is.
@@ -155,7 +155,7 @@ func failed(err error, next string) Finding {
 	if next == "" {
 		next = "type 'berth doctor' again; berth's log is in journalctl -u docker"
 	}
-	if e := (*volume.Error)(nil); errors.As(err, &e) {
+	if e := (*problem.Error)(nil); errors.As(err, &e) {
 		if e.Hint != "" {
 			next = e.Hint
 		}

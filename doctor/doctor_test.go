@@ -21,6 +21,7 @@ import (
 
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -290,7 +291,7 @@ func TestFiler(t *testing.T) {
 }
 
 func TestVolumes(t *testing.T) {
-	broken := &volume.Error{Kind: volume.Failed, Reason: "it is empty", Hint: "x"}
+	broken := &problem.Error{Kind: problem.Failed, Reason: "it is empty", Hint: "x"}
 	now := time.Now()
 	at := func(age time.Duration) *time.Time { t := now.Add(-age); return &t }
 	requireAll(t, []judged{

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // Snapshots looks whether .snapshot is reached by name; missing is how bad it
@@ -49,7 +49,7 @@ func SnapshotsInside(ctx context.Context, fsys tree.FS, volumes []string) Findin
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
 			return nil
-		case err != nil && !volume.OfExport(err):
+		case err != nil && !problem.OfExport(err):
 			unread[i] = err
 			return nil
 		}

@@ -3,6 +3,7 @@ package plugin
 import (
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/volume"
 )
 
@@ -15,8 +16,8 @@ import (
 
 // Failure is the answer of a request that failed.
 type Failure struct {
-	Err  string      // what Docker shows: reason and hint
-	Kind volume.Kind `json:",omitempty"`
+	Err  string       // what Docker shows: reason and hint
+	Kind problem.Kind `json:",omitempty"`
 	// Reason and Hint are Err in its two parts.
 	Reason string `json:",omitempty"`
 	Hint   string `json:",omitempty"`

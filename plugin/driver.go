@@ -9,6 +9,7 @@ import (
 
 	docker "github.com/docker/go-plugins-helpers/volume"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -107,7 +108,7 @@ func (s *Server) lookup(ctx context.Context, name string) (*session, *volume.Inf
 			return nil, nil, err
 		}
 		i, err := ss.store.Get(ctx, name)
-		if err == nil || volume.KindOf(err) == volume.NotFound || volume.KindOf(err) == volume.Invalid {
+		if err == nil || problem.KindOf(err) == problem.NotFound || problem.KindOf(err) == problem.Invalid {
 			return ss, i, err
 		}
 		select {

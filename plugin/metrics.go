@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -69,7 +70,7 @@ func newMetrics(version string) *metrics {
 var jobOps = []volume.Op{volume.OpRestore, volume.OpUndo, volume.OpTakeover}
 
 // outcomes are what can come of a request.
-var outcomes = []string{"ok", string(volume.Failed), string(volume.Invalid), string(volume.NotFound), string(volume.InUse), string(volume.Unreachable), string(volume.Nothing)}
+var outcomes = []string{"ok", string(problem.Failed), string(problem.Invalid), string(problem.NotFound), string(problem.InUse), string(problem.Unreachable), string(problem.Nothing)}
 
 // expect makes the counters of a verb that changes something, so that its first
 // error is a change too.
@@ -83,7 +84,7 @@ func (m *metrics) expect(verb string) {
 func (m *metrics) request(verb string, took time.Duration, err error) {
 	outcome := "ok"
 	if err != nil {
-		outcome = string(volume.KindOf(err))
+		outcome = string(problem.KindOf(err))
 	}
 	m.requests.WithLabelValues(verb, outcome).Inc()
 	m.requestTook.WithLabelValues(verb).Observe(took.Seconds())

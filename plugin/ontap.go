@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/casit/berth/ontap"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 // ONTAPStatus is the answer to Berth.ONTAPStatus: what berth sees of the filer
@@ -72,11 +72,11 @@ func (s *Server) ontapStatus(ctx context.Context, _ Empty) (*ONTAPStatus, error)
 	}
 	set := ss.settings
 	if set.ONTAP.Address == "" {
-		return nil, &volume.Error{Kind: volume.Failed, Reason: "BERTH_ONTAP is not set: berth does not talk to the filer's REST interface",
+		return nil, &problem.Error{Kind: problem.Failed, Reason: "BERTH_ONTAP is not set: berth does not talk to the filer's REST interface",
 			Hint: "set BERTH_ONTAP, BERTH_ONTAP_USER and BERTH_ONTAP_PASSWORD_FILE in " + SettingsFile + "; docs/ontap.md says what the filer needs"}
 	}
 	if set.Dir != "" {
-		return nil, &volume.Error{Kind: volume.Failed, Reason: "the export is a directory of this host, so berth cannot know where it is on the filer",
+		return nil, &problem.Error{Kind: problem.Failed, Reason: "the export is a directory of this host, so berth cannot know where it is on the filer",
 			Hint: "set BERTH_EXPORT=nfs://FILER/PATH"}
 	}
 	client, err := s.newONTAP(set.ONTAP)
@@ -93,15 +93,15 @@ func (s *Server) ontapStatus(ctx context.Context, _ Empty) (*ONTAPStatus, error)
 
 // ontapError says what to look at when the filer cannot be asked at all.
 func ontapError(o ONTAP, err error) error {
-	e := &volume.Error{Kind: volume.Unreachable, Reason: err.Error(), Hint: "check BERTH_ONTAP=" + o.Address + " and that its management interface takes HTTPS from here"}
+	e := &problem.Error{Kind: problem.Unreachable, Reason: err.Error(), Hint: "check BERTH_ONTAP=" + o.Address + " and that its management interface takes HTTPS from here"}
 	apiErr := (*ontap.Error)(nil)
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.As(err, &apiErr) && apiErr.HTTP == 401:
-		e.Kind, e.Hint = volume.Failed, "check BERTH_ONTAP_USER="+o.User+" and the password in "+o.PasswordFile
+		e.Kind, e.Hint = problem.Failed, "check BERTH_ONTAP_USER="+o.User+" and the password in "+o.PasswordFile
 	case errors.Is(err, fs.ErrNotExist):
-		e.Kind, e.Hint = volume.NotFound, "check BERTH_EXPORT and BERTH_ONTAP_SVM"
+		e.Kind, e.Hint = problem.NotFound, "check BERTH_EXPORT and BERTH_ONTAP_SVM"
 	case strings.Contains(err.Error(), "certificate"):
-		e.Kind, e.Hint = volume.Failed, "put the authority of the filer's certificate into a file and name it in BERTH_ONTAP_CA"
+		e.Kind, e.Hint = problem.Failed, "put the authority of the filer's certificate into a file and name it in BERTH_ONTAP_CA"
 	}
 	return e
 }

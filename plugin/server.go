@@ -15,7 +15,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 )
 
 // Config is what a Server is made with. Only Socket is required.
@@ -171,18 +172,18 @@ func decode(r *http.Request, req any) error {
 	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return &volume.Error{Kind: volume.Invalid, Reason: "the request was cut short: " + err.Error()}
+		return &problem.Error{Kind: problem.Invalid, Reason: "the request was cut short: " + err.Error()}
 	case len(data) > maxBody:
-		return &volume.Error{Kind: volume.Invalid, Reason: "the request is too large"}
+		return &problem.Error{Kind: problem.Invalid, Reason: "the request is too large"}
 	}
 	if _, nothing := req.(*Empty); nothing {
 		return nil
 	}
 	if len(data) == 0 {
-		return &volume.Error{Kind: volume.Invalid, Reason: "the request has no body", Hint: "send it again"}
+		return &problem.Error{Kind: problem.Invalid, Reason: "the request has no body", Hint: "send it again"}
 	}
 	if err := json.Unmarshal(data, req); err != nil {
-		return &volume.Error{Kind: volume.Invalid, Reason: "the request is not JSON of the expected form: " + err.Error()}
+		return &problem.Error{Kind: problem.Invalid, Reason: "the request is not JSON of the expected form: " + err.Error()}
 	}
 	return nil
 }
@@ -199,12 +200,12 @@ func caller(r *http.Request) string {
 const callerHeader = "Berth-Caller"
 
 func failure(err error) *Failure {
-	f := &Failure{Err: err.Error(), Reason: err.Error(), Kind: volume.KindOf(err)}
-	if e := (*volume.Error)(nil); errors.As(err, &e) {
+	f := &Failure{Err: err.Error(), Reason: err.Error(), Kind: problem.KindOf(err)}
+	if e := (*problem.Error)(nil); errors.As(err, &e) {
 		f.Reason, f.Hint = e.Reason, e.Hint
 	}
 	// Names in them may have any byte, which JSON would replace.
-	f.Err, f.Reason, f.Hint = volume.Visible(f.Err), volume.Visible(f.Reason), volume.Visible(f.Hint)
+	f.Err, f.Reason, f.Hint = text.Visible(f.Err), text.Visible(f.Reason), text.Visible(f.Hint)
 	return f
 }
 
@@ -224,7 +225,7 @@ func (s *Server) note(op string, req any, took time.Duration, quiet bool, err er
 	}
 	line := s.log.WithFields(fields)
 	switch {
-	case quiet && volume.KindOf(err) == volume.NotFound && err != nil:
+	case quiet && problem.KindOf(err) == problem.NotFound && err != nil:
 		line.WithError(err).Debug("request") // dockerd asks before it creates
 	case err != nil:
 		line.WithError(err).Warn("request failed")

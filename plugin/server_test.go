@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree/treetest"
-	"github.com/casit/berth/volume"
 )
 
 // served is a running server with its export, as dockerd sees it.
@@ -241,7 +241,7 @@ func FuzzRequest(f *testing.F) {
 			r, err := http.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 			require.NoError(t, err)
 			if err := decode(r, req); err != nil {
-				require.Equal(t, volume.Invalid, volume.KindOf(err))
+				require.Equal(t, problem.Invalid, problem.KindOf(err))
 			}
 		}
 	})

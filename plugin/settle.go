@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/volume"
 )
 
@@ -43,7 +44,7 @@ func settle(ctx context.Context, root string, m volume.Mounted) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return &volume.Error{Kind: volume.Unreachable, Reason: fmt.Sprintf("mount %s: the kernel's mount of the export does not answer", m.Path),
+		return &problem.Error{Kind: problem.Unreachable, Reason: fmt.Sprintf("mount %s: the kernel's mount of the export does not answer", m.Path),
 			Hint: "nothing is lost; try again when the filer answers"}
 	}
 }
@@ -57,7 +58,7 @@ func look(root string, m volume.Mounted) error {
 		}
 	}
 	if st.Ino != m.FileID {
-		return &volume.Error{Kind: volume.InUse, Reason: fmt.Sprintf("this node still sees what volume %q was before it was replaced", m.Path),
+		return &problem.Error{Kind: problem.InUse, Reason: fmt.Sprintf("this node still sees what volume %q was before it was replaced", m.Path),
 			Hint: "try again in a moment"}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -214,7 +215,7 @@ func (s *Server) newONTAP(o ONTAP) (*ontap.Client, error) {
 	client, err := ontap.New(ontap.Config{Address: o.Address, User: o.User, PasswordFile: o.PasswordFile, CAFile: o.CA, Insecure: o.Insecure,
 		Observe: s.metrics.ontapRequest})
 	if err != nil {
-		return nil, &volume.Error{Kind: volume.Failed, Reason: err.Error(), Hint: "docs/settings.md lists the BERTH_ONTAP settings"}
+		return nil, &problem.Error{Kind: problem.Failed, Reason: err.Error(), Hint: "docs/settings.md lists the BERTH_ONTAP settings"}
 	}
 	return client, nil
 }

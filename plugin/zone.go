@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
 
@@ -35,7 +37,7 @@ func LoadZone(text string) (*time.Location, error) {
 			return zone, nil
 		}
 	}
-	return nil, &volume.Error{Kind: volume.Invalid, Reason: "the time zone of this host cannot be read: " + err.Error(), Hint: "name one: TZ=Europe/Berlin berth ..."}
+	return nil, &problem.Error{Kind: problem.Invalid, Reason: "the time zone of this host cannot be read: " + err.Error(), Hint: "name one: TZ=Europe/Berlin berth ..."}
 }
 
 // namedZone is a zone of the IANA database. This process's own, which Go calls
@@ -43,7 +45,7 @@ func LoadZone(text string) (*time.Location, error) {
 func namedZone(name string) (*time.Location, error) {
 	zone, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
-		return nil, &volume.Error{Kind: volume.Invalid, Reason: "there is no time zone \"" + volume.Visible(name) + "\"", Hint: "name one of the IANA database, such as Europe/Berlin or UTC"}
+		return nil, &problem.Error{Kind: problem.Invalid, Reason: "there is no time zone \"" + text.Visible(name) + "\"", Hint: "name one of the IANA database, such as Europe/Berlin or UTC"}
 	}
 	return zone, nil
 }

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // isBehind tells that something on the way to a name is no directory.
@@ -34,9 +35,9 @@ func blocked(ctx context.Context, fsys tree.FS, ref Ref) error {
 			if err != nil {
 				return err
 			}
-			return errorf(volume.NotFound, leadsTo(up, target, strings.Join(parts[i+1:], "/")), "%s is a symlink to %s, and symlinks are not followed", volume.Quote(up.String()), volume.Quote(target))
+			return problem.New(problem.NotFound, leadsTo(up, target, strings.Join(parts[i+1:], "/")), "%s is a symlink to %s, and symlinks are not followed", text.Quote(up.String()), text.Quote(target))
 		default:
-			return errorf(volume.NotFound, "name the "+a.Kind.String()+" itself", "%s is a %s: nothing is below it", volume.Quote(up.String()), a.Kind)
+			return problem.New(problem.NotFound, "name the "+a.Kind.String()+" itself", "%s is a %s: nothing is below it", text.Quote(up.String()), a.Kind)
 		}
 	}
 	return nil
@@ -49,5 +50,5 @@ func leadsTo(link Ref, target, rest string) string {
 	if path.IsAbs(target) || strings.HasPrefix(to.Path, "..") {
 		return "it leads out of the volume, or to where a container has it mounted: name the path from the volume's root"
 	}
-	return fmt.Sprintf("name what it leads to: %s", volume.Quote(to.String()))
+	return fmt.Sprintf("name what it leads to: %s", text.Quote(to.String()))
 }

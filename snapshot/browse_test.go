@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 func TestBrowsingAVersion(t *testing.T) {
@@ -48,10 +48,10 @@ func TestBrowsingAVersion(t *testing.T) {
 	}
 	require.Equal(t, []int{4, 2, 2, 0}, pages)
 
-	for spec, kind := range map[string]volume.Kind{"blog@nightly:etc/passwd": volume.NotFound, "blog@nightly:index.php/x": volume.NotFound, "blog@nightly:../x": volume.Invalid,
-		"blog@nightly:gone": volume.NotFound, "blog@no": volume.NotFound, "no@nightly": volume.NotFound, "..@nightly": volume.Invalid} {
+	for spec, kind := range map[string]problem.Kind{"blog@nightly:etc/passwd": problem.NotFound, "blog@nightly:index.php/x": problem.NotFound, "blog@nightly:../x": problem.Invalid,
+		"blog@nightly:gone": problem.NotFound, "blog@no": problem.NotFound, "no@nightly": problem.NotFound, "..@nightly": problem.Invalid} {
 		_, err = w.Browse(ctx, BrowseRequest{Ref: spec})
-		require.Equal(t, kind, volume.KindOf(err), "%s: %v", spec, err)
+		require.Equal(t, kind, problem.KindOf(err), "%s: %v", spec, err)
 	}
 	link, err := w.Browse(ctx, BrowseRequest{Ref: "blog@nightly:etc"})
 	require.NoError(t, err)

@@ -9,8 +9,9 @@ import (
 	"path"
 	"syscall"
 
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
@@ -59,7 +60,7 @@ func (v *Versions) Read(ctx context.Context, r RefRequest, w io.Writer) error {
 			}
 			return t.tar.Close()
 		}
-		return errorf(volume.Invalid, "name a file or a directory", "%s is a %s", volume.Quote(sides[0].Ref), a.Kind)
+		return problem.New(problem.Invalid, "name a file or a directory", "%s is a %s", text.Quote(sides[0].Ref), a.Kind)
 	})
 }
 

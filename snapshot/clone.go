@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -48,7 +49,7 @@ func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err
 		}
 		ref = sides[0].ref
 		if ref.Path != "" {
-			return errorf(volume.Invalid, "--to puts a part of it beside the live one", "--as makes a volume of a whole volume")
+			return problem.New(problem.Invalid, "--to puts a part of it beside the live one", "--as makes a volume of a whole volume")
 		}
 		root := "."
 		if sides[0].Snapshot != nil {

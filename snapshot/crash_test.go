@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 	"github.com/casit/berth/volume"
@@ -92,7 +93,7 @@ func killRestore(t *testing.T, r RestoreRequest, name string, step int64, abort 
 	}
 	// Whoever wants to use it finishes what has begun.
 	_, err = other.store.Mount(ctx, vol, "id", 1)
-	if name == "deleted" && volume.KindOf(err) == volume.NotFound {
+	if name == "deleted" && problem.KindOf(err) == problem.NotFound {
 		err = nil
 	} else if err == nil {
 		require.NoError(t, other.store.Unmount(ctx, vol, "id"))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -51,12 +52,12 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		names := r.Volumes
 		if r.Stack != "" {
 			if names = ofStack(all, r.Stack); len(names) == 0 {
-				return errorf(volume.NotFound, "'berth volume ls' lists the volumes", "no volume of a stack %q", r.Stack)
+				return problem.New(problem.NotFound, "'berth volume ls' lists the volumes", "no volume of a stack %q", r.Stack)
 			}
 		}
 		for _, n := range names {
 			if !slices.Contains(all, n) {
-				return errorf(volume.NotFound, "'berth volume ls' lists the volumes", "no volume %q on the export", n)
+				return problem.New(problem.NotFound, "'berth volume ls' lists the volumes", "no volume %q on the export", n)
 			}
 		}
 		if r.Name == "" {
@@ -121,7 +122,7 @@ func few(paths []string) (out []string) {
 }
 
 func readOnly(verb string) error {
-	return errorf(volume.Failed, "set BERTH_ONTAP for the filer's API (docs/ontap.md), or use the filer's own tools",
+	return problem.New(problem.Failed, "set BERTH_ONTAP for the filer's API (docs/ontap.md), or use the filer's own tools",
 		"berth cannot %s snapshots here: the export is on a server whose API it does not have", verb)
 }
 
@@ -156,7 +157,7 @@ func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string)
 		for _, name := range r.Names {
 			i := slices.IndexFunc(all, func(s Snapshot) bool { return s.Name == name })
 			if i < 0 {
-				return errorf(volume.NotFound, "give exact names, as 'berth snapshot ls VOLUME' lists them", "no snapshot %q", name)
+				return problem.New(problem.NotFound, "give exact names, as 'berth snapshot ls VOLUME' lists them", "no snapshot %q", name)
 			}
 			vols, err := volumesIn(ctx, fsys, name)
 			if err != nil {
@@ -192,7 +193,7 @@ func (v *Versions) viewed(ctx context.Context, snap string, vols []string) error
 	}
 	users, err := v.volumes.Holders(ctx, views)
 	if err == nil && len(users) > 0 {
-		return errorf(volume.InUse, "stop its containers there first", "snapshot %q is mounted as %s on %s", snap, users[0].Volume, users[0].Node)
+		return problem.New(problem.InUse, "stop its containers there first", "snapshot %q is mounted as %s on %s", snap, users[0].Volume, users[0].Node)
 	}
 	return err
 }

@@ -8,8 +8,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // Changes count what is different between two trees.
@@ -118,7 +119,7 @@ func (r DiffRequest) refs() (a, b asked, err error) {
 		return a, b, err
 	}
 	if !a.versioned {
-		return a, b, errorf(volume.Invalid, fmt.Sprintf("name a version: 'berth snapshot diff %s@latest'", a.Volume), "%q is the live volume: compare it with what?", r.A)
+		return a, b, problem.New(problem.Invalid, fmt.Sprintf("name a version: 'berth snapshot diff %s@latest'", a.Volume), "%q is the live volume: compare it with what?", r.A)
 	}
 	return a, asked{Ref: Ref{Volume: a.Volume}, inherits: true}, nil
 }
@@ -269,7 +270,7 @@ func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference) (
 			ref.Path = out[i-1].ref.Path
 		}
 		s := Side{Ref: ref.text(all), Snapshot: snap, ref: ref, path: ref.Source(ref.Snapshot)}
-		s.RefB64 = volume.B64(s.Ref)
+		s.RefB64 = text.B64(s.Ref)
 		there, err := stat(ctx, fsys, s.path)
 		if isBehind(err) {
 			err = blocked(ctx, fsys, ref)
@@ -293,14 +294,14 @@ func (v *Versions) missing(ctx context.Context, fsys tree.FS, ref Ref) error {
 			if err != nil {
 				return err
 			}
-			return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", volume.Quote(Ref{Volume: ref.Volume, Path: ref.Path}.String())),
-				"%s has no %q", volume.Quote(whole.String()), ref.Path)
+			return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", text.Quote(Ref{Volume: ref.Volume, Path: ref.Path}.String())),
+				"%s has no %q", text.Quote(whole.String()), ref.Path)
 		}
 	}
 	if ref.Snapshot == "" {
-		return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions, if any snapshot has it", ref.Volume), "no volume %q on the export", ref.Volume)
+		return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions, if any snapshot has it", ref.Volume), "no volume %q on the export", ref.Volume)
 	}
-	return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions", ref.Volume), "snapshot %q has no volume %q", ref.Snapshot, ref.Volume)
+	return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions", ref.Volume), "snapshot %q has no volume %q", ref.Snapshot, ref.Volume)
 }
 
 // compareOne compares two files, or two of anything else.

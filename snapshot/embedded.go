@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -168,11 +169,11 @@ func choose(named, all []string) ([]string, error) {
 	slices.Sort(chosen)
 	chosen = slices.Compact(chosen)
 	if len(chosen) == 0 {
-		return nil, errorf(volume.Nothing, "", "the export has no volumes to make a snapshot of")
+		return nil, problem.New(problem.Nothing, "", "the export has no volumes to make a snapshot of")
 	}
 	for _, v := range chosen {
 		if !slices.Contains(all, v) {
-			return nil, errorf(volume.NotFound, "'berth volume ls' lists them", "no volume %q", v)
+			return nil, problem.New(problem.NotFound, "'berth volume ls' lists them", "no volume %q", v)
 		}
 	}
 	return chosen, nil
@@ -199,12 +200,12 @@ func (e *Embedded) checkOurs(ctx context.Context) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && m.Version == 0:
-		return errorf(volume.Failed, "make snapshots with what made it; or move it away on the export, and berth makes its own",
+		return problem.New(problem.Failed, "make snapshots with what made it; or move it away on the export, and berth makes its own",
 			"the export has a directory %s that berth has not made", snapshotsDir)
 	case err != nil:
 		return fmt.Errorf("read %s: %w", markerPath, err)
 	case m.Version > embeddedVersion:
-		return errorf(volume.Failed, "upgrade berth on this node", "%s has format version %d, this berth knows %d", snapshotsDir, m.Version, embeddedVersion)
+		return problem.New(problem.Failed, "upgrade berth on this node", "%s has format version %d, this berth knows %d", snapshotsDir, m.Version, embeddedVersion)
 	}
 	return nil
 }
@@ -243,7 +244,7 @@ func (e *Embedded) checkFree(ctx context.Context, name string) error {
 }
 
 func errTaken(name string) error {
-	return errorf(volume.InUse, "choose another name", "a snapshot %q exists", name)
+	return problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
 }
 
 // atOnce lets btrfs make the snapshot, if the export is a subvolume and has all
@@ -342,7 +343,7 @@ func (e *Embedded) copies(ctx context.Context, rec made, named bool, progress fu
 		switch {
 		case err == nil:
 			rec.Volumes = append(rec.Volumes, v)
-		case named || volume.OfExport(err) || ctx.Err() != nil:
+		case named || problem.OfExport(err) || ctx.Err() != nil:
 			return m, err
 		case errors.Is(err, errVanished): // removed since it was listed
 		default:
@@ -353,7 +354,7 @@ func (e *Embedded) copies(ctx context.Context, rec made, named bool, progress fu
 		}
 	}
 	if len(rec.Volumes) == 0 && len(m.Failed) > 0 {
-		return m, errorf(volume.Failed, "", "no volume could be copied; the first, %s: %s", m.Failed[0].Volume, m.Failed[0].Reason)
+		return m, problem.New(problem.Failed, "", "no volume could be copied; the first, %s: %s", m.Failed[0].Volume, m.Failed[0].Reason)
 	}
 	m.Volumes, m.Ended = rec.Volumes, e.now().UTC()
 	rec.Ended, rec.Files, rec.Bytes, rec.Used = m.Ended, m.Files, m.Bytes, &m.Used
@@ -371,7 +372,7 @@ func (e *Embedded) checkDirectory(ctx context.Context, v string) error {
 		return errVanished
 	}
 	if err == nil && a.Kind != tree.Directory {
-		err = errorf(volume.Failed, "look at it on the export", "volume %q is a %s now, and no directory", v, a.Kind)
+		err = problem.New(problem.Failed, "look at it on the export", "volume %q is a %s now, and no directory", v, a.Kind)
 	}
 	return err
 }
@@ -421,13 +422,13 @@ func (e *Embedded) how(ctx context.Context, volumes []string) (string, error) {
 	need := int64(0)
 	for _, v := range volumes {
 		size, err := tree.Measure(ctx, e.fsys, v)
-		if err != nil && volume.OfExport(err) {
+		if err != nil && problem.OfExport(err) {
 			return "", err
 		}
 		need += size.Used // of one that cannot be measured the copy says why
 	}
 	if space.Avail-need < space.Total/20 {
-		return "", errorf(volume.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID'; btrfs and XFS need none for a snapshot",
+		return "", problem.New(problem.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID'; btrfs and XFS need none for a snapshot",
 			"a copy of the volumes needs %d MiB, and less than 5 %% of the export would be left", need>>20)
 	}
 	return ByCopy, nil
@@ -460,7 +461,7 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case statErr == nil && now.FileID != was.FileID, errors.Is(statErr, fs.ErrNotExist):
-		return errorf(volume.InUse, "try again", "volume %q was removed or restored while it was copied", v)
+		return problem.New(problem.InUse, "try again", "volume %q was removed or restored while it was copied", v)
 	case err != nil:
 		return err
 	}

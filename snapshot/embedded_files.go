@@ -13,8 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // mkdir makes a directory.
@@ -109,15 +109,15 @@ func checkEmbeddedName(name string) error {
 	}
 	switch {
 	case name == "":
-		return errorf(volume.Invalid, instead, "the snapshot has no name")
+		return problem.New(problem.Invalid, instead, "the snapshot has no name")
 	case len(name) > 255:
-		return errorf(volume.Invalid, instead, "the snapshot name %.20q… has %d bytes, more than 255", name, len(name))
+		return problem.New(problem.Invalid, instead, "the snapshot name %.20q… has %d bytes, more than 255", name, len(name))
 	case name[0] == '.', name[0] == '-':
-		return errorf(volume.Invalid, instead, "a snapshot's name cannot begin with '%c'", name[0])
+		return problem.New(problem.Invalid, instead, "a snapshot's name cannot begin with '%c'", name[0])
 	case strings.Map(plainRune, name) != name:
-		return errorf(volume.Invalid, instead, "%q is no snapshot name: it has a space, '/', ':', '@' or what cannot be printed", name)
+		return problem.New(problem.Invalid, instead, "%q is no snapshot name: it has a space, '/', ':', '@' or what cannot be printed", name)
 	case reservedNames.MatchString(name):
-		return errorf(volume.Invalid, instead, "%q means a time behind '@', and cannot be a snapshot's name", name)
+		return problem.New(problem.Invalid, instead, "%q means a time behind '@', and cannot be a snapshot's name", name)
 	}
 	return nil
 }

@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // localFilesystems are those whose directories are this host's alone, by
@@ -101,7 +101,7 @@ func (e *Embedded) isWholeSubvolume(ctx context.Context, volumes []string) (bool
 	}
 	for _, v := range volumes {
 		a, err := e.fsys.Stat(ctx, v)
-		if err != nil && volume.OfExport(err) {
+		if err != nil && problem.OfExport(err) {
 			return false, err
 		}
 		if err != nil || a.Device != root.Device {

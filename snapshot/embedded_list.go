@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // Remove takes a snapshot away; what is in it is deleted in the background. Who
@@ -44,7 +44,7 @@ func (e *Embedded) Remove(ctx context.Context, name string) error {
 }
 
 func errNoSnapshot(name string) error {
-	return errorf(volume.NotFound, "'berth snapshot ls VOLUME' lists them", "no snapshot %q", name)
+	return problem.New(problem.NotFound, "'berth snapshot ls VOLUME' lists them", "no snapshot %q", name)
 }
 
 // List returns the snapshots, oldest first, with what their records say.

@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
-	"github.com/casit/berth/volume"
 )
 
 // embeddedExport is an export with the volumes blog and shop in dir.
@@ -146,7 +146,7 @@ func TestEmbeddedSnapshotsKeepVolumesAsTheyWere(t *testing.T) {
 		}
 
 		_, err = e.Create(ctx, "before-update", "", nil, nil)
-		require.Equal(t, volume.InUse, volume.KindOf(err))
+		require.Equal(t, problem.InUse, problem.KindOf(err))
 		_, err = e.Create(ctx, "second", "", nil, nil)
 		require.NoError(t, err)
 		list, err = e.List(ctx)
@@ -158,7 +158,7 @@ func TestEmbeddedSnapshotsKeepVolumesAsTheyWere(t *testing.T) {
 		list, err = e.List(ctx)
 		require.NoError(t, err)
 		require.Len(t, list, 1)
-		require.Equal(t, volume.NotFound, volume.KindOf(e.Remove(ctx, "before-update")))
+		require.Equal(t, problem.NotFound, problem.KindOf(e.Remove(ctx, "before-update")))
 		for _, n := range treetest.Names(t, e.fsys, stagingDir) {
 			require.NoError(t, tree.Delete(ctx, e.fsys, stagingDir+"/"+n, nil), "what the sweepers do")
 		}
@@ -176,7 +176,7 @@ func TestAnEmbeddedSnapshotHasTheVolumesThatAreNamed(t *testing.T) {
 		require.NoDirExists(t, filepath.Join(dir, ".snapshot/one/blog"))
 		require.Equal(t, "for sale", embeddedFile(t, dir, ".snapshot/one/shop/page"))
 		_, err = e.Create(t.Context(), "other", "", []string{"missing"}, nil)
-		require.Equal(t, volume.NotFound, volume.KindOf(err))
+		require.Equal(t, problem.NotFound, problem.KindOf(err))
 	})
 }
 
@@ -198,7 +198,7 @@ func TestManyMakersOfOneName(t *testing.T) {
 				won += string(rune('a' + i))
 				continue
 			}
-			require.Equal(t, volume.InUse, volume.KindOf(err), "%v", err)
+			require.Equal(t, problem.InUse, problem.KindOf(err), "%v", err)
 		}
 		require.Len(t, won, 1)
 		list, err := e.List(t.Context())
@@ -263,7 +263,7 @@ func TestTheSnapshotsOfOthersAreLeftAlone(t *testing.T) {
 	eachEmbedded(t, func(t *testing.T, e *Embedded, dir, _ string) {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, ".snapshot/nightly/blog"), 0o755))
 		_, err := e.Create(t.Context(), "mine", "", nil, nil)
-		require.Equal(t, volume.Failed, volume.KindOf(err))
+		require.Equal(t, problem.Failed, problem.KindOf(err))
 		require.ErrorContains(t, err, "that berth has not made")
 		require.Error(t, e.Remove(t.Context(), "nightly"))
 		require.DirExists(t, filepath.Join(dir, ".snapshot/nightly/blog"))
@@ -312,7 +312,7 @@ func TestACopyThatWouldFillTheExportIsRefused(t *testing.T) {
 	e := embeddedExport(t, dir)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop/big"), make([]byte, 2<<20), 0o644))
 	_, err := e.Create(t.Context(), "n", "", nil, nil)
-	require.Equal(t, volume.Failed, volume.KindOf(err))
+	require.Equal(t, problem.Failed, problem.KindOf(err))
 	require.ErrorContains(t, err, "less than 5 %")
 	_, err = e.Create(t.Context(), "n", "", []string{"blog"}, nil)
 	require.NoError(t, err)
@@ -373,7 +373,7 @@ func TestNamesOfEmbeddedSnapshots(t *testing.T) {
 		"..":                     "before-update",
 	} {
 		err := checkEmbeddedName(name)
-		require.Equal(t, volume.Invalid, volume.KindOf(err), "%q", name)
+		require.Equal(t, problem.Invalid, problem.KindOf(err), "%q", name)
 		require.ErrorContains(t, err, instead)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // proofs are what comparisons have read of each volume's files: kept on the
@@ -88,7 +88,7 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn
 		// A snapshot that is deleted meanwhile looks like files that are missing.
 		for _, name := range []string{a, b} {
 			if _, err := fsys.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
-				return stats, errorf(volume.Failed, "choose another version", "%s was deleted while it was read", name)
+				return stats, problem.New(problem.Failed, "choose another version", "%s was deleted while it was read", name)
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package snapshot
 import (
 	"time"
 
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
 
@@ -10,20 +12,20 @@ import (
 // never resolved again. It means this snapshot and no other, also where another
 // one has its name by now.
 type Exact struct {
-	Volume   string      `json:"volume"`
-	Snapshot volume.Text `json:"snapshot,omitempty"` // its whole name
+	Volume   string    `json:"volume"`
+	Snapshot text.Text `json:"snapshot,omitempty"` // its whole name
 	// UUID and Time are what tells the snapshot from a later one; none where
 	// nobody knows.
-	UUID string      `json:"uuid,omitempty"`
-	Time time.Time   `json:"time,omitzero"`
-	Path volume.Text `json:"path,omitempty"`
+	UUID string    `json:"uuid,omitempty"`
+	Time time.Time `json:"time,omitzero"`
+	Path text.Text `json:"path,omitempty"`
 	// Trash is the item that an undo puts back, instead of a snapshot.
 	Trash string `json:"trash,omitempty"`
 }
 
 // exactly is the version that a reference was resolved to.
 func exactly(r Ref, s Snapshot) *Exact {
-	e := &Exact{Volume: r.Volume, Snapshot: volume.Text(s.Name), Path: volume.Text(r.Path), UUID: s.UUID}
+	e := &Exact{Volume: r.Volume, Snapshot: text.Text(s.Name), Path: text.Text(r.Path), UUID: s.UUID}
 	if !s.named {
 		e.Time = s.Time
 	}
@@ -38,7 +40,7 @@ func (e *Exact) Check() error {
 	}
 	a := asked{Ref: Ref{Volume: e.Volume}, after: string(e.Snapshot)}
 	r, err := a.cut(string(e.Snapshot), string(e.Path))
-	e.Path = volume.Text(r.Path)
+	e.Path = text.Text(r.Path)
 	return err
 }
 
@@ -53,11 +55,11 @@ func (e *Exact) find(all []Snapshot) (*Snapshot, error) {
 			continue
 		}
 		if !e.is(s) {
-			return nil, errorf(volume.NotFound, hint, "no snapshot %q any more: the one of that name was made later", s.Name)
+			return nil, problem.New(problem.NotFound, hint, "no snapshot %q any more: the one of that name was made later", s.Name)
 		}
 		return &all[i], nil
 	}
-	return nil, errorf(volume.NotFound, hint, "no snapshot %q any more", string(e.Snapshot))
+	return nil, problem.New(problem.NotFound, hint, "no snapshot %q any more", string(e.Snapshot))
 }
 
 // is compares what is known on both sides.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 func named(names ...string) (all []Snapshot) {
@@ -132,7 +132,7 @@ func TestFromPlanToActItIsOneVersion(t *testing.T) {
 	require.Equal(t, "blog@2026-11-12", ref)
 	require.Equal(t, "2026-11-12", w.read("other/i"))
 	_, err = w.Clone(ctx, "blog@2026-11-12:i", "third", false)
-	require.Equal(t, volume.Invalid, volume.KindOf(err))
+	require.Equal(t, problem.Invalid, problem.KindOf(err))
 }
 
 // TestAPlanIsNeverResolvedAgain: whatever appears or goes between a plan and
@@ -180,7 +180,7 @@ func TestAPlanIsNeverResolvedAgain(t *testing.T) {
 			snap("nightly", "another", at("2026-11-22 10:00"))
 			err := prepare(act)
 			require.ErrorContains(t, err, `no snapshot "nightly" any more`)
-			require.Equal(t, volume.NotFound, volume.KindOf(err))
+			require.Equal(t, problem.NotFound, problem.KindOf(err))
 
 			// It is gone: its name is the beginning of another one.
 			require.NoError(t, os.RemoveAll(w.path(".snapshot/nightly")))

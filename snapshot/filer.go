@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/ontap"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 // Filer is the ONTAP behind an export.
@@ -74,10 +74,10 @@ func filerError(err error) error {
 	if err == nil {
 		return nil
 	}
-	kind, hint := volume.Unreachable, "'berth ontap status' shows what berth sees of the filer"
+	kind, hint := problem.Unreachable, "'berth ontap status' shows what berth sees of the filer"
 	e := (*ontap.Error)(nil)
 	if errors.As(err, &e) && e.HTTP != 0 {
-		kind = volume.Failed
+		kind = problem.Failed
 		if need, ok := ontap.NeedFor(err); ok {
 			hint = "the role lacks " + need.Path + "; 'berth ontap status' prints the command that grants it"
 		}
@@ -88,7 +88,7 @@ func filerError(err error) error {
 			hint = "remove some: 'berth snapshot ls VOLUME', 'berth snapshot rm NAME'"
 		}
 	}
-	return errorf(kind, hint, "%v", err)
+	return problem.New(kind, hint, "%v", err)
 }
 
 func (f *Filer) list(ctx context.Context) ([]Snapshot, error) {
@@ -122,7 +122,7 @@ func (f *Filer) create(ctx context.Context, name, comment string) (Snapshot, err
 	}
 	s, err := f.client.SnapshotCreate(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment})
 	if errors.Is(err, fs.ErrExist) {
-		return Snapshot{}, errorf(volume.InUse, "choose another name", "a snapshot %q exists", name)
+		return Snapshot{}, problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
 	}
 	if err != nil {
 		return Snapshot{}, f.failed(err)

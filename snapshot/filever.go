@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // FileVersion is one distinct state of a file over all snapshots.
@@ -53,10 +54,10 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 		return nil, err
 	}
 	if ref.Snapshot != "" {
-		return nil, errorf(volume.Invalid, "leave @"+ref.Snapshot+" out", "versions are looked for in all snapshots")
+		return nil, problem.New(problem.Invalid, "leave @"+ref.Snapshot+" out", "versions are looked for in all snapshots")
 	}
 	if ref.Path == "" && !r.Deleted {
-		return nil, errorf(volume.Invalid, "'berth snapshot ls "+ref.Volume+"' lists the versions of a volume", "%q names no file: write VOLUME:PATH", r.Ref)
+		return nil, problem.New(problem.Invalid, "'berth snapshot ls "+ref.Volume+"' lists the versions of a volume", "%q names no file: write VOLUME:PATH", r.Ref)
 	}
 	err = v.volumes.With(ctx, "look for versions", func(fsys tree.FS) error {
 		all, _, err := v.all(ctx, fsys)
@@ -75,9 +76,9 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 	})
 	if err == nil && len(out) == 0 {
 		if r.Deleted {
-			return nil, errorf(volume.Nothing, "", "%s has lost nothing that a snapshot has", ref)
+			return nil, problem.New(problem.Nothing, "", "%s has lost nothing that a snapshot has", ref)
 		}
-		return nil, errorf(volume.NotFound, "look at its directory: 'berth snapshot versions --deleted "+Ref{Volume: ref.Volume, Path: parent(ref.Path)}.String()+"'",
+		return nil, problem.New(problem.NotFound, "look at its directory: 'berth snapshot versions --deleted "+Ref{Volume: ref.Volume, Path: parent(ref.Path)}.String()+"'",
 			"neither the volume nor a snapshot has %s", ref)
 	}
 	return out, err
@@ -139,7 +140,7 @@ func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Sn
 }
 
 func fileVersion(name string, a tree.Attr) FileVersion {
-	return FileVersion{Path: name, PathB64: volume.B64(name), Kind: a.Kind.String(), SizeBytes: a.Size, Modified: shown(a.Mtime)}
+	return FileVersion{Path: name, PathB64: text.B64(name), Kind: a.Kind.String(), SizeBytes: a.Size, Modified: shown(a.Mtime)}
 }
 
 // had is a name as a snapshot has it, or the live volume for nil.

@@ -17,8 +17,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // A sync replaces files one by one. What it replaced is in its trash item
@@ -196,7 +196,7 @@ func readChanges(ctx context.Context, fsys tree.FS, item string) (out []change, 
 	for lines.Scan() {
 		var c change
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil || len(c.KindText) != 1 || tree.CheckPath(string(c.PathRaw)) != nil {
-			return nil, errorf(volume.Failed, "the replaced files are in "+item+"/data on the export", "the record %s/%s is not readable", item, changesFile)
+			return nil, problem.New(problem.Failed, "the replaced files are in "+item+"/data on the export", "the record %s/%s is not readable", item, changesFile)
 		}
 		c.Kind, c.Path = tree.DifferenceKind(c.KindText[0]), string(c.PathRaw)
 		out = append(out, c)

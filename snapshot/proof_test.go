@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 // hide changes a file and puts its time back, as who breaks in does.
@@ -189,7 +189,7 @@ func TestAFileComesBackWithTheDirectoriesThatAreGone(t *testing.T) {
 	require.NoError(t, os.RemoveAll(w.path("blog/a")))
 	w.write("blog/a", "a file")
 	_, err := w.Plan(ctx, RestoreRequest{Refs: []string{"blog@nightly:a/b/c/file"}})
-	require.Equal(t, volume.InUse, volume.KindOf(err), "%v", err)
+	require.Equal(t, problem.InUse, problem.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, `"a" in volume "blog" is a file now`)
 	w.nothingLeft()
 }
@@ -210,7 +210,7 @@ func TestAPathBehindASymlinkSaysSo(t *testing.T) {
 			"diff":    w.Diff(ctx, DiffRequest{A: ref}, func(Diff) error { return nil }),
 			"restore": func() error { _, err := w.Plan(ctx, RestoreRequest{Refs: []string{ref}}); return err }(),
 		} {
-			require.Equal(t, volume.NotFound, volume.KindOf(err), "%s %s: %v", what, ref, err)
+			require.Equal(t, problem.NotFound, problem.KindOf(err), "%s %s: %v", what, ref, err)
 			require.ErrorContains(t, err, hint, what)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/volume"
 )
 
@@ -52,7 +53,7 @@ func (v *Versions) read(ctx context.Context, snap, except string, all []Snapshot
 	}
 	for _, l := range clones {
 		if snapshotOf(l.Reads, all) == snap {
-			return errorf(volume.InUse, "wait for it; 'berth volume ps' shows what is under way",
+			return problem.New(problem.InUse, "wait for it; 'berth volume ps' shows what is under way",
 				"snapshot %q is being copied to the new volume %q on %s", snap, l.Volume, l.Node)
 		}
 	}
@@ -66,14 +67,14 @@ func (v *Versions) read(ctx context.Context, snap, except string, all []Snapshot
 			if j.Interrupted || j.State == volume.JobPrepared {
 				hint = fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", j.Items[0].Volume, j.Items[0].Volume)
 			}
-			return errorf(volume.InUse, hint, "snapshot %q is needed by the %s of volume %q on %s", snap, j.Op, j.Items[0].Volume, j.Node)
+			return problem.New(problem.InUse, hint, "snapshot %q is needed by the %s of volume %q on %s", snap, j.Op, j.Items[0].Volume, j.Node)
 		}
 	}
 	v.readers.mu.Lock()
 	defer v.readers.mu.Unlock()
 	for k := range v.readers.n {
 		if k[0] == snap {
-			return errorf(volume.InUse, "try again when it has ended", "snapshot %q is being read on this node by %s", snap, k[1])
+			return problem.New(problem.InUse, "try again when it has ended", "snapshot %q is being read on this node by %s", snap, k[1])
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -38,7 +39,7 @@ func TestASnapshotThatIsReadIsInUse(t *testing.T) {
 		t.Helper()
 		for _, dry := range []bool{true, false} {
 			_, err := w.Remove(ctx, RemoveRequest{Names: []string{"s"}, DryRun: dry})
-			require.Equal(t, volume.InUse, volume.KindOf(err), "%v", err)
+			require.Equal(t, problem.InUse, problem.KindOf(err), "%v", err)
 			require.ErrorContains(t, err, what)
 			require.DirExists(t, w.path(".snapshot/s/blog"))
 		}
@@ -105,7 +106,7 @@ func TestACloneSaysWhatItReads(t *testing.T) {
 	require.NoError(t, slow.store.Create(ctx, "copy", map[string]string{"from": "blog@s"}))
 	require.Len(t, asked, 1)
 	require.Equal(t, "blog@s", asked[0].Reads)
-	require.Equal(t, volume.InUse, volume.KindOf(removed), "%v", removed)
+	require.Equal(t, problem.InUse, problem.KindOf(removed), "%v", removed)
 	require.Equal(t, "old", w.read("copy/i"))
 	_, err = w.Remove(ctx, RemoveRequest{Names: []string{"s"}})
 	require.NoError(t, err)

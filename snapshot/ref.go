@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/volume"
 )
 
@@ -68,18 +69,18 @@ func parse(s string) (asked, error) {
 // noPath refuses a colon behind which nothing but slashes stands: a variable that is unset,
 // most likely, and not a wish for the whole volume.
 func noPath(s string) error {
-	return errorf(volume.Invalid, "without the colon it is the whole volume; is a variable unset?", "%q names no path after the colon", s)
+	return problem.New(problem.Invalid, "without the colon it is the whole volume; is a variable unset?", "%q names no path after the colon", s)
 }
 
 // cut makes a reference of what stands after the @, cut in two at a colon.
 func (a asked) cut(snap, p string) (Ref, error) {
 	switch {
 	case snap == "":
-		return Ref{}, errorf(volume.Invalid, "for example "+a.Volume+"@latest", "%q names no snapshot after the @", a.Volume+"@"+a.after)
+		return Ref{}, problem.New(problem.Invalid, "for example "+a.Volume+"@latest", "%q names no snapshot after the @", a.Volume+"@"+a.after)
 	case len(snap) > 255 || strings.ContainsAny(snap, "/\x00\n") || snap == "." || snap == "..":
-		return Ref{}, errorf(volume.Invalid, "'berth snapshot ls "+a.Volume+"' lists them", "%q is not a snapshot's name", snap)
+		return Ref{}, problem.New(problem.Invalid, "'berth snapshot ls "+a.Volume+"' lists them", "%q is not a snapshot's name", snap)
 	case len(snap) < len(a.after) && clock.MatchString(a.after):
-		return Ref{}, errorf(volume.Invalid, "write the time without a colon: "+a.Volume+"@"+snap+p[:2], "%q: what follows a colon is a path", a.Volume+"@"+a.after)
+		return Ref{}, problem.New(problem.Invalid, "write the time without a colon: "+a.Volume+"@"+snap+p[:2], "%q: what follows a colon is a path", a.Volume+"@"+a.after)
 	}
 	within, err := cleanPath(p)
 	if err == nil && strings.Trim(p, "/") == "" && len(snap) < len(a.after) {
@@ -91,11 +92,11 @@ func (a asked) cut(snap, p string) (Ref, error) {
 // cleanPath cleans a path in a volume, which it never leaves.
 func cleanPath(p string) (string, error) {
 	if strings.ContainsRune(p, 0) {
-		return "", errorf(volume.Invalid, "", "the path has a byte 0 in it")
+		return "", problem.New(problem.Invalid, "", "the path has a byte 0 in it")
 	}
 	for part := range strings.SplitSeq(p, "/") {
 		if part == ".." {
-			return "", errorf(volume.Invalid, "give the path from the volume's root", "%q leads out of where it is", p)
+			return "", problem.New(problem.Invalid, "give the path from the volume's root", "%q leads out of where it is", p)
 		}
 	}
 	return strings.TrimPrefix(path.Clean("/"+p), "/"), nil
@@ -138,7 +139,7 @@ func (a asked) version(all []Snapshot, now time.Time, zone *time.Location) (Ref,
 		return r, nil, err
 	}
 	if a.planned {
-		return r, nil, errorf(volume.NotFound, "'berth snapshot ls "+a.Volume+"' lists those that there are", "no snapshot %q any more", snap)
+		return r, nil, problem.New(problem.NotFound, "'berth snapshot ls "+a.Volume+"' lists those that there are", "no snapshot %q any more", snap)
 	}
 	s, err := Resolve(snap, all, now, zone)
 	r.Snapshot = s.Name

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 func TestParseRef(t *testing.T) {
@@ -32,7 +32,7 @@ func TestParseRef(t *testing.T) {
 	}
 	for _, in := range []string{"", "@x", ".berth", "a/b", "blog@", "blog@..", "blog@a/b", "blog:../x", "blog:a/../../b", "blog:a\x00b", "blog@2026-11-20T03:00"} {
 		_, err := ParseRef(in)
-		require.Equal(t, volume.Invalid, volume.KindOf(err), in)
+		require.Equal(t, problem.Invalid, problem.KindOf(err), in)
 	}
 	_, err := ParseRef("blog@2026-11-20T03:00")
 	require.ErrorContains(t, err, "blog@2026-11-20T0300")
@@ -88,21 +88,21 @@ func TestResolve(t *testing.T) {
 		require.Equal(t, want, got.Name, word)
 	}
 	for word, c := range map[string]struct {
-		kind volume.Kind
+		kind problem.Kind
 		says string
 	}{
-		"2026-11-21":      {volume.NotFound, "the next before is before-update of 2026-11-20 17:30; the next after is daily.2026-11-22_0010"},
-		"2026-13-41":      {volume.Invalid, "no date"},
-		"2026-01-01T0000": {volume.NotFound, "none is so old"},
-		"wed":             {volume.NotFound, "none is of 2026-11-18"},
-		"-9":              {volume.NotFound, "there are only 6"},
-		"3w":              {volume.NotFound, "the oldest is 2h"},
-		"hourly":          {volume.Invalid, "2 snapshots begin"},
-		"nope":            {volume.NotFound, `no snapshot "nope"`},
-		"":                {volume.NotFound, ""},
+		"2026-11-21":      {problem.NotFound, "the next before is before-update of 2026-11-20 17:30; the next after is daily.2026-11-22_0010"},
+		"2026-13-41":      {problem.Invalid, "no date"},
+		"2026-01-01T0000": {problem.NotFound, "none is so old"},
+		"wed":             {problem.NotFound, "none is of 2026-11-18"},
+		"-9":              {problem.NotFound, "there are only 6"},
+		"3w":              {problem.NotFound, "the oldest is 2h"},
+		"hourly":          {problem.Invalid, "2 snapshots begin"},
+		"nope":            {problem.NotFound, `no snapshot "nope"`},
+		"":                {problem.NotFound, ""},
 	} {
 		_, err := Resolve(word, week, now, berlin)
-		require.Equal(t, c.kind, volume.KindOf(err), "%s: %v", word, err)
+		require.Equal(t, c.kind, problem.KindOf(err), "%s: %v", word, err)
 		require.ErrorContains(t, err, c.says, word)
 	}
 }
@@ -132,7 +132,7 @@ func TestGuessedTimesThatAreEqualHaveNoOrder(t *testing.T) {
 		require.Equal(t, want, got.Name)
 	}
 	_, err := Resolve("15251w", week, now, berlin)
-	require.Equal(t, volume.NotFound, volume.KindOf(err))
+	require.Equal(t, problem.NotFound, problem.KindOf(err))
 }
 
 func TestAnAgeNeverMeansAYoungerOne(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 )
 
 // Sort sorts snapshots newest first; those of unknown times come last, by name.
@@ -81,7 +82,7 @@ func sure(word string, s Snapshot, all []Snapshot) (Snapshot, error) {
 		}
 	}
 	if len(same) > 1 {
-		return Snapshot{}, errorf(volume.Failed, "give an exact name: "+some(same), "%q may be any of %d snapshots, whose times nobody tells", word, len(same))
+		return Snapshot{}, problem.New(problem.Failed, "give an exact name: "+some(same), "%q may be any of %d snapshots, whose times nobody tells", word, len(same))
 	}
 	return s, nil
 }
@@ -93,7 +94,7 @@ func ordered(word string, all []Snapshot) error {
 	}
 	for _, s := range all {
 		if s.Time.IsZero() {
-			return errorf(volume.Failed, "give an exact name: "+some(all), "nobody says when snapshot %q was made, so %q means nothing", s.Name, word)
+			return problem.New(problem.Failed, "give an exact name: "+some(all), "nobody says when snapshot %q was made, so %q means nothing", s.Name, word)
 		}
 	}
 	return nil
@@ -137,7 +138,7 @@ func byDate(word string, all []Snapshot, loc *time.Location) (Snapshot, error) {
 		return onDay(word, all, word, loc)
 	}
 	if _, err := time.Parse(minuteForm, word); err != nil {
-		return Snapshot{}, errorf(volume.Invalid, "write YYYY-MM-DD or YYYY-MM-DDTHHMM", "%q is no date", word)
+		return Snapshot{}, problem.New(problem.Invalid, "write YYYY-MM-DD or YYYY-MM-DDTHHMM", "%q is no date", word)
 	}
 	if err := ordered(word, all); err != nil {
 		return Snapshot{}, err
@@ -182,7 +183,7 @@ func byPrefix(word string, all []Snapshot) (Snapshot, error) {
 	case 1:
 		return found[0], nil
 	}
-	return Snapshot{}, errorf(volume.Invalid, "write more of it: "+some(found), "%d snapshots begin with %q", len(found), word)
+	return Snapshot{}, problem.New(problem.Invalid, "write more of it: "+some(found), "%d snapshots begin with %q", len(found), word)
 }
 
 func notFound(word string, all []Snapshot, why string) error {
@@ -194,7 +195,7 @@ func notFound(word string, all []Snapshot, why string) error {
 	if len(all) > 0 {
 		hint = "'berth snapshot ls VOLUME' lists them: " + some(all)
 	}
-	return errorf(volume.NotFound, hint, "%s", reason)
+	return problem.New(problem.NotFound, hint, "%s", reason)
 }
 
 // some names a few.
@@ -211,7 +212,7 @@ func some(all []Snapshot) string {
 }
 
 // around names the neighbours of a time, to which compare compares.
-func around(all []Snapshot, loc *time.Location, compare func(Snapshot) int) (text string) {
+func around(all []Snapshot, loc *time.Location, compare func(Snapshot) int) (near string) {
 	var before, after *Snapshot
 	for i, s := range all {
 		if c := compare(s); c > 0 {
@@ -227,14 +228,14 @@ func around(all []Snapshot, loc *time.Location, compare func(Snapshot) int) (tex
 	}{{"before", before}, {"after", after}} {
 		if n.s != nil {
 			at := n.s.Time.In(loc)
-			text += fmt.Sprintf("; the next %s is %s of %s", n.word, volume.Quote(n.s.Name), at.Format("2006-01-02 15:04"))
+			near += fmt.Sprintf("; the next %s is %s of %s", n.word, text.Quote(n.s.Name), at.Format("2006-01-02 15:04"))
 			zones = append(zones, at.Format("MST"))
 		}
 	}
 	if len(zones) > 0 {
-		text += " (" + strings.Join(slices.Compact(zones), ", then ") + ")"
+		near += " (" + strings.Join(slices.Compact(zones), ", then ") + ")"
 	}
-	return text
+	return near
 }
 
 // weekday reads a day's name, whole or its first three letters.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -154,14 +156,14 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	}
 	for i := range p.Items {
 		it := &p.Items[i]
-		it.PathB64, it.RefB64 = volume.B64(it.Path), volume.B64(it.Ref)
+		it.PathB64, it.RefB64 = text.B64(it.Path), text.B64(it.Ref)
 		if err := v.look(ctx, fsys, p, it); err != nil {
 			return nil, err
 		}
 	}
 	names := p.names()
 	if n := len(names); n != len(slices.Compact(names)) {
-		return nil, errorf(volume.Invalid, "restore its parts one after the other", "a volume is named more than once")
+		return nil, problem.New(problem.Invalid, "restore its parts one after the other", "a volume is named more than once")
 	}
 	p.Engine = p.engine(ctx, v)
 	if l, local := fsys.(*tree.Local); (p.Engine == EngineCopy || p.Engine == EngineSync) && (!local || !isLocal(l.Filesystem())) {
@@ -184,13 +186,13 @@ func (p *Plan) names() (names []string) {
 func (r RestoreRequest) check() error {
 	switch {
 	case r.Live && r.Stop:
-		return errorf(volume.Invalid, "choose one", "--stop and --live exclude each other")
+		return problem.New(problem.Invalid, "choose one", "--stop and --live exclude each other")
 	case r.Stack != "" && len(r.Refs) > 0:
-		return errorf(volume.Invalid, "choose one", "--stack and volumes exclude each other")
+		return problem.New(problem.Invalid, "choose one", "--stack and volumes exclude each other")
 	case r.Stack == "" && len(r.Refs) == 0 && len(r.Exact) == 0:
-		return errorf(volume.Invalid, "write VOLUME@SNAPSHOT, or --stack STACK@SNAPSHOT", "what is to be restored?")
+		return problem.New(problem.Invalid, "write VOLUME@SNAPSHOT, or --stack STACK@SNAPSHOT", "what is to be restored?")
 	case r.To != "" && (max(len(r.Refs), len(r.Exact)) != 1 || r.Undo):
-		return errorf(volume.Invalid, "name one", "--to is for one version at a time")
+		return problem.New(problem.Invalid, "name one", "--to is for one version at a time")
 	}
 	return nil
 }
@@ -198,7 +200,7 @@ func (r RestoreRequest) check() error {
 func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 	name, word, ok := strings.Cut(p.request.Stack, "@")
 	if !ok || word == "" || name == "" {
-		return errorf(volume.Invalid, fmt.Sprintf("for example --stack %s@latest", name), "--stack %q names no snapshot", p.request.Stack)
+		return problem.New(problem.Invalid, fmt.Sprintf("for example --stack %s@latest", name), "--stack %q names no snapshot", p.request.Stack)
 	}
 	snap, err := v.resolve(ctx, fsys, word)
 	if err != nil {
@@ -213,7 +215,7 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 		p.add(ref, ref.String(), snap)
 	}
 	if len(p.Items) == 0 {
-		return errorf(volume.NotFound, fmt.Sprintf("'berth snapshot ls --stack %s' lists the versions of its volumes", name), "snapshot %q has no volume of a stack %q", snap.Name, name)
+		return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot ls --stack %s' lists the versions of its volumes", name), "snapshot %q has no volume of a stack %q", snap.Name, name)
 	}
 	return nil
 }
@@ -249,7 +251,7 @@ func (r *RestoreRequest) wanted(job string) (out []reference, err error) {
 			return nil, err
 		}
 		if !a.versioned {
-			return nil, errorf(volume.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", a.Volume, a.Volume), "%q names no snapshot", spec)
+			return nil, problem.New(problem.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", a.Volume, a.Volume), "%q names no snapshot", spec)
 		}
 		a.planned = job != ""
 		out = append(out, a)
@@ -286,10 +288,10 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 	it.Database = m != nil && m.Options.Get("access") == "single" || volume.IsDatabaseFile(it.Path)
 	if p.request.To != "" {
 		if err := tree.CheckPath(it.dest); err != nil || it.Path == "" || strings.HasPrefix(path.Clean(p.request.To), "..") {
-			return errorf(volume.Invalid, "give a path inside the volume, for example --to old/wp-content", "--to %q is not a path in volume %q", p.request.To, it.Volume)
+			return problem.New(problem.Invalid, "give a path inside the volume, for example --to old/wp-content", "--to %q is not a path in volume %q", p.request.To, it.Volume)
 		}
 		if !it.New {
-			return errorf(volume.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
+			return problem.New(problem.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
 		}
 	}
 	if it.Path != "" && it.New {
@@ -316,12 +318,12 @@ func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) er
 		case err == nil && a != nil && a.Kind == tree.Directory:
 			return nil
 		case a != nil:
-			return errorf(volume.InUse, fmt.Sprintf("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+			return problem.New(problem.InUse, fmt.Sprintf("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
 				"%q in volume %q is a %s now, and no directory", up, it.Volume, a.Kind)
 		case err == nil && !versioned:
-			return errorf(volume.NotFound, "make it first, or choose another path", "the volume has no directory %q for it", up)
+			return problem.New(problem.NotFound, "make it first, or choose another path", "the volume has no directory %q for it", up)
 		case err == nil && up == "":
-			return errorf(volume.NotFound, fmt.Sprintf("the whole volume comes back: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+			return problem.New(problem.NotFound, fmt.Sprintf("the whole volume comes back: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
 				"there is no volume %q any more", it.Volume)
 		case err == nil:
 			it.Parents = slices.Insert(it.Parents, 0, up)
@@ -365,7 +367,7 @@ func (v *Versions) measure(ctx context.Context, fsys tree.FS, p *Plan) error {
 			p.Need += it.used
 		}
 		if it.Database && p.Engine == EngineSync && !it.single && !p.request.Force && p.request.To == "" && (p.request.Live || len(p.Users) > 0) {
-			return errorf(volume.InUse, "--stop restores it whole; --force does it all the same", "volume %q holds a database: files replaced under it while it runs would ruin it", it.Volume)
+			return problem.New(problem.InUse, "--stop restores it whole; --force does it all the same", "volume %q holds a database: files replaced under it while it runs would ruin it", it.Volume)
 		}
 	}
 	space, err := fsys.Statfs(ctx)
@@ -374,7 +376,7 @@ func (v *Versions) measure(ctx context.Context, fsys tree.FS, p *Plan) error {
 	}
 	p.Avail, p.Total = space.Avail, space.Total
 	if p.Need > 0 && space.Avail-p.Need < space.Total/20 {
-		return errorf(volume.Failed, "'berth df' shows what can be freed; what snapshots hold comes free when they go",
+		return problem.New(problem.Failed, "'berth df' shows what can be freed; what snapshots hold comes free when they go",
 			"the restore needs %d MiB, and less than 5 %% of the export would be left", p.Need>>20)
 	}
 	return nil
@@ -464,7 +466,7 @@ func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
 		j.Stopped, err = json.Marshal(stopped)
 	}
 	for _, it := range p.Items {
-		item := volume.JobItem{Volume: it.Volume, Ref: volume.Quote(it.Ref), Dest: it.dest, Meta: it.meta}
+		item := volume.JobItem{Volume: it.Volume, Ref: text.Quote(it.Ref), Dest: it.dest, Meta: it.meta}
 		if r.To == "" {
 			item.Trash = v.volumes.NewTrashID()
 		}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 func TestRestoreOfAWholeVolumeAndUndoAndRedo(t *testing.T) {
@@ -98,7 +98,7 @@ func TestRestoreOfADirectoryThatIsGone(t *testing.T) {
 	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}})
 	require.NoDirExists(t, w.path("blog/wp-content/plugins/b"))
 	_, err := w.Plan(ctx, RestoreRequest{Refs: []string{"blog@nightly:wp-content/plugins/none"}})
-	require.Equal(t, volume.NotFound, volume.KindOf(err))
+	require.Equal(t, problem.NotFound, problem.KindOf(err))
 }
 
 func TestRestoreBesideOverwritesNothing(t *testing.T) {
@@ -170,20 +170,20 @@ func TestRefusals(t *testing.T) {
 	w.snap("nightly")
 	for name, c := range map[string]struct {
 		r    RestoreRequest
-		kind volume.Kind
+		kind problem.Kind
 	}{
-		"no snapshot named":  {RestoreRequest{Refs: []string{"blog"}}, volume.Invalid},
-		"no such snapshot":   {RestoreRequest{Refs: []string{"blog@weekly"}}, volume.NotFound},
-		"no such volume":     {RestoreRequest{Refs: []string{"none@nightly"}}, volume.NotFound},
-		"nothing":            {RestoreRequest{}, volume.Invalid},
-		"stop and live":      {RestoreRequest{Refs: []string{"blog@nightly"}, Stop: true, Live: true}, volume.Invalid},
-		"the same one twice": {RestoreRequest{Refs: []string{"blog@nightly:index.php", "blog@nightly:hard"}}, volume.Invalid},
-		"nothing to undo":    {RestoreRequest{Undo: true, Refs: []string{"blog"}}, volume.Nothing},
-		"no stack":           {RestoreRequest{Stack: "shop@nightly"}, volume.NotFound},
+		"no snapshot named":  {RestoreRequest{Refs: []string{"blog"}}, problem.Invalid},
+		"no such snapshot":   {RestoreRequest{Refs: []string{"blog@weekly"}}, problem.NotFound},
+		"no such volume":     {RestoreRequest{Refs: []string{"none@nightly"}}, problem.NotFound},
+		"nothing":            {RestoreRequest{}, problem.Invalid},
+		"stop and live":      {RestoreRequest{Refs: []string{"blog@nightly"}, Stop: true, Live: true}, problem.Invalid},
+		"the same one twice": {RestoreRequest{Refs: []string{"blog@nightly:index.php", "blog@nightly:hard"}}, problem.Invalid},
+		"nothing to undo":    {RestoreRequest{Undo: true, Refs: []string{"blog"}}, problem.Nothing},
+		"no stack":           {RestoreRequest{Stack: "shop@nightly"}, problem.NotFound},
 	} {
 		_, err := w.Plan(ctx, c.r)
 		require.Error(t, err, name)
-		require.Equal(t, c.kind, volume.KindOf(err), "%s: %v", name, err)
+		require.Equal(t, c.kind, problem.KindOf(err), "%s: %v", name, err)
 	}
 	p, err := w.Plan(ctx, RestoreRequest{Refs: []string{"blog@nightly"}})
 	require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -198,7 +199,7 @@ func (v *Versions) fill(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 		return err
 	}
 	if len(p.Items) != len(j.Items) {
-		return errorf(volume.Failed, "'berth snapshot restore --abort "+j.Items[0].Volume+"', then again", "the snapshot has other volumes now than when the restore was planned")
+		return problem.New(problem.Failed, "'berth snapshot restore --abort "+j.Items[0].Volume+"', then again", "the snapshot has other volumes now than when the restore was planned")
 	}
 	w.add(func(p *Progress) { p.State, p.Total, p.Of = volume.JobCopying, r.Files, r.Bytes })
 	for i := range p.Items {
@@ -242,7 +243,7 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *volume
 // filerFill has the filer make the tree.
 func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it *volume.JobItem) error {
 	if v.filer == nil {
-		return errorf(volume.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
+		return problem.New(problem.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
 	}
 	src := Ref{Volume: p.Volume, Path: p.Path}.Source("")
 	if err := v.filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
@@ -254,7 +255,7 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 	}
 	got, err := fsys.Stat(ctx, it.From)
 	if err == nil && (got.Kind != want.Kind || got.Mode != want.Mode || got.UID != want.UID || got.GID != want.GID) {
-		err = errorf(volume.Failed, "'berth snapshot restore --checksum' copies instead", "the filer brought %q back with another owner or mode", p.Volume)
+		err = problem.New(problem.Failed, "'berth snapshot restore --checksum' copies instead", "the filer brought %q back with another owner or mode", p.Volume)
 	}
 	return err
 }
@@ -278,7 +279,7 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanI
 	w.read = append(w.read, copyRead{p.Volume, p.Snapshot, read})
 	w.next()
 	if p.Ref == "" { // a takeover's, of the volume itself
-		return volume.Whole(err, p.Volume, "stop what writes to it on the other node, then again")
+		return problem.Whole(err, p.Volume, "stop what writes to it on the other node, then again")
 	}
 	return whole(err, p.Ref)
 }
@@ -287,7 +288,7 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanI
 func (w *work) judge(s tree.Stats, ref string) error { return whole(s.Whole(ref), ref) }
 
 func whole(err error, ref string) error {
-	return volume.Whole(err, ref, "restore another version, or single paths with "+ref+":PATH")
+	return problem.Whole(err, ref, "restore another version, or single paths with "+ref+":PATH")
 }
 
 // sync replaces in place what differs. What it replaces is recorded first.
@@ -336,7 +337,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 			return err
 		}
 		if there, statErr := stat(ctx, fsys, path.Join(dir, p.Snapshot.Name)); there == nil && statErr == nil {
-			return errorf(volume.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
+			return problem.New(problem.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
 				"snapshot %q was deleted while it was read", p.Snapshot.Name)
 		}
 		return err
@@ -466,5 +467,5 @@ func (v *Versions) Find(ctx context.Context, name string) (*volume.Job, error) {
 			}
 		}
 	}
-	return nil, errorf(volume.Nothing, "'berth volume ps' lists what is under way", "no restore of volume %q is unfinished", name)
+	return nil, problem.New(problem.Nothing, "'berth volume ps' lists what is under way", "no restore of volume %q is unfinished", name)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -24,7 +25,7 @@ const takeoverPatience = 10 * time.Second
 // otherwise. Several may ask for it, also on several nodes; it is done once.
 func (v *Versions) TakeOver(ctx context.Context, name, from string) error {
 	if !v.instants(ctx) {
-		return errorf(volume.InUse, fmt.Sprintf("make sure that %s is switched off, then type 'berth volume takeover %s --from %s'", from, name, from),
+		return problem.New(problem.InUse, fmt.Sprintf("make sure that %s is switched off, then type 'berth volume takeover %s --from %s'", from, name, from),
 			"volume %q is access=single and held by %s, which is silent, and berth can make no snapshot here to take it over by itself", name, from)
 	}
 	w, err := v.startTakeover(ctx, name, from, false)
@@ -36,13 +37,13 @@ func (v *Versions) TakeOver(ctx context.Context, name, from string) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.err != nil {
-			return errorf(volume.KindOf(w.err), "", "taking volume %q over from %s: %v", name, from, w.err)
+			return problem.New(problem.KindOf(w.err), "", "taking volume %q over from %s: %v", name, from, w.err)
 		}
 		return nil
 	case <-time.After(takeoverPatience):
 	case <-ctx.Done():
 	}
-	return errorf(volume.InUse, "try again", "taking over from %s, %d %%", from, w.percent())
+	return problem.New(problem.InUse, "try again", "taking over from %s, %d %%", from, w.percent())
 }
 
 // TakeOverNow is the administrator's takeover: also where no instant can be
@@ -122,7 +123,7 @@ func (v *Versions) endTakeover(ctx context.Context, j *volume.Job) error {
 	if j.Engine != string(EngineLive) && j.State != volume.JobPrepared {
 		// Also one that failed half-way; that there is none is no error.
 		_, err := v.removeAfter(ctx, RemoveRequest{Names: []string{takeoverSnapshot(j)}}, j.ID)
-		if err != nil && volume.KindOf(err) != volume.NotFound {
+		if err != nil && problem.KindOf(err) != problem.NotFound {
 			v.volumes.Note(ctx, volume.AuditRecord{Op: "takeover", Volume: j.Items[0].Volume, Detail: fmt.Sprintf("its snapshot %s is left: %v", takeoverSnapshot(j), err)})
 		}
 	}
@@ -160,7 +161,7 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 			return err
 		}
 		if c.By == ByBerth && c.Method != ByBtrfs {
-			return errorf(volume.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
+			return problem.New(problem.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
 		}
 		ref := Ref{Volume: it.Volume, Snapshot: snap}
 		it.Ref, source = ref.String(), ref.Source(snap)
@@ -174,7 +175,7 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 		return err
 	}
 	if Engine(j.Engine) != EngineFiler && space.Avail < size.Used {
-		return errorf(volume.Failed, "'berth df' shows what can be freed", "it needs %d MiB, and the export has %d MiB", size.Used>>20, space.Avail>>20)
+		return problem.New(problem.Failed, "'berth df' shows what can be freed", "it needs %d MiB, and the export has %d MiB", size.Used>>20, space.Avail>>20)
 	}
 	w.add(func(p *Progress) { p.State, p.Total, p.Of = volume.JobCopying, size.Files, size.Bytes })
 	p := &PlanItem{Volume: it.Volume, Ref: it.Ref, source: source, Snapshot: &Snapshot{Name: takeoverSnapshot(j)}}

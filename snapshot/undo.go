@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -73,7 +74,7 @@ func (v *Versions) planUndo(ctx context.Context, p *Plan, job string) error {
 func (r *RestoreRequest) same(name string, t *volume.Trashed) error {
 	for _, e := range r.Exact {
 		if e.Volume == name && e.Trash != "" && e.Trash != t.ID {
-			return errorf(volume.NotFound, "plan it again: 'berth undo "+name+"'", "volume %q was restored or undone since this undo was planned", name)
+			return problem.New(problem.NotFound, "plan it again: 'berth undo "+name+"'", "volume %q was restored or undone since this undo was planned", name)
 		}
 	}
 	return nil
@@ -83,7 +84,7 @@ func (r *RestoreRequest) same(name string, t *volume.Trashed) error {
 // volume's, if there is one.
 func noUndo(what string, items []*volume.Trashed, lost *volume.Trashed) error {
 	if lost == nil {
-		return errorf(volume.Nothing, "'berth trash ls' lists what is kept", "nothing to undo for %s: no restore whose copy is still in the trash", what)
+		return problem.New(problem.Nothing, "'berth trash ls' lists what is kept", "nothing to undo for %s: no restore whose copy is still in the trash", what)
 	}
 	hint := "'berth trash ls' lists what is kept"
 	as := lost.Volume + "-former"
@@ -92,7 +93,7 @@ func noUndo(what string, items []*volume.Trashed, lost *volume.Trashed) error {
 	} else if !lost.Partial {
 		hint = fmt.Sprintf("'berth trash restore %s --as %s' brings it back beside", lost.ID, as)
 	}
-	return errorf(volume.Nothing, hint, "nothing to undo for %s: the undo in the trash belongs to a former volume %q", what, lost.Volume)
+	return problem.New(problem.Nothing, hint, "nothing to undo for %s: the undo in the trash belongs to a former volume %q", what, lost.Volume)
 }
 
 // lastOf lists the volumes of a stack that the last job on it has changed.

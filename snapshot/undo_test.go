@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 // An undo belongs to the volume that it was made of, and not to whichever has
@@ -43,11 +43,11 @@ func TestAnUndoBelongsToItsVolume(t *testing.T) {
 				require.NoError(t, w.store.Remove(ctx, "blog"))
 
 				_, err := w.Plan(ctx, r.undo)
-				require.Equal(t, volume.Nothing, volume.KindOf(err), "%v", err)
+				require.Equal(t, problem.Nothing, problem.KindOf(err), "%v", err)
 				made.begin(w)
 				w.write("blog/i", "of the new volume")
 				_, err = w.tryRestore(r.undo)
-				require.Equal(t, volume.Nothing, volume.KindOf(err), "%v", err)
+				require.Equal(t, problem.Nothing, problem.KindOf(err), "%v", err)
 				require.ErrorContains(t, err, `belongs to a former volume "blog"`)
 				require.ErrorContains(t, err, "berth trash restore ")
 				require.Equal(t, "of the new volume", w.read("blog/i"))
@@ -91,7 +91,7 @@ func TestAnUndoGoesWithItsVolume(t *testing.T) {
 			_, _, err := w.store.TrashRestore(ctx, "blog", "blog-old")
 			require.NoError(t, err)
 			_, err = w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"blog"}})
-			require.Equal(t, volume.Nothing, volume.KindOf(err))
+			require.Equal(t, problem.Nothing, problem.KindOf(err))
 			w.restore(RestoreRequest{Undo: true, Refs: []string{"blog-old"}, Live: live})
 			require.Equal(t, "newer", w.read("blog-old/i"))
 			require.Equal(t, "of the new volume", w.read("blog/i"))
@@ -109,14 +109,14 @@ func TestAnUndoGoesWithItsVolume(t *testing.T) {
 		_, _, err := w.store.TrashRestore(ctx, "blog", "second")
 		require.NoError(t, err)
 		_, err = w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"second"}})
-		require.Equal(t, volume.Nothing, volume.KindOf(err))
+		require.Equal(t, problem.Nothing, problem.KindOf(err))
 
 		w = setUp(t, false)
 		_, _, err = w.store.TrashRestore(ctx, "blog", "first")
 		require.NoError(t, err)
 		w.restore(RestoreRequest{Refs: []string{"blog@s"}})
 		_, err = w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"blog"}})
-		require.Equal(t, volume.Nothing, volume.KindOf(err))
+		require.Equal(t, problem.Nothing, problem.KindOf(err))
 		w.restore(RestoreRequest{Undo: true, Refs: []string{"first"}})
 		require.Equal(t, "newer", w.read("first/i"))
 	})
@@ -144,7 +144,7 @@ func TestAStacksUndoLeavesNewVolumesAlone(t *testing.T) {
 	require.NoError(t, w.store.Remove(ctx, "shop_web"))
 	require.NoError(t, w.store.Create(ctx, "shop_web", nil))
 	_, err := w.Plan(ctx, RestoreRequest{Undo: true, Stack: "shop"})
-	require.Equal(t, volume.Nothing, volume.KindOf(err))
+	require.Equal(t, problem.Nothing, problem.KindOf(err))
 	require.ErrorContains(t, err, "former volume")
 }
 
@@ -186,7 +186,7 @@ func TestUndosOfAnEarlierBerth(t *testing.T) {
 	require.NoError(t, w.store.Create(ctx, "blog", nil))
 	w.write("blog/i", "of the new volume")
 	_, err := w.Plan(ctx, undo)
-	require.Equal(t, volume.Nothing, volume.KindOf(err), "a removal is younger")
+	require.Equal(t, problem.Nothing, problem.KindOf(err), "a removal is younger")
 
 	// Where the removed one is purged, the times say it.
 	items, err := w.store.TrashList(ctx)
@@ -204,7 +204,7 @@ func TestUndosOfAnEarlierBerth(t *testing.T) {
 		require.NoError(t, os.WriteFile(name, data, 0o600))
 	}
 	_, err = w.Plan(ctx, undo)
-	require.Equal(t, volume.Nothing, volume.KindOf(err), "the volume is younger")
+	require.Equal(t, problem.Nothing, problem.KindOf(err), "the volume is younger")
 }
 
 // An adopted volume is given an id when its options are set: what was replaced

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -142,7 +143,7 @@ func measureAll(ctx context.Context, fsys tree.FS, names []string, got []tree.Me
 			switch {
 			case err == nil:
 				got[i] = m
-			case volume.OfExport(err):
+			case problem.OfExport(err):
 				return err
 			}
 			failed[i] = err

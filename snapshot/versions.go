@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -63,11 +63,6 @@ func New(cfg Config) *Versions {
 		cfg.Ended = func(volume.Op, Progress, error) {}
 	}
 	return &Versions{volumes: cfg.Volumes, filer: cfg.Filer, zone: cfg.Zone, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
-}
-
-// Error kinds are those of package volume.
-func errorf(kind volume.Kind, hint, format string, args ...any) error {
-	return &volume.Error{Kind: kind, Reason: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // How says who makes the export's snapshots.
@@ -239,7 +234,7 @@ func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []
 	}
 	l.Deleted = live == nil
 	if l.Deleted && len(l.Versions) == 0 {
-		return errorf(volume.NotFound, "'docker volume ls' lists the volumes, 'berth trash ls' what was removed",
+		return problem.New(problem.NotFound, "'docker volume ls' lists the volumes, 'berth trash ls' what was removed",
 			"no volume %q, neither on the export nor in a snapshot", l.Volume)
 	}
 	return nil
@@ -261,7 +256,7 @@ func (v *Versions) stack(ctx context.Context, fsys tree.FS, stack string, all []
 		out = union(out, ofStack(lost, stack))
 	}
 	if len(out) == 0 {
-		return nil, errorf(volume.NotFound, "'docker stack ls' lists the stacks; its volumes begin with its name and '_'", "no volume of a stack %q", stack)
+		return nil, problem.New(problem.NotFound, "'docker stack ls' lists the stacks; its volumes begin with its name and '_'", "no volume of a stack %q", stack)
 	}
 	return out, nil
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/text"
 )
 
 // References and paths in requests may have any byte, and JSON carries UTF-8
@@ -16,9 +16,9 @@ func (r *DiffRequest) inJSON() any {
 	type fields DiffRequest
 	return &struct {
 		*fields
-		A *volume.Text `json:"a"`
-		B *volume.Text `json:"b"`
-	}{(*fields)(r), (*volume.Text)(&r.A), (*volume.Text)(&r.B)}
+		A *text.Text `json:"a"`
+		B *text.Text `json:"b"`
+	}{(*fields)(r), (*text.Text)(&r.A), (*text.Text)(&r.B)}
 }
 
 // MarshalJSON keeps every byte.
@@ -31,8 +31,8 @@ func (r *FileRequest) inJSON() any {
 	type fields FileRequest
 	return &struct {
 		*fields
-		Ref *volume.Text `json:"ref"`
-	}{(*fields)(r), (*volume.Text)(&r.Ref)}
+		Ref *text.Text `json:"ref"`
+	}{(*fields)(r), (*text.Text)(&r.Ref)}
 }
 
 // MarshalJSON keeps every byte.
@@ -45,8 +45,8 @@ func (r *RefRequest) inJSON() any {
 	type fields RefRequest
 	return &struct {
 		*fields
-		Ref *volume.Text `json:"ref"`
-	}{(*fields)(r), (*volume.Text)(&r.Ref)}
+		Ref *text.Text `json:"ref"`
+	}{(*fields)(r), (*text.Text)(&r.Ref)}
 }
 
 // MarshalJSON keeps every byte.
@@ -59,8 +59,8 @@ func (r *BrowseRequest) inJSON() any {
 	type fields BrowseRequest
 	return &struct {
 		*fields
-		Ref *volume.Text `json:"ref"`
-	}{(*fields)(r), (*volume.Text)(&r.Ref)}
+		Ref *text.Text `json:"ref"`
+	}{(*fields)(r), (*text.Text)(&r.Ref)}
 }
 
 // MarshalJSON keeps every byte.
@@ -73,8 +73,8 @@ func (r *RemoveRequest) inJSON() any {
 	type fields RemoveRequest
 	return &struct {
 		*fields
-		Names *volume.Texts `json:"names"`
-	}{(*fields)(r), (*volume.Texts)(&r.Names)}
+		Names *text.Texts `json:"names"`
+	}{(*fields)(r), (*text.Texts)(&r.Names)}
 }
 
 // MarshalJSON keeps every byte.
@@ -87,8 +87,8 @@ func (r *CloneRequest) inJSON() any {
 	type fields CloneRequest
 	return &struct {
 		*fields
-		Ref *volume.Text `json:"ref"`
-	}{(*fields)(r), (*volume.Text)(&r.Ref)}
+		Ref *text.Text `json:"ref"`
+	}{(*fields)(r), (*text.Text)(&r.Ref)}
 }
 
 // MarshalJSON keeps every byte.
@@ -102,9 +102,9 @@ func (r RestoreRequest) MarshalJSON() ([]byte, error) {
 	type fields RestoreRequest
 	return json.Marshal(struct {
 		fields
-		Refs volume.Texts `json:"refs,omitempty"`
-		To   volume.Text  `json:"to,omitempty"`
-	}{fields(r), r.Refs, volume.Text(r.To)})
+		Refs text.Texts `json:"refs,omitempty"`
+		To   text.Text  `json:"to,omitempty"`
+	}{fields(r), r.Refs, text.Text(r.To)})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote. A place or a stack that is given
@@ -112,20 +112,20 @@ func (r RestoreRequest) MarshalJSON() ([]byte, error) {
 // mean the live volume.
 func (r *RestoreRequest) UnmarshalJSON(data []byte) error {
 	type fields RestoreRequest
-	var to, stack, as *volume.Text
+	var to, stack, as *text.Text
 	in := struct {
 		*fields
-		Refs  *volume.Texts `json:"refs"`
-		To    **volume.Text `json:"to"`
-		Stack **volume.Text `json:"stack"`
-		As    **volume.Text `json:"as"`
-	}{(*fields)(r), (*volume.Texts)(&r.Refs), &to, &stack, &as}
+		Refs  *text.Texts `json:"refs"`
+		To    **text.Text `json:"to"`
+		Stack **text.Text `json:"stack"`
+		As    **text.Text `json:"as"`
+	}{(*fields)(r), (*text.Texts)(&r.Refs), &to, &stack, &as}
 	if err := json.Unmarshal(data, &in); err != nil {
 		return err
 	}
 	for _, f := range []struct {
 		name  string
-		given *volume.Text
+		given *text.Text
 		field *string
 	}{{"to", to, &r.To}, {"stack", stack, &r.Stack}} {
 		switch {

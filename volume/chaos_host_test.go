@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -267,7 +268,7 @@ func (n *simNode) tryStart() {
 	}
 	if err != nil {
 		n.c.note("%s: no mount: %v", n.name, err)
-		n.c.count(string(KindOf(err)))
+		n.c.count(string(problem.KindOf(err)))
 		return
 	}
 	k := &simContainer{id: id, n: n, stop: make(chan struct{}), gone: make(chan struct{})}

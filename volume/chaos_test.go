@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -223,7 +224,7 @@ func (c *chaos) mend() {
 	if err := n.endJobs(ctx, n.proc().store, true); err != nil {
 		c.breaks("an interrupted job cannot be ended: %v", err)
 	}
-	if _, err := n.proc().store.Get(ctx, "db"); KindOf(err) == NotFound {
+	if _, err := n.proc().store.Get(ctx, "db"); problem.KindOf(err) == problem.NotFound {
 		if _, _, err := n.proc().store.TrashRestore(ctx, "db", ""); err != nil {
 			c.breaks("the volume is gone: %v", err)
 		}
@@ -349,7 +350,7 @@ func TestChaos(t *testing.T) {
 	all.Wait()
 	t.Logf("%d seeds in %s: %v", *chaosSeeds, time.Since(began).Round(time.Second), met)
 	if *chaosSeeds >= 100 {
-		for _, what := range []string{"mount", "takeover", "restore", "remove", "undelete", string(InUse), string(Unreachable)} {
+		for _, what := range []string{"mount", "takeover", "restore", "remove", "undelete", string(problem.InUse), string(problem.Unreachable)} {
 			require.NotZero(t, met[what], "no story has a %s", what)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -69,7 +70,7 @@ func (s *Store) clone(ctx context.Context, e *export, name, from string, opts Op
 	case <-ctx.Done():
 	}
 	percent := 100 * j.bytes.Load() / max(1, j.total)
-	return errorf(InUse, "try again; it goes on meanwhile", "cloning %q from %s, %d %%", name, src, min(percent, 99))
+	return problem.New(problem.InUse, "try again; it goes on meanwhile", "cloning %q from %s, %d %%", name, src, min(percent, 99))
 }
 
 // startClone checks the source, takes the lock and sets the copy going.
@@ -90,7 +91,7 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 		return nil, err
 	}
 	if space.Avail-size.Used < space.Total/20 {
-		return nil, errorf(Failed, "free some first: 'berth df' shows what can be freed, 'berth trash purge ID' frees it",
+		return nil, problem.New(problem.Failed, "free some first: 'berth df' shows what can be freed, 'berth trash purge ID' frees it",
 			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
 	work := "clone-" + s.newID()
@@ -140,7 +141,7 @@ func (s *Store) checkCloneSource(ctx context.Context, e *export, name string) er
 	}
 	leases, err := readLeases(ctx, e.fs, name)
 	if err == nil && len(leases) > 0 {
-		return errorf(InUse, fmt.Sprintf("stop it, or clone a snapshot of it: from=%s@SNAPSHOT", name),
+		return problem.New(problem.InUse, fmt.Sprintf("stop it, or clone a snapshot of it: from=%s@SNAPSHOT", name),
 			"volume %q is access=single and in use on %s: a copy made meanwhile would be torn", name, leases[0].Node)
 	}
 	return err
@@ -154,7 +155,7 @@ func cloneFault(ctx context.Context, e *export, src Ref, err error) error {
 			err = &tree.Incomplete{Name: src.Path(), Gone: true}
 		}
 	}
-	return Whole(err, src.String(), cloneHint(src, err))
+	return problem.Whole(err, src.String(), cloneHint(src, err))
 }
 
 // cloneHint is what to do about a copy that is not whole.

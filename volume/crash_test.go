@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -118,7 +119,7 @@ func checkAfterDeath(t *testing.T, what, dir, op string, killed bool, do func(*t
 	// dockerd sends it again.
 	if killed {
 		err := do(again)
-		if op == "undelete" && KindOf(err) == NotFound {
+		if op == "undelete" && problem.KindOf(err) == problem.NotFound {
 			err = nil // finished by the other process
 		}
 		require.NoError(t, err, what)

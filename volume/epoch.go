@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -76,7 +77,7 @@ func readEpoch(ctx context.Context, fsys tree.FS, name string) (*Epoch, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // there are higher ones by now
 		case isBroken(err):
-			return nil, errorf(InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume, move %s away on the export", epochPath(name, p.number)),
+			return nil, problem.New(problem.InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume, move %s away on the export", epochPath(name, p.number)),
 				"who holds volume %q is not readable", name)
 		}
 		return p, err
@@ -167,7 +168,7 @@ func (s *Store) stillHeld(ctx context.Context, e *export, name string) error {
 	}
 	top, err := readEpoch(ctx, e.fs, name)
 	if err == nil && (top.num() != epoch || !top.held()) {
-		err = errorf(InUse, "try again", "volume %q was taken over from this node while it was mounted", name)
+		err = problem.New(problem.InUse, "try again", "volume %q was taken over from this node while it was mounted", name)
 	}
 	return err
 }
@@ -202,21 +203,21 @@ func (h *SilentHolder) Error() string { return h.Node + " is silent" }
 // heldBy refuses a volume that another node holds.
 func (s *Store) heldBy(name string, h *holder) error {
 	if h.node == s.cfg.Node {
-		return errorf(InUse, "try again in a moment", "volume %q is held by another node that calls itself %s", name, h.node)
+		return problem.New(problem.InUse, "try again in a moment", "volume %q is held by another node that calls itself %s", name, h.node)
 	}
 	life, age := s.life(h.node)
 	u := User{State: life, Age: age.Seconds()}
 	switch life {
 	case Expired:
-		err := errorf(InUse, fmt.Sprintf("make sure that %s is switched off, then type 'berth volume takeover %s --from %s'", h.node, name, h.node),
+		err := problem.New(problem.InUse, fmt.Sprintf("make sure that %s is switched off, then type 'berth volume takeover %s --from %s'", h.node, name, h.node),
 			"volume %q is access=single and was last held by %s, which is silent (%s)", name, h.node, u.heartbeat())
-		err.cause = &SilentHolder{name, h.node}
+		err.Because(&SilentHolder{name, h.node})
 		return err
 	case Unattended:
-		return errorf(InUse, fmt.Sprintf("start berth there; or, if %s is switched off: 'berth volume takeover %s --from %s'", h.node, name, h.node),
+		return problem.New(problem.InUse, fmt.Sprintf("start berth there; or, if %s is switched off: 'berth volume takeover %s --from %s'", h.node, name, h.node),
 			"volume %q is access=single and held by %s (%s)", name, h.node, u.heartbeat())
 	}
-	return errorf(InUse, fmt.Sprintf("stop it there first, or wait: a node that is silent for %s is taken over from; 'berth volume ps %s' shows who uses it", s.ttlOf(h.node), name),
+	return problem.New(problem.InUse, fmt.Sprintf("stop it there first, or wait: a node that is silent for %s is taken over from; 'berth volume ps %s' shows who uses it", s.ttlOf(h.node), name),
 		"volume %q is access=single and held by %s (%s)", name, h.node, u.heartbeat())
 }
 

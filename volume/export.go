@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -41,8 +42,8 @@ func (s *Store) identify(ctx context.Context, fsys tree.FS) (string, error) {
 	err := readControl(ctx, fsys, exportFile, &rec)
 	if errors.Is(err, fs.ErrNotExist) {
 		if known != "" {
-			return "", errorf(Unreachable,
-				fmt.Sprintf("mount it again and berth goes on by itself; if a new, empty export is meant, set BERTH_EXPORT=%s?id=new", bareURL(s.cfg.URL)),
+			return "", problem.New(problem.Unreachable,
+				fmt.Sprintf("mount it again and berth goes on by itself; if a new, empty export is meant, set BERTH_EXPORT=%s?id=new", problem.BareURL(s.cfg.URL)),
 				"the export %s is away: its id %s is not there, so the directory is another one or its mount is missing; berth fills nothing", s.cfg.URL, known)
 		}
 		rec = exportRecord{Version: formatVersion, ID: s.newID()}
@@ -52,14 +53,14 @@ func (s *Store) identify(ctx context.Context, fsys tree.FS) (string, error) {
 	}
 	switch {
 	case isBroken(err), err == nil && rec.ID == "":
-		return "", errorf(Failed, "look at the file; the volumes' data is untouched", "%s on the export %s is not readable", exportFile, s.cfg.URL)
+		return "", problem.New(problem.Failed, "look at the file; the volumes' data is untouched", "%s on the export %s is not readable", exportFile, s.cfg.URL)
 	case err != nil:
 		return "", err
 	case rec.Version != formatVersion:
-		return "", errorf(Failed, "upgrade berth on this node", "the export %s has format version %d, this berth knows %d", s.cfg.URL, rec.Version, formatVersion)
+		return "", problem.New(problem.Failed, "upgrade berth on this node", "the export %s has format version %d, this berth knows %d", s.cfg.URL, rec.Version, formatVersion)
 	case known != "" && known != rec.ID:
-		return "", errorf(Unreachable,
-			fmt.Sprintf("mount the right one; if this one is meant, set BERTH_EXPORT=%s?id=%s", bareURL(s.cfg.URL), rec.ID),
+		return "", problem.New(problem.Unreachable,
+			fmt.Sprintf("mount the right one; if this one is meant, set BERTH_EXPORT=%s?id=%s", problem.BareURL(s.cfg.URL), rec.ID),
 			"the export %s is away: another export (id %s) is in its place, this node knows %s", s.cfg.URL, rec.ID, known)
 	}
 	if err := makeControlDirs(ctx, fsys); err != nil && !errors.Is(err, syscall.EROFS) {
@@ -116,16 +117,6 @@ func makeControlDirs(ctx context.Context, fsys tree.FS) error {
 		}
 	}
 	return nil
-}
-
-// bareURL is the export without its query.
-func bareURL(url string) string {
-	for i := range url {
-		if url[i] == '?' {
-			return url[:i]
-		}
-	}
-	return url
 }
 
 // hint is <mount root>/.index.json: what this node knew of the export when it

@@ -1,26 +1,10 @@
 package volume
 
 import (
-	"context"
-	"errors"
 	"sync"
-	"syscall"
 
-	"github.com/casit/berth/tree"
+	"github.com/casit/berth/problem"
 )
-
-// OfExport tells an error of the export as a whole, or of whoever asks, from
-// one of a single volume or item: the next one would meet it too. What goes
-// through all of them ends at such an error, and passes over any other.
-func OfExport(err error) bool {
-	for _, whole := range []error{tree.ErrAway, context.Canceled, context.DeadlineExceeded,
-		syscall.ESTALE, syscall.ENOTCONN, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT} {
-		if errors.Is(err, whole) {
-			return true
-		}
-	}
-	return KindOf(err) == Unreachable
-}
 
 // faults is what could not be done with single volumes and items, and goes on
 // being tried.
@@ -55,7 +39,7 @@ func (f *faults) reason(item string) string {
 // passOver notes what came of the work on one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
 func (s *Store) passOver(event, item string, err error) error {
-	if err != nil && OfExport(err) {
+	if err != nil && problem.OfExport(err) {
 		return err
 	}
 	if s.faults.set(event+" "+item, err) {

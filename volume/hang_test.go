@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -83,9 +84,9 @@ func TestADeadServerHangsNobody(t *testing.T) {
 	require.Equal(t, []string{"site1"}, n.names())
 	// These end with the request's deadline, which the socket sets.
 	_, err = n.Get(short(t), "unknown")
-	require.Equal(t, Unreachable, KindOf(err))
-	require.Equal(t, Unreachable, KindOf(n.Create(short(t), "new", nil)))
-	require.Equal(t, Unreachable, KindOf(n.Remove(short(t), "site1")))
+	require.Equal(t, problem.Unreachable, problem.KindOf(err))
+	require.Equal(t, problem.Unreachable, problem.KindOf(n.Create(short(t), "new", nil)))
+	require.Equal(t, problem.Unreachable, problem.KindOf(n.Remove(short(t), "site1")))
 	n.must(n.Unmount(short(t), "site1", "a")) // a container stops, whatever the filer does
 
 	down.Store(false)

@@ -8,6 +8,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/casit/berth/problem"
 )
 
 // Import gives the directory name the metadata that another system, origin,
@@ -61,7 +63,7 @@ func (s *Store) Unimport(ctx context.Context, name, origin string) (aside string
 func (m *Meta) Unchanged(origin string) error {
 	switch {
 	case m.Origin != origin:
-		return errorf(InUse, "", "the metadata of volume %q was not imported from %s", m.Name, origin)
+		return problem.New(problem.InUse, "", "the metadata of volume %q was not imported from %s", m.Name, origin)
 	case len(m.Options) > 0:
 		var keys []string
 		for _, o := range OptionTable {
@@ -69,7 +71,7 @@ func (m *Meta) Unchanged(origin string) error {
 				keys = append(keys, o.Key+"=")
 			}
 		}
-		return errorf(InUse, fmt.Sprintf("to take it back too, type 'berth volume set %s %s' first", m.Name, strings.Join(keys, " ")),
+		return problem.New(problem.InUse, fmt.Sprintf("to take it back too, type 'berth volume set %s %s' first", m.Name, strings.Join(keys, " ")),
 			"the options of volume %q were set since: %s", m.Name, describe(m.Options))
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -305,7 +306,7 @@ func checkPlace(ctx context.Context, fsys tree.FS, name string) error {
 		return err
 	}
 	if convoy {
-		return errorf(Invalid, "take another name", "%q belongs to Rancher Convoy, whose metadata is in %s/ on this export", name, ConvoyDir)
+		return problem.New(problem.Invalid, "take another name", "%q belongs to Rancher Convoy, whose metadata is in %s/ on this export", name, ConvoyDir)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
 
@@ -184,16 +186,16 @@ func (j *Job) blocks(name string) error {
 		return unreadableJob(j.ID)
 	}
 	if j.Op == OpTakeover {
-		return errorf(InUse, "try again in a moment", "volume %q is being taken over from %s, on %s", name, j.From, j.Node)
+		return problem.New(problem.InUse, "try again in a moment", "volume %q is being taken over from %s, on %s", name, j.From, j.Node)
 	}
 	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
 	switch {
 	case j.State == JobPrepared:
-		return errorf(InUse, "wait, or if its command line is gone: "+way, "a %s of volume %q is being prepared on %s", j.Op, name, j.Node)
+		return problem.New(problem.InUse, "wait, or if its command line is gone: "+way, "a %s of volume %q is being prepared on %s", j.Op, name, j.Node)
 	case j.Interrupted || j.State == JobFailed || j.State == JobSwapped:
-		return errorf(InUse, way, "a %s of volume %q was interrupted on %s", j.Op, name, j.Node)
+		return problem.New(problem.InUse, way, "a %s of volume %q was interrupted on %s", j.Op, name, j.Node)
 	}
-	return errorf(InUse, fmt.Sprintf("wait for it; 'berth volume ps %s' shows how far it is", name), "a %s of volume %q is under way on %s", j.Op, name, j.Node)
+	return problem.New(problem.InUse, fmt.Sprintf("wait for it; 'berth volume ps %s' shows how far it is", name), "a %s of volume %q is under way on %s", j.Op, name, j.Node)
 }
 
 // Jobs lists the unfinished jobs of all nodes, oldest first.
@@ -211,7 +213,7 @@ func (s *Store) Jobs(ctx context.Context) ([]*Job, error) {
 func (s *Store) Job(ctx context.Context, id string) (j *Job, err error) {
 	err = s.with(ctx, "read the journal", func(e *export) error {
 		if j, err = s.readJob(ctx, e, id); err == nil && j == nil {
-			err = errorf(NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
+			err = problem.New(problem.NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
 		}
 		return err
 	})
@@ -228,7 +230,7 @@ func (s *Store) jobList(ctx context.Context, e *export) ([]*Job, error) {
 	var out []*Job
 	for _, id := range ids {
 		j, err := s.readJob(ctx, e, id)
-		if err != nil && OfExport(err) {
+		if err != nil && problem.OfExport(err) {
 			return nil, err
 		}
 		if err != nil {
@@ -260,8 +262,8 @@ func (s *Store) unreadableJob(ctx context.Context, e *export, id string) (*Job, 
 	return j, nil
 }
 
-func unreadableJob(id string) *Error {
-	return errorf(Failed, "nothing was changed; move its directory away on the export to go on", "the journal %s is not readable by this berth", journalPath(id))
+func unreadableJob(id string) *problem.Error {
+	return problem.New(problem.Failed, "nothing was changed; move its directory away on the export to go on", "the journal %s is not readable by this berth", journalPath(id))
 }
 
 // readJob returns a job, nil if there is none. A journal that cannot be read
@@ -305,7 +307,7 @@ func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Con
 			return err
 		}
 		if j == nil {
-			return errorf(NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
+			return problem.New(problem.NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
 		}
 		unlock, err := s.lockAll(ctx, e, j)
 		if err != nil {
@@ -322,7 +324,7 @@ func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Con
 		return err
 	})
 	if err == nil && j.State == JobSwapping {
-		err = errorf(Failed, "it is completed as soon as the export allows", "the %s was not completed", j.Op)
+		err = problem.New(problem.Failed, "it is completed as soon as the export allows", "the %s was not completed", j.Op)
 	}
 	return j, s.explain(string(OpRestore), err)
 }
@@ -454,7 +456,7 @@ func inUse(name string, users []User) error {
 		}
 		where += fmt.Sprintf("%s (%s)", u.Node, u.heartbeat())
 	}
-	return errorf(InUse, "--stop stops what uses it, restores, and starts it again; --live replaces changed files while it runs",
+	return problem.New(problem.InUse, "--stop stops what uses it, restores, and starts it again; --live replaces changed files while it runs",
 		"volume %q is in use on %s", name, where)
 }
 
@@ -484,7 +486,7 @@ func (s *Store) plan(ctx context.Context, e *export, j *Job) error {
 				}
 			}
 		case it.Trash == "":
-			return errorf(InUse, "choose another name", "%q exists", it.Dest)
+			return problem.New(problem.InUse, "choose another name", "%q exists", it.Dest)
 		}
 	}
 	j.State = JobSwapping
@@ -515,4 +517,27 @@ func (s *Store) EndJob(ctx context.Context, id string) error {
 		s.sweepSoon()
 		return nil
 	})
+}
+
+// MarshalJSON writes the item; dest_b64 is beside a dest that is no UTF-8.
+func (i JobItem) MarshalJSON() ([]byte, error) {
+	type fields JobItem
+	return json.Marshal(struct {
+		fields
+		DestB64 []byte `json:"dest_b64,omitempty"`
+	}{fields(i), text.B64(i.Dest)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (i *JobItem) UnmarshalJSON(data []byte) error {
+	type fields JobItem
+	in := struct {
+		*fields
+		DestB64 []byte `json:"dest_b64"`
+	}{fields: (*fields)(i)}
+	err := json.Unmarshal(data, &in)
+	if in.DestB64 != nil {
+		i.Dest = string(in.DestB64)
+	}
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -286,7 +287,7 @@ func (s *Store) loadOwnLeases(ctx context.Context, e *export) error {
 	for _, name := range names {
 		l := &Lease{}
 		err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), l)
-		if err != nil && OfExport(err) {
+		if err != nil && problem.OfExport(err) {
 			return err
 		}
 		if err == nil && l.current(s, name) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -57,7 +58,7 @@ type Lock struct {
 
 // busy is the answer to a request that meets a lock.
 func (l *Lock) busy() error {
-	return errorf(InUse, "try again in a moment; 'berth volume ps' shows what is under way",
+	return problem.New(problem.InUse, "try again in a moment; 'berth volume ps' shows what is under way",
 		"%s of volume %q is under way on %s", l.Op, l.Volume, l.Node)
 }
 
@@ -157,7 +158,7 @@ func readLock(ctx context.Context, fsys tree.FS, name string) (*Lock, error) {
 		return nil, nil
 	}
 	if isBroken(err) {
-		return nil, errorf(Failed, fmt.Sprintf("nothing was changed; if no berth command is at work, move %s away on the export", lockPath(name)),
+		return nil, problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work, move %s away on the export", lockPath(name)),
 			"the lock of volume %q is not readable", name)
 	}
 	return &l, err
@@ -179,7 +180,7 @@ func (s *Store) finish(ctx context.Context, e *export, l *Lock) error {
 	case OpCreate, OpSet, OpRepair, OpImport:
 		// Each of their steps leaves a state that the next request understands.
 	default:
-		return errorf(InUse, "upgrade berth on this node", "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)
+		return problem.New(problem.InUse, "upgrade berth on this node", "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)
 	}
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -87,7 +88,7 @@ func readMeta(ctx context.Context, fsys tree.FS, name string) (*Meta, error) {
 		m, err = ParseMeta(name, data)
 	}
 	if err != nil {
-		return nil, errorf(Failed, fmt.Sprintf("the data is untouched; look at it, then type 'berth volume repair %s'", name),
+		return nil, problem.New(problem.Failed, fmt.Sprintf("the data is untouched; look at it, then type 'berth volume repair %s'", name),
 			"the metadata of volume %q (%s) %v", name, metaPath(name), err)
 	}
 	return m, nil

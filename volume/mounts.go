@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/casit/berth/problem"
 )
 
 // checkMounts refuses a volume with something mounted in it, or on it: what is
@@ -37,6 +39,6 @@ func checkMounts(ctx context.Context, e *export, name string) error {
 	if len(found) == 0 {
 		return nil
 	}
-	return errorf(InUse, fmt.Sprintf("unmount it first ('umount %s'), then again", path.Join(l.Path(), found[0])),
+	return problem.New(problem.InUse, fmt.Sprintf("unmount it first ('umount %s'), then again", path.Join(l.Path(), found[0])),
 		"volume %q has another filesystem mounted in it: %s", name, strings.Join(found, ", "))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -40,7 +41,7 @@ func TestAVolumeWithAMountInItIsNeitherRemovedNorRestored(t *testing.T) {
 	want := `volume "site" has another filesystem mounted in it: site/media; unmount it first ('umount ` + dir + `/site/media'), then again`
 	err := n.Remove(ctx, "site")
 	require.EqualError(t, err, want)
-	require.Equal(t, InUse, KindOf(err))
+	require.Equal(t, problem.InUse, problem.KindOf(err))
 	for _, live := range []bool{false, true} {
 		j := newJob(n, "site")
 		j.Live = live

@@ -4,6 +4,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/casit/berth/problem"
 )
 
 // nameRule is what every volume name matches. dockerd checks nothing for
@@ -16,11 +18,11 @@ const nameHint = "a name is 1 to 200 letters, digits, '_', '.' or '-', beginning
 func CheckName(name string) error {
 	switch {
 	case name == "":
-		return errorf(Invalid, nameHint, "the volume has no name")
+		return problem.New(problem.Invalid, nameHint, "the volume has no name")
 	case len(name) > 200:
-		return errorf(Invalid, nameHint, "the volume name %.20q… has %d characters", name, len(name))
+		return problem.New(problem.Invalid, nameHint, "the volume name %.20q… has %d characters", name, len(name))
 	case !nameRule.MatchString(name):
-		return errorf(Invalid, nameHint, "%q is not a volume name", name)
+		return problem.New(problem.Invalid, nameHint, "%q is not a volume name", name)
 	}
 	return nil
 }
@@ -39,7 +41,7 @@ func ParseRef(s string) (Ref, error) {
 	}
 	if view {
 		if snap == "" || snap == "." || snap == ".." || len(snap) > 255 || strings.ContainsAny(snap, "/\x00\n") {
-			return Ref{}, errorf(Invalid, "write VOLUME@SNAPSHOT with the snapshot's exact name", "%q names no snapshot", s)
+			return Ref{}, problem.New(problem.Invalid, "write VOLUME@SNAPSHOT with the snapshot's exact name", "%q names no snapshot", s)
 		}
 	}
 	return Ref{Name: name, Snapshot: snap}, nil

@@ -5,14 +5,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/problem"
 )
 
 func TestNamesThatAreRefusedNameTheValidForm(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "a/b", "a\x00b", ".berth", ".snapshot", "-a", "_a", "a b", "a\n", "ä", strings.Repeat("a", 201), "a@", "@b", "a@../b", "a@b/c", "a@."} {
 		_, err := ParseRef(name)
 		require.Error(t, err, "%q", name)
-		require.Equal(t, Invalid, KindOf(err), "%q", name)
-		require.NotEmpty(t, err.(*Error).Hint, "%q", name)
+		require.Equal(t, problem.Invalid, problem.KindOf(err), "%q", name)
+		require.NotEmpty(t, err.(*problem.Error).Hint, "%q", name)
 		require.NotContains(t, err.Error(), "\x00")
 	}
 	for _, name := range []string{"a", "site1", "shop_db", "A.b-c_9", strings.Repeat("a", 200)} {
@@ -57,7 +59,7 @@ func TestOptionsThatAreRefusedNameTheNearestForm(t *testing.T) {
 	} {
 		_, err := ParseOptions(map[string]string{c.key: c.value})
 		require.ErrorContains(t, err, c.want, "%s=%s", c.key, c.value)
-		require.Equal(t, Invalid, KindOf(err))
+		require.Equal(t, problem.Invalid, problem.KindOf(err))
 	}
 	_, err := ParseOptions(map[string]string{"help": ""})
 	for _, o := range OptionTable {
@@ -77,7 +79,7 @@ func FuzzParseOptions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value string) {
 		opts, err := ParseOptions(map[string]string{key: value})
 		if err != nil {
-			require.Equal(t, Invalid, KindOf(err))
+			require.Equal(t, problem.Invalid, problem.KindOf(err))
 			return
 		}
 		set := opts.rootAttr()

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -215,10 +216,10 @@ func (s *Store) checkIdentity(ctx context.Context, e *export) error {
 	defer s.peers.mu.Unlock()
 	switch {
 	case s.peers.doubled != "":
-		return errorf(InUse, "set BERTH_NODE to another name on one of them", "the volume is access=single, and two nodes call themselves %s", s.cfg.Node)
+		return problem.New(problem.InUse, "set BERTH_NODE to another name on one of them", "the volume is access=single, and two nodes call themselves %s", s.cfg.Node)
 	case !s.peers.wrote:
 		left := s.namePatience(s.peers.foreign.beat) - s.cfg.Now().Sub(s.peers.foreign.quiet)
-		return errorf(InUse, fmt.Sprintf("it is known in %s; try again", max(left, time.Second).Round(time.Second)),
+		return problem.New(problem.InUse, fmt.Sprintf("it is known in %s; try again", max(left, time.Second).Round(time.Second)),
 			"the volume is access=single, and a heartbeat of %s from another boot is too new to be sure that no other node has that name", s.cfg.Node)
 	}
 	return nil

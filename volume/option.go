@@ -9,6 +9,7 @@ import (
 
 	"github.com/agext/levenshtein"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -41,17 +42,17 @@ type Options map[string]string
 // the nearest valid spelling, help with the whole list.
 func ParseOptions(given map[string]string) (Options, error) {
 	if _, ok := given["help"]; ok {
-		return nil, errorf(Invalid, "", "%s", OptionHelp())
+		return nil, problem.New(problem.Invalid, "", "%s", OptionHelp())
 	}
 	out := Options{}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		opt, ok := findOption(key)
 		if !ok {
-			return nil, errorf(Invalid, "'-o help' lists all", "unknown option %q; did you mean %s?", key, nearest(key, optionKeys()))
+			return nil, problem.New(problem.Invalid, "'-o help' lists all", "unknown option %q; did you mean %s?", key, nearest(key, optionKeys()))
 		}
 		value := given[key]
 		if err := opt.check(value); err != nil {
-			return nil, errorf(Invalid, fmt.Sprintf("valid: %s=%s", opt.Key, opt.Values), "option %s=%q: %v", key, value, err)
+			return nil, problem.New(problem.Invalid, fmt.Sprintf("valid: %s=%s", opt.Key, opt.Values), "option %s=%q: %v", key, value, err)
 		}
 		out[key] = value
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -245,16 +245,15 @@ func (s *Store) InUse() bool { return s.leases.inUse() }
 
 // Away is the error of an export that cannot be opened at all.
 func Away(url string, err error) error {
-	return &Error{Kind: Unreachable, cause: err,
-		Reason: fmt.Sprintf("the export %s cannot be opened: %v", url, err),
-		Hint:   "make or mount its directory; berth goes on by itself within seconds"}
+	return problem.New(problem.Unreachable, "make or mount its directory; berth goes on by itself within seconds",
+		"the export %s cannot be opened: %v", url, err).Because(err)
 }
 
 // Close ends use of the export. The Store must not be used afterwards.
 func (s *Store) Close() error {
 	s.connMu.Lock()
 	e := s.cur
-	s.cur, s.connErr = nil, errorf(Unreachable, "", "berth is stopping")
+	s.cur, s.connErr = nil, problem.New(problem.Unreachable, "", "berth is stopping")
 	s.connAt = s.cfg.Now().Add(time.Hour)
 	s.connMu.Unlock()
 	if e == nil {

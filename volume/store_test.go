@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/problem"
 )
 
 func TestCreateMakesADirectoryWithOwnerModeAndMetadata(t *testing.T) {
@@ -61,7 +63,7 @@ func TestAnUnfinishedCreateIsCompletedByTheSameCreate(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, "site1")))
 	n.index.invalidate()
 	_, err := n.Get(ctx, "site1")
-	require.Equal(t, NotFound, KindOf(err))
+	require.Equal(t, problem.NotFound, problem.KindOf(err))
 	require.ErrorContains(t, n.Create(ctx, "site1", map[string]string{"mode": "0711"}), "mode=0700, not mode=0711")
 	n.must(n.Create(ctx, "site1", map[string]string{"mode": "0700"}))
 	require.Equal(t, []string{"site1"}, n.names())
@@ -139,7 +141,7 @@ func TestBrokenMetadataHarmsOneVolumeUntilRepaired(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "precious", read(t, dir, "bad/data"))
 			_, err = n.Repair(ctx, "bad", false)
-			require.Equal(t, Nothing, KindOf(err))
+			require.Equal(t, problem.Nothing, problem.KindOf(err))
 		})
 	}
 }
@@ -173,7 +175,7 @@ func TestRemoveMovesIntoTheTrashAndRestoreBringsBackWithOptions(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, items)
 	_, _, err = n.TrashRestore(ctx, "site1", "")
-	require.Equal(t, NotFound, KindOf(err))
+	require.Equal(t, problem.NotFound, problem.KindOf(err))
 
 	records, err := n.Audit(ctx, "", time.Time{})
 	require.NoError(t, err)
@@ -207,7 +209,7 @@ func TestTrashExpiresInTheExportsTimeAndRetainStays(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, purged, 1)
 	_, err = n.TrashPurge(ctx, []string{"nonsense"}, 0, false)
-	require.Equal(t, NotFound, KindOf(err))
+	require.Equal(t, problem.NotFound, problem.KindOf(err))
 	_, err = n.TrashPurge(ctx, []string{items[0].ID}, 0, false)
 	require.NoError(t, err)
 	n.sweeps()
@@ -231,10 +233,10 @@ func TestSetChangesOptionsAndTheRootDirectoryOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "trash", got.Options["on-remove"])
 	require.Equal(t, "0750", got.Options["mode"])
-	require.Equal(t, NotFound, KindOf(n.Set(ctx, "none", map[string]string{"uid": "1"})))
-	require.Equal(t, Invalid, KindOf(n.Set(ctx, "old", map[string]string{"from": "x"})))
-	require.Equal(t, Invalid, KindOf(n.Set(ctx, "old", map[string]string{"uidd": ""})))
-	require.Equal(t, Invalid, KindOf(n.Set(ctx, "old", nil)))
+	require.Equal(t, problem.NotFound, problem.KindOf(n.Set(ctx, "none", map[string]string{"uid": "1"})))
+	require.Equal(t, problem.Invalid, problem.KindOf(n.Set(ctx, "old", map[string]string{"from": "x"})))
+	require.Equal(t, problem.Invalid, problem.KindOf(n.Set(ctx, "old", map[string]string{"uidd": ""})))
+	require.Equal(t, problem.Invalid, problem.KindOf(n.Set(ctx, "old", nil)))
 }
 
 func TestViewsAreExactSnapshotNamesAndReadOnly(t *testing.T) {
@@ -254,7 +256,7 @@ func TestViewsAreExactSnapshotNamesAndReadOnly(t *testing.T) {
 	for snap, want := range map[string]string{"latest": "site1@nightly.2026-11-22", "nightly": "site1@nightly.2026-11-2", "-1": "site1@nightly.2026-11-22", "nigthly.2026-11-21": "site1@nightly.2026-11-21"} {
 		_, err := n.Get(ctx, "site1@"+snap)
 		require.ErrorContains(t, err, want)
-		require.Equal(t, NotFound, KindOf(err))
+		require.Equal(t, problem.NotFound, problem.KindOf(err))
 	}
 	_, err = n.Get(ctx, "site9@nightly.2026-11-22")
 	require.ErrorContains(t, err, `has no volume "site9"`)
@@ -328,7 +330,7 @@ func TestARestoreThatIsOvertakenByAPurgeSaysSo(t *testing.T) {
 	require.NoError(t, err)
 	n.must(n.purge(ctx, n.cur, items[0]))
 	err = n.fromTrash(ctx, n.cur, items[0], "site1")
-	require.Equal(t, NotFound, KindOf(err))
+	require.Equal(t, problem.NotFound, problem.KindOf(err))
 	require.ErrorContains(t, err, "was purged meanwhile")
 	require.Empty(t, n.names())
 	require.Empty(t, entries(t, dir, ".berth/volumes"))
@@ -352,8 +354,8 @@ func TestAnEmptiedExportIsAwayAndForgetsNothing(t *testing.T) {
 	require.Contains(t, got.Health, "unverified")
 	require.Contains(t, n.names(), "site1")
 	_, err = n.Get(ctx, "other")
-	require.Equal(t, Unreachable, KindOf(err), "%v", err)
-	require.Equal(t, Unreachable, KindOf(n.Create(ctx, "other", nil)))
+	require.Equal(t, problem.Unreachable, problem.KindOf(err), "%v", err)
+	require.Equal(t, problem.Unreachable, problem.KindOf(n.Create(ctx, "other", nil)))
 	require.Empty(t, entries(t, dir, "."), "nothing is filled")
 
 	move(aside, dir)

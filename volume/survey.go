@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -98,7 +99,7 @@ func (s *Store) surveyMeta(ctx context.Context, e *export, v *Survey) error {
 	for i, n := range v.Volumes {
 		g.Go(func() error {
 			_, err := readMeta(within, e.fs, n)
-			if err != nil && !OfExport(err) {
+			if err != nil && !problem.OfExport(err) {
 				broken[i], err = err, nil
 			}
 			return err
@@ -150,7 +151,7 @@ func (s *Store) surveyLeases(ctx context.Context, e *export, v *Survey) error {
 		if err == nil && !there {
 			nodes, _, err = leaseFiles(ctx, e.fs, n)
 		}
-		if err != nil && OfExport(err) {
+		if err != nil && problem.OfExport(err) {
 			return err
 		}
 		if len(nodes) > 0 {

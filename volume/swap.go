@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -63,7 +64,7 @@ func (s *Store) swap(ctx context.Context, e *export, j *Job, it *JobItem) error 
 	whole := it.Dest == it.Volume
 	if there != it.New {
 		if there != 0 && there != it.Old {
-			return errorf(Failed, fmt.Sprintf("the restored tree is in %s on the export; nothing was lost", it.From),
+			return problem.New(problem.Failed, fmt.Sprintf("the restored tree is in %s on the export; nothing was lost", it.From),
 				"%q was replaced by something else while it was restored", it.Dest)
 		}
 		if there != 0 {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/problem"
 )
 
 func TestAVolumeInUseElsewhereIsNotRemoved(t *testing.T) {
@@ -24,7 +26,7 @@ func TestAVolumeInUseElsewhereIsNotRemoved(t *testing.T) {
 	require.NoError(t, err)
 
 	err = n2.Remove(ctx, "site1")
-	require.Equal(t, InUse, KindOf(err))
+	require.Equal(t, problem.InUse, problem.KindOf(err))
 	require.ErrorContains(t, err, `"site1" is in use on n1 (heartbeat `)
 	require.ErrorContains(t, err, "berth volume ps site1")
 	require.DirExists(t, filepath.Join(dir, "site1"))
@@ -33,7 +35,7 @@ func TestAVolumeInUseElsewhereIsNotRemoved(t *testing.T) {
 	_, err = n1.Mount(ctx, "site1", "a", 1)
 	require.NoError(t, err)
 	n1.must(n1.Unmount(ctx, "site1", "a"))
-	require.Equal(t, InUse, KindOf(n2.Remove(ctx, "site1")))
+	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")))
 	n1.must(n1.Unmount(ctx, "site1", "a"))
 	n1.must(n1.Unmount(ctx, "site1", "a")) // again
 	n1.must(n1.Unmount(ctx, "site1", "never"))
@@ -51,13 +53,13 @@ func TestAnExpiredLeaseNoLongerRefusesAndSaysSo(t *testing.T) {
 	require.NoError(t, err)
 	n2.beats()
 	n2.clock.move(8 * time.Second)
-	require.Equal(t, InUse, KindOf(n2.Remove(ctx, "site1")))
+	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")))
 
 	// Time in which the export did not answer does not count.
 	n2.pollLost()
 	n2.clock.move(8 * time.Second)
 	n2.beats()
-	require.Equal(t, InUse, KindOf(n2.Remove(ctx, "site1")))
+	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")))
 
 	n2.clock.move(10 * time.Second)
 	n2.must(n2.Remove(ctx, "site1"))
@@ -97,7 +99,7 @@ func TestARestartedNodeKnowsWhatItsContainersUse(t *testing.T) {
 	// kill -9: no goodbye.
 	again := node(t, dir, "n1")
 	again.beats()
-	require.Equal(t, InUse, KindOf(n2.Remove(ctx, "site1")))
+	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")))
 	again.must(again.Unmount(ctx, "site1", "a"))
 	require.Empty(t, entries(t, dir, ".berth/leases"))
 
@@ -106,7 +108,7 @@ func TestARestartedNodeKnowsWhatItsContainersUse(t *testing.T) {
 	require.NoError(t, err)
 	rebooted := node(t, dir, "n1", func(c *Config) { c.Boot = "another" })
 	rebooted.beats()
-	require.Equal(t, InUse, KindOf(n2.Remove(ctx, "site1")), "it may be another machine with that name")
+	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")), "it may be another machine with that name")
 	rebooted.clock.move(5 * time.Second) // longer than a living n1 is silent
 	rebooted.beats()
 	n2.must(n2.Remove(ctx, "site1"))
@@ -219,17 +221,17 @@ func TestAnExportThatIsAwayIsNotFilled(t *testing.T) {
 	away := func(n *testNode) {
 		t.Helper()
 		n.clock.move(2 * time.Second) // connecting is not tried more often than each second
-		require.Equal(t, Unreachable, KindOf(n.Create(ctx, "new", nil)))
+		require.Equal(t, problem.Unreachable, problem.KindOf(n.Create(ctx, "new", nil)))
 		n.clock.move(2 * time.Second)
 		_, err := n.Mount(ctx, "site1", "b", 1)
-		require.Equal(t, Unreachable, KindOf(err), "%v", err)
+		require.Equal(t, problem.Unreachable, problem.KindOf(err), "%v", err)
 		n.clock.move(2 * time.Second)
-		require.Equal(t, Unreachable, KindOf(n.Remove(ctx, "site1")))
+		require.Equal(t, problem.Unreachable, problem.KindOf(n.Remove(ctx, "site1")))
 		got, err := n.Get(ctx, "site1")
 		require.NoError(t, err, "a known name is never denied")
 		require.Contains(t, got.Health, "unverified")
 		_, err = n.Get(short(t), "unknown")
-		require.Equal(t, Unreachable, KindOf(err), "only the server may say no")
+		require.Equal(t, problem.Unreachable, problem.KindOf(err), "only the server may say no")
 		require.Equal(t, []string{"site1"}, n.names())
 	}
 	// Moved away while in use: there is no directory.
@@ -267,7 +269,7 @@ func TestAMissingExportIsNeverMade(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "export")
 	n := node(t, dir, "n1")
 	err := n.Create(ctx, "site1", nil)
-	require.Equal(t, Unreachable, KindOf(err))
+	require.Equal(t, problem.Unreachable, problem.KindOf(err))
 	require.ErrorContains(t, err, "make or mount its directory")
 	require.NoDirExists(t, dir)
 	_, err = n.List(short(t))
@@ -322,7 +324,7 @@ func TestManyNodesAtOnceEndAsTheirAnswersImply(t *testing.T) {
 				defer used.Unlock()
 				err = n.Remove(ctx, name)
 			}
-			if err != nil && KindOf(err) != NotFound && KindOf(err) != InUse {
+			if err != nil && problem.KindOf(err) != problem.NotFound && problem.KindOf(err) != problem.InUse {
 				t.Errorf("%s %s: %v", verb, name, err)
 			}
 			if err == nil && verb != "mount" {

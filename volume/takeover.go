@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -61,7 +62,7 @@ func (s *Store) takeable(ctx context.Context, e *export, name, from string, unat
 		return nil, err
 	}
 	if !meta.single() {
-		return nil, errorf(Invalid, "nothing has to be taken over: any node may mount it", "volume %q is not access=single", name)
+		return nil, problem.New(problem.Invalid, "nothing has to be taken over: any node may mount it", "volume %q is not access=single", name)
 	}
 	h, _, err := s.holderOf(ctx, e, name)
 	if err != nil {
@@ -72,16 +73,16 @@ func (s *Store) takeable(ctx context.Context, e *export, name, from string, unat
 		if h != nil {
 			who = "by " + h.node
 		}
-		return nil, errorf(NotFound, fmt.Sprintf("'berth volume ps %s' lists who uses it", name), "volume %q is not held by %s, but %s", name, from, who)
+		return nil, problem.New(problem.NotFound, fmt.Sprintf("'berth volume ps %s' lists who uses it", name), "volume %q is not held by %s, but %s", name, from, who)
 	}
 	switch life, age := s.life(from); {
 	case from == s.cfg.Node:
-		return nil, errorf(InUse, "stop its containers", "volume %q is held by this node", name)
+		return nil, problem.New(problem.InUse, "stop its containers", "volume %q is held by this node", name)
 	case life == Expired, life == Unattended && unattended:
 		return h, nil
 	default:
 		u := User{State: life, Age: age.Seconds()}
-		return nil, errorf(InUse, fmt.Sprintf("stop it there; a holder is taken over from only when it was silent for its whole lease (%s)", s.ttlOf(from)),
+		return nil, problem.New(problem.InUse, fmt.Sprintf("stop it there; a holder is taken over from only when it was silent for its whole lease (%s)", s.ttlOf(from)),
 			"volume %q is held by %s (%s)", name, from, u.heartbeat())
 	}
 }
@@ -97,7 +98,7 @@ func (s *Store) checkTakeover(ctx context.Context, e *export, j *Job) error {
 		return err
 	}
 	if h.epoch != j.Epoch {
-		return errorf(InUse, "try again", "volume %q was held by %s anew meanwhile", name, j.From)
+		return problem.New(problem.InUse, "try again", "volume %q was held by %s anew meanwhile", name, j.From)
 	}
 	if j.beat == nil {
 		if j.Began, err = s.askTime(ctx, e); err != nil {
@@ -112,7 +113,7 @@ func (s *Store) checkTakeover(ctx context.Context, e *export, j *Job) error {
 		return nil
 	}
 	if !j.beat.same(is) {
-		return errorf(InUse, fmt.Sprintf("stop it there first; 'berth volume ps %s' shows who uses it", name), "%s is back, and keeps volume %q", j.From, name)
+		return problem.New(problem.InUse, fmt.Sprintf("stop it there first; 'berth volume ps %s' shows who uses it", name), "%s is back, and keeps volume %q", j.From, name)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -51,7 +52,7 @@ func TestASingleVolumeIsHeldByOneNode(t *testing.T) {
 	single(t, dir, n1)
 	n2.beats()
 	_, err := n2.Mount(ctx, "db", "b", 1)
-	require.Equal(t, InUse, KindOf(err))
+	require.Equal(t, problem.InUse, problem.KindOf(err))
 	require.ErrorContains(t, err, "held by n1 (heartbeat")
 	require.ErrorContains(t, err, "berth volume ps db")
 	require.Equal(t, []string{"epoch.1", "n1.json"}, entries(t, dir, ".berth/leases/db"), "the refused lease is withdrawn")
@@ -128,20 +129,20 @@ func TestASilentHolderIsTakenOverFromAndFencedOff(t *testing.T) {
 
 	require.ErrorContains(t, n2.takesOver("db", "n1"), "held by n1 (heartbeat", "a holder that beats, holds")
 	n2.clock.move(8 * time.Second)
-	require.Equal(t, InUse, KindOf(n2.takesOver("db", "n1")), "not for its whole lease")
+	require.Equal(t, problem.InUse, problem.KindOf(n2.takesOver("db", "n1")), "not for its whole lease")
 	n2.clock.move(2 * time.Second)
 	_, err = n2.Mount(ctx, "db", "b", 1)
 	silent := &SilentHolder{}
 	require.ErrorAs(t, err, &silent)
 	require.Equal(t, SilentHolder{"db", "n1"}, *silent)
 	require.ErrorContains(t, err, "berth volume takeover db --from n1")
-	require.Equal(t, NotFound, KindOf(n2.takesOver("db", "n9")))
+	require.Equal(t, problem.NotFound, problem.KindOf(n2.takesOver("db", "n9")))
 
 	n2.must(n2.takesOver("db", "n1"))
 	_, err = n3.Mount(ctx, "db", "b", 1)
 	require.NoError(t, err, "whoever comes next")
 	require.Equal(t, "before", read(t, dir, "db/ibdata1"))
-	require.Equal(t, NotFound, KindOf(n2.takesOver("db", "n1")), "it is another's now")
+	require.Equal(t, problem.NotFound, problem.KindOf(n2.takesOver("db", "n1")), "it is another's now")
 
 	// The old holder was cut off. Its handle is of the old tree.
 	time.Sleep(1100 * time.Millisecond) // past the second that clocks may differ by
@@ -196,7 +197,7 @@ func TestAHolderThatComesBackDuringATakeoverKeepsItsVolume(t *testing.T) {
 		write(t, dir, "db/ibdata1", "after the snapshot")
 		n1.beats()
 	})
-	require.Equal(t, InUse, KindOf(err), "%v", err)
+	require.Equal(t, problem.InUse, problem.KindOf(err), "%v", err)
 	require.Equal(t, "after the snapshot", read(t, dir, "db/ibdata1"))
 	require.Empty(t, entries(t, dir, ".berth/trash"))
 	n2.sweeps()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
 
@@ -65,7 +67,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 	name := ref.Name
 	return s.locked(ctx, OpRemove, name, func(e *export) error {
 		err := s.checkDirectory(ctx, e, name)
-		if KindOf(err) == NotFound {
+		if problem.KindOf(err) == problem.NotFound {
 			s.index.drop(name)
 			return s.forgetUnfinished(ctx, e, name)
 		}
@@ -144,7 +146,7 @@ func (s *Store) checkUnused(ctx context.Context, e *export, name string) error {
 	}
 	for _, u := range others {
 		if u.State.Holds() {
-			return errorf(InUse, fmt.Sprintf("stop its containers there first; 'berth volume ps %s' lists them", name),
+			return problem.New(problem.InUse, fmt.Sprintf("stop its containers there first; 'berth volume ps %s' lists them", name),
 				"volume %q is in use on %s (%s)", name, u.Node, u.heartbeat())
 		}
 	}
@@ -183,7 +185,7 @@ func (s *Store) noteWork(ctx context.Context, e *export, name, work string) erro
 		return err
 	}
 	if l == nil || l.Incarnation != s.incarnation {
-		return errorf(InUse, "try again", "the lock of volume %q was lost", name)
+		return problem.New(problem.InUse, "try again", "the lock of volume %q was lost", name)
 	}
 	l.Work = work
 	return s.replace(ctx, e.fs, lockPath(name), l)
@@ -213,7 +215,7 @@ func (s *Store) RecordTrash(ctx context.Context, fsys tree.FS, t *Trashed) error
 	if err := mkdir(ctx, fsys, trashPath(t.ID)); err != nil {
 		return err
 	}
-	t.PathB64 = B64(t.Path)
+	t.PathB64 = text.B64(t.Path)
 	if err := s.publish(ctx, fsys, trashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -294,7 +296,7 @@ func (s *Store) trashed(ctx context.Context, e *export) ([]*Trashed, error) {
 	var out []*Trashed
 	for _, id := range ids {
 		t, err := readTrashed(ctx, e.fs, id)
-		if err != nil && OfExport(err) {
+		if err != nil && problem.OfExport(err) {
 			return nil, err
 		}
 		if err != nil {
@@ -351,7 +353,7 @@ func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, s
 		if there, err := exists(ctx, e.fs, name); err != nil {
 			return err
 		} else if there {
-			return errorf(InUse, fmt.Sprintf("bring it back under another name: 'berth trash restore %s --as %s-restored'", t.ID, name), "a volume %q exists", name)
+			return problem.New(problem.InUse, fmt.Sprintf("bring it back under another name: 'berth trash restore %s --as %s-restored'", t.ID, name), "a volume %q exists", name)
 		}
 		if err := s.noteWork(ctx, e, name, t.ID); err != nil {
 			return err
@@ -373,15 +375,15 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 	for _, t := range slices.Backward(all) {
 		if t.ID == which || t.Volume == which && t.Kind == "removed" {
 			if t.Partial || t.Path != "" {
-				return nil, errorf(Invalid, fmt.Sprintf("'berth undo %s' puts it back into the volume that it is of", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
+				return nil, problem.New(problem.Invalid, fmt.Sprintf("'berth undo %s' puts it back into the volume that it is of", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
 			}
 			if t.Kind == "unreadable" {
-				return nil, errorf(Failed, "its data is in "+trashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
+				return nil, problem.New(problem.Failed, "its data is in "+trashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
 			}
 			return t, nil
 		}
 	}
-	return nil, errorf(NotFound, "'berth trash ls' lists what there is", "nothing in the trash is called %q", which)
+	return nil, problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash is called %q", which)
 }
 
 // fromTrash puts the metadata back, then the data. A crash in between leaves
@@ -409,7 +411,7 @@ func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name strin
 	if errors.Is(err, fs.ErrNotExist) {
 		if there, err := exists(ctx, e.fs, name); err != nil || !there {
 			return errors.Join(err, absent(e.fs.Remove(ctx, metaPath(name))),
-				errorf(NotFound, "'berth trash ls' lists what there is", "trash item %s was purged meanwhile", t.ID))
+				problem.New(problem.NotFound, "'berth trash ls' lists what there is", "trash item %s was purged meanwhile", t.ID))
 		}
 		err = nil // another node finished it for us
 	}
@@ -424,7 +426,7 @@ func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name strin
 func (s *Store) copyFenced(ctx context.Context, e *export, t *Trashed, name string) error {
 	tmp := path.Join(stagingDir, tmpPrefix+s.newID())
 	if _, err := tree.Copy(ctx, e.fs, trashData(t.ID), tmp, tree.CopyOptions{}, nil); err != nil {
-		err = Whole(err, "trash item "+t.ID, fmt.Sprintf("stop what writes to it on %s, then again", cmp.Or(t.From, "its node")))
+		err = problem.Whole(err, "trash item "+t.ID, fmt.Sprintf("stop what writes to it on %s, then again", cmp.Or(t.From, "its node")))
 		return errors.Join(err, s.Discard(context.WithoutCancel(ctx), e.fs, tmp), absent(e.fs.Remove(context.WithoutCancel(ctx), metaPath(name))))
 	}
 	return e.fs.Rename(ctx, tmp, name)
@@ -479,7 +481,7 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 	}
 	for _, id := range ids {
 		if !slices.ContainsFunc(out, func(t *Trashed) bool { return t.ID == id }) {
-			return nil, errorf(NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
+			return nil, problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
 		}
 	}
 	if dryRun {
@@ -490,7 +492,7 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 		var first error
 		for _, t := range out {
 			err := s.purge(ctx, e, t)
-			if err != nil && OfExport(err) {
+			if err != nil && problem.OfExport(err) {
 				return err
 			}
 			if err == nil {
@@ -500,7 +502,7 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 			}
 		}
 		if first != nil {
-			return errorf(Failed, "look at it in .berth/trash on the export; the others are purged",
+			return problem.New(problem.Failed, "look at it in .berth/trash on the export; the others are purged",
 				"%d of %d trash items cannot be purged, the first is %v", len(out)-len(done), len(out), first)
 		}
 		return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -277,7 +278,7 @@ func readRelease(t *testing.T, dir string) {
 		require.Equal(t, name == "old_site", got.Created.IsZero(), name)
 	}
 	_, err := n.Get(ctx, "leaving")
-	require.Equal(t, NotFound, KindOf(err), "it was as good as removed")
+	require.Equal(t, problem.NotFound, problem.KindOf(err), "it was as good as removed")
 
 	users, err := n.Users(ctx, "")
 	require.NoError(t, err)
@@ -353,10 +354,10 @@ func useRelease(t *testing.T, dir string) {
 	require.Equal(t, []int{1}, n.Generations())
 
 	err := n.Remove(ctx, "shop_db")
-	require.Equal(t, InUse, KindOf(err))
+	require.Equal(t, problem.InUse, problem.KindOf(err))
 	require.ErrorContains(t, err, "in use on n2 (its berth was stopped, its containers go on)")
 	_, err = n.Mount(ctx, "shop_db", "c9", 1)
-	require.Equal(t, InUse, KindOf(err), "one node at a time")
+	require.Equal(t, problem.InUse, problem.KindOf(err), "one node at a time")
 
 	n.must(n.Unmount(ctx, "blog", "c1"))
 	require.FileExists(t, filepath.Join(export, leasePath("blog", "n1")), "the second of two")
@@ -433,7 +434,7 @@ func missRelease(t *testing.T, dir string) {
 	got, err := n.Get(ctx, "shop_db")
 	require.NoError(t, err)
 	require.Contains(t, got.Health, "unverified")
-	require.Equal(t, Unreachable, KindOf(n.Create(ctx, "new", nil)))
+	require.Equal(t, problem.Unreachable, problem.KindOf(n.Create(ctx, "new", nil)))
 	require.Empty(t, entries(t, dir, "export"), "nothing is filled")
 }
 
@@ -455,7 +456,7 @@ func TestWhatANewerReleaseWroteIsLeftToIt(t *testing.T) {
 	require.ErrorContains(t, err, `an operation this berth does not know ("rekey", on n1)`)
 	require.ErrorContains(t, err, "upgrade berth on this node")
 	err = n2.Remove(ctx, "site1")
-	require.Equal(t, InUse, KindOf(err))
+	require.Equal(t, problem.InUse, problem.KindOf(err))
 	require.ErrorContains(t, err, "upgrade berth on this node")
 	_, err = n2.Mount(ctx, "site1", "a", 1)
 	require.ErrorContains(t, err, "upgrade berth on this node")

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -69,7 +70,7 @@ func (s *Store) Get(ctx context.Context, volume string) (*Info, error) {
 		return nil, noSuchVolume(ref.Name)
 	case err == nil:
 		return s.info(ask, ref.Name, ""), nil
-	case KindOf(err) == Invalid:
+	case problem.KindOf(err) == problem.Invalid:
 		return nil, err
 	case known:
 		return s.info(ask, ref.Name, "unverified: "+err.Error()), nil
@@ -78,7 +79,7 @@ func (s *Store) Get(ctx context.Context, volume string) (*Info, error) {
 }
 
 func noSuchVolume(name string) error {
-	return errorf(NotFound, fmt.Sprintf("'docker volume ls' lists all, 'docker volume create -d berth %s' makes it", name), "no volume %q on the export", name)
+	return problem.New(problem.NotFound, fmt.Sprintf("'docker volume ls' lists all, 'docker volume create -d berth %s' makes it", name), "no volume %q on the export", name)
 }
 
 // lookup asks at most one GETATTR of the root, and one LOOKUP of the name if
@@ -93,7 +94,7 @@ func (s *Store) lookup(ctx context.Context, e *export, name string) (bool, error
 		return true, nil
 	}
 	err = s.checkDirectory(ctx, e, name)
-	if KindOf(err) == NotFound {
+	if problem.KindOf(err) == problem.NotFound {
 		if err := s.confirm(ctx, e); err != nil {
 			return false, err
 		}
@@ -120,7 +121,7 @@ func (s *Store) checkDirectory(ctx context.Context, e *export, name string) erro
 		return err
 	}
 	if attr.Kind != tree.Directory {
-		return errorf(Invalid, "berth leaves it alone; take another name, or move it away on the export",
+		return problem.New(problem.Invalid, "berth leaves it alone; take another name, or move it away on the export",
 			"%q on the export is a %s, not a volume's directory", name, attr.Kind)
 	}
 	return checkPlace(ctx, e.fs, name)
@@ -132,7 +133,7 @@ func (s *Store) info(ctx context.Context, name, health string) *Info {
 	known, _ := s.index.known(name)
 	if !known.read && health == "" {
 		err := s.with(ctx, "read the metadata", func(e *export) error {
-			var broken *Error
+			var broken *problem.Error
 			meta, err := readMeta(ctx, e.fs, name)
 			if errors.As(err, &broken) {
 				known = entry{metaErr: broken, read: true}
@@ -220,7 +221,7 @@ func (s *Store) measure(ctx context.Context, i *Info) error {
 		}
 		return err
 	})
-	if err == nil || OfExport(err) {
+	if err == nil || problem.OfExport(err) {
 		return err
 	}
 	if i.Unmeasured = true; i.Health == "ok" {
@@ -249,7 +250,7 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 	return s.with(ctx, what, func(e *export) error {
 		if ref.Snapshot != "" {
 			if len(opts) > 0 {
-				return errorf(Invalid, "create it without options", "%q is a view of a snapshot and has no options", ref)
+				return problem.New(problem.Invalid, "create it without options", "%q is a view of a snapshot and has no options", ref)
 			}
 			return s.checkView(ctx, e, ref)
 		}
@@ -302,7 +303,7 @@ func (s *Store) agree(ctx context.Context, e *export, name string, opts Options)
 		for _, k := range keys {
 			given, has = append(given, k+"="+opts[k]), append(has, k+"="+recorded.Get(k))
 		}
-		return false, errorf(InUse, fmt.Sprintf("leave the options out, or change the volume with 'berth volume set %s %s'", name, strings.Join(given, " ")),
+		return false, problem.New(problem.InUse, fmt.Sprintf("leave the options out, or change the volume with 'berth volume set %s %s'", name, strings.Join(given, " ")),
 			"volume %q exists with %s, not %s", name, strings.Join(has, " "), strings.Join(given, " "))
 	}
 	// A directory without permissions was made but not finished (tree.FS.Mkdir).
@@ -341,7 +342,7 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 	given := map[string]string{}
 	for k, v := range changes {
 		if k == "from" || k == "help" {
-			return errorf(Invalid, "only uid, gid, mode, access and on-remove can be changed", "option %q says how a volume was made", k)
+			return problem.New(problem.Invalid, "only uid, gid, mode, access and on-remove can be changed", "option %q says how a volume was made", k)
 		}
 		if _, ok := findOption(k); !ok || v != "" {
 			given[k] = v
@@ -352,7 +353,7 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 		return err
 	}
 	if len(changes) == 0 {
-		return errorf(Invalid, fmt.Sprintf("for example 'berth volume set %s on-remove=retain'", name), "nothing to set")
+		return problem.New(problem.Invalid, fmt.Sprintf("for example 'berth volume set %s on-remove=retain'", name), "nothing to set")
 	}
 	return s.locked(ctx, OpSet, name, func(e *export) error {
 		if err := s.checkDirectory(ctx, e, name); err != nil {
@@ -405,7 +406,7 @@ func (s *Store) checkAccessChange(ctx context.Context, e *export, name string, w
 	if err != nil || len(leases) < 2 {
 		return err
 	}
-	return errorf(InUse, fmt.Sprintf("stop all but one; 'berth volume ps %s' lists them", name), "volume %q is in use on %d nodes", name, len(leases))
+	return problem.New(problem.InUse, fmt.Sprintf("stop all but one; 'berth volume ps %s' lists them", name), "volume %q is in use on %d nodes", name, len(leases))
 }
 
 // locked runs a change of a volume under its lock.
@@ -437,9 +438,9 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 	err := s.locked(ctx, OpRepair, name, func(e *export) error {
 		_, err := readMeta(ctx, e.fs, name)
 		if err == nil {
-			return errorf(Nothing, "", "the metadata of volume %q is whole; nothing to repair", name)
+			return problem.New(problem.Nothing, "", "the metadata of volume %q is whole; nothing to repair", name)
 		}
-		if KindOf(err) != Failed || !errors.As(err, new(*Error)) {
+		if problem.KindOf(err) != problem.Failed || !errors.As(err, new(*problem.Error)) {
 			return err
 		}
 		aside = s.metaAside(name)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -57,14 +58,14 @@ func (s *Store) checkView(ctx context.Context, e *export, ref Ref) error {
 		return err
 	}
 	if len(all) == 0 {
-		return errorf(NotFound, "", "no view %q: the export shows no snapshots (no %s directory)", ref, snapshotDir)
+		return problem.New(problem.NotFound, "", "no view %q: the export shows no snapshots (no %s directory)", ref, snapshotDir)
 	}
 	names := make([]string, len(all))
 	for i, sn := range all {
 		names[i] = sn.name
 	}
 	if slices.Contains(names, ref.Snapshot) {
-		return errorf(NotFound, fmt.Sprintf("'ls %s' on the export shows what it has", path.Join(snapshotDir, ref.Snapshot)),
+		return problem.New(problem.NotFound, fmt.Sprintf("'ls %s' on the export shows what it has", path.Join(snapshotDir, ref.Snapshot)),
 			"snapshot %q has no volume %q", ref.Snapshot, ref.Name)
 	}
 	meant := nearest(ref.Snapshot, names)
@@ -74,7 +75,7 @@ func (s *Store) checkView(ctx context.Context, e *export, ref Ref) error {
 	if ref.Snapshot == "latest" || strings.HasPrefix(ref.Snapshot, "-") {
 		meant = names[len(names)-1]
 	}
-	return errorf(NotFound, fmt.Sprintf("as a volume name only an exact snapshot works, for example %s@%s", ref.Name, meant),
+	return problem.New(problem.NotFound, fmt.Sprintf("as a volume name only an exact snapshot works, for example %s@%s", ref.Name, meant),
 		"no snapshot %q on the export", ref.Snapshot)
 }
 

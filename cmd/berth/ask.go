@@ -20,7 +20,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 )
 
 const (
@@ -57,7 +58,7 @@ func (a *app) zone() (*time.Location, string) {
 	return zoneHere(os.LookupEnv, "/etc/localtime")
 }
 
-var errNotRoot = &plugin.Failure{Kind: volume.Unreachable, Reason: "berth's socket is root's alone", Hint: "type it again with sudo"}
+var errNotRoot = &plugin.Failure{Kind: problem.Unreachable, Reason: "berth's socket is root's alone", Hint: "type it again with sudo"}
 
 // findSocket returns the socket that is named, or the first one that answers.
 func (a *app) findSocket() (string, error) {
@@ -89,7 +90,7 @@ func (a *app) findSocket() (string, error) {
 }
 
 func noPlugin(reason string) error {
-	return &plugin.Failure{Kind: volume.Unreachable, Reason: reason,
+	return &plugin.Failure{Kind: problem.Unreachable, Reason: reason,
 		Hint: "'docker plugin ls' shows whether it is enabled, 'docker plugin enable berth' enables it"}
 }
 
@@ -129,7 +130,7 @@ func (a *app) confirm(yes bool, question string) error {
 	fmt.Fprintf(a.stderr, "%s? [y/N] ", question)
 	line, _ := bufio.NewReader(in).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-		return &plugin.Failure{Kind: volume.Failed, Reason: "nothing was changed"}
+		return &plugin.Failure{Kind: problem.Failed, Reason: "nothing was changed"}
 	}
 	return nil
 }
@@ -142,16 +143,16 @@ func (a *app) printJSON(v any) error {
 // encode prints JSON. Characters that would harm a terminal are escaped, which
 // to who reads JSON is the same.
 func (a *app) encode(v any, indent string) error {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
+	var raw bytes.Buffer
+	enc := json.NewEncoder(&raw)
 	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
 	var out strings.Builder
-	for _, r := range text.String() {
-		if r == '\n' || volume.Visible(string(r)) == string(r) {
+	for _, r := range raw.String() {
+		if r == '\n' || text.Visible(string(r)) == string(r) {
 			out.WriteRune(r)
 			continue
 		}

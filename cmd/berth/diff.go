@@ -17,8 +17,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
 )
 
 func (a *app) snapshotDiff() *cobra.Command {
@@ -242,16 +242,16 @@ func (a *app) diffContent(ctx context.Context, r snapshot.DiffRequest, name stri
 		text := &limited{left: maxContent}
 		titles[i] = a.titled(ctx, ref, name)
 		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref, PathB64: []byte(name)}, text)
-		if f := (*plugin.Failure)(nil); err != nil && !(errors.As(err, &f) && f.Kind == volume.NotFound) {
+		if f := (*plugin.Failure)(nil); err != nil && !(errors.As(err, &f) && f.Kind == problem.NotFound) {
 			return err
 		}
 		texts[i] = text.String()
 		if strings.ContainsRune(texts[i], 0) || !utf8.ValidString(texts[i]) {
-			return &plugin.Failure{Kind: volume.Failed, Reason: titles[i] + " is no text", Hint: "save both with 'berth snapshot cat' and compare them"}
+			return &plugin.Failure{Kind: problem.Failed, Reason: titles[i] + " is no text", Hint: "save both with 'berth snapshot cat' and compare them"}
 		}
 	}
 	if texts[0] == texts[1] {
-		return &plugin.Failure{Kind: volume.Nothing, Reason: fmt.Sprintf("%s has the same lines in both versions", quoted(name))}
+		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("%s has the same lines in both versions", quoted(name))}
 	}
 	return difflib.WriteUnifiedDiff(a.stdout, difflib.UnifiedDiff{
 		A: lines(texts[0]), B: lines(texts[1]),

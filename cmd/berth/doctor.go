@@ -12,7 +12,7 @@ import (
 
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/text"
 )
 
 // doctorOptions are the command's flags.
@@ -186,7 +186,7 @@ func (a *app) printFound(r *doctor.Report) {
 		}
 		line(state, f.Check, sentence(f.Evidence))
 		if f.State != doctor.OK && f.Next != "" {
-			fmt.Fprintln(a.stdout, indent+"next: "+volume.Visible(f.Next)) // to be copied, so not broken
+			fmt.Fprintln(a.stdout, indent+"next: "+text.Visible(f.Next)) // to be copied, so not broken
 		}
 	}
 	fmt.Fprintln(a.stdout, strings.Join(wrap(summary(r), lineWidth), "\n  "))

@@ -9,7 +9,7 @@ import (
 
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 func (a *app) importCommand() *cobra.Command {
@@ -69,7 +69,7 @@ func importVerdict(r *convoy.Report) error {
 	if r.Broken == 0 {
 		return nil
 	}
-	return &plugin.Failure{Kind: volume.Failed, Reason: plural(r.Broken, "volume") + " of Convoy's could not be imported; the lines marked broken say why",
+	return &plugin.Failure{Kind: problem.Failed, Reason: plural(r.Broken, "volume") + " of Convoy's could not be imported; the lines marked broken say why",
 		Hint: "everything else was; a directory without a record that can be read is a volume of berth all the same, with default options"}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -123,7 +124,7 @@ func (x *restoring) follow(ctx context.Context, job *volume.Job) (p snapshot.Pro
 			if p.State == volume.JobSwapped {
 				return p, err
 			}
-			return p, errors.Join(err, waitErr, &plugin.Failure{Kind: volume.Failed, Reason: "cancelled; the volume is as it was"})
+			return p, errors.Join(err, waitErr, &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; the volume is as it was"})
 		}
 		if err != nil || p.Over {
 			show.clear()

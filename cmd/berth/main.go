@@ -21,7 +21,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 )
 
 // version is the release that this is, or becomes.
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDone
 	}
 	if v := (*verdict)(nil); errors.As(err, &v) {
-		fmt.Fprintln(stdout, volume.Visible(v.line))
+		fmt.Fprintln(stdout, text.Visible(v.line))
 		return v.code
 	}
 	if d := (*differs)(nil); errors.As(err, &d) {
@@ -70,9 +71,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return e.code
 	}
 	code, reason, hint := judge(err)
-	fmt.Fprintf(stderr, "berth: %s\n", volume.Visible(reason))
+	fmt.Fprintf(stderr, "berth: %s\n", text.Visible(reason))
 	if hint != "" {
-		fmt.Fprintf(stderr, "berth: hint: %s\n", volume.Visible(hint))
+		fmt.Fprintf(stderr, "berth: hint: %s\n", text.Visible(hint))
 	}
 	return code
 }
@@ -91,8 +92,8 @@ func judge(err error) (code int, reason, hint string) {
 	if !errors.As(err, &f) {
 		return exitFailed, err.Error(), ""
 	}
-	codes := map[volume.Kind]int{volume.Invalid: exitUsage, volume.NotFound: exitNotFound, volume.InUse: exitInUse,
-		volume.Unreachable: exitUnreachable, volume.Nothing: exitNothing}
+	codes := map[problem.Kind]int{problem.Invalid: exitUsage, problem.NotFound: exitNotFound, problem.InUse: exitInUse,
+		problem.Unreachable: exitUnreachable, problem.Nothing: exitNothing}
 	if code = codes[f.Kind]; code == 0 {
 		code = exitFailed
 	}

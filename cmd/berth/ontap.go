@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 func (a *app) ontapCommand() *cobra.Command {
@@ -34,7 +34,7 @@ func (a *app) ontapStatus() *cobra.Command {
 				a.printONTAP(st)
 			}
 			if err == nil && st.Blocked() {
-				err = &plugin.Failure{Kind: volume.Failed, Reason: "berth cannot do its work with this filer as it is", Hint: "see above; docs/ontap.md says what to run there, once"}
+				err = &plugin.Failure{Kind: problem.Failed, Reason: "berth cannot do its work with this filer as it is", Hint: "see above; docs/ontap.md says what to run there, once"}
 			}
 			return err
 		},

@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/proxy"
-	"github.com/casit/berth/volume"
 )
 
 func (a *app) proxyCommand() *cobra.Command {
@@ -104,13 +104,13 @@ func readSwarm(ctx context.Context, nodes []netip.Addr) (services []proxy.Servic
 
 const onManager = "type it on a manager of the swarm, as a user who may use docker"
 
-var errNoEngine error = &plugin.Failure{Kind: volume.Failed, Reason: "no Docker engine answers here", Hint: onManager}
+var errNoEngine error = &plugin.Failure{Kind: problem.Failed, Reason: "no Docker engine answers here", Hint: onManager}
 
 // requireManager says who the managers are, if this node is none.
 func requireManager(ctx context.Context, docker *client.Client) error {
 	info, err := docker.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return &plugin.Failure{Kind: volume.Failed, Reason: fmt.Sprintf("no Docker engine answers here: %v", err), Hint: onManager}
+		return &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("no Docker engine answers here: %v", err), Hint: onManager}
 	}
 	s := info.Info.Swarm
 	if s.ControlAvailable {
@@ -121,10 +121,10 @@ func requireManager(ctx context.Context, docker *client.Client) error {
 		managers = append(managers, m.Addr)
 	}
 	if len(managers) == 0 {
-		return &plugin.Failure{Kind: volume.Failed, Reason: "this node is in no swarm", Hint: onManager}
+		return &plugin.Failure{Kind: problem.Failed, Reason: "this node is in no swarm", Hint: onManager}
 	}
 	slices.Sort(managers)
-	return &plugin.Failure{Kind: volume.Failed, Reason: "only a manager knows the services, and this node is a worker",
+	return &plugin.Failure{Kind: problem.Failed, Reason: "only a manager knows the services, and this node is a worker",
 		Hint: "type it on a manager: " + strings.Join(managers, ", ")}
 }
 
@@ -151,13 +151,13 @@ func nodeAddresses(ctx context.Context, docker *client.Client) (out []netip.Addr
 		}
 		addr, ok := nodeAddress(n)
 		if !ok {
-			return nil, &plugin.Failure{Kind: volume.Failed, Reason: fmt.Sprintf("node %s has no address that others could reach: %q", n.Description.Hostname, n.Status.Addr),
+			return nil, &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("node %s has no address that others could reach: %q", n.Description.Hostname, n.Status.Addr),
 				Hint: "give the addresses of all nodes with --nodes"}
 		}
 		out = append(out, addr)
 	}
 	if len(out) == 0 {
-		return nil, &plugin.Failure{Kind: volume.Failed, Reason: "no node of the swarm is ready", Hint: "'docker node ls' shows why; or give the addresses with --nodes"}
+		return nil, &plugin.Failure{Kind: problem.Failed, Reason: "no node of the swarm is ready", Hint: "'docker node ls' shows why; or give the addresses with --nodes"}
 	}
 	return out, nil
 }
@@ -186,10 +186,10 @@ func (a *app) planRender(services []proxy.Service, nodes []netip.Addr, dir strin
 	}
 	changes, err = proxy.Compare(dir, proxy.Render(sites, nodes))
 	if e := (*proxy.NotOurs)(nil); errors.As(err, &e) {
-		return changes, &plugin.Failure{Kind: volume.Failed, Reason: err.Error(), Hint: "move it away or rename it; nothing was written"}
+		return changes, &plugin.Failure{Kind: problem.Failed, Reason: err.Error(), Hint: "move it away or rename it; nothing was written"}
 	}
 	if removed := slices.IndexFunc(changes.List, func(c proxy.Change) bool { return c.Kind == proxy.Removed }); err == nil && len(sites) == 0 && removed >= 0 {
-		return changes, &plugin.Failure{Kind: volume.Failed, Reason: "no service of this swarm has a label berth.site, and all sites of " + dir + " would go",
+		return changes, &plugin.Failure{Kind: problem.Failed, Reason: "no service of this swarm has a label berth.site, and all sites of " + dir + " would go",
 			Hint: "is it the right swarm? If so, remove the files below sites/ yourself"}
 	}
 	return changes, err
@@ -205,7 +205,7 @@ func (a *app) wrongLabels(err error) error {
 		fmt.Fprintf(a.stderr, "berth: %v\nberth: hint: %s\n", e, e.Hint)
 	}
 	last := all[len(all)-1]
-	return &plugin.Failure{Kind: volume.Invalid, Reason: last.Error(), Hint: last.Hint + "; nothing was written"}
+	return &plugin.Failure{Kind: problem.Invalid, Reason: last.Error(), Hint: last.Hint + "; nothing was written"}
 }
 
 // printRender prints what was changed, or with diff what would be.

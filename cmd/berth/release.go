@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/problem"
 )
 
 func (a *app) volumeRelease() *cobra.Command {
@@ -57,7 +57,7 @@ func (a *app) volumeRelease() *cobra.Command {
 func (a *app) printReleased(name string, r plugin.Released, older time.Duration, dry bool) error {
 	switch {
 	case r.Young > 0 && r.Gone == 0:
-		return &plugin.Failure{Kind: volume.InUse, Reason: fmt.Sprintf("%s of %s began less than %s ago: a container may be about to start", plural(r.Young, "use"), name, older),
+		return &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("%s of %s began less than %s ago: a container may be about to start", plural(r.Young, "use"), name, older),
 			Hint: "type it again then"}
 	case r.Gone == 0:
 		return a.done(name, "this node holds no use of it")
@@ -71,7 +71,7 @@ func (a *app) printReleased(name string, r plugin.Released, older time.Duration,
 // or nobody knows.
 func unusedHere(ctx context.Context, name string) (err error) {
 	unknown := func(why any) error {
-		return &plugin.Failure{Kind: volume.Failed, Reason: fmt.Sprintf("whether a container has %s is not known: %v", name, why), Hint: "systemctl status docker"}
+		return &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("whether a container has %s is not known: %v", name, why), Hint: "systemctl status docker"}
 	}
 	err = unknown("there is no Docker engine here")
 	withDocker(ctx, func(ctx context.Context, docker *client.Client) {
@@ -101,7 +101,7 @@ func usedBy(name string, containers []container.Summary) error {
 		for _, m := range c.Mounts {
 			if m.Type == mount.TypeVolume && m.Name == name {
 				who := containerName(c)
-				return &plugin.Failure{Kind: volume.InUse, Reason: fmt.Sprintf("container %s (%s) has volume %s", who, c.State, name), Hint: "docker stop " + who + ", if it may end"}
+				return &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("container %s (%s) has volume %s", who, c.State, name), Hint: "docker stop " + who + ", if it may end"}
 			}
 		}
 	}

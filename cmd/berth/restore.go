@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -109,7 +110,7 @@ func (x *restoring) run(ctx context.Context) error {
 		return err
 	}
 	if !plan.Any() {
-		return &plugin.Failure{Kind: volume.Nothing, Reason: fmt.Sprintf("nothing to do: %s is what is there now", quoted(plan.Items[0].RefName()))}
+		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("nothing to do: %s is what is there now", quoted(plan.Items[0].RefName()))}
 	}
 	uses := dockerUses(ctx)
 	if err := x.mayRun(&plan, uses); err != nil && !x.dry {
@@ -163,7 +164,7 @@ func (x *restoring) mayRun(p *snapshot.Plan, uses []containerUse) error {
 	if len(p.Users) == 0 || x.r.Stop || x.r.Live || x.r.To != "" || p.Harmless {
 		return nil
 	}
-	return &plugin.Failure{Kind: volume.InUse,
+	return &plugin.Failure{Kind: problem.InUse,
 		Reason: fmt.Sprintf("%s is in use by %s", p.Users[0].Volume, strings.Join(holders(p.Users, uses), ", ")),
 		Hint:   "--stop stops it, restores, and starts it again; --live replaces what differs, file by file, while it runs"}
 }
@@ -282,5 +283,5 @@ func (x *restoring) newVolume(ctx context.Context) error {
 // isTryAgain tells an operation that goes on from one that failed.
 func isTryAgain(err error) bool {
 	f := (*plugin.Failure)(nil)
-	return errors.As(err, &f) && f.Kind == volume.InUse && strings.HasPrefix(f.Reason, "cloning ")
+	return errors.As(err, &f) && f.Kind == problem.InUse && strings.HasPrefix(f.Reason, "cloning ")
 }

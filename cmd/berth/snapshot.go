@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
 
@@ -145,7 +147,7 @@ func (a *app) sayHow(l snapshot.Listing) {
 // say tells the person at the terminal what is no data.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && !a.json {
-		fmt.Fprintln(a.stderr, volume.Visible("berth: "+fmt.Sprintf(format, args...)))
+		fmt.Fprintln(a.stderr, text.Visible("berth: "+fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -273,7 +275,7 @@ func withoutAll(c *snapshot.Created) error {
 	if len(c.Failed) == 1 {
 		what = "1 volume could not be copied and is not"
 	}
-	return &plugin.Failure{Kind: volume.Failed, Reason: fmt.Sprintf("%s in snapshot %s: %s", what, c.Snapshot.Name, strings.Join(each, "; "))}
+	return &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("%s in snapshot %s: %s", what, c.Snapshot.Name, strings.Join(each, "; "))}
 }
 
 func plural(n int, what string) string {
@@ -320,7 +322,7 @@ func (a *app) snapshotRm() *cobra.Command {
 // removal explains why snapshots cannot be removed: a name may have an @ in it,
 // and one that is not there is more likely meant as VOLUME@SNAPSHOT.
 func removal(err error, names []string) error {
-	if f := (*plugin.Failure)(nil); !errors.As(err, &f) || f.Kind != volume.NotFound {
+	if f := (*plugin.Failure)(nil); !errors.As(err, &f) || f.Kind != problem.NotFound {
 		return err
 	}
 	for _, name := range names {
@@ -506,15 +508,15 @@ func judgeAge(s *snapshot.Snapshot, now time.Time, max, warn time.Duration) erro
 
 // quoted prints a name so that a terminal cannot be harmed by it, and no two
 // names look the same.
-func quoted(name string) string { return volume.Quote(name) }
+func quoted(name string) string { return text.Quote(name) }
 
 // sentence prints a text of somebody else's, quoted where it holds what cannot
 // be seen.
-func sentence(text string) string {
-	if volume.Visible(text) == text && !strings.Contains(text, "\n") {
-		return text
+func sentence(said string) string {
+	if text.Visible(said) == said && !strings.Contains(said, "\n") {
+		return said
 	}
-	return fmt.Sprintf("%q", text)
+	return fmt.Sprintf("%q", said)
 }
 
 // shellWord is a name as it is typed to a shell.

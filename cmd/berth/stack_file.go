@@ -10,6 +10,7 @@ import (
 	"github.com/agext/levenshtein"
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/volume"
 )
 
@@ -30,8 +31,8 @@ type fileVolume struct {
 
 	ours   bool // berth's, or meant to be
 	given  volume.Options
-	wrong  *volume.Error // what is wrong with the options
-	single bool          // one node at a time may mount it
+	wrong  *problem.Error // what is wrong with the options
+	single bool           // one node at a time may mount it
 }
 
 // newStackFile joins a file with what is there. stack is "" where it was not

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -26,7 +27,7 @@ func planStop(ctx context.Context, docker *client.Client, volumes []string, user
 	var s snapshot.Stopped
 	info, err := docker.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return s, &plugin.Failure{Kind: volume.Failed, Reason: fmt.Sprintf("no Docker engine answers here, so nothing can be stopped: %v", err),
+		return s, &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("no Docker engine answers here, so nothing can be stopped: %v", err),
 			Hint: "type it on the host, where the engine's socket is; or stop what uses it yourself"}
 	}
 	node := info.Info.Name
@@ -59,12 +60,12 @@ func planStop(ctx context.Context, docker *client.Client, volumes []string, user
 			for _, m := range info.Info.Swarm.RemoteManagers {
 				managers = append(managers, m.Addr)
 			}
-			return s, &plugin.Failure{Kind: volume.InUse, Reason: fmt.Sprintf("service %s has to be stopped, and this node is no manager", service),
+			return s, &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("service %s has to be stopped, and this node is no manager", service),
 				Hint: "type it on a manager: " + strings.Join(managers, ", ")}
 		}
 	}
 	if len(users) > 0 && s.Empty() {
-		return s, &plugin.Failure{Kind: volume.InUse, Reason: fmt.Sprintf("%s is in use on %s, and nothing here can be stopped for it", users[0].Volume, users[0].Node),
+		return s, &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("%s is in use on %s, and nothing here can be stopped for it", users[0].Volume, users[0].Node),
 			Hint: fmt.Sprintf("type it on %s, or stop its containers there first", users[0].Node)}
 	}
 	return s, nil
@@ -85,7 +86,7 @@ func planServices(ctx context.Context, docker *client.Client, volumes []string, 
 		}
 		mode := service.Spec.Mode.Replicated
 		if mode == nil || mode.Replicas == nil {
-			return &plugin.Failure{Kind: volume.InUse, Reason: fmt.Sprintf("service %s is not replicated: it cannot be scaled down and up again", service.Spec.Name),
+			return &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("service %s is not replicated: it cannot be scaled down and up again", service.Spec.Name),
 				Hint: fmt.Sprintf("remove it, restore, and deploy it again: docker service rm %s", service.Spec.Name)}
 		}
 		if *mode.Replicas > 0 {

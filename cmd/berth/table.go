@@ -9,7 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/text"
 )
 
 // table prints rows under a heading, columns aligned. Empty cells are "-".
@@ -17,7 +17,7 @@ func (a *app) table(heading []string, rows [][]string) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{heading}, rows...) {
 		for i, cell := range row {
-			if row[i] = strings.ReplaceAll(volume.Visible(cell), "\n", `\n`); cell == "" {
+			if row[i] = strings.ReplaceAll(text.Visible(cell), "\n", `\n`); cell == "" {
 				row[i] = "-"
 			}
 		}

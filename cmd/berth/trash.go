@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/volume"
 )
 
@@ -97,7 +98,7 @@ func (a *app) trashPurge() *cobra.Command {
 				return err
 			}
 			if len(plan.Items) == 0 {
-				return &plugin.Failure{Kind: volume.Nothing, Reason: "nothing to purge", Hint: "'berth trash ls' shows what is there and when it expires; name what is to go, or give --older"}
+				return &plugin.Failure{Kind: problem.Nothing, Reason: "nothing to purge", Hint: "'berth trash ls' shows what is there and when it expires; name what is to go, or give --older"}
 			}
 			if dry {
 				return a.printTrash(plan.Items)

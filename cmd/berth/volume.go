@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
 
@@ -285,7 +286,7 @@ func (a *app) done(name, what string) error {
 	case a.quiet:
 		return a.ids([]string{name})
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: %s\n", quoted(name), volume.Visible(what))
+	_, err := fmt.Fprintf(a.stdout, "%s: %s\n", quoted(name), text.Visible(what))
 	return err
 }
 

@@ -1,4 +1,6 @@
-package volume
+// Package text carries names, paths and references, which may have any byte,
+// through JSON and to a terminal.
+package text
 
 import (
 	"encoding/json"
@@ -139,27 +141,4 @@ func escape(b *strings.Builder, bytes string) {
 			fmt.Fprintf(b, `\x%02x`, c)
 		}
 	}
-}
-
-// MarshalJSON writes the item; dest_b64 is beside a dest that is no UTF-8.
-func (i JobItem) MarshalJSON() ([]byte, error) {
-	type fields JobItem
-	return json.Marshal(struct {
-		fields
-		DestB64 []byte `json:"dest_b64,omitempty"`
-	}{fields(i), B64(i.Dest)})
-}
-
-// UnmarshalJSON reads what MarshalJSON wrote.
-func (i *JobItem) UnmarshalJSON(data []byte) error {
-	type fields JobItem
-	in := struct {
-		*fields
-		DestB64 []byte `json:"dest_b64"`
-	}{fields: (*fields)(i)}
-	err := json.Unmarshal(data, &in)
-	if in.DestB64 != nil {
-		i.Dest = string(in.DestB64)
-	}
-	return err
 }
