@@ -251,11 +251,10 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 
 // sides resolves references, each of them once, and refuses those that name
 // nothing.
-func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference) ([]Side, error) {
+func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...asked) ([]Side, error) {
 	var out []Side
 	var all []Snapshot
-	for i, r := range refs {
-		a := r.asked()
+	for i, a := range refs {
 		if all == nil && (a.versioned || a.exact != nil) {
 			var err error
 			if all, _, err = v.all(ctx, fsys); err != nil {
@@ -372,7 +371,7 @@ func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *S
 	q, keep := v.equality(ctx, fsys, name, false, a, b)
 	defer keep()
 	ref := Ref{Volume: name}
-	from, to := ref.Source(a.name()), ref.Source(b.name())
+	from, to := ref.Source(nameOf(a)), ref.Source(nameOf(b))
 	defer v.reading("berth snapshot ls --changes", from, to)()
 	var c tally
 	stats, err := compare(ctx, fsys, from, to, q, func(d tree.Difference) error {
@@ -383,8 +382,8 @@ func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *S
 	return &c.Changes, err
 }
 
-// name is the snapshot's name, "" for nil, the live volume.
-func (s *Snapshot) name() string {
+// nameOf is the snapshot's name, "" for nil, the live volume.
+func nameOf(s *Snapshot) string {
 	if s == nil {
 		return ""
 	}

@@ -56,7 +56,7 @@ func (e *Embedded) List(ctx context.Context) ([]Snapshot, error) {
 	}
 	err = e.fsys.ReadDirPlus(ctx, snapshotsDir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind == tree.Directory && !strings.HasPrefix(d.Name, ".") {
-			s := byName(d, e.zone)
+			s := byName(d.Name, d.Attr.Mtime, e.zone)
 			s.copied = d.Attr.Device == root.Device // what a filesystem makes itself has a device of its own
 			out = append(out, s)
 		}

@@ -45,8 +45,8 @@ func sumsKey(name string) string { return "sums\x00" + name }
 // or a tree of it in the trash. What was read for it is kept by the func.
 func (v *Versions) equality(ctx context.Context, fsys tree.FS, name string, checksum bool, a, b *Snapshot) (tree.Equality, func()) {
 	sums := v.sums(ctx, fsys, name)
-	q := tree.Equality{Checksum: checksum, Sums: sums, Now: v.volumes.Now(), Versions: [2]time.Time{a.instant(), b.instant()}}
-	if a.fromName() || b.fromName() {
+	q := tree.Equality{Checksum: checksum, Sums: sums, Now: v.volumes.Now(), Versions: [2]time.Time{instantOf(a), instantOf(b)}}
+	if fromName(a) || fromName(b) {
 		q.Spread = time.Minute // that is what names have
 	}
 	return q, func() {
@@ -56,10 +56,10 @@ func (v *Versions) equality(ctx context.Context, fsys tree.FS, name string, chec
 	}
 }
 
-// instant is when a snapshot was made, as far as it shares its files with what
+// instantOf is when a snapshot was made, as far as it shares its files with what
 // is live: what changed then may have changed once more, unseen. A copy shares
 // nothing.
-func (s *Snapshot) instant() time.Time {
+func instantOf(s *Snapshot) time.Time {
 	if s == nil || s.copied {
 		return time.Time{}
 	}
@@ -67,7 +67,7 @@ func (s *Snapshot) instant() time.Time {
 }
 
 // fromName tells that a snapshot's time was read from its name.
-func (s *Snapshot) fromName() bool { return s != nil && s.named }
+func fromName(s *Snapshot) bool { return s != nil && s.named }
 
 // compare compares two trees or two of anything else, and calls fn with the
 // differences.

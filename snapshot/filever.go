@@ -165,7 +165,7 @@ var errDiffers = errors.New("they differ")
 func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
 	q, keep := n.v.equality(ctx, n.fsys, n.ref.Volume, n.checksum, x.snap, y.snap)
 	defer keep()
-	a, b := n.ref.Source(x.snap.name()), n.ref.Source(y.snap.name())
+	a, b := n.ref.Source(nameOf(x.snap)), n.ref.Source(nameOf(y.snap))
 	if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory {
 		what := ""
 		_, err := compare(ctx, n.fsys, a, b, q, func(d tree.Difference) error {

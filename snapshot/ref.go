@@ -167,20 +167,6 @@ func want(text string, exact *Exact) (asked, error) {
 	return asked{Ref: Ref{Volume: exact.Volume}, versioned: true, exact: exact}, exact.Check()
 }
 
-// reference is a Ref, or one as it was asked for.
-type reference interface{ asked() asked }
-
-func (a asked) asked() asked { return a }
-
-// asked takes a reference that was cut already.
-func (r Ref) asked() asked {
-	a := asked{Ref: r, versioned: r.Snapshot != "", after: r.Snapshot}
-	if a.versioned {
-		a.within = &r.Path
-	}
-	return a
-}
-
 // clock is a time that was written with a colon, 2026-11-20T03:00, behind
 // which a path may follow.
 var clock = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:|$)`)

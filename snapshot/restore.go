@@ -234,7 +234,7 @@ func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan, job stri
 
 // wanted are the versions to bring back: those that a plan has found, else what
 // was typed. What a job has in its journal was found by a plan.
-func (r *RestoreRequest) wanted(job string) (out []reference, err error) {
+func (r *RestoreRequest) wanted(job string) (out []asked, err error) {
 	for i := range r.Exact {
 		a, err := want("", &r.Exact[i])
 		if err != nil {
@@ -318,12 +318,12 @@ func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) er
 		case err == nil && a != nil && a.Kind == tree.Directory:
 			return nil
 		case a != nil:
-			return problem.New(problem.InUse, fmt.Sprintf("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+			return problem.New(problem.InUse, fmt.Sprintf("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: nameOf(it.Snapshot)}),
 				"%q in volume %q is a %s now, and no directory", up, it.Volume, a.Kind)
 		case err == nil && !versioned:
 			return problem.New(problem.NotFound, "make it first, or choose another path", "the volume has no directory %q for it", up)
 		case err == nil && up == "":
-			return problem.New(problem.NotFound, fmt.Sprintf("the whole volume comes back: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+			return problem.New(problem.NotFound, fmt.Sprintf("the whole volume comes back: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: nameOf(it.Snapshot)}),
 				"there is no volume %q any more", it.Volume)
 		case err == nil:
 			it.Parents = slices.Insert(it.Parents, 0, up)

@@ -354,7 +354,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 // bringParents makes the directories that the volume has lost above what comes
 // back. Their times are set by the func that it returns, when all is in them.
 func bringParents(ctx context.Context, fsys tree.FS, p *PlanItem) (times func() error, err error) {
-	root := Ref{Volume: p.Volume}.Source(p.Snapshot.name())
+	root := Ref{Volume: p.Volume}.Source(nameOf(p.Snapshot))
 	was := map[string]tree.Attr{}
 	for _, name := range p.Parents {
 		a, err := fsys.Stat(ctx, path.Join(root, name))

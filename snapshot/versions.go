@@ -107,7 +107,7 @@ func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, er
 		if d.Attr.Kind != tree.Directory || strings.HasPrefix(d.Name, ".") {
 			return nil
 		}
-		list = append(list, byName(d, v.zone))
+		list = append(list, byName(d.Name, d.Attr.Mtime, v.zone))
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,20 +117,20 @@ func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, er
 	return list, ReadOnly, err
 }
 
-// byName is what a directory in .snapshot tells of itself. zone is that of the
-// times in names. Where the name has the day alone, the directory's time counts
-// if it is of that day.
-func byName(d tree.EntryPlus, zone *time.Location) Snapshot {
-	s := Snapshot{Name: d.Name, Origin: originOf(d.Name)}
-	if s.Time, s.named = timeFromName(d.Name, zone); s.named {
+// byName describes a snapshot by the name and the time of its directory. zone is
+// the zone of times in names. Where the name has a day alone, the directory's
+// time counts if it is of that day.
+func byName(name string, changed time.Time, zone *time.Location) Snapshot {
+	s := Snapshot{Name: name, Origin: originOf(name)}
+	if s.Time, s.named = timeFromName(name, zone); s.named {
 		s.Time = s.Time.UTC()
 		return s
 	}
 	s.Approximate = true
-	if y := d.Attr.Mtime.UTC().Year(); 0 < y && y < 9999 { // JSON has no others
-		s.Time = d.Attr.Mtime.UTC()
+	if y := changed.UTC().Year(); 0 < y && y < 9999 { // JSON has no others
+		s.Time = changed.UTC()
 	}
-	if day, ok := dayFromName(d.Name, zone); ok {
+	if day, ok := dayFromName(name, zone); ok {
 		if s.day = day.Format(time.DateOnly); s.Time.In(zone).Format(time.DateOnly) != s.day {
 			s.Time, s.named = day.UTC(), true
 		}
