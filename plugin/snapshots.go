@@ -11,6 +11,7 @@ import (
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
 )
 
@@ -34,8 +35,8 @@ type FileVersions struct {
 
 // Newest is the answer to Berth.SnapshotNewest.
 type Newest struct {
-	Snapshot *snapshot.Snapshot `json:"snapshot"`
-	Now      time.Time          `json:"now"` // the export's time
+	Snapshot *reference.Snapshot `json:"snapshot"`
+	Now      time.Time           `json:"now"` // the export's time
 }
 
 // PrepareRequest asks for a restore as it was planned.

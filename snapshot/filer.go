@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 // Filer is the ONTAP behind an export.
@@ -91,7 +92,7 @@ func filerError(err error) error {
 	return problem.New(kind, hint, "%v", err)
 }
 
-func (f *Filer) list(ctx context.Context) ([]Snapshot, error) {
+func (f *Filer) list(ctx context.Context) ([]reference.Snapshot, error) {
 	x, err := f.where(ctx)
 	if err != nil {
 		return nil, err
@@ -100,37 +101,37 @@ func (f *Filer) list(ctx context.Context) ([]Snapshot, error) {
 	if err != nil {
 		return nil, f.failed(err)
 	}
-	out := make([]Snapshot, len(all))
+	out := make([]reference.Snapshot, len(all))
 	for i, s := range all {
 		out[i] = fromFiler(s)
 	}
 	return out, nil
 }
 
-func fromFiler(s ontap.Snapshot) Snapshot {
-	origin := originOf(s.Name)
+func fromFiler(s ontap.Snapshot) reference.Snapshot {
+	origin := reference.OriginOf(s.Name)
 	if origin == "manual" && s.Label != "" {
 		origin = s.Label
 	}
-	return Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment, SizeBytes: s.Size}
+	return reference.Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment, SizeBytes: s.Size}
 }
 
-func (f *Filer) create(ctx context.Context, name, comment string) (Snapshot, error) {
+func (f *Filer) create(ctx context.Context, name, comment string) (reference.Snapshot, error) {
 	x, err := f.where(ctx)
 	if err != nil {
-		return Snapshot{}, err
+		return reference.Snapshot{}, err
 	}
 	s, err := f.client.SnapshotCreate(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment})
 	if errors.Is(err, fs.ErrExist) {
-		return Snapshot{}, problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
+		return reference.Snapshot{}, problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
 	}
 	if err != nil {
-		return Snapshot{}, f.failed(err)
+		return reference.Snapshot{}, f.failed(err)
 	}
 	return fromFiler(s), nil
 }
 
-func (f *Filer) remove(ctx context.Context, s Snapshot) error {
+func (f *Filer) remove(ctx context.Context, s reference.Snapshot) error {
 	x, err := f.where(ctx)
 	if err == nil {
 		err = f.failed(f.client.SnapshotDelete(ctx, x.Volume.UUID, s.UUID))

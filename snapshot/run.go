@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -245,7 +246,7 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 	if v.filer == nil {
 		return problem.New(problem.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
 	}
-	src := Ref{Volume: p.Volume, Path: p.Path}.Source("")
+	src := reference.Ref{Volume: p.Volume, Path: p.Path}.Source("")
 	if err := v.filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
 		return err
 	}
@@ -336,7 +337,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if there, statErr := stat(ctx, fsys, path.Join(dir, p.Snapshot.Name)); there == nil && statErr == nil {
+		if there, statErr := stat(ctx, fsys, path.Join(reference.Dir, p.Snapshot.Name)); there == nil && statErr == nil {
 			return problem.New(problem.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
 				"snapshot %q was deleted while it was read", p.Snapshot.Name)
 		}
@@ -354,7 +355,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 // bringParents makes the directories that the volume has lost above what comes
 // back. Their times are set by the func that it returns, when all is in them.
 func bringParents(ctx context.Context, fsys tree.FS, p *PlanItem) (times func() error, err error) {
-	root := Ref{Volume: p.Volume}.Source(nameOf(p.Snapshot))
+	root := reference.Ref{Volume: p.Volume}.Source(nameOf(p.Snapshot))
 	was := map[string]tree.Attr{}
 	for _, name := range p.Parents {
 		a, err := fsys.Stat(ctx, path.Join(root, name))

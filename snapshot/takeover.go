@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -163,7 +164,7 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 		if c.By == ByBerth && c.Method != ByBtrfs {
 			return problem.New(problem.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
 		}
-		ref := Ref{Volume: it.Volume, Snapshot: snap}
+		ref := reference.Ref{Volume: it.Volume, Snapshot: snap}
 		it.Ref, source = ref.String(), ref.Source(snap)
 	}
 	size, err := tree.Measure(ctx, fsys, source)
@@ -178,7 +179,7 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 		return problem.New(problem.Failed, "'berth df' shows what can be freed", "it needs %d MiB, and the export has %d MiB", size.Used>>20, space.Avail>>20)
 	}
 	w.add(func(p *Progress) { p.State, p.Total, p.Of = volume.JobCopying, size.Files, size.Bytes })
-	p := &PlanItem{Volume: it.Volume, Ref: it.Ref, source: source, Snapshot: &Snapshot{Name: takeoverSnapshot(j)}}
+	p := &PlanItem{Volume: it.Volume, Ref: it.Ref, source: source, Snapshot: &reference.Snapshot{Name: takeoverSnapshot(j)}}
 	if Engine(j.Engine) == EngineFiler {
 		err = v.filerFill(ctx, fsys, p, it)
 	} else {

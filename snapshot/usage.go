@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -32,10 +33,10 @@ type Usage struct {
 	// at most as said.
 	Shared bool `json:"blocks_shared,omitempty"`
 	// Snapshots is what they hold alone, as the filer says; -1 if nobody knows.
-	Snapshots     int64      `json:"snapshots_bytes"`
-	SnapshotCount int        `json:"snapshots"`
-	Oldest        *Snapshot  `json:"oldest_snapshot,omitempty"`
-	Items         []UsedItem `json:"items"`
+	Snapshots     int64               `json:"snapshots_bytes"`
+	SnapshotCount int                 `json:"snapshots"`
+	Oldest        *reference.Snapshot `json:"oldest_snapshot,omitempty"`
+	Items         []UsedItem          `json:"items"`
 	// Other is the rest of what is used.
 	Other int64 `json:"other_bytes"`
 	// Failed are the volumes that could not be measured, and are in Other.
@@ -153,7 +154,7 @@ func measureAll(ctx context.Context, fsys tree.FS, names []string, got []tree.Me
 	return failed, g.Wait()
 }
 
-func (v *Versions) usedByTrash(ctx context.Context, fsys tree.FS, u *Usage, all []Snapshot, hold bool) error {
+func (v *Versions) usedByTrash(ctx context.Context, fsys tree.FS, u *Usage, all []reference.Snapshot, hold bool) error {
 	items, err := v.volumes.TrashList(ctx)
 	if err != nil {
 		return err
@@ -190,7 +191,7 @@ func (v *Versions) usedByTrash(ctx context.Context, fsys tree.FS, u *Usage, all 
 }
 
 // held tells whether a snapshot has been made since the volume exists.
-func held(t *volume.Trashed, all []Snapshot) bool {
+func held(t *volume.Trashed, all []reference.Snapshot) bool {
 	var since time.Time
 	if t.Meta != nil {
 		since = t.Meta.Created

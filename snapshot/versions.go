@@ -11,13 +11,10 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
-
-// dir is where the export shows its snapshots: looked up, never expected in a
-// listing.
-const dir = ".snapshot"
 
 // Config is what Versions are made with.
 type Config struct {
@@ -76,11 +73,11 @@ const (
 )
 
 // all lists the export's snapshots, newest first.
-func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, error) {
+func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
 	if v.filer != nil {
 		list, err := v.filer.list(ctx)
 		if err == nil {
-			Sort(list)
+			reference.Sort(list)
 			return list, ByFiler, nil
 		}
 		// Reading goes on without the API, by what .snapshot shows.
@@ -93,7 +90,7 @@ func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, erro
 	if e, ok := NewEmbedded(fsys); ok {
 		e.zone = v.zone
 		list, err := e.List(ctx)
-		Sort(list)
+		reference.Sort(list)
 		return list, ByBerth, err
 	}
 	return v.shown(ctx, fsys)
@@ -101,55 +98,34 @@ func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, erro
 
 // shown lists what is in .snapshot. The times are in the names, else they are
 // those of the directories: of the last change before the snapshot.
-func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, error) {
-	var list []Snapshot
-	err := fsys.ReadDirPlus(ctx, dir, func(d tree.EntryPlus) error {
+func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
+	var list []reference.Snapshot
+	err := fsys.ReadDirPlus(ctx, reference.Dir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind != tree.Directory || strings.HasPrefix(d.Name, ".") {
 			return nil
 		}
-		list = append(list, byName(d.Name, d.Attr.Mtime, v.zone))
+		list = append(list, reference.FromDirectory(d.Name, d.Attr.Mtime, v.zone))
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	Sort(list)
+	reference.Sort(list)
 	return list, ReadOnly, err
 }
 
-// byName describes a snapshot by the name and the time of its directory. zone is
-// the zone of times in names. Where the name has a day alone, the directory's
-// time counts if it is of that day.
-func byName(name string, changed time.Time, zone *time.Location) Snapshot {
-	s := Snapshot{Name: name, Origin: originOf(name)}
-	if s.Time, s.named = timeFromName(name, zone); s.named {
-		s.Time = s.Time.UTC()
-		return s
-	}
-	s.Approximate = true
-	if y := changed.UTC().Year(); 0 < y && y < 9999 { // JSON has no others
-		s.Time = changed.UTC()
-	}
-	if day, ok := dayFromName(name, zone); ok {
-		if s.day = day.Format(time.DateOnly); s.Time.In(zone).Format(time.DateOnly) != s.day {
-			s.Time, s.named = day.UTC(), true
-		}
-	}
-	return s
-}
-
 // resolve finds the snapshot that a word means to the caller.
-func (v *Versions) resolve(ctx context.Context, fsys tree.FS, word string) (Snapshot, error) {
+func (v *Versions) resolve(ctx context.Context, fsys tree.FS, word string) (reference.Snapshot, error) {
 	list, _, err := v.all(ctx, fsys)
 	if err != nil {
-		return Snapshot{}, err
+		return reference.Snapshot{}, err
 	}
-	return Resolve(word, list, v.now(), zoneOf(ctx))
+	return reference.Resolve(word, list, v.now(), reference.ZoneOf(ctx))
 }
 
 // Version is a volume as one snapshot has it.
 type Version struct {
-	Snapshot
+	reference.Snapshot
 	// Changes are against the version before and against the live volume, if
 	// asked for; nil where there is nothing to compare with.
 	Before *Changes `json:"before,omitempty"`
@@ -215,7 +191,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 }
 
 // listOne fills in the versions of one volume.
-func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []Snapshot) error {
+func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snapshot) error {
 	if err := volume.CheckName(l.Volume); err != nil {
 		return err
 	}
@@ -242,7 +218,7 @@ func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []
 
 // stack lists the volumes of a stack, those that are only in the newest
 // snapshot too.
-func (v *Versions) stack(ctx context.Context, fsys tree.FS, stack string, all []Snapshot) ([]string, error) {
+func (v *Versions) stack(ctx context.Context, fsys tree.FS, stack string, all []reference.Snapshot) ([]string, error) {
 	names, err := v.volumes.List(ctx)
 	if err != nil {
 		return nil, err
@@ -273,7 +249,7 @@ func ofStack(names []string, stack string) (out []string) {
 
 // volumesIn lists the volumes that a snapshot has.
 func volumesIn(ctx context.Context, fsys tree.FS, snap string) (names []string, err error) {
-	err = fsys.ReadDir(ctx, path.Join(dir, snap), func(d tree.Entry) error {
+	err = fsys.ReadDir(ctx, path.Join(reference.Dir, snap), func(d tree.Entry) error {
 		if d.Kind == tree.Directory && volume.CheckName(d.Name) == nil {
 			names = append(names, d.Name)
 		}
@@ -312,10 +288,10 @@ func stat(ctx context.Context, fsys tree.FS, name string) (*tree.Attr, error) {
 // attrs looks name (VOLUME or VOLUME/PATH) up in every snapshot: the result
 // has nil where it is not. Where the server has a .snapshot in each directory,
 // that of the name's own is asked, one call for each snapshot.
-func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*tree.Attr, error) {
+func attrs(ctx context.Context, fsys tree.FS, all []reference.Snapshot, name string) ([]*tree.Attr, error) {
 	parent, base := path.Split(name)
 	if parent != "" {
-		found, err := below(ctx, fsys, path.Join(parent, dir), base, all)
+		found, err := below(ctx, fsys, path.Join(parent, reference.Dir), base, all)
 		if i := slices.IndexFunc(found, func(a *tree.Attr) bool { return a != nil }); err == nil && i >= 0 {
 			own, err := genuine(ctx, fsys, path.Clean(parent), all[i].Name)
 			if err != nil || own {
@@ -326,7 +302,7 @@ func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*t
 			return nil, err
 		}
 	}
-	found, err := below(ctx, fsys, dir, name, all)
+	found, err := below(ctx, fsys, reference.Dir, name, all)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil // no snapshots here
 	}
@@ -340,11 +316,11 @@ func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*t
 // what it has is then the very directory that the export's .snapshot has. Nobody
 // can put that into a directory of his own, since directories have one name.
 func genuine(ctx context.Context, fsys tree.FS, parent, snap string) (bool, error) {
-	here, err := stat(ctx, fsys, path.Join(parent, dir, snap))
+	here, err := stat(ctx, fsys, path.Join(parent, reference.Dir, snap))
 	if err != nil || here == nil {
 		return false, err
 	}
-	there, err := stat(ctx, fsys, path.Join(dir, snap, parent))
+	there, err := stat(ctx, fsys, path.Join(reference.Dir, snap, parent))
 	if err != nil || there == nil {
 		return false, err
 	}
@@ -353,7 +329,7 @@ func genuine(ctx context.Context, fsys tree.FS, parent, snap string) (bool, erro
 
 // below looks rel up in the directories of in, which are snapshots; nil if
 // none has it, or others have it too.
-func below(ctx context.Context, fsys tree.FS, in, rel string, all []Snapshot) ([]*tree.Attr, error) {
+func below(ctx context.Context, fsys tree.FS, in, rel string, all []reference.Snapshot) ([]*tree.Attr, error) {
 	at := map[string]int{}
 	for i, s := range all {
 		at[s.Name] = i
@@ -367,7 +343,7 @@ func below(ctx context.Context, fsys tree.FS, in, rel string, all []Snapshot) ([
 			foreign = foreign || !strings.HasPrefix(snap, ".")
 		}
 	})
-	if err != nil || !some || foreign && in != dir {
+	if err != nil || !some || foreign && in != reference.Dir {
 		return nil, err
 	}
 	return out, nil
