@@ -32,14 +32,16 @@ var below = map[string][]string{
 	"text":               {},
 	"problem":            {"tree"},
 	"volume":             {"problem", "text", "tree"},
-	"snapshot":           {"snapshot/reference", "volume", "problem", "text", "tree", "ontap"},
+	"snapshot":           {"snapshot/reference", "snapshot/embedded", "snapshot/filer", "volume", "problem", "text", "tree", "ontap"},
 	"snapshot/reference": {"volume", "problem", "text"},
+	"snapshot/embedded":  {"snapshot/reference", "volume", "problem", "tree"},
+	"snapshot/filer":     {"snapshot/reference", "problem", "ontap"},
 	"proxy":              {},
 	"doctor":             {"volume", "problem", "text", "tree", "nfs", "ontap"},
 	"convoy":             {"volume", "problem", "text", "tree"},
-	"plugin":             {"doctor", "volume", "problem", "text", "tree", "snapshot", "snapshot/reference", "nfs", "ontap", "convoy"},
+	"plugin":             {"doctor", "volume", "problem", "text", "tree", "snapshot", "snapshot/reference", "snapshot/embedded", "snapshot/filer", "nfs", "ontap", "convoy"},
 	"dashboard":          {"plugin", "problem", "text", "volume", "snapshot", "snapshot/reference"},
-	"cmd/berth":          {"plugin", "problem", "text", "doctor", "volume", "snapshot", "snapshot/reference", "proxy", "convoy", "dashboard"},
+	"cmd/berth":          {"plugin", "problem", "text", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard"},
 }
 
 // goFiles calls fn for every Go file of the project.

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -40,7 +41,7 @@ type Created struct {
 	AbsentPaths  []string `json:"absent_paths,omitempty"`
 	MissingPaths []string `json:"missing_paths,omitempty"`
 	// Failed are the volumes that could not be copied and are not in it.
-	Failed []LeftOut `json:"failed,omitempty"`
+	Failed []embedded.LeftOut `json:"failed,omitempty"`
 }
 
 // Create makes a snapshot. Only a filer's is an instant.
@@ -89,7 +90,7 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 		s, err := v.filer.create(ctx, r.Name, comment[:min(len(comment), 255)])
 		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, err
 	}
-	e, ok := NewEmbedded(fsys)
+	e, ok := embedded.New(fsys, v.zone)
 	if !ok {
 		return nil, readOnly("make")
 	}
@@ -97,7 +98,9 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 	if err != nil {
 		return nil, err
 	}
-	v.keepRead(ctx, made.read)
+	for _, r := range made.Reads {
+		v.keepRead(ctx, []copyRead{{r.Volume, nil, r.Proofs}})
+	}
 	c := &Created{Snapshot: reference.Snapshot{Name: made.Name, Origin: "berth", Comment: r.Comment, Time: v.now()}, By: ByBerth,
 		Volumes: len(made.Volumes), Method: made.How, Files: made.Files, Bytes: made.Bytes, Failed: made.Failed,
 		Changed: made.Changed, ChangedPaths: few(made.ChangedPaths), Absent: made.Absent, AbsentPaths: few(made.AbsentPaths),
@@ -203,7 +206,7 @@ func (v *Versions) remove(ctx context.Context, fsys tree.FS, s reference.Snapsho
 	if how == ByFiler {
 		return v.filer.remove(ctx, s)
 	}
-	e, ok := NewEmbedded(fsys)
+	e, ok := embedded.New(fsys, v.zone)
 	if !ok {
 		return readOnly("remove")
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
@@ -167,7 +168,7 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 		return nil, problem.New(problem.Invalid, "restore its parts one after the other", "a volume is named more than once")
 	}
 	p.Engine = p.engine(ctx, v)
-	if l, local := fsys.(*tree.Local); (p.Engine == EngineCopy || p.Engine == EngineSync) && (!local || !isLocal(l.Filesystem())) {
+	if l, local := fsys.(*tree.Local); (p.Engine == EngineCopy || p.Engine == EngineSync) && (!local || !embedded.IsLocal(l.Filesystem())) {
 		p.Without = "NFSv3 shows no ACLs and no extended attributes: files that are written come back without"
 	}
 	p.Harmless = len(p.Items) == 1 && p.Items[0].single && p.Items[0].Path != "" && !p.Items[0].Database

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -145,8 +146,8 @@ func (v *Versions) instants(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	e, ok := NewEmbedded(fsys)
-	return ok && e.instant(ctx)
+	e, ok := embedded.New(fsys, v.zone)
+	return ok && e.Instant(ctx)
 }
 
 // fillTakeover makes the new tree of a volume that is taken over, and takes
@@ -161,7 +162,7 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 		if err != nil {
 			return err
 		}
-		if c.By == ByBerth && c.Method != ByBtrfs {
+		if c.By == ByBerth && c.Method != embedded.ByBtrfs {
 			return problem.New(problem.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
 		}
 		ref := reference.Ref{Volume: it.Volume, Snapshot: snap}

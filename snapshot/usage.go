@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -40,7 +41,7 @@ type Usage struct {
 	// Other is the rest of what is used.
 	Other int64 `json:"other_bytes"`
 	// Failed are the volumes that could not be measured, and are in Other.
-	Failed []LeftOut `json:"failed,omitempty"`
+	Failed []embedded.LeftOut `json:"failed,omitempty"`
 }
 
 // UsedItem is a trash item with its size.
@@ -82,9 +83,9 @@ func (v *Versions) usage(ctx context.Context, live bool) (*Usage, error) {
 		if u.SnapshotCount = len(all); len(all) > 0 {
 			u.Oldest = &all[len(all)-1]
 		}
-		e, local := NewEmbedded(fsys)
+		e, local := embedded.New(fsys, v.zone)
 		if local {
-			if u.Shared, err = e.fsys.Reflinks(ctx, stagingDir); err != nil {
+			if u.Shared, err = e.Reflinks(ctx); err != nil {
 				return err
 			}
 		}
@@ -126,7 +127,7 @@ func usedByVolumes(ctx context.Context, fsys tree.FS, u *Usage) error {
 	for i, n := range names {
 		u.Live += got[i].Used
 		if failed[i] != nil && !errors.Is(failed[i], fs.ErrNotExist) { // not removed meanwhile
-			u.Failed = append(u.Failed, LeftOut{n, failed[i].Error()})
+			u.Failed = append(u.Failed, embedded.LeftOut{Volume: n, Reason: failed[i].Error()})
 		}
 	}
 	return err

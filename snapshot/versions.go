@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -87,8 +88,7 @@ func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot,
 		}
 		return shown, how, nil
 	}
-	if e, ok := NewEmbedded(fsys); ok {
-		e.zone = v.zone
+	if e, ok := embedded.New(fsys, v.zone); ok {
 		list, err := e.List(ctx)
 		reference.Sort(list)
 		return list, ByBerth, err

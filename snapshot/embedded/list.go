@@ -1,4 +1,4 @@
-package snapshot
+package embedded
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 
 // Remove takes a snapshot away; what is in it is deleted in the background. Who
 // has a view of it mounted is the caller's to ask.
-func (e *Embedded) Remove(ctx context.Context, name string) error {
+func (e *Maker) Remove(ctx context.Context, name string) error {
 	if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\x00") {
 		return errNoSnapshot(name)
 	}
@@ -49,7 +49,7 @@ func errNoSnapshot(name string) error {
 }
 
 // List returns the snapshots, oldest first, with what their records say.
-func (e *Embedded) List(ctx context.Context) ([]reference.Snapshot, error) {
+func (e *Maker) List(ctx context.Context) ([]reference.Snapshot, error) {
 	out := []reference.Snapshot{}
 	root, err := e.fsys.Stat(ctx, ".")
 	if err != nil {
@@ -85,7 +85,7 @@ func (e *Embedded) List(ctx context.Context) ([]reference.Snapshot, error) {
 
 // describe adds what a snapshot's record says. One without a readable record
 // was made by somebody else.
-func (e *Embedded) describe(ctx context.Context, s *reference.Snapshot) error {
+func (e *Maker) describe(ctx context.Context, s *reference.Snapshot) error {
 	var rec made
 	data, err := tree.ReadFile(ctx, e.fsys, madePath(path.Join(snapshotsDir, s.Name), s.Name), maxMade)
 	if err != nil {
