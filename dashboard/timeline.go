@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 )
 
@@ -15,7 +16,7 @@ import (
 type timeLine struct {
 	Volume  string
 	How     snapshot.How
-	Policy  *snapshot.Policy
+	Policy  *netapp.Policy
 	Total   int
 	Points  []point // with a time, newest first
 	Ticks   []tick

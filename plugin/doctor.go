@@ -11,7 +11,7 @@ import (
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -226,7 +226,7 @@ func (e *examiner) filer(ctx context.Context) []doctor.Finding {
 func (ss *session) askFiler(ctx context.Context, client *ontap.Client) (ontap.Status, error) {
 	// A filer that the resolver does not know is found by its junction path alone.
 	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", ss.settings.NFS.Host)
-	return client.Status(ctx, ss.settings.ONTAP.SVM, snapshot.Unmapped(addrs), ss.settings.NFS.Path)
+	return client.Status(ctx, ss.settings.ONTAP.SVM, netapp.Unmapped(addrs), ss.settings.NFS.Path)
 }
 
 func (e *examiner) volumeChecks() []doctor.Check {

@@ -11,6 +11,7 @@ import (
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
 )
@@ -201,7 +202,7 @@ func (f *flowing) Write(p []byte) (int, error) {
 
 // newFiler is the filer's API for the settings; nil where there is none, and a
 // word about what is wrong with them.
-func (s *Server) newFiler(set Settings) (*snapshot.Filer, error) {
+func (s *Server) newFiler(set Settings) (*netapp.Filer, error) {
 	if set.ONTAP.Address == "" || set.Dir != "" {
 		return nil, nil
 	}
@@ -209,7 +210,7 @@ func (s *Server) newFiler(set Settings) (*snapshot.Filer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return snapshot.NewFiler(client, set.ONTAP.SVM, set.NFS.Host, set.NFS.Path), nil
+	return netapp.New(client, set.ONTAP.SVM, set.NFS.Host, set.NFS.Path), nil
 }
 
 func (s *Server) newONTAP(o ONTAP) (*ontap.Client, error) {

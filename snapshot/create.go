@@ -87,7 +87,7 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 				comment += ": for " + strings.Join(names, ", ")
 			}
 		}
-		s, err := v.filer.create(ctx, r.Name, comment[:min(len(comment), 255)])
+		s, err := v.filer.Create(ctx, r.Name, comment[:min(len(comment), 255)])
 		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, err
 	}
 	e, ok := embedded.New(fsys, v.zone)
@@ -204,7 +204,7 @@ func (v *Versions) viewed(ctx context.Context, snap string, vols []string) error
 
 func (v *Versions) remove(ctx context.Context, fsys tree.FS, s reference.Snapshot, how How) error {
 	if how == ByFiler {
-		return v.filer.remove(ctx, s)
+		return v.filer.Remove(ctx, s)
 	}
 	e, ok := embedded.New(fsys, v.zone)
 	if !ok {

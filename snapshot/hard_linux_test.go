@@ -196,10 +196,8 @@ func TestASnapshotThatIsDeletedWhileItIsRead(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, string(engine), j.Engine)
 
-			client := f.filer.client
-			x, err := f.filer.where(ctx)
-			require.NoError(t, err)
-			list, err := f.filer.list(ctx)
+			client, x := f.client, f.export()
+			list, err := f.filer.List(ctx)
 			require.NoError(t, err)
 			var once sync.Once
 			reads := 0

@@ -346,7 +346,7 @@ func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 		return EngineSync
 	case p.request.To == "" && (p.request.Live || !whole):
 		return EngineSync
-	case v.filer != nil && !p.request.Checksum && !p.single() && v.filer.restores(ctx):
+	case v.filer != nil && !p.request.Checksum && !p.single() && v.filer.Restores(ctx):
 		return EngineFiler
 	}
 	return EngineCopy

@@ -247,7 +247,7 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 		return problem.New(problem.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
 	}
 	src := reference.Ref{Volume: p.Volume, Path: p.Path}.Source("")
-	if err := v.filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
+	if err := v.filer.Restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
 		return err
 	}
 	want, err := fsys.Stat(ctx, p.source)

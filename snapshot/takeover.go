@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -93,7 +92,7 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 	if byHand && !v.instants(ctx) {
 		engine = EngineLive
 	}
-	if v.filer != nil && v.filer.restores(ctx) {
+	if v.filer != nil && v.filer.Restores(ctx) {
 		engine = EngineFiler
 	}
 	j, err := v.volumes.PrepareTakeover(ctx, name, from, string(engine), byHand)
@@ -203,34 +202,9 @@ func (v *Versions) BreakLocks(ctx context.Context, name, node string) error {
 	if v.filer == nil || address == "" {
 		return nil
 	}
-	n, err := v.filer.breakLocks(ctx, name, address)
+	n, err := v.filer.BreakLocks(ctx, name, address)
 	if n > 0 {
 		v.volumes.Note(ctx, volume.AuditRecord{Op: "locks broken", Volume: name, Detail: fmt.Sprintf("%d of %s (%s)", n, node, address)})
 	}
 	return err
-}
-
-// breakLocks breaks the NLM locks of a client on what is in a directory of the
-// export, and returns how many there were.
-func (f *Filer) breakLocks(ctx context.Context, dir, client string) (n int, err error) {
-	x, err := f.where(ctx)
-	if err != nil {
-		return 0, err
-	}
-	locks, err := f.client.LockList(ctx, x.SVM.UUID, x.Volume.UUID, path.Join(f.path, dir))
-	if err != nil {
-		return 0, f.failed(err)
-	}
-	var failed []error
-	for _, l := range locks {
-		if l.Protocol != "nlm" || l.ClientAddress != client {
-			continue
-		}
-		if err := f.client.LockBreak(ctx, x.SVM.UUID, l); err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		n++
-	}
-	return n, f.failed(errors.Join(failed...))
 }

@@ -96,7 +96,7 @@ func (v *Versions) usage(ctx context.Context, live bool) (*Usage, error) {
 				u.Snapshots += s.SizeBytes
 			}
 		case how == ByFiler:
-			if n, err := v.filer.snapshotBytes(ctx); err == nil {
+			if n, err := v.filer.SnapshotBytes(ctx); err == nil {
 				u.Snapshots = n
 			}
 		}
@@ -198,13 +198,4 @@ func held(t *volume.Trashed, all []reference.Snapshot) bool {
 		since = t.Meta.Created
 	}
 	return len(all) > 0 && (all[0].Time.IsZero() || all[0].Time.After(since))
-}
-
-func (f *Filer) snapshotBytes(ctx context.Context) (int64, error) {
-	x, err := f.where(ctx)
-	if err != nil {
-		return 0, err
-	}
-	vol, err := f.client.VolumeGet(ctx, x.Volume.UUID)
-	return vol.Space.Snapshot.Used, f.failed(err)
 }

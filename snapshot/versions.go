@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
+	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -22,7 +23,7 @@ type Config struct {
 	_ struct{}
 
 	Volumes *volume.Store
-	Filer   *Filer           // the filer's API; nil: what .snapshot shows, or berth's own
+	Filer   *netapp.Filer    // the filer's API; nil: what .snapshot shows, or berth's own
 	Zone    *time.Location   // of the filer: of the times in names, and of its schedules; default UTC
 	Now     func() time.Time // default time.Now
 	// Ended is told when a job of this node has ended, how far it came, and why
@@ -34,7 +35,7 @@ type Config struct {
 // methods may be called concurrently.
 type Versions struct {
 	volumes *volume.Store
-	filer   *Filer
+	filer   *netapp.Filer
 	zone    *time.Location
 	now     func() time.Time
 	ended   func(op volume.Op, p Progress, err error)
@@ -76,7 +77,7 @@ const (
 // all lists the export's snapshots, newest first.
 func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
 	if v.filer != nil {
-		list, err := v.filer.list(ctx)
+		list, err := v.filer.List(ctx)
 		if err == nil {
 			reference.Sort(list)
 			return list, ByFiler, nil
@@ -134,18 +135,11 @@ type Version struct {
 
 // Listing are the versions of a volume, newest first.
 type Listing struct {
-	Volume   string    `json:"volume"`
-	Deleted  bool      `json:"deleted,omitempty"` // it is in snapshots only
-	How      How       `json:"snapshots_by"`
-	Policy   *Policy   `json:"policy,omitempty"`
-	Versions []Version `json:"versions"`
-}
-
-// Policy is the filer's plan for snapshots.
-type Policy struct {
-	Name string      `json:"name"`
-	Text string      `json:"text"`
-	Next []time.Time `json:"next,omitempty"`
+	Volume   string         `json:"volume"`
+	Deleted  bool           `json:"deleted,omitempty"` // it is in snapshots only
+	How      How            `json:"snapshots_by"`
+	Policy   *netapp.Policy `json:"policy,omitempty"`
+	Versions []Version      `json:"versions"`
 }
 
 // ListRequest names what to list.
@@ -169,9 +163,9 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 				return err
 			}
 		}
-		var policy *Policy
+		var policy *netapp.Policy
 		if v.filer != nil {
-			policy = v.filer.policy(ctx, v.zone)
+			policy = v.filer.Policy(ctx, v.zone)
 		}
 		for _, name := range names {
 			l := Listing{Volume: name, How: how, Policy: policy, Versions: []Version{}}

@@ -1,4 +1,4 @@
-package snapshot
+package netapp
 
 import (
 	"context"
@@ -15,22 +15,23 @@ import (
 	"github.com/casit/berth/snapshot/reference"
 )
 
-// Filer is the ONTAP behind an export.
+// Filer is the ONTAP system that serves an export. All methods may be called
+// concurrently.
 type Filer struct {
 	client     *ontap.Client
 	svm        string
 	host, path string // of the export
 
-	mu      sync.Mutex // guards the fields below, held across the network
-	export  *ontap.Export
-	fast    bool      // it restores directories
-	fastAt  time.Time // when that was asked; zero for never
-	plan    *Policy
-	planned time.Time
+	mu         sync.Mutex // guards the fields below, held across the network
+	export     *ontap.Export
+	fast       bool      // the filer restores directories
+	fastAt     time.Time // when the filer was asked for fast; zero for never
+	schedule   *Policy
+	scheduleAt time.Time
 }
 
-// NewFiler returns the filer that serves the export host:path. svm may be "".
-func NewFiler(client *ontap.Client, svm, host, exportPath string) *Filer {
+// New returns the filer that serves the export host:path. svm may be "".
+func New(client *ontap.Client, svm, host, exportPath string) *Filer {
 	return &Filer{client: client, svm: svm, host: host, path: exportPath}
 }
 
@@ -59,8 +60,8 @@ func Unmapped(addrs []netip.Addr) []netip.Addr {
 	return addrs
 }
 
-// failed is filerError for a call on the FlexVol: one that is not there any
-// more is looked for again the next time.
+// failed is filerError for a call on the FlexVol. After an error that says that
+// the FlexVol does not exist, the next call looks for it again.
 func (f *Filer) failed(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		f.mu.Lock()
@@ -92,7 +93,8 @@ func filerError(err error) error {
 	return problem.New(kind, hint, "%v", err)
 }
 
-func (f *Filer) list(ctx context.Context) ([]reference.Snapshot, error) {
+// List lists the snapshots of the export.
+func (f *Filer) List(ctx context.Context) ([]reference.Snapshot, error) {
 	x, err := f.where(ctx)
 	if err != nil {
 		return nil, err
@@ -103,12 +105,13 @@ func (f *Filer) list(ctx context.Context) ([]reference.Snapshot, error) {
 	}
 	out := make([]reference.Snapshot, len(all))
 	for i, s := range all {
-		out[i] = fromFiler(s)
+		out[i] = described(s)
 	}
 	return out, nil
 }
 
-func fromFiler(s ontap.Snapshot) reference.Snapshot {
+// described is a snapshot of the API in our words.
+func described(s ontap.Snapshot) reference.Snapshot {
 	origin := reference.OriginOf(s.Name)
 	if origin == "manual" && s.Label != "" {
 		origin = s.Label
@@ -116,7 +119,8 @@ func fromFiler(s ontap.Snapshot) reference.Snapshot {
 	return reference.Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment, SizeBytes: s.Size}
 }
 
-func (f *Filer) create(ctx context.Context, name, comment string) (reference.Snapshot, error) {
+// Create makes a snapshot of the export. A name that is taken is in use.
+func (f *Filer) Create(ctx context.Context, name, comment string) (reference.Snapshot, error) {
 	x, err := f.where(ctx)
 	if err != nil {
 		return reference.Snapshot{}, err
@@ -128,10 +132,11 @@ func (f *Filer) create(ctx context.Context, name, comment string) (reference.Sna
 	if err != nil {
 		return reference.Snapshot{}, f.failed(err)
 	}
-	return fromFiler(s), nil
+	return described(s), nil
 }
 
-func (f *Filer) remove(ctx context.Context, s reference.Snapshot) error {
+// Remove removes a snapshot of the export.
+func (f *Filer) Remove(ctx context.Context, s reference.Snapshot) error {
 	x, err := f.where(ctx)
 	if err == nil {
 		err = f.failed(f.client.SnapshotDelete(ctx, x.Volume.UUID, s.UUID))
@@ -139,12 +144,12 @@ func (f *Filer) remove(ctx context.Context, s reference.Snapshot) error {
 	return err
 }
 
-// fastFor is how long the answer to "do you restore directories" is remembered.
+// fastFor is for how long the answer to "do you restore directories" is kept.
 const fastFor = time.Hour
 
-// restores tells whether the filer brings directories back itself. It is
-// asked, never assumed: ONTAP has the call in two releases only.
-func (f *Filer) restores(ctx context.Context) bool {
+// Restores tells whether the filer can restore a directory. The filer is asked,
+// because only two releases of ONTAP have the call.
+func (f *Filer) Restores(ctx context.Context) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fastAt.IsZero() || time.Since(f.fastAt) > fastFor {
@@ -157,13 +162,48 @@ func (f *Filer) restores(ctx context.Context) bool {
 	return f.fast
 }
 
-// restore brings a directory of the export back out of a snapshot, at a name
-// that is free.
-func (f *Filer) restore(ctx context.Context, snap, from, to string) error {
+// Restore restores the directory from of a snapshot as to. No file may have the
+// name to.
+func (f *Filer) Restore(ctx context.Context, snap, from, to string) error {
 	x, err := f.where(ctx)
 	if err != nil {
 		return err
 	}
 	return f.failed(f.client.DirectoryRestore(ctx, ontap.Restore{SVM: x.SVM.Name, Volume: x.Volume.Name, Snapshot: snap,
 		Path: path.Join(x.Sub, from), To: path.Join(x.Sub, to)}))
+}
+
+// BreakLocks breaks the NLM locks of a client on the files of a directory of the
+// export. It returns how many locks it broke.
+func (f *Filer) BreakLocks(ctx context.Context, dir, client string) (n int, err error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return 0, err
+	}
+	locks, err := f.client.LockList(ctx, x.SVM.UUID, x.Volume.UUID, path.Join(f.path, dir))
+	if err != nil {
+		return 0, f.failed(err)
+	}
+	var failed []error
+	for _, l := range locks {
+		if l.Protocol != "nlm" || l.ClientAddress != client {
+			continue
+		}
+		if err := f.client.LockBreak(ctx, x.SVM.UUID, l); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		n++
+	}
+	return n, f.failed(errors.Join(failed...))
+}
+
+// SnapshotBytes are the bytes that all snapshots of the FlexVol keep.
+func (f *Filer) SnapshotBytes(ctx context.Context) (int64, error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return 0, err
+	}
+	vol, err := f.client.VolumeGet(ctx, x.Volume.UUID)
+	return vol.Space.Snapshot.Used, f.failed(err)
 }
