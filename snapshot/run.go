@@ -242,11 +242,12 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *volume
 
 // filerFill has the filer make the tree.
 func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it *volume.JobItem) error {
-	if v.filer == nil {
+	filer := v.tuned.Load().Filer
+	if filer == nil {
 		return problem.New(problem.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
 	}
 	src := Ref{Volume: p.Volume, Path: p.Path}.Source("")
-	if err := v.filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
+	if err := filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
 		return err
 	}
 	want, err := fsys.Stat(ctx, p.source)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -82,6 +83,8 @@ type Store struct {
 
 	faults faults // of single items, as of this node's last attempt
 
+	trashTTL atomic.Int64 // in force: it may change while jobs run
+
 	wake     chan struct{} // asks Run for a tick now
 	health   string        // what Run reported last; Run's own
 	sweeping sync.Mutex    // held by the one sweep, across the network
@@ -123,6 +126,7 @@ func New(cfg Config) *Store {
 		cfg.Degraded = func() string { return "" }
 	}
 	s := &Store{cfg: cfg, wake: make(chan struct{}, 1)}
+	s.SetTrashTTL(cfg.TrashTTL)
 	s.incarnation = s.newID()
 	s.index.init()
 	s.peers.byName = map[string]*peer{}
