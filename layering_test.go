@@ -25,18 +25,19 @@ const module = "github.com/casit/berth/"
 // down only: what is below can be understood, tested and replaced alone.
 // Packages that are not listed may import anything but cmd.
 var below = map[string][]string{
-	"tree":            {"nfs"},
+	"guard":           {},
+	"tree":            {"guard", "nfs"},
 	"nfs":             {},
 	"ontap":           {},
 	"ontap/simulator": {"ontap"},
 	"text":            {},
 	"problem":         {"tree"},
-	"volume":          {"problem", "text", "tree"},
-	"snapshot":        {"volume", "problem", "text", "tree", "ontap"},
+	"volume":          {"guard", "problem", "text", "tree"},
+	"snapshot":        {"guard", "volume", "problem", "text", "tree", "ontap"},
 	"proxy":           {},
 	"doctor":          {"volume", "problem", "text", "tree", "nfs", "ontap"},
 	"convoy":          {"volume", "problem", "text", "tree"},
-	"plugin":          {"doctor", "volume", "problem", "text", "tree", "snapshot", "nfs", "ontap", "convoy"},
+	"plugin":          {"guard", "doctor", "volume", "problem", "text", "tree", "snapshot", "nfs", "ontap", "convoy"},
 	"dashboard":       {"plugin", "problem", "text", "volume", "snapshot"},
 	"cmd/berth":       {"plugin", "problem", "text", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard"},
 }
