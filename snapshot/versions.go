@@ -46,8 +46,9 @@ type Versions struct {
 	now     func() time.Time
 	ended   func(op volume.Op, p Progress, err error)
 
-	mu      sync.Mutex // guards running
+	mu      sync.Mutex // guards the fields below
 	running map[string]*work
+	stopped error // why no job begins any more
 
 	readers readers // of snapshots, in this process
 
