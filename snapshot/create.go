@@ -79,7 +79,7 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 }
 
 func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int) (*Created, error) {
-	if v.filer != nil {
+	if filer := v.tuned.Load().Filer; filer != nil {
 		comment := r.Comment
 		if comment == "" {
 			comment = "berth"
@@ -87,10 +87,10 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 				comment += ": for " + strings.Join(names, ", ")
 			}
 		}
-		s, err := v.filer.Create(ctx, r.Name, comment[:min(len(comment), 255)])
+		s, err := filer.Create(ctx, r.Name, comment[:min(len(comment), 255)])
 		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, err
 	}
-	e, ok := embedded.New(fsys, v.zone)
+	e, ok := embedded.New(fsys, v.tuned.Load().Zone)
 	if !ok {
 		return nil, readOnly("make")
 	}
@@ -203,10 +203,10 @@ func (v *Versions) viewed(ctx context.Context, snap string, vols []string) error
 }
 
 func (v *Versions) remove(ctx context.Context, fsys tree.FS, s reference.Snapshot, how How) error {
-	if how == ByFiler {
-		return v.filer.Remove(ctx, s)
+	if filer := v.tuned.Load().Filer; how == ByFiler && filer != nil {
+		return filer.Remove(ctx, s)
 	}
-	e, ok := embedded.New(fsys, v.zone)
+	e, ok := embedded.New(fsys, v.tuned.Load().Zone)
 	if !ok {
 		return readOnly("remove")
 	}

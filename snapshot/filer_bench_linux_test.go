@@ -24,15 +24,15 @@ func BenchmarkRestoreOnAFiler(b *testing.B) {
 	f.wordpress("blog", s)
 	f.take("nightly")
 	seconds, calls := map[Engine]float64{}, map[Engine]float64{}
-	api := f.Versions.filer
+	api := f.Versions.tuned.Load().Filer
 	require.True(b, api.Restores(ctx)) // asked before, and not in the loop
 	for _, engine := range []Engine{EngineCopy, EngineFiler, EngineSync} {
 		r := each[engine]
 		r.Refs = []string{"blog@nightly"}
 		r.Checksum = false
-		f.Versions.filer = nil // as without ONTAP's directory-restore
+		f.Tune(Tuning{}) // as without ONTAP's directory-restore
 		if engine == EngineFiler {
-			f.Versions.filer = api
+			f.Tune(Tuning{Filer: api})
 		}
 		b.Run(string(engine), func(b *testing.B) {
 			f.t = b

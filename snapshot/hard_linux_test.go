@@ -197,7 +197,7 @@ func TestASnapshotThatIsDeletedWhileItIsRead(t *testing.T) {
 			require.Equal(t, string(engine), j.Engine)
 
 			client, x := f.client, f.export()
-			list, err := f.filer.List(ctx)
+			list, err := f.tuned.Load().Filer.List(ctx)
 			require.NoError(t, err)
 			var once sync.Once
 			reads := 0
@@ -291,7 +291,7 @@ func TestALargeSparseFile(t *testing.T) {
 		require.NoError(t, os.Truncate(f.path("vm/disk"), 7))
 		r := RestoreRequest{Refs: []string{"vm@nightly"}}
 		if engine == EngineCopy {
-			f.Versions.filer = nil // as without ONTAP's directory-restore
+			f.Versions.Tune(Tuning{}) // as without ONTAP's directory-restore
 		}
 		require.Equal(t, engine, f.restore(r).Engine)
 		info, err := os.Stat(f.path("vm/disk"))

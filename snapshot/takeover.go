@@ -92,7 +92,7 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 	if byHand && !v.instants(ctx) {
 		engine = EngineLive
 	}
-	if v.filer != nil && v.filer.Restores(ctx) {
+	if filer := v.tuned.Load().Filer; filer != nil && filer.Restores(ctx) {
 		engine = EngineFiler
 	}
 	j, err := v.volumes.PrepareTakeover(ctx, name, from, string(engine), byHand)
@@ -138,14 +138,14 @@ func takeoverSnapshot(j *volume.Job) string {
 
 // instants tells whether snapshots here are instants of the whole export.
 func (v *Versions) instants(ctx context.Context) bool {
-	if v.filer != nil {
+	if v.tuned.Load().Filer != nil {
 		return true
 	}
 	fsys, err := v.volumes.FS(ctx)
 	if err != nil {
 		return false
 	}
-	e, ok := embedded.New(fsys, v.zone)
+	e, ok := embedded.New(fsys, v.tuned.Load().Zone)
 	return ok && e.Instant(ctx)
 }
 
@@ -198,11 +198,11 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 // BreakLocks takes the locks that a node left on a volume away from it, where
 // the filer's API can: the node is gone, or is fenced off from the volume.
 func (v *Versions) BreakLocks(ctx context.Context, name, node string) error {
-	address := v.volumes.Address(node)
-	if v.filer == nil || address == "" {
+	address, filer := v.volumes.Address(node), v.tuned.Load().Filer
+	if filer == nil || address == "" {
 		return nil
 	}
-	n, err := v.filer.BreakLocks(ctx, name, address)
+	n, err := filer.BreakLocks(ctx, name, address)
 	if n > 0 {
 		v.volumes.Note(ctx, volume.AuditRecord{Op: "locks broken", Volume: name, Detail: fmt.Sprintf("%d of %s (%s)", n, node, address)})
 	}

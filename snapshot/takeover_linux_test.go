@@ -109,7 +109,7 @@ func TestADatabaseIsTakenOverFromANodeThatIsCutOff(t *testing.T) {
 			all, err := f.store.Jobs(ctx)
 			require.NoError(t, err)
 			require.Empty(t, all)
-			list, err := f.filer.List(ctx)
+			list, err := f.tuned.Load().Filer.List(ctx)
 			require.NoError(t, err)
 			require.Empty(t, list, "its snapshot is gone: the trash has the old tree")
 

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
@@ -83,7 +84,7 @@ func (v *Versions) usage(ctx context.Context, live bool) (*Usage, error) {
 		if u.SnapshotCount = len(all); len(all) > 0 {
 			u.Oldest = &all[len(all)-1]
 		}
-		e, local := embedded.New(fsys, v.zone)
+		e, local := embedded.New(fsys, v.tuned.Load().Zone)
 		if local {
 			if u.Shared, err = e.Reflinks(ctx); err != nil {
 				return err
@@ -96,8 +97,10 @@ func (v *Versions) usage(ctx context.Context, live bool) (*Usage, error) {
 				u.Snapshots += s.SizeBytes
 			}
 		case how == ByFiler:
-			if n, err := v.filer.SnapshotBytes(ctx); err == nil {
-				u.Snapshots = n
+			if filer := v.tuned.Load().Filer; filer != nil {
+				if n, err := filer.SnapshotBytes(ctx); err == nil {
+					u.Snapshots = n
+				}
 			}
 		}
 		// berth's own snapshots hold nothing where they are plain copies.
@@ -140,7 +143,7 @@ func measureAll(ctx context.Context, fsys tree.FS, names []string, got []tree.Me
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(measuredAtOnce)
 	for i, n := range names {
-		g.Go(func() error {
+		g.Go(guard.Func(func() error {
 			m, err := tree.Measure(ctx, fsys, n)
 			switch {
 			case err == nil:
@@ -150,7 +153,7 @@ func measureAll(ctx context.Context, fsys tree.FS, names []string, got []tree.Me
 			}
 			failed[i] = err
 			return nil
-		})
+		}))
 	}
 	return failed, g.Wait()
 }
