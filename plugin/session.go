@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/tree"
@@ -131,7 +132,7 @@ func (s *Server) openExport(ctx context.Context, settings Settings) (tree.FS, er
 		fsys, err = tree.OpenWire(ctx, settings.NFS, &nfs.Config{Stats: &s.metrics.nfs})
 	}
 	if err != nil {
-		return nil, volume.Away(settings.Export, err)
+		return nil, export.Away(settings.Export, err)
 	}
 	return fsys, nil
 }
