@@ -81,7 +81,7 @@ func (s *Server) begin(settings Settings, err error) *session {
 		ss.err = err
 		return ss
 	}
-	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Filer: filer, Zone: zone, Ended: s.metrics.job})
+	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Tuning: snapshot.Tuning{Filer: filer, Zone: zone}, Ended: s.metrics.job})
 	ctx, cancel := context.WithCancel(context.Background())
 	ss.cancel, ss.done = cancel, make(chan struct{})
 	var running sync.WaitGroup

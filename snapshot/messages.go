@@ -95,6 +95,7 @@ var Messages = catalogue.Messages{
 		{"volume … is access=single and held by …, which is silent, and berth can make no snapshot here to take it over by itself", "its node does not answer, and berth cannot take over by itself here", "**make sure that the node is off**, then `berth volume takeover NAME --from NODE`"},
 		{"taking over from …, … %", "it is being copied", "again; swarm does by itself"},
 		{"taking volume … over from …: …", "the takeover met an error", "the words behind the colon"},
+		{"… of … has not ended: …", "the plugin ends or changes its export, and a job did not stop in time", "`berth volume ps` shows the job; `berth snapshot restore --resume VOLUME` or `--abort VOLUME`"},
 		{"the snapshot is no instant", "the export's disk makes none", "`berth volume takeover NAME --from NODE`, when that node is off"},
 		{"it needs … MiB, and the export has … MiB", "no room for the takeover's copy", "`berth df`, `berth trash purge ID`"},
 	},

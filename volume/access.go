@@ -25,7 +25,10 @@ func (s *Store) Now() time.Time {
 }
 
 // TrashTTL is how long what is removed or replaced is kept.
-func (s *Store) TrashTTL() time.Duration { return s.cfg.TrashTTL }
+func (s *Store) TrashTTL() time.Duration { return time.Duration(s.trashTTL.Load()) }
+
+// SetTrashTTL changes how long what is removed or replaced is kept.
+func (s *Store) SetTrashTTL(d time.Duration) { s.trashTTL.Store(int64(d)) }
 
 // MetaIn reads the metadata of a volume as the tree at root has it: "." for
 // now, ".snapshot/NAME" for a snapshot. It is nil where there is none, also

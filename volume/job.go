@@ -362,6 +362,10 @@ func (s *Store) lockAll(ctx context.Context, e *export.Export, j *Job) (unlock f
 	return unlock, nil
 }
 
+// ErrSessionEnds is in the cause of the context of a job that is to be left as
+// it is, so that it can be resumed: the session that carries it out ends.
+var ErrSessionEnds = errors.New("the session ends")
+
 // runLocked is RunJob under the locks.
 func (s *Store) runLocked(ctx context.Context, e *export.Export, j *Job, fill func(ctx context.Context, fsys tree.FS, j *Job) error) error {
 	s.own(j)
@@ -386,6 +390,9 @@ func (s *Store) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 	done := context.WithoutCancel(ctx)
 	if err == nil {
 		err = s.plan(done, e, j)
+	}
+	if why := context.Cause(ctx); err != nil && errors.Is(why, ErrSessionEnds) {
+		return why // the journal says "copying", of an incarnation that ends: interrupted
 	}
 	if err != nil {
 		j.State, j.Error = JobFailed, err.Error()

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/casit/berth/export"
@@ -75,6 +76,8 @@ type Store struct {
 
 	faults faults // of single items, as of this node's last attempt
 
+	trashTTL atomic.Int64 // in force: it may change while jobs run
+
 	wake     chan struct{} // asks Run for a tick now
 	health   string        // what Run reported last; Run's own
 	sweeping sync.Mutex    // held by the one sweep, across the network
@@ -113,6 +116,7 @@ func New(cfg Config) *Store {
 	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
 		Known: s.index.knownID, Learned: s.learn, Ready: s.ready})
 	s.incarnation = s.conn.NewID()
+	s.SetTrashTTL(cfg.TrashTTL)
 	s.index.init()
 	s.peers.byName = map[string]*peer{}
 	s.leases.byName, s.leases.early = map[string]*Lease{}, map[string]map[string]int{}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -98,13 +99,13 @@ func (s *Store) surveyMeta(ctx context.Context, e *export.Export, v *Survey) err
 	g, within := errgroup.WithContext(ctx)
 	g.SetLimit(surveyed)
 	for i, n := range v.Volumes {
-		g.Go(func() error {
+		g.Go(guard.Func(func() error {
 			_, err := readMeta(within, e.FS, n)
 			if err != nil && !problem.OfExport(err) {
 				broken[i], err = err, nil
 			}
 			return err
-		})
+		}))
 	}
 	if err := g.Wait(); err != nil {
 		return err

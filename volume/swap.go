@@ -130,7 +130,7 @@ func (s *Store) NewUndo(j *Job, it *JobItem) *Trashed {
 		t.Reason += " from " + j.From
 		t.Since = j.Began.Add(-time.Second) // clocks are read over the network
 	}
-	expires := t.Removed.Add(s.cfg.TrashTTL)
+	expires := t.Removed.Add(s.TrashTTL())
 	if j.Keep > 0 {
 		expires = t.Removed.Add(j.Keep)
 	}

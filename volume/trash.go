@@ -156,7 +156,7 @@ func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
 	now, _ := s.conn.Time()
 	t := &Trashed{Version: export.FormatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC(), By: s.cfg.Node}
 	t.ID = s.NewTrashID()
-	switch expires := t.Removed.Add(s.cfg.TrashTTL); {
+	switch expires := t.Removed.Add(s.TrashTTL()); {
 	case meta.deletes():
 		t.Expires = &t.Removed
 	case meta == nil || meta.Options.Get("on-remove") != "retain":

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -197,7 +198,7 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for i, n := range names {
-		group.Go(func() (err error) {
+		group.Go(guard.Func(func() (err error) {
 			if listed {
 				out[i] = s.info(ctx, n, "") // it was seen a moment ago
 			} else if out[i], err = s.Get(ctx, n); err != nil {
@@ -207,7 +208,7 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 				err = s.measure(ctx, out[i])
 			}
 			return err
-		})
+		}))
 	}
 	return out, group.Wait()
 }
