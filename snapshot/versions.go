@@ -41,8 +41,9 @@ type Versions struct {
 	now     func() time.Time
 	ended   func(op volume.Op, p Progress, err error)
 
-	mu      sync.Mutex // guards running
+	mu      sync.Mutex // guards the fields below
 	running map[string]*work
+	stopped error // why no job begins any more, nil while jobs may begin
 
 	readers readers // of snapshots, in this process
 

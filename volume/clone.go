@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -108,7 +109,9 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 		defer close(j.done)
 		defer unlock()
 		ctx := context.WithoutCancel(ctx)
-		if j.err = s.explain("clone "+src.String(), s.observe(e, s.runClone(ctx, e, j, name, src, work, opts))); j.err != nil {
+		err := guard.Run(func() error { return s.runClone(ctx, e, j, name, src, work, opts) })
+		s.Caught("clone of "+src.String(), err)
+		if j.err = s.explain("clone "+src.String(), s.observe(e, err)); j.err != nil {
 			_ = s.undoClone(ctx, e, name, work)
 			s.sweepSoon()
 		}
