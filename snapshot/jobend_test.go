@@ -2,7 +2,7 @@ package snapshot
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -190,9 +190,9 @@ func TestStopInterruptsJobs(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.Start(ctx, j.ID))
 	<-copying
-	require.NoError(t, w.Stop(ctx, errors.New("berth is stopping")))
+	require.NoError(t, w.Stop(ctx, fmt.Errorf("berth is stopping: %w", volume.ErrSessionEnds)))
 	p, err := w.Wait(ctx, j.ID)
-	require.ErrorContains(t, err, "was interrupted on n1: berth is stopping; 'berth snapshot restore --resume blog'")
+	require.ErrorContains(t, err, "was interrupted on n1: berth is stopping: the session ends; 'berth snapshot restore --resume blog'")
 	require.True(t, p.Over && p.Interrupted)
 	require.ErrorContains(t, w.Start(ctx, j.ID), "no job begins on this node: berth is stopping")
 

@@ -141,7 +141,7 @@ func (w *work) end(j *volume.Job, err error, now time.Time) Progress {
 	if j != nil {
 		w.p.State = j.State
 	}
-	w.p.Interrupted = volume.IsInterrupted(err)
+	w.p.Interrupted = errors.Is(err, volume.ErrSessionEnds)
 	if err != nil && w.p.State != volume.JobSwapping && !w.p.Interrupted {
 		w.p.State = volume.JobFailed
 	}
@@ -155,8 +155,8 @@ func (w *work) end(j *volume.Job, err error, now time.Time) Progress {
 }
 
 // Stop interrupts the jobs of this process and waits for them, for as long as
-// ctx lets it; why is told to those who wait for the jobs. No job begins any
-// more. Whoever starts berth again resumes or aborts the jobs.
+// ctx lets it; why is told to those who wait for the jobs, and has
+// volume.ErrSessionEnds in it. No job begins any more. Whoever starts berth again resumes or aborts the jobs.
 func (v *Versions) Stop(ctx context.Context, why error) error {
 	v.mu.Lock()
 	v.stopped = why
@@ -342,11 +342,12 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *volume
 
 // filerFill has the filer make the tree.
 func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it *volume.JobItem) error {
-	if v.filer == nil {
+	filer := v.tuned.Load().Filer
+	if filer == nil {
 		return problem.New(problem.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
 	}
 	src := Ref{Volume: p.Volume, Path: p.Path}.Source("")
-	if err := v.filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
+	if err := filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
 		return err
 	}
 	want, err := fsys.Stat(ctx, p.source)

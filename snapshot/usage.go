@@ -95,8 +95,10 @@ func (v *Versions) usage(ctx context.Context, live bool) (*Usage, error) {
 				u.Snapshots += s.SizeBytes
 			}
 		case how == ByFiler:
-			if n, err := v.filer.snapshotBytes(ctx); err == nil {
-				u.Snapshots = n
+			if filer := v.tuned.Load().Filer; filer != nil {
+				if n, err := filer.snapshotBytes(ctx); err == nil {
+					u.Snapshots = n
+				}
 			}
 		}
 		// berth's own snapshots hold nothing where they are plain copies.
