@@ -61,6 +61,14 @@ type UsageRequest struct {
 type JobRequest struct {
 	ID     string `json:"id,omitempty"`
 	Volume string `json:"volume,omitempty"`
+	Abort  bool   `json:"abort,omitempty"` // of JobEnd: also a job that could be resumed
+}
+
+// JobProgress is the answer to Berth.JobWait: of a job that is over and not done
+// also a Failure.
+type JobProgress struct {
+	snapshot.Progress
+	*Failure
 }
 
 // Jobs is the answer to Berth.JobList.
@@ -128,13 +136,20 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.JobStart", route(s, "JobStart", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Start(ctx, r.ID)
 	})))
-	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (snapshot.Progress, error) {
-		return v.Wait(ctx, r.ID)
+	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (JobProgress, error) {
+		p, err := v.Wait(ctx, r.ID)
+		if !p.Over || err == nil {
+			return JobProgress{Progress: p}, err
+		}
+		return JobProgress{p, failure(err)}, nil
 	})))
 	mux.HandleFunc("/Berth.JobCancel", route(s, "JobCancel", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Cancel(ctx, r.ID)
 	})))
 	mux.HandleFunc("/Berth.JobEnd", route(s, "JobEnd", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+		if r.Abort {
+			return Empty{}, v.Abort(ctx, r.ID)
+		}
 		return Empty{}, v.End(ctx, r.ID)
 	})))
 }
