@@ -117,9 +117,11 @@ func TestSettingsDocumentIsTheCode(t *testing.T) {
 	require.NoError(t, err)
 	require.ElementsMatch(t, plugin.SettingNames(), table(t, "docs/settings.md"))
 	for _, s := range plugin.SettingTable {
+		def := " "
 		if s.Default != "" {
-			require.Contains(t, string(data), "| `"+s.Name+"` | `"+s.Default+"` |", "the default of %s", s.Name)
+			def = " `" + s.Default + "` "
 		}
+		require.Contains(t, string(data), "| `"+s.Name+"` |"+def+"| "+string(s.Class)+" | ", "default and class of %s", s.Name)
 	}
 }
 
