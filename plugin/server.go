@@ -19,6 +19,7 @@ import (
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
+	"github.com/casit/berth/volume"
 )
 
 // Config is what a Server is made with. Only Socket is required.
@@ -104,7 +105,8 @@ func (s *Server) Run(ctx context.Context) error {
 	s.scrapes.close()
 	over, cancel := context.WithTimeout(context.Background(), 2*endLimit)
 	defer cancel()
-	err = errors.Join(err, watching.wait(over), s.session.Load().end(interrupted("berth stops")))
+	err = errors.Join(err, watching.wait(over), s.session.Load().end(
+		problem.New(problem.Failed, goesOn, "interrupted: berth stops").Because(volume.ErrSessionEnds)))
 	return errors.Join(err, s.tasks.wait(over)) // sessions that were ending
 }
 
@@ -120,7 +122,7 @@ func listen(socket string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: another berth serve answers there; stop it, or give --socket", socket)
 	}
 	if is, err := os.Lstat(socket); err == nil && is.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("listen on %s: it is there and no socket; remove it, or give another --socket", socket)
+		return nil, fmt.Errorf("listen on %s: there is a file that is no socket; remove it, or give another --socket", socket)
 	}
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("listen on %s: %w", socket, err)

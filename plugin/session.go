@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
@@ -58,7 +59,7 @@ func mountRoot(name string) (string, error) {
 		name, err = filepath.EvalSymlinks(name)
 	}
 	if err == nil && name == "/" {
-		err = errors.New("it is the root of the host")
+		return "", badMountRoot(name)
 	}
 	if err != nil {
 		return "", fmt.Errorf("BERTH_MOUNT_ROOT: %w", err)
@@ -202,11 +203,8 @@ const (
 	leaveLimit = 2 * time.Second
 )
 
-// interrupted is why a job has not ended: its session has.
-func interrupted(format string, args ...any) error {
-	return problem.New(problem.Failed, "'berth snapshot restore --resume VOLUME' goes on with it, and --abort gives it up",
-		"interrupted: "+format, args...).Because(volume.ErrSessionEnds)
-}
+// goesOn is the hint for a job that the end of its session has interrupted.
+const goesOn = "'berth snapshot restore --resume VOLUME' goes on with it, and --abort gives it up"
 
 // end stops what runs, jobs first, says goodbye to the export and waits for all
 // of it. The mount stays while containers of this node use the export; otherwise
@@ -270,7 +268,7 @@ func (s *Server) openExport(ctx context.Context, ss *session) (tree.FS, error) {
 		fsys, err = tree.OpenWire(ctx, set.NFS, &nfs.Config{Stats: &s.metrics.nfs})
 	}
 	if err != nil {
-		return nil, volume.Away(set.Export, err)
+		return nil, export.Away(set.Export, err)
 	}
 	return fsys, nil
 }
@@ -280,9 +278,6 @@ func (s *Server) current() (*session, error) {
 	ss := s.session.Load()
 	return ss, ss.err
 }
-
-// errStopping ends requests that come after the last session.
-var errStopping = errors.Join(errNoAnswer, errors.New("berth is stopping"))
 
 // inSession gives a route the session in force, which waits for act when it ends.
 func inSession[Req, Resp any](s *Server, act func(context.Context, *session, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
@@ -308,7 +303,7 @@ func (s *Server) enter(ctx context.Context) (*session, context.Context, func(), 
 			return ss, inside, leave, nil
 		}
 		if s.session.Load() == ss {
-			return nil, nil, nil, errStopping
+			return nil, nil, nil, errNoAnswer // berth is stopping
 		}
 	}
 }
@@ -421,7 +416,8 @@ func (s *Server) reload() {
 // succeed puts a session in force and ends the one before in the background:
 // its export may be dead, and nobody waits for a dead export.
 func (s *Server) succeed(was *session, next read, root string) {
-	why := interrupted("berth begins another session, since %s changed", strings.Join(was.settings().differences(next.settings.Identity), " and "))
+	why := problem.New(problem.Failed, goesOn, "interrupted: berth begins another session, since %s changed",
+		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(volume.ErrSessionEnds)
 	s.log.SetLevel(next.settings.LogLevel)
 	s.session.Store(s.begin(next.settings, root, nil, was.ended))
 	end := s.tasks.begin("the end of a session")

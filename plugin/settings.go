@@ -256,7 +256,7 @@ func interpret(v map[string]string) (s Settings, err error) {
 		return s, fmt.Errorf("BERTH_NODE=%q: a node's name is letters, digits, '_', '.' or '-'", s.Node)
 	}
 	if !filepath.IsAbs(s.MountRoot) || filepath.Clean(s.MountRoot) == "/" {
-		return s, fmt.Errorf("BERTH_MOUNT_ROOT=%s: write the absolute path of a directory of its own, such as /var/lib/berth/mounts", text.Visible(s.MountRoot))
+		return s, badMountRoot(s.MountRoot)
 	}
 	if s.Export == "" {
 		return s, errUnset
@@ -294,6 +294,10 @@ func (s *Settings) parseExport() error {
 		return fmt.Errorf("BERTH_EXPORT=%s is the whole host; name the export's directory", s.Export)
 	}
 	return nil
+}
+
+func badMountRoot(name string) error {
+	return fmt.Errorf("BERTH_MOUNT_ROOT=%s: write the absolute path of a directory of its own, such as /var/lib/berth/mounts", text.Visible(name))
 }
 
 // metricsAddress reads BERTH_METRICS. Names are refused: looking one up may take
