@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
@@ -156,14 +157,7 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 
 // onVersions gives a route the versions of the session in force.
 func onVersions[Req, Resp any](s *Server, act func(context.Context, *snapshot.Versions, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
-	return func(ctx context.Context, r Req) (Resp, error) {
-		ss, err := s.current()
-		if err != nil {
-			var none Resp
-			return none, err
-		}
-		return act(ctx, ss.versions, r)
-	}
+	return inSession(s, func(ctx context.Context, ss *session, r Req) (Resp, error) { return act(ctx, ss.versions, r) })
 }
 
 // stream answers with data as it comes. What fails before the first byte is a
@@ -179,10 +173,12 @@ func stream[Req any](s *Server, op string, act func(context.Context, *snapshot.V
 		}
 		out := &flowing{w: w}
 		if err == nil {
-			var ss *session
-			if ss, err = s.current(); err == nil {
-				err = act(ctx, ss.versions, req, out)
-			}
+			err = guard.Run(func() error {
+				_, err := onVersions(s, func(ctx context.Context, v *snapshot.Versions, r Req) (Empty, error) {
+					return Empty{}, act(ctx, v, r, out)
+				})(ctx, req)
+				return err
+			})
 		}
 		s.note(op, req, time.Since(began), true, err)
 		switch {
