@@ -25,20 +25,23 @@ const module = "github.com/casit/berth/"
 // down only: what is below can be understood, tested and replaced alone.
 // Packages that are not listed may import anything but cmd.
 var below = map[string][]string{
-	"tree":            {"nfs"},
-	"nfs":             {},
-	"ontap":           {},
-	"ontap/simulator": {"ontap"},
-	"text":            {},
-	"problem":         {"tree"},
-	"volume":          {"problem", "text", "tree"},
-	"snapshot":        {"volume", "problem", "text", "tree", "ontap"},
-	"proxy":           {},
-	"doctor":          {"volume", "problem", "text", "tree", "nfs", "ontap"},
-	"convoy":          {"volume", "problem", "text", "tree"},
-	"plugin":          {"doctor", "volume", "problem", "text", "tree", "snapshot", "nfs", "ontap", "convoy"},
-	"dashboard":       {"plugin", "problem", "text", "volume", "snapshot"},
-	"cmd/berth":       {"plugin", "problem", "text", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard"},
+	"tree":              {"nfs"},
+	"nfs":               {},
+	"ontap":             {},
+	"ontap/simulator":   {"ontap"},
+	"text":              {},
+	"problem":           {"tree"},
+	"volume":            {"problem", "text", "tree"},
+	"snapshot":          {"volume", "problem", "text", "tree", "ontap"},
+	"proxy":             {},
+	"stack":             {"problem", "text", "tree", "volume"},
+	"docker":            {"problem", "proxy", "snapshot", "stack", "text", "tree", "volume"},
+	"docker/dockertest": {},
+	"doctor":            {"volume", "problem", "text", "tree", "nfs", "ontap"},
+	"convoy":            {"volume", "problem", "text", "tree"},
+	"plugin":            {"doctor", "volume", "problem", "text", "tree", "snapshot", "nfs", "ontap", "convoy"},
+	"dashboard":         {"plugin", "problem", "text", "volume", "snapshot"},
+	"cmd/berth":         {"plugin", "problem", "text", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard", "docker", "stack"},
 }
 
 // goFiles calls fn for every Go file of the project.

@@ -18,7 +18,7 @@ import (
 )
 
 // heard are the packages whose errors people read; some may not be there.
-var heard = []string{"cmd/berth", "plugin", "problem", "volume", "snapshot", "convoy", "proxy", "doctor", "dashboard", "tree", "nfs", "ontap"}
+var heard = []string{"cmd/berth", "plugin", "problem", "volume", "snapshot", "convoy", "proxy", "doctor", "dashboard", "docker", "stack", "tree", "nfs", "ontap"}
 
 // makers are the calls that make an error, a helper's with its package: which
 // argument says what is wrong, and what is printed before it.
