@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,14 +88,31 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn
 	}
 	stats, err := tree.Compare(ctx, fsys, a, b, q, fn)
 	if err == nil && stats.Vanished.Total > 0 {
-		// A snapshot that is deleted meanwhile looks like files that are missing.
-		for _, name := range []string{a, b} {
-			if _, err := fsys.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
-				return stats, problem.New(problem.Failed, "choose another version", "%s was deleted while it was read", name)
-			}
-		}
+		err = vanished(ctx, fsys, stats, a, b)
 	}
 	return stats, err
+}
+
+// vanished refuses a comparison in which names have vanished that never do: a
+// snapshot that is being deleted looks like files that are missing.
+func vanished(ctx context.Context, fsys tree.FS, stats tree.Stats, trees ...string) error {
+	for _, name := range trees {
+		_, err := fsys.Stat(ctx, name)
+		gone := errors.Is(err, fs.ErrNotExist)
+		for _, p := range stats.Vanished.Paths { // below the export, or below both trees
+			if gone || !strings.HasPrefix(name, dir+"/") {
+				break
+			}
+			if gone = strings.HasPrefix(p, name+"/"); !gone {
+				_, err = fsys.Stat(ctx, path.Join(name, p))
+				gone = errors.Is(err, fs.ErrNotExist) && !slices.ContainsFunc(trees, func(t string) bool { return strings.HasPrefix(p, t+"/") })
+			}
+		}
+		if gone {
+			return problem.New(problem.Failed, "choose another version", "%s was deleted while it was read", name)
+		}
+	}
+	return nil
 }
 
 // copyRead is what a copy of a version has read: nil is the live volume.

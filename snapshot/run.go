@@ -432,16 +432,18 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	if err != nil {
 		return err
 	}
+	was, err := fsys.Stat(ctx, source)
+	if err != nil {
+		return deleted(p, err)
+	}
 	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.progress)
 	if err != nil {
-		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if there, statErr := stat(ctx, fsys, path.Join(dir, p.Snapshot.Name)); there == nil && statErr == nil {
-			return problem.New(problem.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
-				"snapshot %q was deleted while it was read", p.Snapshot.Name)
-		}
-		return err
+		return deleted(p, err)
+	}
+	// What is read of a snapshot after it was moved away to be deleted, by its
+	// handles, may be a part of it.
+	if now, err := fsys.Stat(ctx, source); err != nil || now.FileID != was.FileID {
+		return deleted(p, cmp.Or(err, error(&fs.PathError{Op: "stat", Path: source, Err: fs.ErrNotExist})))
 	}
 	if err := times(); err != nil {
 		return err
@@ -450,6 +452,17 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 		w.warn(fmt.Sprintf("%s: removed by somebody meanwhile", name))
 	}
 	return w.judge(tree.Stats{Missing: stats.Missing}, p.Ref)
+}
+
+// deleted explains that a name of an item's snapshot is not there, which is so only
+// while the snapshot is being deleted. Other errors pass.
+func deleted(p *PlanItem, err error) error {
+	at := (*fs.PathError)(nil)
+	if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &at) || at.Path != p.source && !strings.HasPrefix(at.Path, p.source+"/") {
+		return err
+	}
+	return problem.New(problem.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
+		"snapshot %q was deleted while it was read", p.Snapshot.Name)
 }
 
 // bringParents makes the directories that the volume has lost above what comes

@@ -215,6 +215,9 @@ func (s *Store) locks(ctx context.Context, e *export.Export) ([]*Lock, error) {
 	var out []*Lock
 	for _, n := range names {
 		l, err := readLock(ctx, e.FS, n)
+		if err != nil && problem.OfExport(err) {
+			return nil, err
+		}
 		// One that cannot be read is reported when its volume is asked for.
 		if err == nil && l != nil {
 			out = append(out, l)

@@ -74,6 +74,8 @@ type Store struct {
 	// as on a full export: id to reason.
 	unsaved sync.Map
 
+	lastRemoved lastRemoved
+
 	faults faults // of single items, as of this node's last attempt
 
 	trashTTL atomic.Int64 // in force: it may change while jobs run
