@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -86,7 +87,7 @@ func TestAPanicIsTheFailureOfItsJob(t *testing.T) {
 	var armed atomic.Bool
 	w := onOpen(t, t.TempDir(), "n1", func(_ context.Context, name string) error {
 		if armed.Load() && name != "" && name[0] != '.' {
-			var none *Snapshot
+			var none *reference.Snapshot
 			_ = none.Name
 		}
 		return nil

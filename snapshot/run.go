@@ -16,6 +16,7 @@ import (
 
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -346,8 +347,8 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 	if filer == nil {
 		return problem.New(problem.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
 	}
-	src := Ref{Volume: p.Volume, Path: p.Path}.Source("")
-	if err := filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
+	src := reference.Ref{Volume: p.Volume, Path: p.Path}.Source("")
+	if err := filer.Restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
 		return err
 	}
 	want, err := fsys.Stat(ctx, p.source)
@@ -468,7 +469,7 @@ func deleted(p *PlanItem, err error) error {
 // bringParents makes the directories that the volume has lost above what comes
 // back. Their times are set by the func that it returns, when all is in them.
 func bringParents(ctx context.Context, fsys tree.FS, p *PlanItem) (times func() error, err error) {
-	root := Ref{Volume: p.Volume}.Source(p.Snapshot.name())
+	root := reference.Ref{Volume: p.Volume}.Source(nameOf(p.Snapshot))
 	was := map[string]tree.Attr{}
 	for _, name := range p.Parents {
 		a, err := fsys.Stat(ctx, path.Join(root, name))

@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
@@ -152,7 +153,7 @@ func (a *app) say(format string, args ...any) {
 }
 
 // snapTime is a snapshot's time, marked where it is a guess.
-func (a *app) snapTime(s snapshot.Snapshot) string {
+func (a *app) snapTime(s reference.Snapshot) string {
 	if s.Approximate && !s.Time.IsZero() {
 		return "~" + a.stamp(s.Time)
 	}
@@ -160,7 +161,7 @@ func (a *app) snapTime(s snapshot.Snapshot) string {
 }
 
 // made says when a snapshot was made, and how long ago.
-func (a *app) made(s snapshot.Snapshot) string {
+func (a *app) made(s reference.Snapshot) string {
 	if s.Time.IsZero() {
 		return "nobody says when it was made"
 	}
@@ -372,7 +373,7 @@ func (a *app) printVersions(all []snapshot.FileVersion, r snapshot.FileRequest) 
 		return a.printJSON(all)
 	}
 	vol, _, _ := strings.Cut(r.Ref, ":")
-	label := func(s snapshot.Snapshot) string { return quoted(s.Name) }
+	label := func(s reference.Snapshot) string { return quoted(s.Name) }
 	var ids []string
 	var rows [][]string
 	for i, f := range all {
@@ -387,7 +388,7 @@ func (a *app) printVersions(all []snapshot.FileVersion, r snapshot.FileRequest) 
 					note = ""
 				}
 			}
-			ids = append(ids, snapshot.Ref{Volume: vol, Snapshot: f.Snapshots[0].Name, Path: f.Name()}.String())
+			ids = append(ids, reference.Ref{Volume: vol, Snapshot: f.Snapshots[0].Name, Path: f.Name()}.String())
 		}
 		if i > 0 && f.Differs != "" && f.SizeBytes == all[i-1].SizeBytes && f.Modified.Equal(all[i-1].Modified) {
 			note = strings.TrimPrefix(note+"; other "+f.Differs+" than the version above", "; ")
@@ -482,14 +483,14 @@ type verdict struct {
 
 func (v *verdict) Error() string { return v.line }
 
-func judgeAge(s *snapshot.Snapshot, now time.Time, max, warn time.Duration) error {
+func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) error {
 	if s == nil {
 		return &verdict{2, "CRITICAL - the export has no snapshot"}
 	}
 	if s.Time.IsZero() {
 		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; set BERTH_ONTAP", quoted(s.Name))}
 	}
-	if ahead := s.Time.Sub(now); ahead > snapshot.Skew {
+	if ahead := s.Time.Sub(now); ahead > reference.Skew {
 		return &verdict{3, fmt.Sprintf("UNKNOWN - the newest snapshot, %s, is of a time that is %s in the future; set BERTH_TZ to the filer's time zone, and compare the clocks", quoted(s.Name), age(ahead.Seconds()))}
 	}
 	old := now.Sub(s.Time)

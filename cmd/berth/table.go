@@ -8,7 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 )
 
@@ -61,7 +61,7 @@ func since(t, now time.Time) string {
 	switch {
 	case t.IsZero():
 		return ""
-	case t.Sub(now) > snapshot.Skew:
+	case t.Sub(now) > reference.Skew:
 		return "in the future"
 	}
 	return age(now.Sub(t).Seconds())
@@ -69,7 +69,7 @@ func since(t, now time.Time) string {
 
 // ago is since in a sentence.
 func ago(t, now time.Time) string {
-	if t.Sub(now) > snapshot.Skew {
+	if t.Sub(now) > reference.Skew {
 		return since(t, now)
 	}
 	return since(t, now) + " ago"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 // TestATimeInTheFutureIsNoAge: it is never young, and no age is negative.
@@ -25,7 +25,7 @@ func TestATimeInTheFutureIsNoAge(t *testing.T) {
 		require.Equal(t, c.since, since(at, now))
 		require.Equal(t, c.ago, ago(at, now))
 		v := (*verdict)(nil)
-		require.True(t, errors.As(judgeAge(&snapshot.Snapshot{Name: "s", Time: at}, now, 26*time.Hour, 0), &v))
+		require.True(t, errors.As(judgeAge(&reference.Snapshot{Name: "s", Time: at}, now, 26*time.Hour, 0), &v))
 		require.Equal(t, c.code, v.code, v.line)
 		require.NotContains(t, v.line, "-1")
 	}
@@ -51,7 +51,7 @@ func TestTimesOfVersionsHaveTheirZone(t *testing.T) {
 		require.NoError(t, err)
 		a := &app{}
 		require.Equal(t, c.want, a.stamp(at))
-		require.Equal(t, "~"+c.want, a.snapTime(snapshot.Snapshot{Time: at, Approximate: true}))
+		require.Equal(t, "~"+c.want, a.snapTime(reference.Snapshot{Time: at, Approximate: true}))
 		a.utc = true
 		require.Equal(t, at.Format("2006-01-02 15:04:05Z"), a.stamp(at))
 	}
