@@ -43,7 +43,8 @@ type Newest struct {
 
 // PrepareRequest asks for a restore as it was planned.
 type PrepareRequest struct {
-	Request snapshot.RestoreRequest `json:"request"`
+	Plan    *snapshot.Plan          `json:"plan,omitempty"`
+	Request snapshot.RestoreRequest `json:"request"` // of an earlier command line, which sends no plan
 	Stopped snapshot.Stopped        `json:"stopped"`
 }
 
@@ -125,7 +126,14 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 		return v.Plan(ctx, r)
 	})))
 	mux.HandleFunc("/Berth.RestorePrepare", route(s, "RestorePrepare", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r PrepareRequest) (*volume.Job, error) {
-		return v.Prepare(ctx, r.Request, r.Stopped)
+		p := r.Plan
+		if p == nil {
+			var err error
+			if p, err = v.Resolve(ctx, r.Request); err != nil {
+				return nil, err
+			}
+		}
+		return v.Prepare(ctx, p, r.Stopped)
 	})))
 	mux.HandleFunc("/Berth.JobList", route(s, "JobList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Jobs, error) {
 		j, err := st.Jobs(ctx)

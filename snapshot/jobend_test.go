@@ -64,7 +64,7 @@ func TestAnUndoWhoseDirectoryIsGone(t *testing.T) {
 			w.write("blog/a/b/c.txt", "two")
 			w.restore(RestoreRequest{Refs: []string{"blog@s1:a/b/c.txt"}})
 			undo := RestoreRequest{Undo: true, Refs: []string{"blog"}}
-			j, err := w.Prepare(ctx, undo, Stopped{})
+			j, err := w.prepare(undo)
 			require.NoError(t, err)
 
 			require.NoError(t, os.RemoveAll(w.path(gone)))
@@ -97,7 +97,7 @@ func TestAPanicIsTheFailureOfItsJob(t *testing.T) {
 	w.snap("s1")
 	w.write("blog/index.php", "two")
 	r := RestoreRequest{Refs: []string{"blog@s1"}, Live: true, Checksum: true}
-	j, err := w.Prepare(ctx, r, Stopped{})
+	j, err := w.prepare(r)
 	require.NoError(t, err)
 	armed.Store(true)
 	require.NoError(t, w.Start(ctx, j.ID))
@@ -137,7 +137,7 @@ func TestTheEndOfAJobWhoseProcessDied(t *testing.T) {
 	dead.write("blog/index.php", "one")
 	dead.snap("s1")
 	dead.write("blog/index.php", "two")
-	j, err := dead.Prepare(ctx, RestoreRequest{Refs: []string{"blog@s1"}}, Stopped{})
+	j, err := dead.prepare(RestoreRequest{Refs: []string{"blog@s1"}})
 	require.NoError(t, err)
 
 	again := worldOn(t, dir, "n1")
@@ -187,7 +187,7 @@ func TestStopInterruptsJobs(t *testing.T) {
 	w.write("blog/index.php", "one")
 	w.snap("s1")
 	w.write("blog/index.php", "two")
-	j, err := w.Prepare(ctx, RestoreRequest{Refs: []string{"blog@s1"}}, Stopped{})
+	j, err := w.prepare(RestoreRequest{Refs: []string{"blog@s1"}})
 	require.NoError(t, err)
 	require.NoError(t, w.Start(ctx, j.ID))
 	<-copying

@@ -94,6 +94,8 @@ type JobItem struct {
 	// Meta is what the volume gets if it does not exist: also one that is
 	// removed while the job is prepared.
 	Meta *Meta `json:"meta,omitempty"`
+	// Plan is the caller's: how From is made.
+	Plan json.RawMessage `json:"plan,omitempty"`
 }
 
 // Dir is the job's own directory below the export.
