@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
@@ -60,14 +61,14 @@ type RestoreRequest struct {
 
 // Plan is what a restore would do.
 type Plan struct {
-	Op       volume.Op     `json:"op"`
-	Engine   Engine        `json:"engine"`
-	Items    []PlanItem    `json:"items"`
-	Users    []volume.User `json:"used_by"` // of the volumes, on all nodes
-	Need     int64         `json:"need_bytes"`
-	Avail    int64         `json:"avail_bytes"`
-	Total    int64         `json:"total_bytes"` // of the export
-	KeepDays float64       `json:"keep_days"`   // what is replaced
+	Op       cluster.Op     `json:"op"`
+	Engine   Engine         `json:"engine"`
+	Items    []PlanItem     `json:"items"`
+	Users    []cluster.User `json:"used_by"` // of the volumes, on all nodes
+	Need     int64          `json:"need_bytes"`
+	Avail    int64          `json:"avail_bytes"`
+	Total    int64          `json:"total_bytes"` // of the export
+	KeepDays float64        `json:"keep_days"`   // what is replaced
 	// Without is what the export cannot keep and so does not come back, "" for
 	// nothing.
 	Without string `json:"without,omitempty"`
@@ -175,14 +176,14 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Op: volume.OpRestore, Engine: EngineCopy, Request: r, KeepDays: v.volumes.TrashTTL().Hours() / 24}
+	p := &Plan{Op: cluster.OpRestore, Engine: EngineCopy, Request: r, KeepDays: v.volumes.TrashTTL().Hours() / 24}
 	if r.Keep > 0 {
 		p.KeepDays = r.Keep.Hours() / 24
 	}
 	var err error
 	switch {
 	case r.Undo:
-		p.Op = volume.OpUndo
+		p.Op = cluster.OpUndo
 		err = v.planUndo(ctx, p, job)
 	case r.Stack != "" && r.Exact == nil:
 		err = v.planStack(ctx, fsys, p)
@@ -403,9 +404,9 @@ func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 		whole = whole && it.Path == "" && it.Kind != KindFiles
 	}
 	switch {
-	case p.Op == volume.OpUndo && whole && !p.Request.Live:
+	case p.Op == cluster.OpUndo && whole && !p.Request.Live:
 		return EngineMove
-	case p.Op == volume.OpUndo:
+	case p.Op == cluster.OpUndo:
 		return EngineSync
 	case p.Request.To == "" && (p.Request.Live || !whole):
 		return EngineSync
@@ -510,7 +511,7 @@ func (v *Versions) Prepare(ctx context.Context, p *Plan, stopped Stopped) (j *vo
 
 // check refuses a plan that no request leads to: it may have come from anywhere.
 func (p *Plan) check() error {
-	if len(p.Items) == 0 || p.Op != volume.OpRestore && p.Op != volume.OpUndo || slices.ContainsFunc(p.Items, func(it PlanItem) bool { return !it.whole() }) {
+	if len(p.Items) == 0 || p.Op != cluster.OpRestore && p.Op != cluster.OpUndo || slices.ContainsFunc(p.Items, func(it PlanItem) bool { return !it.whole() }) {
 		return problem.New(problem.Invalid, "plan it again", "the restore's plan is not complete")
 	}
 	return p.Request.check()
@@ -571,7 +572,7 @@ func (p *Plan) exact() {
 	r := &p.Request
 	r.Stack, r.Refs, r.Exact = "", nil, nil
 	for _, it := range p.Items {
-		if p.Op == volume.OpUndo {
+		if p.Op == cluster.OpUndo {
 			r.Refs = append(r.Refs, it.Volume)
 		} else {
 			r.Refs = append(r.Refs, it.Ref)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
@@ -39,7 +40,7 @@ func (s step) item(volume string) PlanItem {
 // the same as when they were planned. The journal of an earlier berth has the
 // request alone, which is planned then.
 func (v *Versions) itemsOf(ctx context.Context, fsys tree.FS, j *volume.Job) ([]PlanItem, error) {
-	if j.Op == volume.OpTakeover {
+	if j.Op == cluster.OpTakeover {
 		it, err := v.takeoverItem(ctx, fsys, j)
 		return []PlanItem{it}, err
 	}
