@@ -22,7 +22,7 @@ import (
 
 // bottom are the packages that import nothing of ours and that all may import:
 // names of any bytes, and the rows of docs/troubleshooting.md.
-var bottom = []string{"text", "guard", "problem/catalogue"}
+var bottom = []string{"text", "guard", "several", "problem/catalogue"}
 
 const module = "github.com/casit/berth/"
 

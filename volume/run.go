@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -173,12 +174,14 @@ func (s *Store) flushLeases(ctx context.Context, e *export.Export) {
 // finishDead finishes the operations of nodes that died.
 func (s *Store) finishDead(ctx context.Context, e *export.Export) error {
 	locks, err := s.locks(ctx, e)
+	var failed several.Errors
+	failed.Add(err)
 	for _, l := range locks {
 		if s.abandoned(l) {
-			err = errors.Join(err, s.finish(ctx, e, l))
+			failed.Add(s.finish(ctx, e, l))
 		}
 	}
-	return err
+	return failed.Err()
 }
 
 // expireTrash hands what has expired in the export's time to the sweepers.
@@ -192,6 +195,7 @@ func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
 		return err
 	}
 	var kept []*Trashed
+	var failed several.Errors
 	for _, t := range items {
 		if !t.expired(now) {
 			kept = append(kept, t)
@@ -201,10 +205,10 @@ func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
 		if fault != nil {
 			kept = append(kept, t)
 		}
-		err = errors.Join(err, s.passOver(keptInTrash, t.ID, fault))
+		failed.Add(s.passOver(keptInTrash, t.ID, fault))
 	}
 	s.polled.setTrash(kept)
-	return err
+	return failed.Err()
 }
 
 // sweepSoon wakes Run, so that what was purged goes now.

@@ -18,6 +18,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/proxy"
+	"github.com/casit/berth/several"
 )
 
 func (a *app) proxyCommand() *cobra.Command {
@@ -209,13 +210,14 @@ func (a *app) wrongLabels(err error) error {
 }
 
 // printRender prints what was changed, or with diff what would be.
-func (a *app) printRender(changes proxy.Changes, nodes []netip.Addr, diff bool) (err error) {
+func (a *app) printRender(changes proxy.Changes, nodes []netip.Addr, diff bool) error {
 	type file struct {
 		Name   string `json:"name"`
 		Change string `json:"change"`
 	}
 	files, counts := []file{}, map[string]int{}
 	var names []string
+	var failed several.Errors
 	for _, c := range changes.List {
 		files = append(files, file{c.Name, c.Kind})
 		if c.Kind == proxy.Same {
@@ -224,9 +226,10 @@ func (a *app) printRender(changes proxy.Changes, nodes []netip.Addr, diff bool) 
 		counts[c.Kind]++
 		names = append(names, c.Name)
 		if diff && !a.json && !a.quiet {
-			err = errors.Join(err, a.printChange(c))
+			failed.Add(a.printChange(c))
 		}
 	}
+	err := failed.Err()
 	switch {
 	case a.json:
 		err = a.printJSON(map[string]any{"dir": changes.Dir, "nodes": nodes, "files": files})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -156,7 +157,7 @@ func ended(s swarm.TaskState) bool {
 // startAll puts everything back as it was. It goes on after a failure. What
 // somebody else has changed since is left as it is, and said.
 func startAll(ctx context.Context, docker *client.Client, s snapshot.Stopped, say func(string)) error {
-	var failed []error
+	var failed several.Errors
 	for _, service := range s.Services {
 		err := scale(ctx, docker, service.ID, func(now uint64) (uint64, bool) {
 			if now != 0 {
@@ -168,7 +169,7 @@ func startAll(ctx context.Context, docker *client.Client, s snapshot.Stopped, sa
 		case cerrdefs.IsNotFound(err):
 			say(fmt.Sprintf("service %s is not there any more", service.Name))
 		case err != nil:
-			failed = append(failed, fmt.Errorf("start service %s: %w", service.Name, err))
+			failed.Add(fmt.Errorf("start service %s: %w", service.Name, err))
 		default:
 			say(fmt.Sprintf("started service %s", service.Name))
 		}
@@ -179,12 +180,12 @@ func startAll(ctx context.Context, docker *client.Client, s snapshot.Stopped, sa
 		case cerrdefs.IsNotFound(err):
 			say(fmt.Sprintf("container %s is not there any more (on %s it was)", c.Name, c.Node))
 		case err != nil:
-			failed = append(failed, fmt.Errorf("start container %s: %w", c.Name, err))
+			failed.Add(fmt.Errorf("start container %s: %w", c.Name, err))
 		default:
 			say(fmt.Sprintf("started container %s", c.Name))
 		}
 	}
-	return errors.Join(failed...)
+	return failed.Err()
 }
 
 // scale changes a service's replicas as to says, which is asked again if
