@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
@@ -61,6 +62,14 @@ type UsageRequest struct {
 type JobRequest struct {
 	ID     string `json:"id,omitempty"`
 	Volume string `json:"volume,omitempty"`
+	Abort  bool   `json:"abort,omitempty"` // of JobEnd: also a job that could be resumed
+}
+
+// JobProgress is the answer to Berth.JobWait: of a job that is over and not done
+// also a Failure.
+type JobProgress struct {
+	snapshot.Progress
+	*Failure
 }
 
 // Jobs is the answer to Berth.JobList.
@@ -128,27 +137,27 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.JobStart", route(s, "JobStart", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Start(ctx, r.ID)
 	})))
-	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (snapshot.Progress, error) {
-		return v.Wait(ctx, r.ID)
+	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (JobProgress, error) {
+		p, err := v.Wait(ctx, r.ID)
+		if !p.Over || err == nil {
+			return JobProgress{Progress: p}, err
+		}
+		return JobProgress{p, failure(err)}, nil
 	})))
 	mux.HandleFunc("/Berth.JobCancel", route(s, "JobCancel", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Cancel(ctx, r.ID)
 	})))
 	mux.HandleFunc("/Berth.JobEnd", route(s, "JobEnd", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+		if r.Abort {
+			return Empty{}, v.Abort(ctx, r.ID)
+		}
 		return Empty{}, v.End(ctx, r.ID)
 	})))
 }
 
 // onVersions gives a route the versions of the session in force.
 func onVersions[Req, Resp any](s *Server, act func(context.Context, *snapshot.Versions, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
-	return func(ctx context.Context, r Req) (Resp, error) {
-		ss, err := s.current()
-		if err != nil {
-			var none Resp
-			return none, err
-		}
-		return act(ctx, ss.versions, r)
-	}
+	return inSession(s, func(ctx context.Context, ss *session, r Req) (Resp, error) { return act(ctx, ss.versions, r) })
 }
 
 // stream answers with data as it comes. What fails before the first byte is a
@@ -164,10 +173,12 @@ func stream[Req any](s *Server, op string, act func(context.Context, *snapshot.V
 		}
 		out := &flowing{w: w}
 		if err == nil {
-			var ss *session
-			if ss, err = s.current(); err == nil {
-				err = act(ctx, ss.versions, req, out)
-			}
+			err = guard.Run(func() error {
+				_, err := onVersions(s, func(ctx context.Context, v *snapshot.Versions, r Req) (Empty, error) {
+					return Empty{}, act(ctx, v, r, out)
+				})(ctx, req)
+				return err
+			})
 		}
 		s.note(op, req, time.Since(began), true, err)
 		switch {

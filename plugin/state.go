@@ -61,14 +61,9 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// Collect sends the state of the session in force. While one gives way to the
-// next, which may take seconds, there is none.
+// Collect sends the state of the session in force.
 func (c stateCollector) Collect(out chan<- prometheus.Metric) {
-	if !c.s.mu.TryRLock() {
-		return
-	}
-	ss := c.s.session
-	c.s.mu.RUnlock()
+	ss := c.s.session.Load()
 	if ss == nil || ss.store == nil {
 		gauge(out, descReachable, 0)
 		return

@@ -36,7 +36,7 @@ func (s *Server) survey(ctx context.Context, ss *session) {
 		wait := s.cfg.Reload
 		if s.scrapes.url() != "" {
 			wait = s.cfg.Survey
-			if err := s.look(ctx, ss); err != nil && ctx.Err() == nil {
+			if err := s.surveyOnce(ctx, ss); err != nil && ctx.Err() == nil {
 				s.metrics.surveyErrors.Inc()
 			}
 		}
@@ -46,9 +46,9 @@ func (s *Server) survey(ctx context.Context, ss *session) {
 	}
 }
 
-// look asks for the space and the newest snapshot. What could not be asked
+// surveyOnce asks for the space and the newest snapshot. What could not be asked
 // stays as it was.
-func (s *Server) look(ctx context.Context, ss *session) error {
+func (s *Server) surveyOnce(ctx context.Context, ss *session) error {
 	ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 	defer cancel()
 	var space tree.Space
@@ -85,7 +85,7 @@ func (s *Server) mayAsk(ss *session) bool {
 	if at == 0 {
 		return true
 	}
-	file, err := os.Stat(ss.settings.ONTAP.PasswordFile)
+	file, err := os.Stat(ss.settings().ONTAP.PasswordFile)
 	return err == nil && file.ModTime().UnixNano() > at
 }
 

@@ -5,6 +5,10 @@ import "github.com/casit/berth/problem/catalogue"
 // Messages are what this package says when something is wrong; with those of the
 // other packages they are the tables of docs/troubleshooting.md.
 var Messages = catalogue.Messages{
+	catalogue.InUse: {
+		{"no job begins on this node: …", "the plugin is about to stop", "again in a moment"},
+		{"the … of … has not ended: …", "in the log, when the plugin stops: a job waits for an export that does not answer", "nothing; the job is found interrupted at the next start"},
+	},
 	catalogue.Volumes: {
 		{"… names no snapshot", "`NAME@` without a snapshot, or what cannot be one", "`NAME@SNAPSHOT`, exactly as `berth snapshot ls NAME` prints it"},
 		{"… is empty", "a flag or an argument that is given without a value: mostly a variable of the shell that is not set", "give it a value, or leave it out"},
@@ -65,7 +69,6 @@ var Messages = catalogue.Messages{
 		{"volume … is access=single and held by …, which is silent, and berth can make no snapshot here to take it over by itself", "its node does not answer, and berth cannot take over by itself here", "**make sure that the node is off**, then `berth volume takeover NAME --from NODE`"},
 		{"taking over from …, … %", "it is being copied", "again; swarm does by itself"},
 		{"taking volume … over from …: …", "the takeover met an error", "the words behind the colon"},
-		{"… of … has not ended: …", "the plugin ends or changes its export, and a job did not stop in time", "`berth volume ps` shows the job; `berth snapshot restore --resume VOLUME` or `--abort VOLUME`"},
 		{"the snapshot is no instant", "the export's disk makes none", "`berth volume takeover NAME --from NODE`, when that node is off"},
 		{"it needs … MiB, and the export has … MiB", "no room for the takeover's copy", "`berth df`, `berth trash purge ID`"},
 	},

@@ -296,7 +296,7 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 			return problem.New(problem.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
 		}
 	}
-	if it.Path != "" && it.New {
+	if it.New && (it.Path != "" || it.partial) {
 		if err := it.lookUp(ctx, fsys, p.request.To == "" && p.Op != volume.OpUndo); err != nil {
 			return err
 		}
@@ -312,7 +312,11 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 // lookUp finds the directories of the path that the volume does not have. They
 // are in the version too, unless the path was chosen freely.
 func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) error {
-	for up := parent(it.Path); ; up = parent(up) {
+	up := parent(it.Path)
+	if it.partial { // the files of a directory come back, into it
+		up = it.Path
+	}
+	for ; ; up = parent(up) {
 		a, err := stat(ctx, fsys, path.Join(it.Volume, up))
 		switch {
 		case err != nil && !isBehind(err):
@@ -320,17 +324,26 @@ func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) er
 		case err == nil && a != nil && a.Kind == tree.Directory:
 			return nil
 		case a != nil:
-			return problem.New(problem.InUse, fmt.Sprintf("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", reference.Ref{Volume: it.Volume, Snapshot: nameOf(it.Snapshot)}),
+			return problem.New(problem.InUse, it.otherwise("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", "move it away"),
 				"%q in volume %q is a %s now, and no directory", up, it.Volume, a.Kind)
+		case err == nil && up == "":
+			return problem.New(problem.NotFound, it.otherwise("the whole volume comes back: berth snapshot restore %s", "'berth trash ls' lists what is kept"),
+				"there is no volume %q any more", it.Volume)
 		case err == nil && !versioned:
 			return problem.New(problem.NotFound, "make it first, or choose another path", "the volume has no directory %q for it", up)
-		case err == nil && up == "":
-			return problem.New(problem.NotFound, fmt.Sprintf("the whole volume comes back: berth snapshot restore %s", reference.Ref{Volume: it.Volume, Snapshot: nameOf(it.Snapshot)}),
-				"there is no volume %q any more", it.Volume)
 		case err == nil:
 			it.Parents = slices.Insert(it.Parents, 0, up)
 		}
 	}
+}
+
+// otherwise is the hint with the item's version, or other where the item has
+// none: an undo puts back what is in the trash.
+func (it *PlanItem) otherwise(hint, other string) string {
+	if it.Snapshot == nil {
+		return other
+	}
+	return fmt.Sprintf(hint, reference.Ref{Volume: it.Volume, Snapshot: it.Snapshot.Name})
 }
 
 // engine chooses how; what is in use, or a part, is synced.

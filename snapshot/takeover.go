@@ -99,7 +99,7 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 	if err != nil {
 		return nil, err
 	}
-	return v.start(ctx, j), nil
+	return v.start(ctx, j)
 }
 
 // takeover is the takeover of a volume that is at work here, nil for none.
@@ -128,7 +128,7 @@ func (v *Versions) endTakeover(ctx context.Context, j *volume.Job) error {
 			v.volumes.Note(ctx, volume.AuditRecord{Op: "takeover", Volume: j.Items[0].Volume, Detail: fmt.Sprintf("its snapshot %s is left: %v", takeoverSnapshot(j), err)})
 		}
 	}
-	return v.volumes.EndJob(ctx, j.ID)
+	return v.volumes.AbortJob(ctx, j.ID)
 }
 
 // takeoverSnapshot is the name of the instant that a takeover brings back.

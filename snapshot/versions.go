@@ -47,7 +47,7 @@ type Versions struct {
 
 	mu      sync.Mutex // guards the fields below
 	running map[string]*work
-	stopped error // why no job begins any more
+	stopped error // why no job begins any more, nil while jobs may begin
 
 	readers readers // of snapshots, in this process
 
