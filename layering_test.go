@@ -42,11 +42,14 @@ var below = map[string][]string{
 	"snapshot/embedded":   {"snapshot/reference", "volume", "problem", "tree"},
 	"snapshot/netapp":     {"snapshot/reference", "problem", "ontap"},
 	"proxy":               {},
+	"stack":               {"problem", "tree", "volume"},
+	"docker":              {"problem", "proxy", "snapshot", "snapshot/reference", "stack", "tree", "volume"},
+	"docker/dockertest":   {},
 	"doctor":              {"export", "volume", "problem", "tree", "nfs", "ontap"},
 	"convoy":              {"export", "volume", "problem", "tree"},
 	"plugin":              {"export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy"},
 	"dashboard":           {"plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference"},
-	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard"},
+	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "stack"},
 }
 
 // goFiles calls fn for every Go file of the project.

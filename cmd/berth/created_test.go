@@ -31,15 +31,16 @@ func TestASnapshotSaysWhatItHasNot(t *testing.T) {
 			var out, talk bytes.Buffer
 			a := &app{stdout: &out, stderr: &talk}
 			c.created.Snapshot.Name, c.created.By, c.created.Method = "s", snapshot.ByBerth, "copy"
-			require.NoError(t, a.printCreated(&c.created))
+			shown := showCreated(a, &c.created)
+			require.Contains(t, out.String(), "s: a copy of ")
 			for _, line := range c.says {
 				require.Contains(t, talk.String(), line)
 			}
-			if err := withoutAll(&c.created); c.fails == "" {
-				require.NoError(t, err)
+			if c.fails == "" {
+				require.NoError(t, shown)
 			} else {
-				require.EqualError(t, err, c.fails)
-				code, _, _ := judge(err)
+				require.EqualError(t, shown, c.fails)
+				code, _, _ := judge(shown)
 				require.Equal(t, exitFailed, code)
 			}
 		})

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"os"
@@ -18,17 +18,17 @@ func parseStack(t *testing.T, text string, live ...string) *stackFile {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "stack.yml")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	p, err := readStack(t.Context(), []string{file}, "shop")
+	p, err := Read(t.Context(), []string{file}, "shop")
 	require.NoError(t, err)
 	known := map[string]*volume.Info{}
 	for _, name := range live {
 		known[name] = &volume.Info{Name: name, Options: volume.Options{}}
 	}
-	return newStackFile(p, known, "shop")
+	return newFile(p, known, "shop")
 }
 
 // requireFindings compares the volumes and the beginnings of the problems.
-func requireFindings(t *testing.T, got []finding, want ...string) {
+func requireFindings(t *testing.T, got []Finding, want ...string) {
 	t.Helper()
 	var lines []string
 	for _, f := range got {
@@ -93,7 +93,7 @@ func TestAHealthchecksPatience(t *testing.T) {
 		{"{ interval: 10s, retries: 2 }", "20s (2 × 10s)"},
 		{"{ test: x, interval: 30s, retries: 3, start_period: 10m }", "1m30s (3 × 30s)"},
 	} {
-		of := func(driver string) []finding {
+		of := func(driver string) []Finding {
 			return parseStack(t, "services: { web: { image: web, volumes: ['vol:/x'], healthcheck: "+c.check+" } }\nvolumes: { vol: { driver: "+driver+" } }\n").check()
 		}
 		require.Empty(t, of("local"), c.check)
@@ -126,7 +126,7 @@ func TestShippedFilesAreSites(t *testing.T) {
 		"drupal":    {Names: []string{"news.example.edu"}, Port: 8082, Cache: "drupal"},
 		"legacy":    {Names: []string{"old.example.edu"}, Port: 8083, Cache: "static"},
 	} {
-		p, err := readStack(t.Context(), []string{"../../deploy/stacks/" + file + ".yml"}, "shop")
+		p, err := Read(t.Context(), []string{"../deploy/stacks/" + file + ".yml"}, "shop")
 		require.NoError(t, err)
 		var services []proxy.Service
 		for name, s := range p.Services {
@@ -149,7 +149,7 @@ func TestShippedFilesAreSites(t *testing.T) {
 // carries when two thirds of it are given away, so that two of three carry all.
 func TestThirteenShippedSitesFitOnANode(t *testing.T) {
 	for _, file := range []string{"wordpress", "drupal", "legacy"} {
-		p, err := readStack(t.Context(), []string{"../../deploy/stacks/" + file + ".yml"}, "shop")
+		p, err := Read(t.Context(), []string{"../deploy/stacks/" + file + ".yml"}, "shop")
 		require.NoError(t, err)
 		cpus, bytes := 0.0, int64(0)
 		for name, s := range p.Services {

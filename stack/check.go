@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"cmp"
@@ -13,8 +13,14 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// check applies every rule, and orders what they find by volume.
-func (f *stackFile) check() (out []finding) {
+// Check applies every rule to a file that Read has read, and orders what they
+// find by volume. live are the volumes as they are, by name; nil where nobody
+// could be asked. name is the stack's, "" where it is not known.
+func Check(p *types.Project, live map[string]*volume.Info, name string) []Finding {
+	return newFile(p, live, name).check()
+}
+
+func (f *stackFile) check() (out []Finding) {
 	for _, key := range slices.Sorted(maps.Keys(f.volumes)) {
 		for _, rule := range volumeRules {
 			out = append(out, rule(f, f.volumes[key])...)
@@ -25,26 +31,26 @@ func (f *stackFile) check() (out []finding) {
 			out = append(out, rule(f, f.services[name])...)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b finding) int { return cmp.Compare(a.Volume, b.Volume) })
+	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(a.Volume, b.Volume) })
 	return out
 }
 
 // volumeRules find what is wrong with one volume of a file.
-var volumeRules = []func(*stackFile, *fileVolume) []finding{nameless, driverless, misspelt, external, optionsWrong, drifted, twins, sharedDatabase, fleeting}
+var volumeRules = []func(*stackFile, *fileVolume) []Finding{nameless, driverless, misspelt, external, optionsWrong, drifted, twins, sharedDatabase, fleeting}
 
 // nameless: it cannot be compared with anything that is there.
-func nameless(f *stackFile, v *fileVolume) []finding {
+func nameless(f *stackFile, v *fileVolume) []Finding {
 	switch {
 	case v.named || f.live == nil:
 		return nil
 	case isTemplate(v.Name):
-		return []finding{{Volume: v.name, Note: true, Problem: "its name is a template, so it is not compared"}}
+		return []Finding{{Volume: v.name, Note: true, Problem: "its name is a template, so it is not compared"}}
 	}
 	return found(v, "its name depends on the stack's", "say which stack it is: --stack NAME")
 }
 
 // driverless: Docker makes a local volume on each node, another one on each.
-func driverless(f *stackFile, v *fileVolume) []finding {
+func driverless(f *stackFile, v *fileVolume) []Finding {
 	switch {
 	case bool(v.External) || v.Driver != "" && v.Driver != "local":
 	case v.live != nil:
@@ -56,7 +62,7 @@ func driverless(f *stackFile, v *fileVolume) []finding {
 }
 
 // misspelt: Docker has no such driver, and no task starts.
-func misspelt(_ *stackFile, v *fileVolume) []finding {
+func misspelt(_ *stackFile, v *fileVolume) []Finding {
 	switch {
 	case strings.Contains(v.Driver, "convoy"):
 		return found(v, fmt.Sprintf("its driver is %s, which berth replaces", v.Driver), "take its volumes over as docs/from-convoy.md says: 'berth import convoy', then 'driver: berth' in the file")
@@ -68,7 +74,7 @@ func misspelt(_ *stackFile, v *fileVolume) []finding {
 
 // external: Docker is not told whose it is, takes the driver that has one of
 // that name and, where none answers, makes an empty local one.
-func external(f *stackFile, v *fileVolume) []finding {
+func external(f *stackFile, v *fileVolume) []Finding {
 	if !bool(v.External) {
 		return nil
 	}
@@ -79,7 +85,7 @@ func external(f *stackFile, v *fileVolume) []finding {
 	return found(v, problem, fmt.Sprintf("write 'driver: berth' and 'name: %s' in the file, in place of 'external'; a volume that is there is used as it is", v.name))
 }
 
-func optionsWrong(_ *stackFile, v *fileVolume) []finding {
+func optionsWrong(_ *stackFile, v *fileVolume) []Finding {
 	if !v.ours || v.wrong == nil {
 		return nil
 	}
@@ -87,18 +93,18 @@ func optionsWrong(_ *stackFile, v *fileVolume) []finding {
 }
 
 // drifted: what the file says of a volume that is there has no effect.
-func drifted(_ *stackFile, v *fileVolume) []finding {
+func drifted(_ *stackFile, v *fileVolume) []Finding {
 	switch {
 	case !v.ours || v.live == nil || v.wrong != nil:
 		return nil
 	case v.live.Options == nil:
 		return found(v, v.live.Health, "")
 	}
-	return drift(v.name, v.live.Options, v.given)
+	return Drift(v.name, v.live.Options, v.given)
 }
 
-// drift compares the options that are given with a volume's.
-func drift(name string, has, given volume.Options) (out []finding) {
+// Drift compares the options that are given with a volume's.
+func Drift(name string, has, given volume.Options) (out []Finding) {
 	keys := has.Differs(given)
 	mend := "berth volume set " + name
 	for _, k := range keys {
@@ -108,16 +114,16 @@ func drift(name string, has, given volume.Options) (out []finding) {
 	}
 	for _, k := range keys {
 		if k == "from" {
-			out = append(out, finding{Volume: name, Problem: fmt.Sprintf("from=%s has no effect: what a volume was copied from (%q) cannot be changed", given[k], has.Get(k)), Mend: "leave it out of the file"})
+			out = append(out, Finding{Volume: name, Problem: fmt.Sprintf("from=%s has no effect: what a volume was copied from (%q) cannot be changed", given[k], has.Get(k)), Mend: "leave it out of the file"})
 			continue
 		}
-		out = append(out, finding{Volume: name, Option: k, File: given[k], Live: has.Get(k), Mend: mend})
+		out = append(out, Finding{Volume: name, Option: k, File: given[k], Live: has.Get(k), Mend: mend})
 	}
 	return out
 }
 
 // twins: two names that differ only in case are two volumes, one of them empty.
-func twins(f *stackFile, v *fileVolume) (out []finding) {
+func twins(f *stackFile, v *fileVolume) (out []Finding) {
 	if !v.ours {
 		return nil
 	}
@@ -138,16 +144,16 @@ func twins(f *stackFile, v *fileVolume) (out []finding) {
 }
 
 // fleeting: there is no way back to a volume that somebody has named.
-func fleeting(_ *stackFile, v *fileVolume) []finding {
+func fleeting(_ *stackFile, v *fileVolume) []Finding {
 	if !v.ours || v.given.Get("on-remove") != "delete" {
 		return nil
 	}
-	return []finding{{Volume: v.name, Note: true, Problem: "on-remove=delete: 'docker volume rm' deletes it for good, with what restores replaced in it",
+	return []Finding{{Volume: v.name, Note: true, Problem: "on-remove=delete: 'docker volume rm' deletes it for good, with what restores replaced in it",
 		Mend: "leave on-remove out of the file, unless that is meant: the trash keeps it for a week then"}}
 }
 
 // sharedDatabase: two services would write to one database's files.
-func sharedDatabase(f *stackFile, v *fileVolume) []finding {
+func sharedDatabase(f *stackFile, v *fileVolume) []Finding {
 	users := f.users(v)
 	if !v.ours || len(users) < 2 || !v.single && len(f.databases(v)) == 0 {
 		return nil
@@ -157,10 +163,10 @@ func sharedDatabase(f *stackFile, v *fileVolume) []finding {
 }
 
 // serviceRules find what a service would do to berth's volumes.
-var serviceRules = []func(*stackFile, types.ServiceConfig) []finding{twoWriters, unguarded, impatient, unkept}
+var serviceRules = []func(*stackFile, types.ServiceConfig) []Finding{twoWriters, unguarded, impatient, unkept}
 
 // twoWriters: two tasks would fight for a volume that one may have.
-func twoWriters(f *stackFile, s types.ServiceConfig) (out []finding) {
+func twoWriters(f *stackFile, s types.ServiceConfig) (out []Finding) {
 	d := s.Deploy
 	if d == nil {
 		return nil
@@ -190,12 +196,12 @@ func twoWriters(f *stackFile, s types.ServiceConfig) (out []finding) {
 }
 
 // unguarded: nothing keeps a second node from a database's files.
-func unguarded(f *stackFile, s types.ServiceConfig) (out []finding) {
+func unguarded(f *stackFile, s types.ServiceConfig) (out []Finding) {
 	for _, m := range f.mounts(s) {
 		if m.single || m.database == "" {
 			continue
 		}
-		out = append(out, finding{Volume: m.name, Note: true, Problem: fmt.Sprintf("service %s runs %s on a volume that any node may mount at the same time", s.Name, m.database),
+		out = append(out, Finding{Volume: m.name, Note: true, Problem: fmt.Sprintf("service %s runs %s on a volume that any node may mount at the same time", s.Name, m.database),
 			Mend: "berth volume set " + m.name + " access=single, and 'driver_opts: { access: single }' in the file"})
 	}
 	return out
@@ -207,7 +213,7 @@ const patience = 180 * time.Second
 
 // impatient: swarm would kill the tasks in a failover of the filer. The start
 // period does not count: a task that has run for a day is past it.
-func impatient(f *stackFile, s types.ServiceConfig) []finding {
+func impatient(f *stackFile, s types.ServiceConfig) []Finding {
 	h, mounts := s.HealthCheck, f.mounts(s)
 	if h == nil || h.Disable || len(mounts) == 0 || slices.Equal(h.Test, []string{"NONE"}) {
 		return nil
@@ -230,16 +236,16 @@ func impatient(f *stackFile, s types.ServiceConfig) []finding {
 }
 
 // unkept: a volume without a name lives as long as its task.
-func unkept(_ *stackFile, s types.ServiceConfig) (out []finding) {
+func unkept(_ *stackFile, s types.ServiceConfig) (out []Finding) {
 	for _, m := range s.Volumes {
 		if m.Type == types.VolumeTypeVolume && m.Source == "" && dataDirectory(m.Target) != "" {
-			out = append(out, finding{Volume: m.Target, Problem: fmt.Sprintf("service %s keeps its database in a volume without a name: each new task begins with an empty one", s.Name),
+			out = append(out, Finding{Volume: m.Target, Problem: fmt.Sprintf("service %s keeps its database in a volume without a name: each new task begins with an empty one", s.Name),
 				Mend: "give the volume a name, and the name 'driver: berth' and 'driver_opts: { access: single }' under 'volumes:'"})
 		}
 	}
 	return out
 }
 
-func found(v *fileVolume, problem, mend string) []finding {
-	return []finding{{Volume: v.name, Problem: problem, Mend: mend}}
+func found(v *fileVolume, problem, mend string) []Finding {
+	return []Finding{{Volume: v.name, Problem: problem, Mend: mend}}
 }

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"errors"
@@ -35,9 +35,9 @@ type fileVolume struct {
 	single bool           // one node at a time may mount it
 }
 
-// newStackFile joins a file with what is there. stack is "" where it was not
+// newFile joins a file with what is there. stack is "" where it was not
 // given.
-func newStackFile(p *types.Project, live map[string]*volume.Info, stack string) *stackFile {
+func newFile(p *types.Project, live map[string]*volume.Info, stack string) *stackFile {
 	f := &stackFile{services: p.Services, volumes: map[string]*fileVolume{}, live: live}
 	for key, config := range p.Volumes {
 		f.volumes[key] = f.volume(key, config, stack)
@@ -52,7 +52,7 @@ func (f *stackFile) volume(key string, config types.VolumeConfig, stack string) 
 	} else {
 		v.live = f.live[v.name]
 	}
-	v.ours = isBerth(v.Driver) || isNearlyBerth(v.Driver) || bool(v.External) && (f.live == nil || v.live != nil)
+	v.ours = IsBerth(v.Driver) || isNearlyBerth(v.Driver) || bool(v.External) && (f.live == nil || v.live != nil)
 	given, err := volume.ParseOptions(map[string]string(v.DriverOpts))
 	v.given = given
 	_ = errors.As(err, &v.wrong)
@@ -135,14 +135,14 @@ func dataDirectory(target string) string {
 	return ""
 }
 
-// isBerth tells whether a driver is the plugin, as files and Docker name it.
-func isBerth(driver string) bool { return shortName(driver) == "berth" }
+// IsBerth tells whether a driver is the plugin, as files and Docker name it.
+func IsBerth(driver string) bool { return shortName(driver) == "berth" }
 
 // isNearlyBerth tells whether a driver is meant to be the plugin, or was its
 // predecessor.
 func isNearlyBerth(driver string) bool {
 	name := strings.ToLower(shortName(driver))
-	return !isBerth(driver) && (strings.Contains(name, "convoy") || levenshtein.Distance(name, "berth", nil) <= 2)
+	return !IsBerth(driver) && (strings.Contains(name, "convoy") || levenshtein.Distance(name, "berth", nil) <= 2)
 }
 
 // shortName is a driver's name without its repository and tag.
