@@ -149,7 +149,6 @@ const (
 var large = map[string]int{
 	"volume.Store":              210,
 	"ontap/simulator.Simulator": 100,
-	"cmd/berth.app":             95,
 	"snapshot.Versions":         75,
 	"volume":                    7500,
 	"snapshot":                  6500,
