@@ -37,13 +37,19 @@ var below = map[string][]string{
 	"problem":             {"tree"},
 	"export":              {"problem", "tree"},
 	"volume":              {"export", "problem", "tree"},
-	"snapshot":            {"volume", "export", "problem", "tree", "ontap"},
+	"snapshot":            {"snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree"},
+	"snapshot/reference":  {"volume", "problem"},
+	"snapshot/embedded":   {"snapshot/reference", "volume", "problem", "tree"},
+	"snapshot/netapp":     {"snapshot/reference", "problem", "ontap"},
 	"proxy":               {},
+	"stack":               {"problem", "tree", "volume"},
+	"docker":              {"problem", "proxy", "snapshot", "snapshot/reference", "stack", "tree", "volume"},
+	"docker/dockertest":   {},
 	"doctor":              {"export", "volume", "problem", "tree", "nfs", "ontap"},
 	"convoy":              {"export", "volume", "problem", "tree"},
-	"plugin":              {"export", "doctor", "volume", "problem", "tree", "snapshot", "nfs", "ontap", "convoy"},
-	"dashboard":           {"plugin", "problem", "volume", "snapshot"},
-	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard"},
+	"plugin":              {"export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy"},
+	"dashboard":           {"plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference"},
+	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "stack"},
 }
 
 // goFiles calls fn for every Go file of the project.
@@ -143,7 +149,6 @@ const (
 var large = map[string]int{
 	"volume.Store":              210,
 	"ontap/simulator.Simulator": 100,
-	"cmd/berth.app":             95,
 	"snapshot.Versions":         75,
 	"volume":                    7500,
 	"snapshot":                  6500,

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 // timeLine is a volume's snapshots, drawn and listed. The drawing's scale is
@@ -14,15 +16,15 @@ import (
 type timeLine struct {
 	Volume  string
 	How     snapshot.How
-	Policy  *snapshot.Policy
+	Policy  *netapp.Policy
 	Total   int
 	Points  []point // with a time, newest first
 	Ticks   []tick
 	Days    []day
-	Unknown []snapshot.Snapshot // of unknown time
-	Approx  bool                // some time is a guess
-	Oldest  *snapshot.Snapshot
-	Newest  *snapshot.Snapshot
+	Unknown []reference.Snapshot // of unknown time
+	Approx  bool                 // some time is a guess
+	Oldest  *reference.Snapshot
+	Newest  *reference.Snapshot
 }
 
 // The drawing, in its own units. It is stretched to the page's width.
@@ -33,7 +35,7 @@ const (
 
 // point is a snapshot on the line.
 type point struct {
-	snapshot.Snapshot
+	reference.Snapshot
 	X      string
 	Newest bool
 	Oldest bool

@@ -13,9 +13,11 @@ func TestSettingsDocumentIsTheCode(t *testing.T) {
 	const page = "docs/settings.md"
 	require.ElementsMatch(t, SettingNames(), docs.Keys(t, page))
 	for _, s := range SettingTable {
+		def := " "
 		if s.Default != "" {
-			require.Contains(t, docs.Text(t, page), "| `"+s.Name+"` | `"+s.Default+"` |", "the default of %s", s.Name)
+			def = " `" + s.Default + "` "
 		}
+		require.Contains(t, docs.Text(t, page), "| `"+s.Name+"` |"+def+"| "+string(s.Class)+" | ", "default and class of %s", s.Name)
 	}
 }
 
