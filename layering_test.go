@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,29 +20,37 @@ import (
 	"github.com/casit/berth/volume"
 )
 
+// bottom are the packages that import nothing of ours and that all may import:
+// names of any bytes, and the rows of docs/troubleshooting.md.
+var bottom = []string{"text", "guard", "problem/catalogue"}
+
 const module = "github.com/casit/berth/"
 
 // below says what each package may import of ours, and why the arrow points
 // down only: what is below can be understood, tested and replaced alone.
 // Packages that are not listed may import anything but cmd.
+// What is in bottom may be imported by all.
 var below = map[string][]string{
-	"tree":              {"nfs"},
-	"nfs":               {},
-	"ontap":             {},
-	"ontap/simulator":   {"ontap"},
-	"text":              {},
-	"problem":           {"tree"},
-	"volume":            {"problem", "text", "tree"},
-	"snapshot":          {"volume", "problem", "text", "tree", "ontap"},
-	"proxy":             {},
-	"stack":             {"problem", "text", "tree", "volume"},
-	"docker":            {"problem", "proxy", "snapshot", "stack", "text", "tree", "volume"},
-	"docker/dockertest": {},
-	"doctor":            {"volume", "problem", "text", "tree", "nfs", "ontap"},
-	"convoy":            {"volume", "problem", "text", "tree"},
-	"plugin":            {"doctor", "volume", "problem", "text", "tree", "snapshot", "nfs", "ontap", "convoy"},
-	"dashboard":         {"plugin", "problem", "text", "volume", "snapshot"},
-	"cmd/berth":         {"plugin", "problem", "text", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard", "docker", "stack"},
+	"tree":                {"nfs"},
+	"nfs":                 {},
+	"ontap":               {},
+	"ontap/simulator":     {"ontap"},
+	"text":                {},
+	"problem/catalogue":   {},
+	"problem/problemtest": {},
+	"problem":             {"tree"},
+	"export":              {"problem", "tree"},
+	"volume":              {"export", "problem", "tree"},
+	"snapshot":            {"volume", "export", "problem", "tree", "ontap"},
+	"proxy":               {},
+	"stack":               {"export", "problem", "tree", "volume"},
+	"docker":              {"problem", "proxy", "snapshot", "stack", "volume"},
+	"docker/dockertest":   {},
+	"doctor":              {"export", "volume", "problem", "tree", "nfs", "ontap"},
+	"convoy":              {"export", "volume", "problem", "tree"},
+	"plugin":              {"export", "doctor", "volume", "problem", "tree", "snapshot", "nfs", "ontap", "convoy"},
+	"dashboard":           {"plugin", "problem", "volume", "snapshot"},
+	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard", "docker", "stack"},
 }
 
 // goFiles calls fn for every Go file of the project.
@@ -77,7 +86,7 @@ func TestImportsPointDownAndPackagesAreDocumented(t *testing.T) {
 			}
 			require.False(t, strings.HasPrefix(ours, "cmd/"), "%s imports %s: commands are at the top", file, ours)
 			if allowed, listed := below[pkg]; listed {
-				require.Contains(t, allowed, ours, "%s imports %s: arrows point down only (docs/design.md)", file, ours)
+				require.Contains(t, slices.Concat(allowed, bottom), ours, "%s imports %s: arrows point down only (docs/design.md)", file, ours)
 			}
 		}
 	})
@@ -160,3 +169,34 @@ func TestTheManagedPluginTakesEverySetting(t *testing.T) {
 		require.Contains(t, string(data), `"`+name+`"`)
 	}
 }
+
+// TestEveryPackageThatSpeaksHasItsMessages: a package whose errors people read
+// has a table of its messages, one test that holds the table to the code, and
+// its place in the document of all.
+func TestEveryPackageThatSpeaksHasItsMessages(t *testing.T) {
+	const tables = "cmd/berth/troubleshooting_test.go"
+	document, err := os.ReadFile(tables)
+	require.NoError(t, err)
+	speaks, held := map[string]bool{}, map[string]bool{}
+	goFiles(t, func(pkg, file string) {
+		if pkg == "." || slices.Contains(mute, strings.Split(pkg, "/")[0]) || slices.Contains(mute, pkg) {
+			return
+		}
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		speaks[pkg] = speaks[pkg] || !strings.HasSuffix(file, "_test.go") && makesError.Match(text)
+		held[pkg] = held[pkg] || strings.HasSuffix(file, "_test.go") && strings.Contains(string(text), "problemtest.Check(")
+	})
+	for pkg := range speaks {
+		if speaks[pkg] {
+			require.FileExists(t, pkg+"/messages.go")
+			require.True(t, held[pkg], "no test of %s calls problemtest.Check", pkg)
+			require.True(t, pkg == "cmd/berth" || strings.Contains(string(document), `"`+module+pkg+`"`), "%s has no messages of %s", tables, pkg)
+		}
+	}
+}
+
+// mute are packages whose errors nobody reads but who tests berth.
+var mute = []string{"integration", "demo", "nfs/nfstest", "tree/treetest", "ontap/simulator", "problem/catalogue", "problem/problemtest"}
+
+var makesError = regexp.MustCompile(`\b(problem\.New|fmt\.Errorf|errors\.New)\(`)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -101,7 +102,7 @@ func (f *File) read(ctx context.Context, fsys tree.FS) error {
 	switch {
 	case err == nil:
 		f.Record, err = Parse(f.Name, data)
-	case volume.IsContent(err), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case export.IsContent(err), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		err = unreadable(err)
 	default:
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/tree"
@@ -80,7 +81,7 @@ func (s *Server) begin(settings Settings, err error) *session {
 		ss.err = err
 		return ss
 	}
-	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Filer: filer, Zone: zone, Ended: s.metrics.job})
+	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Tuning: snapshot.Tuning{Filer: filer, Zone: zone}, Ended: s.metrics.job})
 	ctx, cancel := context.WithCancel(context.Background())
 	ss.cancel, ss.done = cancel, make(chan struct{})
 	var running sync.WaitGroup
@@ -131,7 +132,7 @@ func (s *Server) openExport(ctx context.Context, settings Settings) (tree.FS, er
 		fsys, err = tree.OpenWire(ctx, settings.NFS, &nfs.Config{Stats: &s.metrics.nfs})
 	}
 	if err != nil {
-		return nil, volume.Away(settings.Export, err)
+		return nil, export.Away(settings.Export, err)
 	}
 	return fsys, nil
 }

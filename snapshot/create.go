@@ -77,7 +77,7 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 }
 
 func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int) (*Created, error) {
-	if v.filer != nil {
+	if filer := v.tuned.Load().Filer; filer != nil {
 		comment := r.Comment
 		if comment == "" {
 			comment = "berth"
@@ -85,7 +85,7 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 				comment += ": for " + strings.Join(names, ", ")
 			}
 		}
-		s, err := v.filer.create(ctx, r.Name, comment[:min(len(comment), 255)])
+		s, err := filer.create(ctx, r.Name, comment[:min(len(comment), 255)])
 		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, err
 	}
 	e, ok := NewEmbedded(fsys)
@@ -199,8 +199,8 @@ func (v *Versions) viewed(ctx context.Context, snap string, vols []string) error
 }
 
 func (v *Versions) remove(ctx context.Context, fsys tree.FS, s Snapshot, how How) error {
-	if how == ByFiler {
-		return v.filer.remove(ctx, s)
+	if filer := v.tuned.Load().Filer; how == ByFiler && filer != nil {
+		return filer.remove(ctx, s)
 	}
 	e, ok := NewEmbedded(fsys)
 	if !ok {

@@ -30,7 +30,7 @@ func BenchmarkRestoreOnAFiler(b *testing.B) {
 		r.Refs = []string{"blog@nightly"}
 		r.Checksum = false
 		// As if the filer had just been asked.
-		f.Versions.filer.fast, f.Versions.filer.fastAt = engine == EngineFiler, time.Now()
+		f.Versions.tuned.Load().Filer.fast, f.Versions.tuned.Load().Filer.fastAt = engine == EngineFiler, time.Now()
 		b.Run(string(engine), func(b *testing.B) {
 			f.t = b
 			for range b.N {

@@ -86,7 +86,7 @@ func newFiler(tb testing.TB, size int, change ...func(*simulator.Config)) *filer
 			return tree.OpenWire(ctx, f.server.Target(flexvol), &nfs.Config{Dial: f.wire.dial})
 		}
 	})
-	f.Versions = New(Config{Volumes: f.store, Filer: NewFiler(client, "svm1", "127.0.0.1", flexvol)})
+	f.Versions = New(Config{Volumes: f.store, Tuning: Tuning{Filer: NewFiler(client, "svm1", "127.0.0.1", flexvol)}})
 	f.probe()
 	return f
 }

@@ -196,10 +196,10 @@ func TestASnapshotThatIsDeletedWhileItIsRead(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, string(engine), j.Engine)
 
-			client := f.filer.client
-			x, err := f.filer.where(ctx)
+			client := f.tuned.Load().Filer.client
+			x, err := f.tuned.Load().Filer.where(ctx)
 			require.NoError(t, err)
-			list, err := f.filer.list(ctx)
+			list, err := f.tuned.Load().Filer.list(ctx)
 			require.NoError(t, err)
 			var once sync.Once
 			reads := 0
@@ -293,7 +293,7 @@ func TestALargeSparseFile(t *testing.T) {
 		require.NoError(t, os.Truncate(f.path("vm/disk"), 7))
 		r := RestoreRequest{Refs: []string{"vm@nightly"}}
 		if engine == EngineCopy {
-			f.Versions.filer = nil // as without ONTAP's directory-restore
+			f.Versions.Tune(Tuning{}) // as without ONTAP's directory-restore
 		}
 		require.Equal(t, engine, f.restore(r).Engine)
 		info, err := os.Stat(f.path("vm/disk"))

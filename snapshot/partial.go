@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -284,7 +285,7 @@ func (x *exchange) all(ctx context.Context, changes []change, chosen func(change
 	g.SetLimit(32)
 	for _, c := range changes {
 		if chosen(c) {
-			g.Go(func() error { return x.one(ctx, c) })
+			g.Go(guard.Func(func() error { return x.one(ctx, c) }))
 		}
 	}
 	return g.Wait()

@@ -344,7 +344,8 @@ func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 		return EngineSync
 	case p.request.To == "" && (p.request.Live || !whole):
 		return EngineSync
-	case v.filer != nil && !p.request.Checksum && !p.single() && v.filer.restores(ctx):
+	}
+	if filer := v.tuned.Load().Filer; filer != nil && !p.request.Checksum && !p.single() && filer.restores(ctx) {
 		return EngineFiler
 	}
 	return EngineCopy

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 // work is a job that this process carries out. It belongs to the plugin: who
 // asked for it may go away.
 type work struct {
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	done    chan struct{}
 	began   time.Time
 	started *volume.Job // as it was then
@@ -70,13 +72,19 @@ func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
 	if w := v.running[id]; w != nil && !w.over() {
 		return w
 	}
+	if v.stopped != nil {
+		w := &work{done: make(chan struct{}), began: v.now(), started: j, err: v.stopped}
+		w.p = Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State}
+		close(w.done)
+		return w
+	}
 	// Values of ctx (who asked) stay, its end does not matter.
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	w := &work{cancel: cancel, done: make(chan struct{}), began: v.now(), started: j}
 	w.p = Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State}
 	v.running[id] = w
 	go func() {
-		defer cancel()
+		defer cancel(nil)
 		j, err := v.volumes.RunJob(run, id, func(ctx context.Context, fsys tree.FS, j *volume.Job) error {
 			return v.fill(ctx, fsys, w, j)
 		})
@@ -87,7 +95,7 @@ func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
 		if w.err = err; j != nil {
 			w.p.State = j.State
 		}
-		if err != nil && w.p.State != volume.JobSwapping {
+		if err != nil && w.p.State != volume.JobSwapping && !errors.Is(err, volume.ErrSessionEnds) {
 			w.p.State = volume.JobFailed
 		}
 		w.p.Seconds = v.now().Sub(w.began).Seconds()
@@ -165,13 +173,36 @@ func (v *Versions) Cancel(ctx context.Context, id string) error {
 	if w == nil {
 		return nil
 	}
-	w.cancel()
+	w.cancel(nil)
 	select {
 	case <-w.done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Stop ends all jobs of this node, which stay as they are on the export and can
+// be resumed, and begins no others. why is their error, and has
+// volume.ErrSessionEnds in it. Stop waits until they have ended, or ctx ends.
+func (v *Versions) Stop(ctx context.Context, why error) error {
+	v.mu.Lock()
+	v.stopped = why
+	works := slices.Collect(maps.Values(v.running))
+	v.mu.Unlock()
+	for _, w := range works {
+		if !w.over() {
+			w.cancel(why)
+		}
+	}
+	for _, w := range works {
+		select {
+		case <-w.done:
+		case <-ctx.Done():
+			return fmt.Errorf("%s of %s has not ended: %w", w.started.Op, w.started.Items[0].Volume, ctx.Err())
+		}
+	}
+	return nil
 }
 
 // End forgets a job that is over: what was stopped for it has been started.
@@ -242,11 +273,12 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *volume
 
 // filerFill has the filer make the tree.
 func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it *volume.JobItem) error {
-	if v.filer == nil {
+	filer := v.tuned.Load().Filer
+	if filer == nil {
 		return problem.New(problem.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
 	}
 	src := Ref{Volume: p.Volume, Path: p.Path}.Source("")
-	if err := v.filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
+	if err := filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
 		return err
 	}
 	want, err := fsys.Stat(ctx, p.source)

@@ -91,7 +91,7 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 	if byHand && !v.instants(ctx) {
 		engine = EngineLive
 	}
-	if v.filer != nil && v.filer.restores(ctx) {
+	if filer := v.tuned.Load().Filer; filer != nil && filer.restores(ctx) {
 		engine = EngineFiler
 	}
 	j, err := v.volumes.PrepareTakeover(ctx, name, from, string(engine), byHand)
@@ -137,7 +137,7 @@ func takeoverSnapshot(j *volume.Job) string {
 
 // instants tells whether snapshots here are instants of the whole export.
 func (v *Versions) instants(ctx context.Context) bool {
-	if v.filer != nil {
+	if v.tuned.Load().Filer != nil {
 		return true
 	}
 	fsys, err := v.volumes.FS(ctx)
@@ -197,11 +197,11 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 // BreakLocks takes the locks that a node left on a volume away from it, where
 // the filer's API can: the node is gone, or is fenced off from the volume.
 func (v *Versions) BreakLocks(ctx context.Context, name, node string) error {
-	address := v.volumes.Address(node)
-	if v.filer == nil || address == "" {
+	address, filer := v.volumes.Address(node), v.tuned.Load().Filer
+	if filer == nil || address == "" {
 		return nil
 	}
-	n, err := v.filer.breakLocks(ctx, name, address)
+	n, err := filer.breakLocks(ctx, name, address)
 	if n > 0 {
 		v.volumes.Note(ctx, volume.AuditRecord{Op: "locks broken", Volume: name, Detail: fmt.Sprintf("%d of %s (%s)", n, node, address)})
 	}

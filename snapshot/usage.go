@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -94,8 +95,10 @@ func (v *Versions) usage(ctx context.Context, live bool) (*Usage, error) {
 				u.Snapshots += s.SizeBytes
 			}
 		case how == ByFiler:
-			if n, err := v.filer.snapshotBytes(ctx); err == nil {
-				u.Snapshots = n
+			if filer := v.tuned.Load().Filer; filer != nil {
+				if n, err := filer.snapshotBytes(ctx); err == nil {
+					u.Snapshots = n
+				}
 			}
 		}
 		// berth's own snapshots hold nothing where they are plain copies.
@@ -138,7 +141,7 @@ func measureAll(ctx context.Context, fsys tree.FS, names []string, got []tree.Me
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(measuredAtOnce)
 	for i, n := range names {
-		g.Go(func() error {
+		g.Go(guard.Func(func() error {
 			m, err := tree.Measure(ctx, fsys, n)
 			switch {
 			case err == nil:
@@ -148,7 +151,7 @@ func measureAll(ctx context.Context, fsys tree.FS, names []string, got []tree.Me
 			}
 			failed[i] = err
 			return nil
-		})
+		}))
 	}
 	return failed, g.Wait()
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/casit/berth/problem"
@@ -24,25 +25,30 @@ type Config struct {
 	_ struct{}
 
 	Volumes *volume.Store
-	Filer   *Filer           // the filer's API; nil: what .snapshot shows, or berth's own
-	Zone    *time.Location   // of the filer: of the times in names, and of its schedules; default UTC
-	Now     func() time.Time // default time.Now
+	Tuning
+	Now func() time.Time // default time.Now
 	// Ended is told when a job of this node has ended, how far it came, and why
 	// not further. Default: nobody.
 	Ended func(op volume.Op, p Progress, err error)
+}
+
+// Tuning is the part of a Config that may change while jobs run.
+type Tuning struct {
+	Filer *Filer         // the filer's API; nil: what .snapshot shows, or berth's own
+	Zone  *time.Location // of the filer: of the times in names, and of its schedules; default UTC
 }
 
 // Versions are the volumes of one export as its snapshots have them. All
 // methods may be called concurrently.
 type Versions struct {
 	volumes *volume.Store
-	filer   *Filer
-	zone    *time.Location
+	tuned   atomic.Pointer[Tuning]
 	now     func() time.Time
 	ended   func(op volume.Op, p Progress, err error)
 
-	mu      sync.Mutex // guards running
+	mu      sync.Mutex // guards the fields below
 	running map[string]*work
+	stopped error // why no job begins any more
 
 	readers readers // of snapshots, in this process
 
@@ -56,13 +62,20 @@ func New(cfg Config) *Versions {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Zone == nil {
-		cfg.Zone = time.UTC
-	}
 	if cfg.Ended == nil {
 		cfg.Ended = func(volume.Op, Progress, error) {}
 	}
-	return &Versions{volumes: cfg.Volumes, filer: cfg.Filer, zone: cfg.Zone, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
+	v := &Versions{volumes: cfg.Volumes, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
+	v.Tune(cfg.Tuning)
+	return v
+}
+
+// Tune replaces the tuning. Steps that run go on with the one before.
+func (v *Versions) Tune(t Tuning) {
+	if t.Zone == nil {
+		t.Zone = time.UTC
+	}
+	v.tuned.Store(&t)
 }
 
 // How says who makes the export's snapshots.
@@ -77,8 +90,8 @@ const (
 
 // all lists the export's snapshots, newest first.
 func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, error) {
-	if v.filer != nil {
-		list, err := v.filer.list(ctx)
+	if filer := v.tuned.Load().Filer; filer != nil {
+		list, err := filer.list(ctx)
 		if err == nil {
 			Sort(list)
 			return list, ByFiler, nil
@@ -91,7 +104,7 @@ func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, erro
 		return shown, how, nil
 	}
 	if e, ok := NewEmbedded(fsys); ok {
-		e.zone = v.zone
+		e.zone = v.tuned.Load().Zone
 		list, err := e.List(ctx)
 		Sort(list)
 		return list, ByBerth, err
@@ -103,11 +116,12 @@ func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, erro
 // those of the directories: of the last change before the snapshot.
 func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, error) {
 	var list []Snapshot
+	zone := v.tuned.Load().Zone
 	err := fsys.ReadDirPlus(ctx, dir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind != tree.Directory || strings.HasPrefix(d.Name, ".") {
 			return nil
 		}
-		list = append(list, byName(d, v.zone))
+		list = append(list, byName(d, zone))
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -194,8 +208,8 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 			}
 		}
 		var policy *Policy
-		if v.filer != nil {
-			policy = v.filer.policy(ctx, v.zone)
+		if t := v.tuned.Load(); t.Filer != nil {
+			policy = t.Filer.policy(ctx, t.Zone)
 		}
 		for _, name := range names {
 			l := Listing{Volume: name, How: how, Policy: policy, Versions: []Version{}}

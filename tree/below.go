@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
 )
 
@@ -39,7 +40,7 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(e.workers())
 	for _, d := range dirs {
-		g.Go(func() error {
+		g.Go(guard.Func(func() error {
 			a, err := statFrom(ctx, e, d, rel)
 			if isGone(err) {
 				return nil
@@ -50,7 +51,7 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 				fn(path.Base(d.name), a)
 			}
 			return err
-		})
+		}))
 	}
 	return g.Wait()
 }

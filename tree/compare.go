@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/casit/berth/guard"
 )
 
 // Compare compares the directory trees a and b and calls fn for each
@@ -127,7 +129,7 @@ func (c *comparing) start(ctx context.Context, p *pair) {
 		c.ahead.Add(1)
 		c.wait.Go(func() {
 			defer close(p.ready)
-			p.err = c.pair(ctx, p)
+			p.err = guard.Run(func() error { return c.pair(ctx, p) })
 			c.held.Add(int64(len(p.found)))
 			for _, f := range p.found {
 				if f.dir != nil && c.ahead.Load() < maxAhead && c.held.Load() < maxHeld && ctx.Err() == nil {
@@ -191,7 +193,7 @@ func (c *comparing) pair(ctx context.Context, p *pair) error {
 		reading.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(ask) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				q := ask[i]
-				failed[i] = c.read(ctx, path.Join(p.path, q.a.base()), &q.a, &q.b, &p.found[q.index])
+				failed[i] = guard.Run(func() error { return c.read(ctx, path.Join(p.path, q.a.base()), &q.a, &q.b, &p.found[q.index]) })
 			}
 		})
 	}
@@ -221,7 +223,12 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 	var both sync.WaitGroup
 	for i, side := range []*entryAt{p.a, p.b} {
 		if side != nil {
-			both.Go(func() { lists[i], errs[i] = c.list(ctx, side.at, p.path == ".") })
+			both.Go(func() {
+				errs[i] = guard.Run(func() (err error) {
+					lists[i], err = c.list(ctx, side.at, p.path == ".")
+					return err
+				})
+			})
 		}
 	}
 	both.Wait()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/casit/berth/guard"
 )
 
 // syncDir is a directory at work. It gets its attributes when nothing in it is
@@ -71,7 +73,12 @@ func (s *syncing) dir(ctx context.Context, n *syncDir) error {
 	if n.hidden {
 		ourErr = s.hide(ctx, n)
 	} else {
-		both.Go(func() { ours, ourErr = s.list(ctx, n.dst, n.in.above) })
+		both.Go(func() {
+			ourErr = guard.Run(func() (err error) {
+				ours, err = s.list(ctx, n.dst, n.in.above)
+				return err
+			})
+		})
 	}
 	theirs, err = s.list(ctx, n.x.at, n.in.above)
 	both.Wait()

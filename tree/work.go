@@ -3,6 +3,8 @@ package tree
 import (
 	"context"
 	"sync"
+
+	"github.com/casit/berth/guard"
 )
 
 // How many tasks wait at most. What does not fit is done at once by the one
@@ -68,7 +70,7 @@ func (w *work) run(ctx context.Context) {
 		w.busy++
 		w.lists += list
 		w.mu.Unlock()
-		err := t(ctx)
+		err := guard.Run(func() error { return t(ctx) })
 		w.mu.Lock()
 		if w.lists -= list; list > 0 {
 			w.more.Signal()

@@ -2,12 +2,11 @@ package volume
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"path"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
 
@@ -16,28 +15,31 @@ import (
 // With runs f on the export: connected, its failures explained in the words of
 // what and, if the export has gone, noticed.
 func (s *Store) With(ctx context.Context, what string, f func(fsys tree.FS) error) error {
-	return s.with(ctx, what, func(e *export) error { return f(e.fs) })
+	return s.with(ctx, what, func(e *export.Export) error { return f(e.FS) })
 }
 
 // Now is the export's time, so that nodes with wrong clocks agree.
 func (s *Store) Now() time.Time {
-	t, _ := s.clock.at(s.cfg.Now())
+	t, _ := s.conn.Time()
 	return t
 }
 
 // TrashTTL is how long what is removed or replaced is kept.
-func (s *Store) TrashTTL() time.Duration { return s.cfg.TrashTTL }
+func (s *Store) TrashTTL() time.Duration { return time.Duration(s.trashTTL.Load()) }
+
+// SetTrashTTL changes how long what is removed or replaced is kept.
+func (s *Store) SetTrashTTL(d time.Duration) { s.trashTTL.Store(int64(d)) }
 
 // MetaIn reads the metadata of a volume as the tree at root has it: "." for
 // now, ".snapshot/NAME" for a snapshot. It is nil where there is none, also
 // where it is unreadable: an old version has nobody to repair it.
 func MetaIn(ctx context.Context, fsys tree.FS, root, name string) (*Meta, error) {
-	data, err := tree.ReadFile(ctx, fsys, path.Join(root, metaPath(name)), maxControlFile)
+	data, err := tree.ReadFile(ctx, fsys, path.Join(root, export.MetaPath(name)), export.MaxFile)
 	if err != nil {
-		if IsContent(err) {
+		if export.IsContent(err) {
 			err = nil
 		}
-		return nil, absent(err)
+		return nil, export.Absent(err)
 	}
 	m, err := ParseMeta(name, data)
 	if err != nil {
@@ -58,7 +60,7 @@ func NamesIn(ctx context.Context, fsys tree.FS) ([]string, error) { return listV
 // Holders lists who uses the volumes, on all nodes; silent ones no longer count.
 func (s *Store) Holders(ctx context.Context, names []string) ([]User, error) {
 	out := []User{}
-	err := s.with(ctx, "list the users", func(e *export) error {
+	err := s.with(ctx, "list the users", func(e *export.Export) error {
 		if err := s.poll(ctx, e); err != nil {
 			return err
 		}
@@ -76,19 +78,10 @@ func (s *Store) Holders(ctx context.Context, names []string) ([]User, error) {
 
 // Note writes down what was done, for `berth audit`.
 func (s *Store) Note(ctx context.Context, r AuditRecord) {
-	_ = s.with(ctx, "write the audit trail", func(e *export) error {
+	_ = s.with(ctx, "write the audit trail", func(e *export.Export) error {
 		s.audit(ctx, e, r)
 		return nil
 	})
-}
-
-// cacheDir holds results that are true for good, each under a hash of what
-// they follow from. Any of them may be deleted at any time.
-const cacheDir = ".berth/cache"
-
-func cachePath(key, kind string) string {
-	sum := sha256.Sum256([]byte(key))
-	return path.Join(cacheDir, hex.EncodeToString(sum[:16])+kind)
 }
 
 // Cached decodes what was kept under key into v; false if there is nothing.
@@ -97,14 +90,14 @@ func (s *Store) Cached(ctx context.Context, fsys tree.FS, key string, v any) boo
 		Key   string          `json:"key"`
 		Value json.RawMessage `json:"value"`
 	}
-	return readControl(ctx, fsys, cachePath(key, ".json"), &kept) == nil && kept.Key == key && json.Unmarshal(kept.Value, v) == nil
+	return export.Read(ctx, fsys, export.CachePath(key, ".json"), &kept) == nil && kept.Key == key && json.Unmarshal(kept.Value, v) == nil
 }
 
 // Cache keeps v under key, on all nodes. That it cannot is no error.
 func (s *Store) Cache(ctx context.Context, fsys tree.FS, key string, v any) {
 	value, err := json.Marshal(v)
-	if err == nil && mkdir(ctx, fsys, cacheDir) == nil {
-		_ = s.replace(ctx, fsys, cachePath(key, ".json"), map[string]any{"key": key, "value": json.RawMessage(value)})
+	if err == nil && export.Mkdir(ctx, fsys, export.CacheDir) == nil {
+		_ = s.conn.On(fsys).Replace(ctx, export.CachePath(key, ".json"), map[string]any{"key": key, "value": json.RawMessage(value)})
 	}
 }
 
@@ -113,7 +106,7 @@ const maxCached = 64 << 20
 
 // CachedBytes returns the bytes that were kept under key; nil if there are none.
 func (s *Store) CachedBytes(ctx context.Context, fsys tree.FS, key string) []byte {
-	data, err := tree.ReadFile(ctx, fsys, cachePath(key, ".bin"), maxCached)
+	data, err := tree.ReadFile(ctx, fsys, export.CachePath(key, ".bin"), maxCached)
 	if err != nil {
 		return nil
 	}
@@ -122,7 +115,7 @@ func (s *Store) CachedBytes(ctx context.Context, fsys tree.FS, key string) []byt
 
 // CacheBytes is Cache for bytes that are no JSON.
 func (s *Store) CacheBytes(ctx context.Context, fsys tree.FS, key string, data []byte) {
-	if mkdir(ctx, fsys, cacheDir) == nil {
-		_ = s.put(ctx, fsys, cachePath(key, ".bin"), data)
+	if export.Mkdir(ctx, fsys, export.CacheDir) == nil {
+		_ = s.conn.On(fsys).Put(ctx, export.CachePath(key, ".bin"), data)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
 
@@ -37,10 +38,10 @@ func WithCaller(ctx context.Context, who string) context.Context {
 
 // audit writes a record. What was done is done: failing to write it down is
 // reported, and never turns success into an error.
-func (s *Store) audit(ctx context.Context, e *export, r AuditRecord) {
+func (s *Store) audit(ctx context.Context, e *export.Export, r AuditRecord) {
 	r.Node = s.cfg.Node
 	r.By, _ = ctx.Value(callerKey{}).(string)
-	now, _ := s.clock.at(s.cfg.Now())
+	now, _ := s.conn.Time()
 	r.Time = now.UTC().Truncate(time.Second)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -49,17 +50,17 @@ func (s *Store) audit(ctx context.Context, e *export, r AuditRecord) {
 	}
 }
 
-func (s *Store) appendAudit(ctx context.Context, e *export, r AuditRecord) error {
+func (s *Store) appendAudit(ctx context.Context, e *export.Export, r AuditRecord) error {
 	// This node's lines are kept apart: the end of the file is read, then written.
 	release, err := s.audits.hold(ctx, "")
 	if err != nil {
 		return err
 	}
 	defer release()
-	name := path.Join(auditDir, fmt.Sprintf("%s-%s.jsonl", s.cfg.Node, r.Time.Format("200601")))
-	f, err := e.fs.Open(ctx, name)
+	name := path.Join(export.AuditDir, fmt.Sprintf("%s-%s.jsonl", s.cfg.Node, r.Time.Format("200601")))
+	f, err := e.FS.Open(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = e.fs.Create(ctx, name, tree.SetAttr{Mode: &controlMode})
+		f, err = e.Create(ctx, name)
 	}
 	if err != nil {
 		return err
@@ -69,7 +70,7 @@ func (s *Store) appendAudit(ctx context.Context, e *export, r AuditRecord) error
 	if err != nil {
 		return err
 	}
-	line := encode(r)
+	line := export.Encode(r)
 	if attr.Size > 0 {
 		last := make([]byte, 1)
 		if _, err := f.ReadAt(ctx, last, attr.Size-1); err != nil && err != io.EOF {
@@ -92,14 +93,14 @@ const maxAuditFile = 64 << 20
 // all for "". Lines cut short by a crash are left out.
 func (s *Store) Audit(ctx context.Context, volume string, since time.Time) ([]AuditRecord, error) {
 	out := []AuditRecord{}
-	err := s.with(ctx, "read the audit trail", func(e *export) error {
-		files, err := pick(ctx, e.fs, auditDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Regular })
+	err := s.with(ctx, "read the audit trail", func(e *export.Export) error {
+		files, err := export.Pick(ctx, e.FS, export.AuditDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Regular })
 		if err != nil {
-			return absent(err)
+			return export.Absent(err)
 		}
 		slices.Sort(files)
 		for _, f := range files {
-			data, err := tree.ReadFile(ctx, e.fs, path.Join(auditDir, f), maxAuditFile)
+			data, err := tree.ReadFile(ctx, e.FS, path.Join(export.AuditDir, f), maxAuditFile)
 			if err != nil {
 				return err
 			}
@@ -117,7 +118,7 @@ func (s *Store) Audit(ctx context.Context, volume string, since time.Time) ([]Au
 
 func parseAudit(data []byte) (out []AuditRecord) {
 	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, maxControlFile)
+	lines.Buffer(nil, export.MaxFile)
 	for lines.Scan() {
 		var r AuditRecord
 		if json.Unmarshal(lines.Bytes(), &r) == nil && !r.Time.IsZero() {

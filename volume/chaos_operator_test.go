@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
 
@@ -40,7 +41,7 @@ func (n *simNode) takeOver(s *Store, from *SilentHolder) error {
 			return err
 		}
 		had, err = tree.ReadFile(ctx, fsys, path.Join(".snapshot", snap, "db", "log"), 1<<20)
-		if absent(err) != nil {
+		if export.Absent(err) != nil {
 			return err
 		}
 		j.Items[0].From = path.Join(j.Dir(), "db")
@@ -116,7 +117,7 @@ func copyOver(snap string) func(ctx context.Context, fsys tree.FS, j *Job) error
 	return func(ctx context.Context, fsys tree.FS, j *Job) error {
 		it := &j.Items[0]
 		it.From = path.Join(j.Dir(), "db."+snap)
-		if err := tree.Delete(ctx, fsys, it.From, nil); absent(err) != nil {
+		if err := tree.Delete(ctx, fsys, it.From, nil); export.Absent(err) != nil {
 			return err
 		}
 		_, err := tree.Copy(ctx, fsys, path.Join(".snapshot", snap, "db"), it.From, tree.CopyOptions{}, nil)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -298,7 +299,7 @@ func (c *chaos) judge() {
 	}
 	for _, dir := range []string{"locks", "staging"} {
 		for name := range control.names[dir].names {
-			if !strings.HasPrefix(name, tmpPrefix) { // swept after an hour
+			if !strings.HasPrefix(name, export.TmpPrefix) { // swept after an hour
 				c.breaks("%s/%s is left", dir, name)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -49,7 +50,7 @@ const cloneWait = 90 * time.Second
 
 // clone makes name a copy of from. It starts the job or joins the one that
 // runs, and answers "try again" if that takes longer than a request may.
-func (s *Store) clone(ctx context.Context, e *export, name, from string, opts Options) error {
+func (s *Store) clone(ctx context.Context, e *export.Export, name, from string, opts Options) error {
 	src, err := ParseRef(from)
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func (s *Store) clone(ctx context.Context, e *export, name, from string, opts Op
 }
 
 // startClone checks the source, takes the lock and sets the copy going.
-func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref, opts Options) (*job, error) {
+func (s *Store) startClone(ctx context.Context, e *export.Export, name string, src Ref, opts Options) (*job, error) {
 	if src.Snapshot != "" {
 		if err := s.checkView(ctx, e, src); err != nil {
 			return nil, err
@@ -82,11 +83,11 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 	} else if err := s.checkCloneSource(ctx, e, src.Name); err != nil {
 		return nil, err
 	}
-	size, err := tree.Measure(ctx, e.fs, src.Path())
+	size, err := tree.Measure(ctx, e.FS, src.Path())
 	if err != nil {
 		return nil, cloneFault(ctx, e, src, err)
 	}
-	space, err := e.fs.Statfs(ctx)
+	space, err := e.FS.Statfs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 		return nil, problem.New(problem.Failed, "free some first: 'berth df' shows what can be freed, 'berth trash purge ID' frees it",
 			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
-	work := "clone-" + s.newID()
+	work := "clone-" + s.conn.NewID()
 	reads := ""
 	if src.Snapshot != "" {
 		reads = src.String()
@@ -108,7 +109,7 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 		defer close(j.done)
 		defer unlock()
 		ctx := context.WithoutCancel(ctx)
-		if j.err = s.explain("clone "+src.String(), s.observe(e, s.runClone(ctx, e, j, name, src, work, opts))); j.err != nil {
+		if j.err = s.conn.Explain("clone "+src.String(), s.conn.Observe(e, s.runClone(ctx, e, j, name, src, work, opts))); j.err != nil {
 			_ = s.undoClone(ctx, e, name, work)
 			s.sweepSoon()
 		}
@@ -118,10 +119,10 @@ func (s *Store) startClone(ctx context.Context, e *export, name string, src Ref,
 
 // undoClone takes back what a clone left, and its metadata if it was not
 // published.
-func (s *Store) undoClone(ctx context.Context, e *export, name, work string) error {
-	published, err := exists(ctx, e.fs, name)
+func (s *Store) undoClone(ctx context.Context, e *export.Export, name, work string) error {
+	published, err := export.Exists(ctx, e.FS, name)
 	if err == nil && !published {
-		err = absent(e.fs.Remove(ctx, metaPath(name)))
+		err = export.Absent(e.FS.Remove(ctx, export.MetaPath(name)))
 	}
 	if err != nil {
 		return err
@@ -131,15 +132,15 @@ func (s *Store) undoClone(ctx context.Context, e *export, name, work string) err
 
 // checkCloneSource refuses a source that is no whole volume, or a database
 // that is being written: a copy of it would be no database.
-func (s *Store) checkCloneSource(ctx context.Context, e *export, name string) error {
+func (s *Store) checkCloneSource(ctx context.Context, e *export.Export, name string) error {
 	if err := s.checkDirectory(ctx, e, name); err != nil {
 		return err
 	}
-	meta, err := readMeta(ctx, e.fs, name)
+	meta, err := readMeta(ctx, e.FS, name)
 	if err != nil || meta == nil || meta.Options.Get("access") != "single" {
 		return err
 	}
-	leases, err := readLeases(ctx, e.fs, name)
+	leases, err := readLeases(ctx, e.FS, name)
 	if err == nil && len(leases) > 0 {
 		return problem.New(problem.InUse, fmt.Sprintf("stop it, or clone a snapshot of it: from=%s@SNAPSHOT", name),
 			"volume %q is access=single and in use on %s: a copy made meanwhile would be torn", name, leases[0].Node)
@@ -149,9 +150,9 @@ func (s *Store) checkCloneSource(ctx context.Context, e *export, name string) er
 
 // cloneFault is why there is no clone of src. One that is gone altogether was
 // there when the clone was asked for.
-func cloneFault(ctx context.Context, e *export, src Ref, err error) error {
+func cloneFault(ctx context.Context, e *export.Export, src Ref, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		if there, statErr := exists(ctx, e.fs, src.Path()); statErr == nil && !there {
+		if there, statErr := export.Exists(ctx, e.FS, src.Path()); statErr == nil && !there {
 			err = &tree.Incomplete{Name: src.Path(), Gone: true}
 		}
 	}
@@ -172,29 +173,29 @@ func cloneHint(src Ref, err error) string {
 
 // runClone copies into staging, verified, and publishes by RENAME: before, the
 // name does not exist.
-func (s *Store) runClone(ctx context.Context, e *export, j *job, name string, src Ref, work string, opts Options) error {
-	dir := path.Join(stagingDir, work)
-	if err := mkdir(ctx, e.fs, dir); err != nil {
+func (s *Store) runClone(ctx context.Context, e *export.Export, j *job, name string, src Ref, work string, opts Options) error {
+	dir := path.Join(export.StagingDir, work)
+	if err := export.Mkdir(ctx, e.FS, dir); err != nil {
 		return err
 	}
 	data := path.Join(dir, "data")
-	stats, err := tree.Copy(ctx, e.fs, src.Path(), data, tree.CopyOptions{}, func(p tree.Progress) { j.bytes.Store(p.Bytes) })
+	stats, err := tree.Copy(ctx, e.FS, src.Path(), data, tree.CopyOptions{}, func(p tree.Progress) { j.bytes.Store(p.Bytes) })
 	if err != nil {
 		return cloneFault(ctx, e, src, err)
 	}
 	if set, any := opts.givenAttr(); any {
-		if err := e.fs.SetAttr(ctx, data, set); err != nil {
+		if err := e.FS.SetAttr(ctx, data, set); err != nil {
 			return err
 		}
 	}
 	meta := s.newMeta(name, opts)
-	if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
+	if err := e.Replace(ctx, export.MetaPath(name), meta); err != nil {
 		return err
 	}
-	if err := e.fs.Rename(ctx, data, name); err != nil {
+	if err := e.FS.Rename(ctx, data, name); err != nil {
 		return err
 	}
-	_ = e.fs.Rmdir(ctx, dir)
+	_ = e.FS.Rmdir(ctx, dir)
 	s.index.put(name, entry{meta: meta, read: true})
 	s.audit(ctx, e, AuditRecord{Op: "clone", Volume: name, Detail: fmt.Sprintf("from %s, %d files, %d bytes", src, stats.Files, stats.Bytes)})
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
@@ -41,7 +42,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				return err
 			}
 			_, err = n.TrashPurge(ctx, []string{items[0].ID}, 0, false)
-			n.sweep(ctx, n.cur)
+			n.sweep(ctx, n.conn.Current())
 			return err
 		},
 	} {
@@ -100,7 +101,7 @@ func checkAfterDeath(t *testing.T, what, dir, op string, killed bool, do func(*t
 		}
 		for _, item := range trash {
 			if item.Volume == volume {
-				places = append(places, filepath.Join(dir, trashData(item.ID)))
+				places = append(places, filepath.Join(dir, export.TrashData(item.ID)))
 			}
 		}
 		if op == "purge" && volume == "gone" {
@@ -140,6 +141,6 @@ func checkAfterDeath(t *testing.T, what, dir, op string, killed bool, do func(*t
 	require.Empty(t, entries(t, dir, ".berth/locks"), what)
 	again.sweeps() // the sweep of a tick may have been at work when do wanted to
 	for _, e := range entries(t, dir, ".berth/staging") {
-		require.Contains(t, e, tmpPrefix, "%s: only private files wait for the sweep", what)
+		require.Contains(t, e, export.TmpPrefix, "%s: only private files wait for the sweep", what)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -44,12 +44,6 @@ const (
 	EpochFree EpochState = "free"
 )
 
-const epochPrefix = "epoch."
-
-func epochPath(name string, number uint64) string {
-	return path.Join(leaseDir, name, epochPrefix+strconv.FormatUint(number, 10))
-}
-
 // held tells whether a volume whose highest epoch this is has a holder.
 func (p *Epoch) held() bool { return p != nil && p.State != EpochFree }
 
@@ -72,12 +66,12 @@ func readEpoch(ctx context.Context, fsys tree.FS, name string) (*Epoch, error) {
 		for _, n := range numbers {
 			p.number = max(p.number, n)
 		}
-		err = readControl(ctx, fsys, epochPath(name, p.number), p)
+		err = export.Read(ctx, fsys, export.EpochPath(name, p.number), p)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // there are higher ones by now
-		case isBroken(err):
-			return nil, problem.New(problem.InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume, move %s away on the export", epochPath(name, p.number)),
+		case export.IsBroken(err):
+			return nil, problem.New(problem.InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume, move %s away on the export", export.EpochPath(name, p.number)),
 				"who holds volume %q is not readable", name)
 		}
 		return p, err
@@ -93,8 +87,8 @@ type holder struct {
 // holderOf returns who holds a volume, nil for nobody, and its highest epoch.
 // It asks the other nodes' heartbeats afterwards, so that whoever holds it is
 // at least as new in them.
-func (s *Store) holderOf(ctx context.Context, e *export, name string) (*holder, *Epoch, error) {
-	top, err := readEpoch(ctx, e.fs, name)
+func (s *Store) holderOf(ctx context.Context, e *export.Export, name string) (*holder, *Epoch, error) {
+	top, err := readEpoch(ctx, e.FS, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,7 +101,7 @@ func (s *Store) holderOf(ctx context.Context, e *export, name string) (*holder, 
 	if top != nil {
 		return nil, top, nil
 	}
-	leases, err := readLeases(ctx, e.fs, name)
+	leases, err := readLeases(ctx, e.FS, name)
 	for _, l := range leases {
 		if l.Node != s.cfg.Node {
 			return &holder{l.Node, l.Boot, 0}, nil, err
@@ -119,7 +113,7 @@ func (s *Store) holderOf(ctx context.Context, e *export, name string) (*holder, 
 // hold makes this node the holder of a single-writer volume, or says who is.
 // The lease is written. before is the node whose hold had ended without being
 // given back, "" for none: it may have left locks on the server.
-func (s *Store) hold(ctx context.Context, e *export, name string) (before string, err error) {
+func (s *Store) hold(ctx context.Context, e *export.Export, name string) (before string, err error) {
 	if err := s.checkIdentity(ctx, e); err != nil {
 		return "", err
 	}
@@ -139,7 +133,7 @@ func (s *Store) hold(ctx context.Context, e *export, name string) (before string
 			}
 		}
 		mine := s.newEpoch(EpochHeld, top.num()+1)
-		err = s.publish(ctx, e.fs, epochPath(name, mine.number), mine)
+		err = e.Publish(ctx, export.EpochPath(name, mine.number), mine)
 		if errors.Is(err, fs.ErrExist) {
 			continue // somebody was faster
 		}
@@ -147,7 +141,7 @@ func (s *Store) hold(ctx context.Context, e *export, name string) (before string
 			return "", err
 		}
 		// Of a number that was used and removed long ago nobody is the holder.
-		if top, err = readEpoch(ctx, e.fs, name); err != nil {
+		if top, err = readEpoch(ctx, e.FS, name); err != nil {
 			return "", err
 		}
 		if top.num() == mine.number {
@@ -161,12 +155,12 @@ func (s *Store) hold(ctx context.Context, e *export, name string) (before string
 // stillHeld is asked last, when it is known which tree a Mount will answer: if
 // the volume was taken over since this node made its epoch, that tree is
 // another's.
-func (s *Store) stillHeld(ctx context.Context, e *export, name string) error {
+func (s *Store) stillHeld(ctx context.Context, e *export.Export, name string) error {
 	epoch := s.leases.unfenced(name)
 	if epoch == 0 {
 		return nil
 	}
-	top, err := readEpoch(ctx, e.fs, name)
+	top, err := readEpoch(ctx, e.FS, name)
 	if err == nil && (top.num() != epoch || !top.held()) {
 		err = problem.New(problem.InUse, "try again", "volume %q was taken over from this node while it was mounted", name)
 	}
@@ -174,7 +168,7 @@ func (s *Store) stillHeld(ctx context.Context, e *export, name string) error {
 }
 
 func (s *Store) newEpoch(state EpochState, number uint64) *Epoch {
-	return &Epoch{Version: formatVersion, ID: s.newID(), State: state, Node: s.cfg.Node, Boot: s.cfg.Boot,
+	return &Epoch{Version: export.FormatVersion, ID: s.conn.NewID(), State: state, Node: s.cfg.Node, Boot: s.cfg.Boot,
 		Since: s.cfg.Now().UTC().Truncate(time.Second), number: number}
 }
 
@@ -223,14 +217,14 @@ func (s *Store) heldBy(name string, h *holder) error {
 
 // forgetEpochs removes epochs far below the highest one. A node that makes a
 // number anew sees that it is not the highest.
-func (s *Store) forgetEpochs(ctx context.Context, e *export, name string, top uint64) {
-	_, numbers, err := leaseFiles(ctx, e.fs, name)
+func (s *Store) forgetEpochs(ctx context.Context, e *export.Export, name string, top uint64) {
+	_, numbers, err := leaseFiles(ctx, e.FS, name)
 	if err != nil {
 		return
 	}
 	for _, n := range numbers {
 		if n+keptEpochs < top {
-			_ = e.fs.Remove(ctx, epochPath(name, n))
+			_ = e.FS.Remove(ctx, export.EpochPath(name, n))
 		}
 	}
 }
@@ -240,8 +234,8 @@ const keptEpochs = 3
 
 // release gives a volume back, if this boot of this node holds it: what was
 // written here is on the server first.
-func (s *Store) release(ctx context.Context, e *export, name string) error {
-	top, err := readEpoch(ctx, e.fs, name)
+func (s *Store) release(ctx context.Context, e *export.Export, name string) error {
+	top, err := readEpoch(ctx, e.FS, name)
 	if err != nil || !top.held() || top.Node != s.cfg.Node || top.Boot != s.cfg.Boot && !s.named() {
 		return err
 	}
@@ -254,13 +248,13 @@ func (s *Store) release(ctx context.Context, e *export, name string) error {
 }
 
 // free writes into an epoch's own file that its maker holds it no more.
-func (s *Store) free(ctx context.Context, e *export, name string, p *Epoch) error {
-	f, err := e.fs.Open(ctx, epochPath(name, p.number))
+func (s *Store) free(ctx context.Context, e *export.Export, name string, p *Epoch) error {
+	f, err := e.FS.Open(ctx, export.EpochPath(name, p.number))
 	if err != nil {
-		return absent(err) // there are higher ones by now
+		return export.Absent(err) // there are higher ones by now
 	}
 	defer f.Close()
-	data := make([]byte, maxControlFile)
+	data := make([]byte, export.MaxFile)
 	n, err := f.ReadAt(ctx, data, 0)
 	if err != nil && err != io.EOF {
 		return err
@@ -282,39 +276,39 @@ func (s *Store) free(ctx context.Context, e *export, name string, p *Epoch) erro
 const goneFor = 24 * time.Hour
 
 // forgetHolds removes the epochs of a volume that is gone.
-func (s *Store) forgetHolds(ctx context.Context, e *export, name string, numbers []uint64) error {
-	there, err := exists(ctx, e.fs, name)
+func (s *Store) forgetHolds(ctx context.Context, e *export.Export, name string, numbers []uint64) error {
+	there, err := export.Exists(ctx, e.FS, name)
 	if err != nil || there {
 		return err
 	}
-	top, err := e.fs.Stat(ctx, epochPath(name, slices.Max(numbers)))
-	now, ok := s.clock.at(s.cfg.Now())
+	top, err := e.FS.Stat(ctx, export.EpochPath(name, slices.Max(numbers)))
+	now, ok := s.conn.Time()
 	if err != nil || !ok || now.Sub(top.Mtime) < goneFor {
-		return absent(err)
+		return export.Absent(err)
 	}
 	for _, n := range numbers {
-		if err := absent(e.fs.Remove(ctx, epochPath(name, n))); err != nil {
+		if err := export.Absent(e.FS.Remove(ctx, export.EpochPath(name, n))); err != nil {
 			return err
 		}
 	}
-	_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name))
+	_ = e.FS.Rmdir(ctx, path.Join(export.LeaseDir, name))
 	return nil
 }
 
 // raise ends the hold that a takeover ends: nobody holds the volume then, and
 // whoever mounts it next makes an epoch of its own.
-func (s *Store) raise(ctx context.Context, e *export, j *Job) error {
+func (s *Store) raise(ctx context.Context, e *export.Export, j *Job) error {
 	name := j.Items[0].Volume
-	top, err := readEpoch(ctx, e.fs, name)
+	top, err := readEpoch(ctx, e.FS, name)
 	if err != nil || top.num() > j.Epoch {
 		return err // done, by another node
 	}
-	if err := mkdir(ctx, e.fs, path.Join(leaseDir, name)); err != nil {
+	if err := export.Mkdir(ctx, e.FS, path.Join(export.LeaseDir, name)); err != nil {
 		return err
 	}
-	err = s.publish(ctx, e.fs, epochPath(name, j.Epoch+1), s.newEpoch(EpochFree, 0))
+	err = e.Publish(ctx, export.EpochPath(name, j.Epoch+1), s.newEpoch(EpochFree, 0))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return removeLease(ctx, e.fs, name, j.From)
+	return removeLease(ctx, e.FS, name, j.From)
 }

@@ -94,7 +94,7 @@ func TestAnExportThatRefusesUsNamesTheRule(t *testing.T) {
 func TestADirectoryThatRefusesUsSaysNothingOfAFiler(t *testing.T) {
 	n := node(t, t.TempDir(), "n1")
 	for _, cause := range []error{syscall.EPERM, syscall.EACCES} {
-		err := n.explain("do it", &fs.PathError{Op: "mkdir", Path: "x", Err: cause})
+		err := n.conn.Explain("do it", &fs.PathError{Op: "mkdir", Path: "x", Err: cause})
 		require.ErrorContains(t, err, "refuses berth's writes (mkdir x: "+cause.Error())
 		for _, word := range []string{"filer", "export rule", "superuser"} {
 			require.NotContains(t, err.Error(), word)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/casit/berth/export"
 )
 
 // Forget takes back this node's uses of a volume or view that are at least
@@ -20,7 +22,7 @@ func (s *Store) Forget(ctx context.Context, volume string, older time.Duration, 
 	name, what := ref.String(), "forget the uses of "+ref.String()
 	release, err := s.names.hold(ctx, name)
 	if err != nil {
-		return 0, 0, s.explain(what, err)
+		return 0, 0, s.conn.Explain(what, err)
 	}
 	defer release()
 	l, ok := s.leases.copy(name)
@@ -42,7 +44,7 @@ func (s *Store) Forget(ctx context.Context, volume string, older time.Duration, 
 			delete(m, id)
 		}
 	})
-	return gone, young, s.with(ctx, what, func(e *export) error {
+	return gone, young, s.with(ctx, what, func(e *export.Export) error {
 		s.audit(ctx, e, AuditRecord{Op: "release", Volume: name, Detail: fmt.Sprintf("%d uses that no container had", gone)})
 		return s.saveLease(ctx, e, name)
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
 
@@ -52,7 +53,7 @@ func node(t *testing.T, dir, name string, change ...func(*Config)) *testNode {
 		Open: func(ctx context.Context) (tree.FS, error) {
 			l, err := tree.OpenLocal(ctx, dir)
 			if err != nil {
-				return nil, Away("file://"+dir, err)
+				return nil, export.Away("file://"+dir, err)
 			}
 			return l, nil
 		},
@@ -80,10 +81,10 @@ func (n *testNode) beats() {
 func (n *testNode) sweeps() {
 	n.t.Helper()
 	require.Eventually(n.t, func() bool {
-		n.sweep(ctx, n.cur)
+		n.sweep(ctx, n.conn.Current())
 		purging := false
-		err := n.cur.fs.ReadDir(ctx, stagingDir, func(d tree.Entry) error {
-			purging = purging || strings.HasPrefix(d.Name, purgePrefix)
+		err := n.conn.Current().FS.ReadDir(ctx, export.StagingDir, func(d tree.Entry) error {
+			purging = purging || strings.HasPrefix(d.Name, export.PurgePrefix)
 			return nil
 		})
 		return err == nil && !purging

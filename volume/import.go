@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
 
@@ -16,7 +17,7 @@ import (
 // had of it, and leaves the directory as it is. It returns false where there
 // is metadata already, which stays. A zero created is now.
 func (s *Store) Import(ctx context.Context, name, origin string, created time.Time) (made bool, err error) {
-	err = s.locked(ctx, OpImport, name, func(e *export) error {
+	err = s.locked(ctx, OpImport, name, func(e *export.Export) error {
 		if err := s.checkDirectory(ctx, e, name); err != nil {
 			return err
 		}
@@ -25,7 +26,7 @@ func (s *Store) Import(ctx context.Context, name, origin string, created time.Ti
 		if !created.IsZero() {
 			meta.Created = created.UTC()
 		}
-		err := s.publish(ctx, e.fs, metaPath(name), meta)
+		err := e.Publish(ctx, export.MetaPath(name), meta)
 		if errors.Is(err, fs.ErrExist) {
 			return nil
 		}
@@ -41,8 +42,8 @@ func (s *Store) Import(ctx context.Context, name, origin string, created time.Ti
 // Unimport moves metadata aside that Import made and nobody has changed since,
 // and returns where it went. Other metadata is refused, kind InUse.
 func (s *Store) Unimport(ctx context.Context, name, origin string) (aside string, err error) {
-	err = s.locked(ctx, OpImport, name, func(e *export) error {
-		meta, err := readMeta(ctx, e.fs, name)
+	err = s.locked(ctx, OpImport, name, func(e *export.Export) error {
+		meta, err := readMeta(ctx, e.FS, name)
 		if err != nil || meta == nil {
 			return err
 		}
@@ -50,7 +51,7 @@ func (s *Store) Unimport(ctx context.Context, name, origin string) (aside string
 			return err
 		}
 		aside = s.metaAside(name)
-		if err := e.fs.Rename(ctx, metaPath(name), aside); err != nil {
+		if err := e.FS.Rename(ctx, export.MetaPath(name), aside); err != nil {
 			return err
 		}
 		s.index.put(name, entry{})

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -200,8 +201,8 @@ func (x *index) forgetMeta(mtime time.Time) {
 
 // refresh makes the index true: one GETATTR of the root, and a listing if that
 // shows a change.
-func (s *Store) refresh(ctx context.Context, e *export) error {
-	root, err := e.fs.Stat(ctx, ".")
+func (s *Store) refresh(ctx context.Context, e *export.Export) error {
+	root, err := e.FS.Stat(ctx, ".")
 	if err != nil {
 		return err
 	}
@@ -222,17 +223,17 @@ func (s *Store) refresh(ctx context.Context, e *export) error {
 	}
 }
 
-func (s *Store) relist(ctx context.Context, e *export) error {
+func (s *Store) relist(ctx context.Context, e *export.Export) error {
 	s.index.listing()
-	root, err := e.fs.Stat(ctx, ".")
+	root, err := e.FS.Stat(ctx, ".")
 	if err != nil {
 		return err
 	}
-	server, ok := s.clock.at(s.cfg.Now())
+	server, ok := s.conn.Time()
 	settled := ok && server.Sub(root.Mtime) >= settleTime
-	names, err := listVolumes(ctx, e.fs)
+	names, err := listVolumes(ctx, e.FS)
 	if err == nil {
-		err = s.confirm(ctx, e)
+		err = e.Confirm(ctx)
 	}
 	if err != nil {
 		return err
@@ -254,7 +255,7 @@ func (s *Store) relist(ctx context.Context, e *export) error {
 // listVolumes reads the root: every plain directory with a volume's name,
 // except Convoy's own beside its metadata.
 func listVolumes(ctx context.Context, fsys tree.FS) ([]string, error) {
-	names, err := pick(ctx, fsys, ".", func(d tree.Entry) (string, bool) {
+	names, err := export.Pick(ctx, fsys, ".", func(d tree.Entry) (string, bool) {
 		return d.Name, d.Kind == tree.Directory && nameRule.MatchString(d.Name)
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
@@ -95,9 +96,7 @@ type JobItem struct {
 }
 
 // Dir is the job's own directory below the export.
-func (j *Job) Dir() string { return path.Join(stagingDir, j.ID) }
-
-func journalPath(id string) string { return path.Join(stagingDir, id, "journal.json") }
+func (j *Job) Dir() string { return path.Join(export.StagingDir, j.ID) }
 
 // Status says how far a job is, and what to type if nobody goes on with it.
 func (j *Job) Status() string {
@@ -131,39 +130,36 @@ func (j *Job) Volumes() []string {
 	return slices.Compact(names)
 }
 
-// jobPrefix marks the staging directories that have a journal.
-const jobPrefix = "job-"
-
 // PrepareJob writes a new job down. Op, Items and the caller's fields are
 // given, the rest is filled in. It refuses volumes that have an unfinished job.
 func (s *Store) PrepareJob(ctx context.Context, j *Job) error {
-	return s.with(ctx, "prepare a "+string(j.Op), func(e *export) error {
+	return s.with(ctx, "prepare a "+string(j.Op), func(e *export.Export) error {
 		if err := s.checkJobs(ctx, e, j.Volumes()); err != nil {
 			return err
 		}
-		j.Version, j.ID, j.State = formatVersion, jobPrefix+s.newID(), JobPrepared
+		j.Version, j.ID, j.State = export.FormatVersion, export.JobPrefix+s.conn.NewID(), JobPrepared
 		j.By, _ = ctx.Value(callerKey{}).(string)
 		j.Since = s.cfg.Now().UTC().Truncate(time.Second)
 		s.own(j)
 		// A job has its journal from the moment that it has its name; what a
 		// crash leaves before is swept.
-		tmp := path.Join(stagingDir, tmpPrefix+j.ID)
-		if err := mkdir(ctx, e.fs, tmp); err != nil {
+		tmp := path.Join(export.StagingDir, export.TmpPrefix+j.ID)
+		if err := export.Mkdir(ctx, e.FS, tmp); err != nil {
 			return err
 		}
-		if err := s.replace(ctx, e.fs, path.Join(tmp, "journal.json"), j); err != nil {
+		if err := e.Replace(ctx, path.Join(tmp, "journal.json"), j); err != nil {
 			return err
 		}
-		return e.fs.Rename(ctx, tmp, j.Dir())
+		return e.FS.Rename(ctx, tmp, j.Dir())
 	})
 }
 
 // CheckJobs refuses volumes that have an unfinished job, and says what to type.
 func (s *Store) CheckJobs(ctx context.Context, names []string) error {
-	return s.with(ctx, "look for jobs", func(e *export) error { return s.checkJobs(ctx, e, names) })
+	return s.with(ctx, "look for jobs", func(e *export.Export) error { return s.checkJobs(ctx, e, names) })
 }
 
-func (s *Store) checkJobs(ctx context.Context, e *export, names []string) error {
+func (s *Store) checkJobs(ctx context.Context, e *export.Export, names []string) error {
 	jobs, err := s.jobList(ctx, e)
 	if err != nil {
 		return err
@@ -201,7 +197,7 @@ func (j *Job) blocks(name string) error {
 // Jobs lists the unfinished jobs of all nodes, oldest first.
 func (s *Store) Jobs(ctx context.Context) ([]*Job, error) {
 	out := []*Job{}
-	err := s.with(ctx, "list the jobs", func(e *export) error {
+	err := s.with(ctx, "list the jobs", func(e *export.Export) error {
 		jobs, err := s.jobList(ctx, e)
 		out = append(out, jobs...)
 		return err
@@ -211,7 +207,7 @@ func (s *Store) Jobs(ctx context.Context) ([]*Job, error) {
 
 // Job returns one job, by its id.
 func (s *Store) Job(ctx context.Context, id string) (j *Job, err error) {
-	err = s.with(ctx, "read the journal", func(e *export) error {
+	err = s.with(ctx, "read the journal", func(e *export.Export) error {
 		if j, err = s.readJob(ctx, e, id); err == nil && j == nil {
 			err = problem.New(problem.NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
 		}
@@ -220,12 +216,12 @@ func (s *Store) Job(ctx context.Context, id string) (j *Job, err error) {
 	return j, err
 }
 
-func (s *Store) jobList(ctx context.Context, e *export) ([]*Job, error) {
-	ids, err := pick(ctx, e.fs, stagingDir, func(d tree.Entry) (string, bool) {
-		return d.Name, len(d.Name) > len(jobPrefix) && strings.HasPrefix(d.Name, jobPrefix)
+func (s *Store) jobList(ctx context.Context, e *export.Export) ([]*Job, error) {
+	ids, err := export.Pick(ctx, e.FS, export.StagingDir, func(d tree.Entry) (string, bool) {
+		return d.Name, len(d.Name) > len(export.JobPrefix) && strings.HasPrefix(d.Name, export.JobPrefix)
 	})
 	if err != nil {
-		return nil, absent(err)
+		return nil, export.Absent(err)
 	}
 	var out []*Job
 	for _, id := range ids {
@@ -247,7 +243,7 @@ func (s *Store) jobList(ctx context.Context, e *export) ([]*Job, error) {
 }
 
 // unreadableJob is a job of which only the locks tell.
-func (s *Store) unreadableJob(ctx context.Context, e *export, id string) (*Job, error) {
+func (s *Store) unreadableJob(ctx context.Context, e *export.Export, id string) (*Job, error) {
 	locks, err := s.locks(ctx, e)
 	if err != nil {
 		return nil, err
@@ -263,21 +259,21 @@ func (s *Store) unreadableJob(ctx context.Context, e *export, id string) (*Job, 
 }
 
 func unreadableJob(id string) *problem.Error {
-	return problem.New(problem.Failed, "nothing was changed; move its directory away on the export to go on", "the journal %s is not readable by this berth", journalPath(id))
+	return problem.New(problem.Failed, "nothing was changed; move its directory away on the export to go on", "the journal %s is not readable by this berth", export.JournalPath(id))
 }
 
 // readJob returns a job, nil if there is none. A journal that cannot be read
 // is an error: nothing is done to its trees.
-func (s *Store) readJob(ctx context.Context, e *export, id string) (*Job, error) {
+func (s *Store) readJob(ctx context.Context, e *export.Export, id string) (*Job, error) {
 	if path.Base(id) != id {
 		return nil, nil
 	}
 	var j Job
-	err := readControl(ctx, e.fs, journalPath(id), &j)
+	err := export.Read(ctx, e.FS, export.JournalPath(id), &j)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case isBroken(err), err == nil && (j.ID != id || j.Version != formatVersion):
+	case export.IsBroken(err), err == nil && (j.ID != id || j.Version != export.FormatVersion):
 		return nil, unreadableJob(id)
 	}
 	if why, ok := s.unsaved.Load(id); ok && j.State == JobCopying {
@@ -288,10 +284,10 @@ func (s *Store) readJob(ctx context.Context, e *export, id string) (*Job, error)
 }
 
 // saveJob writes a job's state down.
-func (s *Store) saveJob(ctx context.Context, e *export, j *Job) error {
+func (s *Store) saveJob(ctx context.Context, e *export.Export, j *Job) error {
 	saved := *j
 	saved.Interrupted = false
-	return s.replace(ctx, e.fs, journalPath(j.ID), &saved)
+	return e.Replace(ctx, export.JournalPath(j.ID), &saved)
 }
 
 // RunJob carries a prepared or interrupted job out: it locks the volumes,
@@ -302,7 +298,7 @@ func (s *Store) saveJob(ctx context.Context, e *export, j *Job) error {
 // never a swap.
 func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Context, fsys tree.FS, j *Job) error) (*Job, error) {
 	var j *Job
-	err := s.with(ctx, "run the job", func(e *export) (err error) {
+	err := s.with(ctx, "run the job", func(e *export.Export) (err error) {
 		if j, err = s.readJob(ctx, e, id); err != nil {
 			return err
 		}
@@ -326,13 +322,13 @@ func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Con
 	if err == nil && j.State == JobSwapping {
 		err = problem.New(problem.Failed, "it is completed as soon as the export allows", "the %s was not completed", j.Op)
 	}
-	return j, s.explain(string(OpRestore), err)
+	return j, s.conn.Explain(string(OpRestore), err)
 }
 
 // lockAll takes the locks of the job's volumes in the order of their names.
 // The function it returns gives them back; not done, they are left to be
 // finished like a dead node's.
-func (s *Store) lockAll(ctx context.Context, e *export, j *Job) (unlock func(done bool), err error) {
+func (s *Store) lockAll(ctx context.Context, e *export.Export, j *Job) (unlock func(done bool), err error) {
 	var held []func()
 	var ids []string
 	unlock = func(done bool) {
@@ -359,15 +355,19 @@ func (s *Store) lockAll(ctx context.Context, e *export, j *Job) (unlock func(don
 			return nil, err
 		}
 		held = append(held, f)
-		if l, err := readLock(ctx, e.fs, name); err == nil && l != nil {
+		if l, err := readLock(ctx, e.FS, name); err == nil && l != nil {
 			ids = append(ids, l.ID)
 		}
 	}
 	return unlock, nil
 }
 
+// ErrSessionEnds is in the cause of the context of a job that is to be left as
+// it is, so that it can be resumed: the session that carries it out ends.
+var ErrSessionEnds = errors.New("the session ends")
+
 // runLocked is RunJob under the locks.
-func (s *Store) runLocked(ctx context.Context, e *export, j *Job, fill func(ctx context.Context, fsys tree.FS, j *Job) error) error {
+func (s *Store) runLocked(ctx context.Context, e *export.Export, j *Job, fill func(ctx context.Context, fsys tree.FS, j *Job) error) error {
 	s.own(j)
 	j.State, j.Error, j.Interrupted = JobCopying, "", false
 	if err := s.saveJob(ctx, e, j); err != nil {
@@ -379,7 +379,7 @@ func (s *Store) runLocked(ctx context.Context, e *export, j *Job, fill func(ctx 
 		err = s.checkTakeover(ctx, e, j)
 	}
 	if err == nil && fill != nil {
-		err = fill(ctx, e.fs, j)
+		err = fill(ctx, e.FS, j)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -390,6 +390,9 @@ func (s *Store) runLocked(ctx context.Context, e *export, j *Job, fill func(ctx 
 	done := context.WithoutCancel(ctx)
 	if err == nil {
 		err = s.plan(done, e, j)
+	}
+	if why := context.Cause(ctx); err != nil && errors.Is(why, ErrSessionEnds) {
+		return why // the journal says "copying", of an incarnation that ends: interrupted
 	}
 	if err != nil {
 		j.State, j.Error = JobFailed, err.Error()
@@ -403,12 +406,12 @@ func (s *Store) runLocked(ctx context.Context, e *export, j *Job, fill func(ctx 
 
 // checkJob refuses volumes that are in use, unless the job is live, those
 // whose metadata nobody understands, and those with something mounted in them.
-func (s *Store) checkJob(ctx context.Context, e *export, j *Job) error {
+func (s *Store) checkJob(ctx context.Context, e *export.Export, j *Job) error {
 	if err := s.poll(ctx, e); err != nil {
 		return err
 	}
 	for _, name := range j.Volumes() {
-		meta, err := readMeta(ctx, e.fs, name)
+		meta, err := readMeta(ctx, e.FS, name)
 		if err != nil {
 			return err
 		}
@@ -434,8 +437,8 @@ func (s *Store) checkJob(ctx context.Context, e *export, j *Job) error {
 
 // holders lists who uses a volume, this node too; those whose node has been
 // silent for its whole lease no longer count.
-func (s *Store) holders(ctx context.Context, e *export, name string) ([]User, error) {
-	leases, err := readLeases(ctx, e.fs, name)
+func (s *Store) holders(ctx context.Context, e *export.Export, name string) ([]User, error) {
+	leases, err := readLeases(ctx, e.FS, name)
 	if err != nil {
 		return nil, err
 	}
@@ -461,18 +464,18 @@ func inUse(name string, users []User) error {
 }
 
 // plan notes which tree is which, and that from here on the job goes forward.
-func (s *Store) plan(ctx context.Context, e *export, j *Job) error {
+func (s *Store) plan(ctx context.Context, e *export.Export, j *Job) error {
 	for i := range j.Items {
 		it := &j.Items[i]
 		if it.From == "" {
 			continue
 		}
-		a, err := e.fs.Stat(ctx, it.From)
+		a, err := e.FS.Stat(ctx, it.From)
 		if err != nil {
 			return err
 		}
 		it.New = a.FileID
-		there, err := fileID(ctx, e.fs, it.Dest)
+		there, err := fileID(ctx, e.FS, it.Dest)
 		if err != nil {
 			return err
 		}
@@ -481,7 +484,7 @@ func (s *Store) plan(ctx context.Context, e *export, j *Job) error {
 		case there == 0:
 			it.Trash = ""
 			if it.Meta != nil {
-				if err := s.freshID(ctx, e.fs, it.Volume, it.Meta); err != nil {
+				if err := s.freshID(ctx, e.FS, it.Volume, it.Meta); err != nil {
 					return err
 				}
 			}
@@ -497,7 +500,7 @@ func (s *Store) plan(ctx context.Context, e *export, j *Job) error {
 // for it has been started, or is not going to be. Its trees, if it has any
 // left, are deleted in the background.
 func (s *Store) EndJob(ctx context.Context, id string) error {
-	return s.with(ctx, "end the job", func(e *export) error {
+	return s.with(ctx, "end the job", func(e *export.Export) error {
 		j, err := s.readJob(ctx, e, id)
 		if err != nil || j == nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -54,8 +55,6 @@ type ownLeases struct {
 	early map[string]map[string]int
 }
 
-func leasePath(name, node string) string { return path.Join(leaseDir, name, node+".json") }
-
 // Mounted is what a Mount may use.
 type Mounted struct {
 	Path     string // below the export
@@ -84,16 +83,16 @@ func (s *Store) Mount(ctx context.Context, volume, id string, generation int) (M
 	release, err := s.names.hold(ctx, ref.String())
 	if err != nil {
 		s.subClaim(ref.String(), id)
-		return Mounted{}, s.explain(what, err)
+		return Mounted{}, s.conn.Explain(what, err)
 	}
 	defer release()
 	if !s.claimed(ref.String(), id) {
 		s.addClaim(ref.String(), id, c) // dropped by the one whose turn it was
 	}
 	m := Mounted{Path: ref.Path(), ReadOnly: ref.Snapshot != ""}
-	err = s.with(ctx, what, func(e *export) (err error) {
+	err = s.with(ctx, what, func(e *export.Export) (err error) {
 		if m.Before, err = s.claim(ctx, e, ref, id); err == nil && !m.ReadOnly {
-			if m.FileID, err = fileID(ctx, e.fs, m.Path); err == nil {
+			if m.FileID, err = fileID(ctx, e.FS, m.Path); err == nil {
 				err = s.stillHeld(ctx, e, ref.Name)
 			}
 		}
@@ -110,7 +109,7 @@ func (s *Store) Mount(ctx context.Context, volume, id string, generation int) (M
 // volume itself and for other holders of a single one. The caller withdraws if
 // it must not be used: an operation does it the other way round, so one of the
 // two sees the other. Looking before the lease is there would prove nothing.
-func (s *Store) claim(ctx context.Context, e *export, ref Ref, id string) (before string, err error) {
+func (s *Store) claim(ctx context.Context, e *export.Export, ref Ref, id string) (before string, err error) {
 	name := ref.String()
 	if err := s.saveLease(ctx, e, name); err != nil {
 		return "", err
@@ -126,11 +125,11 @@ func (s *Store) claim(ctx context.Context, e *export, ref Ref, id string) (befor
 
 // checkMountable refuses what is no whole volume, or is held by another node.
 // A single-writer volume is this node's from here on.
-func (s *Store) checkMountable(ctx context.Context, e *export, name string) (before string, err error) {
+func (s *Store) checkMountable(ctx context.Context, e *export.Export, name string) (before string, err error) {
 	if err := s.checkDirectory(ctx, e, name); err != nil {
 		return "", err
 	}
-	meta, err := readMeta(ctx, e.fs, name)
+	meta, err := readMeta(ctx, e.FS, name)
 	if err != nil {
 		return "", err
 	}
@@ -143,9 +142,9 @@ func (s *Store) checkMountable(ctx context.Context, e *export, name string) (bef
 
 // yieldToLock waits for short operations to end. Meanwhile our lease is in
 // their way, so it is taken back and written again afterwards.
-func (s *Store) yieldToLock(ctx context.Context, e *export, name, id string) error {
+func (s *Store) yieldToLock(ctx context.Context, e *export.Export, name, id string) error {
 	for {
-		l, err := readLock(ctx, e.fs, name)
+		l, err := readLock(ctx, e.FS, name)
 		if err != nil || l == nil {
 			return err
 		}
@@ -177,7 +176,7 @@ func (s *Store) Unmount(ctx context.Context, volume, id string) error {
 	name := ref.String()
 	release, err := s.names.hold(ctx, name)
 	if err != nil {
-		return s.explain("unmount "+name, err)
+		return s.conn.Explain("unmount "+name, err)
 	}
 	defer release()
 	if _, ok := s.subClaim(name, id); ok {
@@ -189,9 +188,7 @@ func (s *Store) Unmount(ctx context.Context, volume, id string) error {
 // saveLater saves a lease that has lost a claim: now if the export is there,
 // else when it is back.
 func (s *Store) saveLater(ctx context.Context, name string) {
-	s.connMu.Lock()
-	e := s.cur
-	s.connMu.Unlock()
+	e := s.conn.Current()
 	if e != nil {
 		s.flushLease(ctx, e, name)
 	}
@@ -205,17 +202,17 @@ const flushBudget = time.Second
 const releaseBudget = 10 * time.Second
 
 // flushLease saves a lease as far as that is possible now; Run does it again.
-func (s *Store) flushLease(ctx context.Context, e *export, name string) {
+func (s *Store) flushLease(ctx context.Context, e *export.Export, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushBudget)
 	defer cancel()
-	if err := s.observe(e, s.saveLease(ctx, e, name)); err != nil {
+	if err := s.conn.Observe(e, s.saveLease(ctx, e, name)); err != nil {
 		s.cfg.Report("a lease was not saved; it is when the export answers", map[string]any{"volume": name, "err": err})
 	}
 }
 
 // saveLease makes the file on the export say what memory says. The caller
 // holds names.hold(name). A lease without mounts is a file to remove.
-func (s *Store) saveLease(ctx context.Context, e *export, name string) error {
+func (s *Store) saveLease(ctx context.Context, e *export.Export, name string) error {
 	l, ok := s.leases.copy(name)
 	if !ok || !l.unsaved {
 		return nil
@@ -224,7 +221,7 @@ func (s *Store) saveLease(ctx context.Context, e *export, name string) error {
 		return err // ours is written when the name is ours; until then this one stands for it
 	}
 	if len(l.Mounts) == 0 {
-		if err := removeLease(ctx, e.fs, name, s.cfg.Node); err != nil {
+		if err := removeLease(ctx, e.FS, name, s.cfg.Node); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseBudget)
@@ -235,12 +232,12 @@ func (s *Store) saveLease(ctx context.Context, e *export, name string) error {
 		s.leases.saved(name, l)
 		return nil
 	}
-	file := leasePath(name, s.cfg.Node)
-	err := s.replace(ctx, e.fs, file, l)
+	file := export.LeasePath(name, s.cfg.Node)
+	err := e.Replace(ctx, file, l)
 	for try := 0; errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
 		// Another node may take the empty directory away in between.
-		if err = mkdir(ctx, e.fs, path.Dir(file)); err == nil {
-			err = s.replace(ctx, e.fs, file, l)
+		if err = export.Mkdir(ctx, e.FS, path.Dir(file)); err == nil {
+			err = e.Replace(ctx, file, l)
 		}
 	}
 	if err == nil {
@@ -251,14 +248,14 @@ func (s *Store) saveLease(ctx context.Context, e *export, name string) error {
 
 // leaseOfNamesake tells whether a lease under our name may be of another node
 // that calls itself the same, and that it is not known yet.
-func (s *Store) leaseOfNamesake(ctx context.Context, e *export, name string) (bool, error) {
+func (s *Store) leaseOfNamesake(ctx context.Context, e *export.Export, name string) (bool, error) {
 	if s.named() {
 		return false, nil
 	}
 	var there Lease
-	err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), &there)
-	if err != nil && !isBroken(err) {
-		return false, absent(err)
+	err := export.Read(ctx, e.FS, export.LeasePath(name, s.cfg.Node), &there)
+	if err != nil && !export.IsBroken(err) {
+		return false, export.Absent(err)
 	}
 	return err == nil && there.Boot != s.cfg.Boot, nil
 }
@@ -266,27 +263,27 @@ func (s *Store) leaseOfNamesake(ctx context.Context, e *export, name string) (bo
 // removeLease removes a node's lease of a name, and the name's directory if it
 // was the last: other nodes may have theirs in it.
 func removeLease(ctx context.Context, fsys tree.FS, name, node string) error {
-	if err := absent(fsys.Remove(ctx, leasePath(name, node))); err != nil {
+	if err := export.Absent(fsys.Remove(ctx, export.LeasePath(name, node))); err != nil {
 		return err
 	}
-	_ = fsys.Rmdir(ctx, path.Join(leaseDir, name))
+	_ = fsys.Rmdir(ctx, path.Join(export.LeaseDir, name))
 	return nil
 }
 
 // loadOwnLeases reads what this node left on the export: an earlier process of
 // this boot has containers that go on, an earlier boot has none.
-func (s *Store) loadOwnLeases(ctx context.Context, e *export) error {
+func (s *Store) loadOwnLeases(ctx context.Context, e *export.Export) error {
 	if s.leases.loaded() {
 		return nil // memory is newer
 	}
-	names, err := leasedNames(ctx, e.fs)
+	names, err := leasedNames(ctx, e.FS)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var left []*Lease
 	for _, name := range names {
 		l := &Lease{}
-		err := readControl(ctx, e.fs, leasePath(name, s.cfg.Node), l)
+		err := export.Read(ctx, e.FS, export.LeasePath(name, s.cfg.Node), l)
 		if err != nil && problem.OfExport(err) {
 			return err
 		}
@@ -309,16 +306,16 @@ func (l *Lease) current(s *Store, name string) bool {
 //
 // It also gives back what this boot holds and nobody uses: a LINK or WRITE may
 // arrive long after whoever sent it has given up.
-func (s *Store) dropOldLeases(ctx context.Context, e *export) error {
-	names, err := leasedNames(ctx, e.fs)
+func (s *Store) dropOldLeases(ctx context.Context, e *export.Export) error {
+	names, err := leasedNames(ctx, e.FS)
 	if err != nil {
-		return absent(err)
+		return export.Absent(err)
 	}
 	for _, name := range names {
 		if _, used := s.leases.copy(name); used {
 			continue
 		}
-		nodes, epochs, err := leaseFiles(ctx, e.fs, name)
+		nodes, epochs, err := leaseFiles(ctx, e.FS, name)
 		if err == nil && (len(epochs) > 0 || slices.Contains(nodes, s.cfg.Node)) {
 			err = s.dropOldLease(ctx, e, name)
 		}
@@ -332,7 +329,7 @@ func (s *Store) dropOldLeases(ctx context.Context, e *export) error {
 	return nil
 }
 
-func (s *Store) dropOldLease(ctx context.Context, e *export, name string) error {
+func (s *Store) dropOldLease(ctx context.Context, e *export.Export, name string) error {
 	release, err := s.names.hold(ctx, name)
 	if err != nil {
 		return err
@@ -341,14 +338,14 @@ func (s *Store) dropOldLease(ctx context.Context, e *export, name string) error 
 	if _, used := s.leases.copy(name); used {
 		return nil
 	}
-	if err := removeLease(ctx, e.fs, name, s.cfg.Node); err != nil {
+	if err := removeLease(ctx, e.FS, name, s.cfg.Node); err != nil {
 		return err
 	}
 	return s.release(ctx, e, name)
 }
 
 func leasedNames(ctx context.Context, fsys tree.FS) ([]string, error) {
-	return pick(ctx, fsys, leaseDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
+	return export.Pick(ctx, fsys, export.LeaseDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
 }
 
 // readLeases reads every node's lease of a name. A broken one counts as held:
@@ -361,11 +358,11 @@ func readLeases(ctx context.Context, fsys tree.FS, name string) ([]*Lease, error
 	var out []*Lease
 	for _, node := range nodes {
 		l := &Lease{}
-		err := readControl(ctx, fsys, leasePath(name, node), l)
+		err := export.Read(ctx, fsys, export.LeasePath(name, node), l)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil && !isBroken(err) {
+		if err != nil && !export.IsBroken(err) {
 			return nil, err
 		}
 		l.Volume, l.Node = name, node
@@ -377,11 +374,11 @@ func readLeases(ctx context.Context, fsys tree.FS, name string) ([]*Lease, error
 // leaseFiles lists what stands in the lease directory of a name: nodes,
 // sorted, and numbers of epochs.
 func leaseFiles(ctx context.Context, fsys tree.FS, name string) (nodes []string, epochs []uint64, err error) {
-	err = fsys.ReadDir(ctx, path.Join(leaseDir, name), func(d tree.Entry) error {
+	err = fsys.ReadDir(ctx, path.Join(export.LeaseDir, name), func(d tree.Entry) error {
 		if node, ok := strings.CutSuffix(d.Name, ".json"); ok {
 			nodes = append(nodes, node)
 		}
-		if text, ok := strings.CutPrefix(d.Name, epochPrefix); ok {
+		if text, ok := strings.CutPrefix(d.Name, export.EpochPrefix); ok {
 			if n, err := strconv.ParseUint(text, 10, 64); err == nil && n > 0 {
 				epochs = append(epochs, n)
 			}
@@ -389,7 +386,7 @@ func leaseFiles(ctx context.Context, fsys tree.FS, name string) (nodes []string,
 		return nil
 	})
 	slices.Sort(nodes)
-	return nodes, epochs, absent(err)
+	return nodes, epochs, export.Absent(err)
 }
 
 // change applies f to this node's claims on name.
@@ -398,7 +395,7 @@ func (s *Store) change(name string, f func(map[string]Claim)) {
 	defer s.leases.mu.Unlock()
 	l := s.leases.byName[name]
 	if l == nil {
-		l = &Lease{Version: formatVersion, Volume: name, Node: s.cfg.Node, Boot: s.cfg.Boot, Mounts: map[string]Claim{}}
+		l = &Lease{Version: export.FormatVersion, Volume: name, Node: s.cfg.Node, Boot: s.cfg.Boot, Mounts: map[string]Claim{}}
 		s.leases.byName[name] = l
 	}
 	if len(l.Mounts) == 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -73,18 +74,18 @@ const (
 // lock whose owner died is finished first; one that is alive is waited for a
 // while, since most operations take milliseconds. Another node's clone or
 // restore takes longer and is reported at once.
-func (s *Store) lock(ctx context.Context, e *export, op Op, name, work string) (release func(), err error) {
+func (s *Store) lock(ctx context.Context, e *export.Export, op Op, name, work string) (release func(), err error) {
 	return s.lockReading(ctx, e, op, name, work, "")
 }
 
 // lockReading is lock by an operation that copies a version.
-func (s *Store) lockReading(ctx context.Context, e *export, op Op, name, work, reads string) (release func(), err error) {
-	l := &Lock{Version: formatVersion, ID: s.newID(), Op: op, Volume: name, Node: s.cfg.Node,
+func (s *Store) lockReading(ctx context.Context, e *export.Export, op Op, name, work, reads string) (release func(), err error) {
+	l := &Lock{Version: export.FormatVersion, ID: s.conn.NewID(), Op: op, Volume: name, Node: s.cfg.Node,
 		Incarnation: s.incarnation, Since: s.cfg.Now().UTC(), Work: work, Reads: reads}
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	for {
-		err := s.publish(ctx, e.fs, lockPath(name), l)
+		err := e.Publish(ctx, export.LockPath(name), l)
 		if err == nil {
 			return func() { s.unlock(ctx, e, l) }, nil
 		}
@@ -101,9 +102,9 @@ func (s *Store) lockReading(ctx context.Context, e *export, op Op, name, work, r
 
 // waitLock returns nil when a lock is gone, after finishing what its dead
 // owner began, and the lock's busy error when it stays.
-func (s *Store) waitLock(ctx context.Context, e *export, name string) error {
+func (s *Store) waitLock(ctx context.Context, e *export.Export, name string) error {
 	for {
-		l, err := readLock(ctx, e.fs, name)
+		l, err := readLock(ctx, e.FS, name)
 		if err != nil || l == nil {
 			return err
 		}
@@ -130,12 +131,12 @@ func (s *Store) waitLock(ctx context.Context, e *export, name string) error {
 
 // unlock removes our own lock, also after the request's time is over. A lock
 // that cannot be removed now is remembered as abandoned and finished later.
-func (s *Store) unlock(ctx context.Context, e *export, l *Lock) {
+func (s *Store) unlock(ctx context.Context, e *export.Export, l *Lock) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	there, err := readLock(ctx, e.fs, l.Volume)
+	there, err := readLock(ctx, e.FS, l.Volume)
 	if err == nil && there != nil && there.ID == l.ID {
-		err = absent(e.fs.Remove(ctx, lockPath(l.Volume)))
+		err = export.Absent(e.FS.Remove(ctx, export.LockPath(l.Volume)))
 	}
 	if err != nil {
 		s.orphans.Store(l.ID, true)
@@ -153,12 +154,12 @@ func (s *Store) abandoned(l *Lock) bool {
 // readLock returns the lock of name, nil if there is none.
 func readLock(ctx context.Context, fsys tree.FS, name string) (*Lock, error) {
 	var l Lock
-	err := readControl(ctx, fsys, lockPath(name), &l)
+	err := export.Read(ctx, fsys, export.LockPath(name), &l)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if isBroken(err) {
-		return nil, problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work, move %s away on the export", lockPath(name)),
+	if export.IsBroken(err) {
+		return nil, problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work, move %s away on the export", export.LockPath(name)),
 			"the lock of volume %q is not readable", name)
 	}
 	return &l, err
@@ -166,7 +167,7 @@ func readLock(ctx context.Context, fsys tree.FS, name string) (*Lock, error) {
 
 // finish ends what a dead owner of a lock began, and takes its lock away. Any
 // node may do so, several at once: each step is a RENAME that one of them wins.
-func (s *Store) finish(ctx context.Context, e *export, l *Lock) error {
+func (s *Store) finish(ctx context.Context, e *export.Export, l *Lock) error {
 	var err error
 	switch l.Op {
 	case OpRemove:
@@ -191,29 +192,29 @@ func (s *Store) finish(ctx context.Context, e *export, l *Lock) error {
 
 // breakLock takes a dead owner's lock away: renamed first, so that of several
 // nodes one does it. A fresh lock caught by mistake is put back by LINK.
-func (s *Store) breakLock(ctx context.Context, e *export, l *Lock) error {
-	aside := path.Join(stagingDir, tmpPrefix+s.newID())
-	if err := e.fs.Rename(ctx, lockPath(l.Volume), aside); err != nil {
-		return absent(err)
+func (s *Store) breakLock(ctx context.Context, e *export.Export, l *Lock) error {
+	aside := path.Join(export.StagingDir, export.TmpPrefix+s.conn.NewID())
+	if err := e.FS.Rename(ctx, export.LockPath(l.Volume), aside); err != nil {
+		return export.Absent(err)
 	}
 	var caught Lock
-	if err := readControl(ctx, e.fs, aside, &caught); err == nil && caught.ID != l.ID {
-		if err := e.fs.Link(ctx, aside, lockPath(l.Volume)); err != nil {
+	if err := export.Read(ctx, e.FS, aside, &caught); err == nil && caught.ID != l.ID {
+		if err := e.FS.Link(ctx, aside, export.LockPath(l.Volume)); err != nil {
 			return err
 		}
 	}
-	return absent(e.fs.Remove(ctx, aside))
+	return export.Absent(e.FS.Remove(ctx, aside))
 }
 
 // locks lists the locks of the whole export.
-func (s *Store) locks(ctx context.Context, e *export) ([]*Lock, error) {
-	names, err := pick(ctx, e.fs, lockDir, func(d tree.Entry) (string, bool) { return d.Name, !strings.HasPrefix(d.Name, ".") })
+func (s *Store) locks(ctx context.Context, e *export.Export) ([]*Lock, error) {
+	names, err := export.Pick(ctx, e.FS, export.LockDir, func(d tree.Entry) (string, bool) { return d.Name, !strings.HasPrefix(d.Name, ".") })
 	if err != nil {
-		return nil, absent(err)
+		return nil, export.Absent(err)
 	}
 	var out []*Lock
 	for _, n := range names {
-		l, err := readLock(ctx, e.fs, n)
+		l, err := readLock(ctx, e.FS, n)
 		// One that cannot be read is reported when its volume is asked for.
 		if err == nil && l != nil {
 			out = append(out, l)
@@ -225,7 +226,7 @@ func (s *Store) locks(ctx context.Context, e *export) ([]*Lock, error) {
 // Operations lists what is under way on volume, or on all for "".
 func (s *Store) Operations(ctx context.Context, volume string) ([]Lock, error) {
 	out := []Lock{}
-	err := s.with(ctx, "list the operations", func(e *export) error {
+	err := s.with(ctx, "list the operations", func(e *export.Export) error {
 		all, err := s.locks(ctx, e)
 		for _, l := range all {
 			if volume == "" || l.Volume == volume {
@@ -240,7 +241,7 @@ func (s *Store) Operations(ctx context.Context, volume string) ([]Lock, error) {
 // Cloning lists the locks of clones that copy a version, on all nodes: those
 // of nodes that died copy no more.
 func (s *Store) Cloning(ctx context.Context) (out []Lock, err error) {
-	err = s.with(ctx, "list the clones", func(e *export) error {
+	err = s.with(ctx, "list the clones", func(e *export.Export) error {
 		if err := s.poll(ctx, e); err != nil {
 			return err
 		}
@@ -257,7 +258,7 @@ func (s *Store) Cloning(ctx context.Context) (out []Lock, err error) {
 
 // swapping lists the volumes that exist although their directory may be away
 // for a moment: a restore, from a snapshot or the trash, has begun.
-func (s *Store) swapping(ctx context.Context, e *export) ([]string, error) {
+func (s *Store) swapping(ctx context.Context, e *export.Export) ([]string, error) {
 	all, err := s.locks(ctx, e)
 	var out []string
 	for _, l := range all {

@@ -7,19 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"syscall"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
-
-// formatVersion is written into every control file; a reader refuses a newer
-// one instead of guessing.
-const formatVersion = 1
-
-// maxControlFile bounds what is read of any control file, in bytes.
-const maxControlFile = 1 << 20
 
 // Meta is .berth/volumes/NAME.json: what a volume was made with.
 //
@@ -48,7 +41,7 @@ func (m *Meta) deletes() bool { return m != nil && m.Options.Get("on-remove") ==
 
 // newMeta is the metadata of a volume made now, here.
 func (s *Store) newMeta(name string, opts Options) *Meta {
-	return &Meta{Version: formatVersion, Name: name, ID: s.newID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}
+	return &Meta{Version: export.FormatVersion, Name: name, ID: s.conn.NewID(), Created: s.cfg.Now().UTC().Truncate(time.Second), CreatedBy: s.cfg.Node, Options: opts}
 }
 
 // ParseMeta reads a metadata file's bytes for the volume name. Every error
@@ -62,8 +55,8 @@ func ParseMeta(name string, data []byte) (*Meta, error) {
 		return nil, fmt.Errorf("is not readable: %v", err)
 	}
 	switch {
-	case m.Version != formatVersion:
-		return nil, fmt.Errorf("has format version %d, this berth knows %d", m.Version, formatVersion)
+	case m.Version != export.FormatVersion:
+		return nil, fmt.Errorf("has format version %d, this berth knows %d", m.Version, export.FormatVersion)
 	case m.Name != name:
 		return nil, fmt.Errorf("belongs to volume %q", m.Name)
 	}
@@ -76,11 +69,11 @@ func ParseMeta(name string, data []byte) (*Meta, error) {
 // readMeta returns the metadata of a volume: nil without an error when there is
 // none, and an Error of kind Failed that says what to type when it is broken.
 func readMeta(ctx context.Context, fsys tree.FS, name string) (*Meta, error) {
-	data, err := tree.ReadFile(ctx, fsys, metaPath(name), maxControlFile)
+	data, err := tree.ReadFile(ctx, fsys, export.MetaPath(name), export.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil && !IsContent(err) {
+	if err != nil && !export.IsContent(err) {
 		return nil, err
 	}
 	m := (*Meta)(nil)
@@ -89,18 +82,7 @@ func readMeta(ctx context.Context, fsys tree.FS, name string) (*Meta, error) {
 	}
 	if err != nil {
 		return nil, problem.New(problem.Failed, fmt.Sprintf("the data is untouched; look at it, then type 'berth volume repair %s'", name),
-			"the metadata of volume %q (%s) %v", name, metaPath(name), err)
+			"the metadata of volume %q (%s) %v", name, export.MetaPath(name), err)
 	}
 	return m, nil
-}
-
-// IsContent tells a file that is there but wrong (a directory, a symlink, too
-// large) from an export that does not answer.
-func IsContent(err error) bool {
-	for _, wrong := range []error{tree.ErrTooLarge, syscall.EISDIR, syscall.ELOOP, syscall.ENXIO} {
-		if errors.Is(err, wrong) {
-			return true
-		}
-	}
-	return false
 }

@@ -8,21 +8,22 @@ import (
 	"path"
 	"strings"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
 
 // checkMounts refuses a volume with something mounted in it, or on it: what is
 // there is not the volume's, would go where the volume goes, and is not what a
 // restore puts in its place. It is this host's mounts that can be seen.
-func checkMounts(ctx context.Context, e *export, name string) error {
-	l, ok := e.fs.(interface {
+func checkMounts(ctx context.Context, e *export.Export, name string) error {
+	l, ok := e.FS.(interface {
 		Mounts(ctx context.Context, name string) ([]string, error)
 		Path() string
 	})
 	if !ok {
 		return nil
 	}
-	a, err := e.fs.Stat(ctx, name)
+	a, err := e.FS.Stat(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -73,7 +73,7 @@ func TestTheSweeperLeavesWhatIsMountedAndGoesOn(t *testing.T) {
 	require.NoError(t, os.Rename(filepath.Join(dir, "site"), filepath.Join(dir, ".berth/staging/purge.a/data/site")))
 	n.beats()
 	require.Eventually(t, func() bool { // the tick's own sweep may still be at it
-		n.sweep(ctx, n.cur)
+		n.sweep(ctx, n.conn.Current())
 		return len(entries(t, dir, ".berth/staging")) == 1
 	}, 10*time.Second, 5*time.Millisecond)
 	n.sweeping.Lock()

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
 
@@ -60,25 +61,8 @@ func (r Ref) Path() string {
 	if r.Snapshot == "" {
 		return r.Name
 	}
-	return path.Join(snapshotDir, r.Snapshot, r.Name)
+	return path.Join(export.SnapshotDir, r.Snapshot, r.Name)
 }
-
-// Names below the export (design: where volumes live).
-const (
-	controlDir  = ".berth"
-	exportFile  = ".berth/export.json"
-	metaDir     = ".berth/volumes"
-	nodeDir     = ".berth/nodes"
-	leaseDir    = ".berth/leases"
-	lockDir     = ".berth/locks"
-	stagingDir  = ".berth/staging"
-	trashDir    = ".berth/trash"
-	auditDir    = ".berth/audit"
-	snapshotDir = ".snapshot"
-)
-
-func metaPath(name string) string { return path.Join(metaDir, name+".json") }
-func lockPath(name string) string { return path.Join(lockDir, name) }
 
 // Where Rancher Convoy kept its records, beside the volumes, and what stands
 // around a volume's name in the name of its record.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
 
@@ -38,7 +39,7 @@ func FuzzParseRef(f *testing.F) {
 		}
 		require.Equal(t, s, ref.String())
 		require.NotContains(t, "/"+ref.Path()+"/", "/../")
-		require.False(t, strings.HasPrefix(ref.Path(), "/") || strings.HasPrefix(ref.Path(), controlDir))
+		require.False(t, strings.HasPrefix(ref.Path(), "/") || strings.HasPrefix(ref.Path(), export.Dir))
 	})
 }
 
@@ -97,7 +98,7 @@ func FuzzParseMeta(f *testing.F) {
 			return
 		}
 		require.Equal(t, "site1", m.Name)
-		again, err := ParseMeta("site1", encode(m))
+		again, err := ParseMeta("site1", export.Encode(m))
 		require.NoError(t, err)
 		require.Equal(t, m.Options.Effective(), again.Options.Effective())
 	})

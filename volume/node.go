@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -53,8 +53,6 @@ type Heartbeat struct {
 	Doubled bool `json:"doubled,omitempty"`
 }
 
-func nodePath(node string) string { return path.Join(nodeDir, node+".json") }
-
 // peers is what this node has seen of every node's heartbeat, its own too.
 type peers struct {
 	mu       sync.Mutex // guards all below
@@ -81,11 +79,11 @@ func (p *peer) same(is *peer) bool {
 }
 
 // beat writes our heartbeat in the given state.
-func (s *Store) beat(ctx context.Context, e *export, state NodeState) error {
-	name := nodePath(s.cfg.Node)
+func (s *Store) beat(ctx context.Context, e *export.Export, state NodeState) error {
+	name := export.NodePath(s.cfg.Node)
 	var there Heartbeat
-	err := readControl(ctx, e.fs, name, &there)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !isBroken(err) {
+	err := export.Read(ctx, e.FS, name, &there)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !export.IsBroken(err) {
 		return err
 	}
 	s.noteOwnFile(err == nil, there)
@@ -100,31 +98,28 @@ func (s *Store) beat(ctx context.Context, e *export, state NodeState) error {
 	s.peers.mu.Lock()
 	s.peers.counter++
 	mine := Heartbeat{
-		Version: formatVersion, Node: s.cfg.Node, Incarnation: s.incarnation, Boot: s.cfg.Boot,
+		Version: export.FormatVersion, Node: s.cfg.Node, Incarnation: s.incarnation, Boot: s.cfg.Boot,
 		Counter: s.peers.counter, TTLSeconds: s.cfg.LeaseTTL.Seconds(), State: state,
 		Berth: s.cfg.Version, Mount: mount, Generation: generation, Health: s.healthLocked(), Written: s.cfg.Now().UTC(),
 		Address: address, Doubled: s.peers.doubled != "",
 	}
 	s.peers.mu.Unlock()
-	err = s.replace(ctx, e.fs, name, mine)
+	err = e.Replace(ctx, name, mine)
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		// A full export must not look like a dead node: the file's time is
 		// enough of a change, if it is ours.
 		var again Heartbeat
-		if readErr := readControl(ctx, e.fs, name, &again); readErr == nil && again.Incarnation == s.incarnation {
-			stamp, _ := s.clock.at(s.cfg.Now())
-			err = e.fs.SetAttr(ctx, name, tree.SetAttr{Mtime: &stamp})
+		if readErr := export.Read(ctx, e.FS, name, &again); readErr == nil && again.Incarnation == s.incarnation {
+			stamp, _ := s.conn.Time()
+			err = e.FS.SetAttr(ctx, name, tree.SetAttr{Mtime: &stamp})
 		}
 	}
 	if err != nil {
 		return err
 	}
-	now := s.cfg.Now()
-	attr, err := e.fs.Stat(ctx, name)
-	if err != nil {
+	if _, err := e.SetClock(ctx, name); err != nil {
 		return err
 	}
-	s.clock.set(attr.Mtime, now)
 	s.peers.mu.Lock()
 	s.peers.wrote = true
 	s.peers.mu.Unlock()
@@ -152,18 +147,18 @@ func (s *Store) noteOwnFile(ok bool, there Heartbeat) {
 // machine has the same name. It is ours when it has been silent for longer than
 // a living one ever is; until then nothing is written, so that a machine that
 // is started with a name that is taken disturbs nobody.
-func (s *Store) ourName(ctx context.Context, e *export, there Heartbeat) (bool, error) {
+func (s *Store) ourName(ctx context.Context, e *export.Export, there Heartbeat) (bool, error) {
 	s.peers.mu.Lock()
 	settled := s.peers.wrote || s.peers.doubled != ""
 	s.peers.mu.Unlock()
 	if settled || there.Boot == s.cfg.Boot || there.State == NodeStopped {
 		return true, nil
 	}
-	attr, err := e.fs.Stat(ctx, nodePath(s.cfg.Node))
+	attr, err := e.FS.Stat(ctx, export.NodePath(s.cfg.Node))
 	if err != nil {
-		return errors.Is(err, fs.ErrNotExist), absent(err)
+		return errors.Is(err, fs.ErrNotExist), export.Absent(err)
 	}
-	now, err := s.askTime(ctx, e)
+	now, err := e.AskTime(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -187,23 +182,9 @@ func (s *Store) ourName(ctx context.Context, e *export, there Heartbeat) (bool, 
 // the name is ours: half as long again as a living node ever is.
 func (s *Store) namePatience(there Heartbeat) time.Duration { return s.ttlIn(there) / 2 }
 
-// askTime sets the export's clock by the time that it gives a new file.
-func (s *Store) askTime(ctx context.Context, e *export) (time.Time, error) {
-	name, err := s.private(ctx, e.fs, nil)
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer s.discard(ctx, e.fs, name)
-	attr, err := e.fs.Stat(ctx, name)
-	if err == nil {
-		s.clock.set(attr.Mtime, s.cfg.Now())
-	}
-	return attr.Mtime, err
-}
-
 // checkIdentity refuses to hold a volume under a name that may be another
 // node's.
-func (s *Store) checkIdentity(ctx context.Context, e *export) error {
+func (s *Store) checkIdentity(ctx context.Context, e *export.Export) error {
 	s.peers.mu.Lock()
 	wrote := s.peers.wrote
 	s.peers.mu.Unlock()
@@ -251,8 +232,8 @@ func (s *Store) healthLocked() string {
 
 // poll reads every heartbeat. A poll that fails restarts everybody's silence:
 // only time in which this node reached the export counts.
-func (s *Store) poll(ctx context.Context, e *export) error {
-	seen, err := readHeartbeats(ctx, e.fs)
+func (s *Store) poll(ctx context.Context, e *export.Export) error {
+	seen, err := readHeartbeats(ctx, e.FS)
 	now := s.cfg.Now()
 	s.peers.mu.Lock()
 	defer s.peers.mu.Unlock()
@@ -298,7 +279,7 @@ func (s *Store) Reached() bool {
 // readHeartbeats reads .berth/nodes. A file that is broken counts as a node
 // that is there and says nothing new.
 func readHeartbeats(ctx context.Context, fsys tree.FS) (map[string]*peer, error) {
-	files, err := pick(ctx, fsys, nodeDir, func(d tree.Entry) (string, bool) {
+	files, err := export.Pick(ctx, fsys, export.NodeDir, func(d tree.Entry) (string, bool) {
 		name, ok := strings.CutSuffix(d.Name, ".json")
 		return name, ok && d.Kind == tree.Regular
 	})
@@ -308,14 +289,14 @@ func readHeartbeats(ctx context.Context, fsys tree.FS) (map[string]*peer, error)
 	seen := map[string]*peer{}
 	for _, node := range files {
 		p := &peer{}
-		err := readControl(ctx, fsys, nodePath(node), &p.beat)
+		err := export.Read(ctx, fsys, export.NodePath(node), &p.beat)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil && !isBroken(err) {
+		if err != nil && !export.IsBroken(err) {
 			return nil, err
 		}
-		attr, err := fsys.Stat(ctx, nodePath(node))
+		attr, err := fsys.Stat(ctx, export.NodePath(node))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -349,7 +330,7 @@ func (l Life) Holds() bool { return l != Expired && l != Fenced }
 // in the export's time, never negative.
 func (s *Store) life(node string) (l Life, age time.Duration) {
 	now := s.cfg.Now()
-	server, haveServer := s.clock.at(now)
+	server, haveServer := s.conn.Time()
 	s.peers.mu.Lock()
 	defer s.peers.mu.Unlock()
 	p := s.peers.byName[node]

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -64,10 +65,10 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 	_, err = n.TrashPurge(ctx, ids, 0, false)
 	n.must(err)
 	require.Eventually(t, func() bool {
-		n.sweep(ctx, n.cur)
-		return len(entries(t, dir, stagingDir)) == 1
+		n.sweep(ctx, n.conn.Current())
+		return len(entries(t, dir, export.StagingDir)) == 1
 	}, 10*time.Second, 5*time.Millisecond)
-	stuckIn := filepath.Join(dir, stagingDir, purgePrefix+ids[0])
+	stuckIn := filepath.Join(dir, export.StagingDir, export.PurgePrefix+ids[0])
 	require.FileExists(t, filepath.Join(stuckIn, "data/f"))
 
 	survey := func() *Survey {
@@ -80,12 +81,12 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 	v := survey()
 	require.Equal(t, 1, v.Purging)
 	require.Len(t, v.Stuck, 1)
-	require.Equal(t, stagingDir+"/"+purgePrefix+ids[0], v.Stuck[0].Path)
+	require.Equal(t, export.StagingDir+"/"+export.PurgePrefix+ids[0], v.Stuck[0].Path)
 	require.Contains(t, v.Stuck[0].Reason, "immutable")
 	require.WithinDuration(t, time.Now(), v.Stuck[0].Since, time.Minute)
 
 	said := len(*n.said)
-	n.sweep(ctx, n.cur)
+	n.sweep(ctx, n.conn.Current())
 	require.Len(t, *n.said, said, "the same reason is reported once")
 	unlocked(t, filepath.Join(stuckIn, "data/f"))
 	n.sweeps()
@@ -103,15 +104,15 @@ func TestOneTrashItemThatCannotBePurgedKeepsNoOther(t *testing.T) {
 	}
 	items, err := n.TrashList(ctx)
 	n.must(err)
-	locked(t, filepath.Join(dir, trashPath(items[0].ID)))
+	locked(t, filepath.Join(dir, export.TrashPath(items[0].ID)))
 	done, err := n.TrashPurge(ctx, []string{items[0].ID, items[1].ID}, 0, false)
 	require.ErrorContains(t, err, "1 of 2 trash items cannot be purged, the first is "+items[0].ID)
 	require.Len(t, done, 1)
 	require.Equal(t, items[1].ID, done[0].ID)
 
 	n.clock.move(30 * 24 * time.Hour)
-	n.must(n.expireTrash(ctx, n.cur))
-	require.Equal(t, []string{items[0].ID}, entries(t, dir, trashDir), "what has expired goes all the same")
+	n.must(n.expireTrash(ctx, n.conn.Current()))
+	require.Equal(t, []string{items[0].ID}, entries(t, dir, export.TrashDir), "what has expired goes all the same")
 }
 
 func TestAVolumeThatCannotBeMeasuredHidesNoOther(t *testing.T) {

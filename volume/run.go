@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
 
@@ -103,7 +104,7 @@ func (s *Store) tick(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tickTimeout)
 	defer cancel()
 	seen := false
-	err := s.with(ctx, "keep in touch", func(e *export) error {
+	err := s.with(ctx, "keep in touch", func(e *export.Export) error {
 		if err := s.beat(ctx, e, NodeUp); err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (s *Store) tick(ctx context.Context) error {
 }
 
 // pollAll reads what Get shows of the other nodes.
-func (s *Store) pollAll(ctx context.Context, e *export) error {
+func (s *Store) pollAll(ctx context.Context, e *export.Export) error {
 	if err := s.poll(ctx, e); err != nil {
 		return err
 	}
@@ -142,20 +143,20 @@ func (s *Store) pollAll(ctx context.Context, e *export) error {
 		return err
 	}
 	newest := ""
-	if snaps, err := snapshots(ctx, e.fs); err == nil && len(snaps) > 0 {
+	if snaps, err := snapshots(ctx, e.FS); err == nil && len(snaps) > 0 {
 		newest = snaps[len(snaps)-1].name
 	}
 	s.polled.set(users, newest)
-	attr, err := e.fs.Stat(ctx, metaDir)
+	attr, err := e.FS.Stat(ctx, export.MetaDir)
 	if err != nil {
-		return absent(err)
+		return export.Absent(err)
 	}
 	s.index.forgetMeta(attr.Mtime)
 	return nil
 }
 
 // flushLeases writes leases that changed while the export was away.
-func (s *Store) flushLeases(ctx context.Context, e *export) {
+func (s *Store) flushLeases(ctx context.Context, e *export.Export) {
 	for _, name := range s.leases.names() {
 		if l, ok := s.leases.copy(name); !ok || !l.unsaved {
 			continue
@@ -170,7 +171,7 @@ func (s *Store) flushLeases(ctx context.Context, e *export) {
 }
 
 // finishDead finishes the operations of nodes that died.
-func (s *Store) finishDead(ctx context.Context, e *export) error {
+func (s *Store) finishDead(ctx context.Context, e *export.Export) error {
 	locks, err := s.locks(ctx, e)
 	for _, l := range locks {
 		if s.abandoned(l) {
@@ -181,8 +182,8 @@ func (s *Store) finishDead(ctx context.Context, e *export) error {
 }
 
 // expireTrash hands what has expired in the export's time to the sweepers.
-func (s *Store) expireTrash(ctx context.Context, e *export) error {
-	now, ok := s.clock.at(s.cfg.Now())
+func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
+	now, ok := s.conn.Time()
 	if !ok {
 		return nil
 	}
@@ -220,21 +221,21 @@ const stuck = "a tree cannot be deleted; it is tried again"
 // sweep deletes what was handed to it in staging, one sweep at a time. It may
 // be cut short anywhere and by anything; the next one, on any node, goes on.
 // What cannot be deleted keeps nothing else.
-func (s *Store) sweep(ctx context.Context, e *export) {
+func (s *Store) sweep(ctx context.Context, e *export.Export) {
 	if !s.sweeping.TryLock() {
 		return
 	}
 	defer s.sweeping.Unlock()
-	names, err := pick(ctx, e.fs, stagingDir, func(d tree.Entry) (string, bool) {
-		return d.Name, strings.HasPrefix(d.Name, purgePrefix) || strings.HasPrefix(d.Name, tmpPrefix)
+	names, err := export.Pick(ctx, e.FS, export.StagingDir, func(d tree.Entry) (string, bool) {
+		return d.Name, strings.HasPrefix(d.Name, export.PurgePrefix) || strings.HasPrefix(d.Name, export.TmpPrefix)
 	})
 	for _, n := range names {
-		name := path.Join(stagingDir, n)
-		if strings.HasPrefix(n, tmpPrefix) {
+		name := path.Join(export.StagingDir, n)
+		if strings.HasPrefix(n, export.TmpPrefix) {
 			s.sweepTemporary(ctx, e, name)
 			continue
 		}
-		if err = s.passOver(stuck, name, tree.Delete(ctx, e.fs, name, nil)); err != nil {
+		if err = s.passOver(stuck, name, tree.Delete(ctx, e.FS, name, nil)); err != nil {
 			break
 		}
 	}
@@ -245,24 +246,22 @@ func (s *Store) sweep(ctx context.Context, e *export) {
 
 // sweepTemporary removes a private file or directory that its maker has
 // forgotten.
-func (s *Store) sweepTemporary(ctx context.Context, e *export, name string) {
-	attr, err := e.fs.Stat(ctx, name)
-	now, ok := s.clock.at(s.cfg.Now())
+func (s *Store) sweepTemporary(ctx context.Context, e *export.Export, name string) {
+	attr, err := e.FS.Stat(ctx, name)
+	now, ok := s.conn.Time()
 	if err != nil || !ok || now.Sub(attr.Mtime) <= time.Hour {
 		return
 	}
 	if attr.Kind == tree.Directory {
-		_ = s.Discard(ctx, e.fs, name)
+		_ = s.Discard(ctx, e.FS, name)
 		return
 	}
-	_ = e.fs.Remove(ctx, name)
+	_ = e.FS.Remove(ctx, name)
 }
 
 // goodbye is the last heartbeat.
 func (s *Store) goodbye() {
-	s.connMu.Lock()
-	e := s.cur
-	s.connMu.Unlock()
+	e := s.conn.Current()
 	if e == nil {
 		return
 	}

@@ -3,13 +3,12 @@ package volume
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"io"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
-	"github.com/casit/berth/problem"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
 
@@ -60,11 +59,7 @@ type Store struct {
 
 	hintMu sync.Mutex // held while the hint is written
 
-	connMu  sync.Mutex // guards the fields below, never held across the network
-	cur     *export
-	attempt chan struct{} // closed when the running attempt to connect ends
-	connErr error
-	connAt  time.Time
+	conn *export.Conn
 
 	index  index
 	peers  peers
@@ -72,7 +67,6 @@ type Store struct {
 	jobs   jobs
 	polled polled
 	audits keyed
-	clock  serverClock
 
 	// orphans are the ids of our own locks that we could not remove.
 	orphans sync.Map
@@ -82,15 +76,11 @@ type Store struct {
 
 	faults faults // of single items, as of this node's last attempt
 
+	trashTTL atomic.Int64 // in force: it may change while jobs run
+
 	wake     chan struct{} // asks Run for a tick now
 	health   string        // what Run reported last; Run's own
 	sweeping sync.Mutex    // held by the one sweep, across the network
-}
-
-// export is one opened export whose identity was verified.
-type export struct {
-	fs tree.FS
-	id string
 }
 
 // New returns a Store that connects on first use. Run keeps it alive.
@@ -123,7 +113,10 @@ func New(cfg Config) *Store {
 		cfg.Degraded = func() string { return "" }
 	}
 	s := &Store{cfg: cfg, wake: make(chan struct{}, 1)}
-	s.incarnation = s.newID()
+	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
+		Known: s.index.knownID, Learned: s.learn, Ready: s.ready})
+	s.incarnation = s.conn.NewID()
+	s.SetTrashTTL(cfg.TrashTTL)
 	s.index.init()
 	s.peers.byName = map[string]*peer{}
 	s.leases.byName, s.leases.early = map[string]*Lease{}, map[string]map[string]int{}
@@ -132,109 +125,30 @@ func New(cfg Config) *Store {
 	return s
 }
 
-// connectTimeout bounds one attempt to open and identify the export.
-const connectTimeout = 15 * time.Second
-
-// connect returns the export, opening it if need be. One attempt runs at a
-// time, apart from any request, since opening a dead filer cannot be
-// interrupted; a request waits for it as long as its context lets it.
-func (s *Store) connect(ctx context.Context) (*export, error) {
-	s.connMu.Lock()
-	if s.cur != nil {
-		defer s.connMu.Unlock()
-		return s.cur, nil
-	}
-	if s.attempt == nil && s.connErr != nil && s.cfg.Now().Sub(s.connAt) < time.Second {
-		defer s.connMu.Unlock()
-		return nil, s.connErr
-	}
-	if s.attempt == nil {
-		s.attempt = make(chan struct{})
-		go s.tryConnect(s.attempt)
-	}
-	done := s.attempt
-	s.connMu.Unlock()
-
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return nil, s.explain("open the export", ctx.Err())
-	}
-	s.connMu.Lock()
-	defer s.connMu.Unlock()
-	if s.cur != nil {
-		return s.cur, nil
-	}
-	return nil, s.connErr
-}
-
-func (s *Store) tryConnect(done chan struct{}) {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
-	defer cancel()
-	e, err := s.open(ctx)
-	s.connMu.Lock()
-	s.cur, s.connErr, s.connAt, s.attempt = e, s.explain("open the export", err), s.cfg.Now(), nil
-	s.connMu.Unlock()
-	close(done)
-}
-
-// open opens and identifies the export and reads what this node left there.
-func (s *Store) open(ctx context.Context) (*export, error) {
-	fsys, err := s.cfg.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e := &export{fs: fsys}
-	if e.id, err = s.identify(ctx, fsys); err == nil {
-		err = s.loadOwnLeases(ctx, e)
-	}
-	if err != nil {
-		fsys.Close()
-		return nil, err
-	}
-	s.index.invalidate()
-	return e, nil
-}
-
-// observe drops the export when err says that it is no longer what was opened,
-// so that the next call opens what is there now. It returns err.
-func (s *Store) observe(e *export, err error) error {
-	if err != nil && (errors.Is(err, tree.ErrAway) || errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ENOTCONN)) {
-		s.connMu.Lock()
-		if s.cur == e {
-			s.cur, s.connErr = nil, nil
-			// Calls still in flight keep their handle a while.
-			time.AfterFunc(2*time.Minute, func() { e.fs.Close() })
-		}
-		s.connMu.Unlock()
-	}
-	return err
-}
-
-// with runs one request on the export: connected, its failures observed and
-// explained in the words of what, the names it learned saved for the next start.
-func (s *Store) with(ctx context.Context, what string, f func(e *export) error) error {
-	e, err := s.connect(ctx)
-	if err != nil {
+// ready reads what this node left on the export, before anybody uses it.
+func (s *Store) ready(ctx context.Context, e *export.Export) error {
+	if err := s.loadOwnLeases(ctx, e); err != nil {
 		return err
 	}
-	if err = f(e); lacksControl(err) {
-		if away := s.confirm(ctx, e); away != nil {
-			err = away
-		}
-	}
-	err = s.observe(e, err)
+	s.index.invalidate()
+	return nil
+}
+
+// with is conn.With; the names that the request learned are saved for the next
+// start before it is answered.
+func (s *Store) with(ctx context.Context, what string, f func(e *export.Export) error) error {
+	err := s.conn.With(ctx, what, f)
 	s.saveHint()
-	return s.explain(what, err)
+	return err
 }
 
 // FS returns the connected export's filesystem.
 func (s *Store) FS(ctx context.Context) (tree.FS, error) {
-	e, err := s.connect(ctx)
+	e, err := s.conn.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return e.fs, nil
+	return e.FS, nil
 }
 
 // ExportID returns the id of the export, "" before it was ever seen.
@@ -243,21 +157,5 @@ func (s *Store) ExportID() string { return s.index.knownID() }
 // InUse tells whether this node uses any volume.
 func (s *Store) InUse() bool { return s.leases.inUse() }
 
-// Away is the error of an export that cannot be opened at all.
-func Away(url string, err error) error {
-	return problem.New(problem.Unreachable, "make or mount its directory; berth goes on by itself within seconds",
-		"the export %s cannot be opened: %v", url, err).Because(err)
-}
-
 // Close ends use of the export. The Store must not be used afterwards.
-func (s *Store) Close() error {
-	s.connMu.Lock()
-	e := s.cur
-	s.cur, s.connErr = nil, problem.New(problem.Unreachable, "", "berth is stopping")
-	s.connAt = s.cfg.Now().Add(time.Hour)
-	s.connMu.Unlock()
-	if e == nil {
-		return nil
-	}
-	return e.fs.Close()
-}
+func (s *Store) Close() error { return s.conn.Close() }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
 
@@ -196,7 +197,7 @@ func TestTrashExpiresInTheExportsTimeAndRetainStays(t *testing.T) {
 	n.must(n.Remove(ctx, "a"))
 	n.must(n.Remove(ctx, "b"))
 	n.clock.move(2 * time.Hour)
-	n.must(n.expireTrash(ctx, n.cur))
+	n.must(n.expireTrash(ctx, n.conn.Current()))
 	n.sweeps()
 	items, err := n.TrashList(ctx)
 	require.NoError(t, err)
@@ -328,8 +329,8 @@ func TestARestoreThatIsOvertakenByAPurgeSaysSo(t *testing.T) {
 	n.must(n.Remove(ctx, "site1"))
 	items, err := n.TrashList(ctx)
 	require.NoError(t, err)
-	n.must(n.purge(ctx, n.cur, items[0]))
-	err = n.fromTrash(ctx, n.cur, items[0], "site1")
+	n.must(n.purge(ctx, n.conn.Current(), items[0]))
+	err = n.fromTrash(ctx, n.conn.Current(), items[0], "site1")
 	require.Equal(t, problem.NotFound, problem.KindOf(err))
 	require.ErrorContains(t, err, "was purged meanwhile")
 	require.Empty(t, n.names())
@@ -373,12 +374,12 @@ func TestOnRemoveDeleteLeavesNothing(t *testing.T) {
 	n.must(n.Create(ctx, "anon", map[string]string{"on-remove": "delete"}))
 	n.must(n.Create(ctx, "kept", nil))
 	write(t, dir, "anon", "f", "x")
-	meta, err := readMeta(ctx, n.cur.fs, "anon")
+	meta, err := readMeta(ctx, n.conn.Current().FS, "anon")
 	n.must(err)
 	undone := func(name string) string {
 		u := n.newTrash("undo", name, nil)
-		n.must(n.RecordTrash(ctx, n.cur.fs, u))
-		write(t, dir, trashData(u.ID), "f", "old")
+		n.must(n.RecordTrash(ctx, n.conn.Current().FS, u))
+		write(t, dir, export.TrashData(u.ID), "f", "old")
 		return u.ID
 	}
 	undone("anon")
@@ -386,10 +387,10 @@ func TestOnRemoveDeleteLeavesNothing(t *testing.T) {
 	require.Equal(t, "delete", meta.Options["on-remove"])
 
 	n.must(n.Remove(ctx, "anon"))
-	require.Equal(t, []string{other}, entries(t, dir, trashDir))
+	require.Equal(t, []string{other}, entries(t, dir, export.TrashDir))
 	require.NotContains(t, n.names(), "anon")
 	n.sweeps()
-	require.Empty(t, entries(t, dir, stagingDir))
+	require.Empty(t, entries(t, dir, export.StagingDir))
 	did, err := n.Audit(ctx, "anon", time.Time{})
 	n.must(err)
 	var ops []string
@@ -407,16 +408,16 @@ func TestARemovalForGoodIsCompletedByAnotherNode(t *testing.T) {
 	n := node(t, dir, "n1")
 	n.beats()
 	n.must(n.Create(ctx, "anon", map[string]string{"on-remove": "delete"}))
-	meta, err := readMeta(ctx, n.cur.fs, "anon")
+	meta, err := readMeta(ctx, n.conn.Current().FS, "anon")
 	n.must(err)
 	u := n.newTrash("undo", "anon", nil)
-	n.must(n.RecordTrash(ctx, n.cur.fs, u))
-	write(t, dir, trashData(u.ID), "f", "old")
+	n.must(n.RecordTrash(ctx, n.conn.Current().FS, u))
+	write(t, dir, export.TrashData(u.ID), "f", "old")
 	removed := n.newTrash("removed", "anon", meta)
-	n.must(n.toTrash(ctx, n.cur, removed))
+	n.must(n.toTrash(ctx, n.conn.Current(), removed))
 
 	n2 := node(t, dir, "n2")
 	n2.beats()
-	require.Empty(t, entries(t, dir, trashDir))
+	require.Empty(t, entries(t, dir, export.TrashDir))
 	n2.sweeps()
 }

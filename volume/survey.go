@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -55,13 +57,13 @@ const surveyed = 32
 // Survey looks through the export and changes nothing.
 func (s *Store) Survey(ctx context.Context) (*Survey, error) {
 	v := &Survey{Broken: map[string]error{}, Forgotten: map[string][]string{}}
-	err := s.with(ctx, "look through the export", func(e *export) error {
+	err := s.with(ctx, "look through the export", func(e *export.Export) error {
 		var err error
-		if v.Volumes, err = listVolumes(ctx, e.fs); err != nil {
+		if v.Volumes, err = listVolumes(ctx, e.FS); err != nil {
 			return err
 		}
 		slices.Sort(v.Volumes)
-		for _, look := range []func(context.Context, *export, *Survey) error{s.surveyMeta, s.surveyLeases, s.surveyStaging, surveyConvoy} {
+		for _, look := range []func(context.Context, *export.Export, *Survey) error{s.surveyMeta, s.surveyLeases, s.surveyStaging, surveyConvoy} {
 			if err := look(ctx, e, v); err != nil {
 				return err
 			}
@@ -71,8 +73,8 @@ func (s *Store) Survey(ctx context.Context) (*Survey, error) {
 	return v, err
 }
 
-func (s *Store) surveyMeta(ctx context.Context, e *export, v *Survey) error {
-	recorded, err := pick(ctx, e.fs, metaDir, func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
+func (s *Store) surveyMeta(ctx context.Context, e *export.Export, v *Survey) error {
+	recorded, err := export.Pick(ctx, e.FS, export.MetaDir, func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
 	if err != nil {
 		return err
 	}
@@ -97,13 +99,13 @@ func (s *Store) surveyMeta(ctx context.Context, e *export, v *Survey) error {
 	g, within := errgroup.WithContext(ctx)
 	g.SetLimit(surveyed)
 	for i, n := range v.Volumes {
-		g.Go(func() error {
-			_, err := readMeta(within, e.fs, n)
+		g.Go(guard.Func(func() error {
+			_, err := readMeta(within, e.FS, n)
 			if err != nil && !problem.OfExport(err) {
 				broken[i], err = err, nil
 			}
 			return err
-		})
+		}))
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -113,7 +115,7 @@ func (s *Store) surveyMeta(ctx context.Context, e *export, v *Survey) error {
 			v.Broken[v.Volumes[i]] = err
 		}
 	}
-	v.Unfinished, err = stillMissing(ctx, e.fs, missing)
+	v.Unfinished, err = stillMissing(ctx, e.FS, missing)
 	return err
 }
 
@@ -121,11 +123,11 @@ func (s *Store) surveyMeta(ctx context.Context, e *export, v *Survey) error {
 // second look: a Create or Remove may have been between the two.
 func stillMissing(ctx context.Context, fsys tree.FS, volumes []string) (out []string, err error) {
 	for _, n := range volumes {
-		meta, err := exists(ctx, fsys, metaPath(n))
+		meta, err := export.Exists(ctx, fsys, export.MetaPath(n))
 		if err != nil {
 			return nil, err
 		}
-		there, err := exists(ctx, fsys, n)
+		there, err := export.Exists(ctx, fsys, n)
 		if err != nil {
 			return nil, err
 		}
@@ -136,20 +138,20 @@ func stillMissing(ctx context.Context, fsys tree.FS, volumes []string) (out []st
 	return out, nil
 }
 
-func (s *Store) surveyLeases(ctx context.Context, e *export, v *Survey) error {
-	leased, err := leasedNames(ctx, e.fs)
+func (s *Store) surveyLeases(ctx context.Context, e *export.Export, v *Survey) error {
+	leased, err := leasedNames(ctx, e.FS)
 	if err != nil {
-		return absent(err)
+		return export.Absent(err)
 	}
 	for _, n := range leased {
 		ref, err := ParseRef(n)
 		if _, there := slices.BinarySearch(v.Volumes, n); there || err != nil {
 			continue
 		}
-		there, err := exists(ctx, e.fs, ref.Path())
+		there, err := export.Exists(ctx, e.FS, ref.Path())
 		var nodes []string
 		if err == nil && !there {
-			nodes, _, err = leaseFiles(ctx, e.fs, n)
+			nodes, _, err = leaseFiles(ctx, e.FS, n)
 		}
 		if err != nil && problem.OfExport(err) {
 			return err
@@ -161,31 +163,33 @@ func (s *Store) surveyLeases(ctx context.Context, e *export, v *Survey) error {
 	return nil
 }
 
-func (s *Store) surveyStaging(ctx context.Context, e *export, v *Survey) error {
+func (s *Store) surveyStaging(ctx context.Context, e *export.Export, v *Survey) error {
 	now := s.Now()
-	return absent(e.fs.ReadDirPlus(ctx, stagingDir, func(d tree.EntryPlus) error {
+	return export.Absent(e.FS.ReadDirPlus(ctx, export.StagingDir, func(d tree.EntryPlus) error {
 		switch {
-		case strings.HasPrefix(d.Name, purgePrefix):
+		case strings.HasPrefix(d.Name, export.PurgePrefix):
 			v.Purging++
 			// Its time changes when it is handed over, and when what is in it goes.
-			if name := path.Join(stagingDir, d.Name); now.Sub(d.Attr.Ctime) > stuckAfter {
+			if name := path.Join(export.StagingDir, d.Name); now.Sub(d.Attr.Ctime) > stuckAfter {
 				v.Stuck = append(v.Stuck, Stuck{name, d.Attr.Ctime, s.faults.reason(stuck + " " + name)})
 			}
-		case strings.HasPrefix(d.Name, tmpPrefix) && now.Sub(d.Attr.Mtime) > lostAfter:
+		case strings.HasPrefix(d.Name, export.TmpPrefix) && now.Sub(d.Attr.Mtime) > lostAfter:
 			v.Lost++
 		}
 		return nil
 	}))
 }
 
-func surveyConvoy(ctx context.Context, e *export, v *Survey) error {
-	records, err := pick(ctx, e.fs, ConvoyDir, func(d tree.Entry) (string, bool) { return ConvoyVolume(d.Name) })
+func surveyConvoy(ctx context.Context, e *export.Export, v *Survey) error {
+	records, err := export.Pick(ctx, e.FS, ConvoyDir, func(d tree.Entry) (string, bool) { return ConvoyVolume(d.Name) })
 	if v.Convoy = records; errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
 		return nil // a file of that name
 	}
-	return absent(err)
+	return export.Absent(err)
 }
 
 // ProbeName is a name below the export for a file of a probe. What a probe
 // leaves behind is swept.
-func (s *Store) ProbeName() string { return path.Join(stagingDir, tmpPrefix+s.newID()) }
+func (s *Store) ProbeName() string {
+	return path.Join(export.StagingDir, export.TmpPrefix+s.conn.NewID())
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -18,7 +19,7 @@ import (
 // both trees, so that whoever comes later knows what has happened already.
 
 // swapAll swaps every tree of a job.
-func (s *Store) swapAll(ctx context.Context, e *export, j *Job) error {
+func (s *Store) swapAll(ctx context.Context, e *export.Export, j *Job) error {
 	for i := range j.Items {
 		if err := s.swap(ctx, e, j, &j.Items[i]); err != nil {
 			return err
@@ -33,7 +34,7 @@ func (s *Store) swapAll(ctx context.Context, e *export, j *Job) error {
 }
 
 // swapped writes down that a job is done.
-func (s *Store) swapped(ctx context.Context, e *export, j *Job) error {
+func (s *Store) swapped(ctx context.Context, e *export.Export, j *Job) error {
 	j.State = JobSwapped
 	if err := s.saveJob(ctx, e, j); err != nil {
 		return err
@@ -53,11 +54,11 @@ func (s *Store) swapped(ctx context.Context, e *export, j *Job) error {
 
 // swap brings one tree in its place. It may be repeated, after a crash at any
 // step, and on several nodes at once.
-func (s *Store) swap(ctx context.Context, e *export, j *Job, it *JobItem) error {
+func (s *Store) swap(ctx context.Context, e *export.Export, j *Job, it *JobItem) error {
 	if it.From == "" {
 		return nil
 	}
-	there, err := fileID(ctx, e.fs, it.Dest)
+	there, err := fileID(ctx, e.FS, it.Dest)
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (s *Store) swap(ctx context.Context, e *export, j *Job, it *JobItem) error 
 		if there != 0 {
 			if err := s.keepOld(ctx, e, j, it); err != nil {
 				// Another node may have done it at the same time.
-				now, idErr := fileID(ctx, e.fs, it.Dest)
+				now, idErr := fileID(ctx, e.FS, it.Dest)
 				if idErr != nil || now == it.Old {
 					return err
 				}
@@ -80,7 +81,7 @@ func (s *Store) swap(ctx context.Context, e *export, j *Job, it *JobItem) error 
 			}
 		}
 		if whole && it.Meta != nil && it.Old == 0 {
-			if err := s.replace(ctx, e.fs, metaPath(it.Volume), it.Meta); err != nil {
+			if err := e.Replace(ctx, export.MetaPath(it.Volume), it.Meta); err != nil {
 				return err
 			}
 		}
@@ -98,20 +99,20 @@ func (s *Store) swap(ctx context.Context, e *export, j *Job, it *JobItem) error 
 }
 
 // keepOld moves what is at Dest to trash.
-func (s *Store) keepOld(ctx context.Context, e *export, j *Job, it *JobItem) error {
+func (s *Store) keepOld(ctx context.Context, e *export.Export, j *Job, it *JobItem) error {
 	var meta *Meta
 	if it.Dest == it.Volume {
 		var err error
-		if meta, err = readMeta(ctx, e.fs, it.Volume); err != nil {
+		if meta, err = readMeta(ctx, e.FS, it.Volume); err != nil {
 			return err
 		}
 	}
 	t := s.NewUndo(j, it)
 	t.Meta = meta
-	if err := s.RecordTrash(ctx, e.fs, t); err != nil {
+	if err := s.RecordTrash(ctx, e.FS, t); err != nil {
 		return err
 	}
-	return absent(e.fs.Rename(ctx, it.Dest, trashData(t.ID))) // gone: another node did it
+	return export.Absent(e.FS.Rename(ctx, it.Dest, export.TrashData(t.ID))) // gone: another node did it
 }
 
 // NewUndo is the record of what a job replaces at one place.
@@ -129,7 +130,7 @@ func (s *Store) NewUndo(j *Job, it *JobItem) *Trashed {
 		t.Reason += " from " + j.From
 		t.Since = j.Began.Add(-time.Second) // clocks are read over the network
 	}
-	expires := t.Removed.Add(s.cfg.TrashTTL)
+	expires := t.Removed.Add(s.TrashTTL())
 	if j.Keep > 0 {
 		expires = t.Removed.Add(j.Keep)
 	}
@@ -139,31 +140,31 @@ func (s *Store) NewUndo(j *Job, it *JobItem) *Trashed {
 
 // Discard hands what is at name, in trash or staging, to the sweepers.
 func (s *Store) Discard(ctx context.Context, fsys tree.FS, name string) error {
-	return absent(fsys.Rename(ctx, name, path.Join(stagingDir, purgePrefix+path.Base(name))))
+	return export.Absent(fsys.Rename(ctx, name, path.Join(export.StagingDir, export.PurgePrefix+path.Base(name))))
 }
 
 // place renames From to Dest, where nothing is. A file is linked, since a
 // RENAME would replace one that somebody has made meanwhile.
-func (s *Store) place(ctx context.Context, e *export, it *JobItem) error {
-	a, err := e.fs.Stat(ctx, it.From)
+func (s *Store) place(ctx context.Context, e *export.Export, it *JobItem) error {
+	a, err := e.FS.Stat(ctx, it.From)
 	if err == nil && a.Kind != tree.Directory {
-		if err = e.fs.Link(ctx, it.From, it.Dest); err == nil {
-			return absent(e.fs.Remove(ctx, it.From))
+		if err = e.FS.Link(ctx, it.From, it.Dest); err == nil {
+			return export.Absent(e.FS.Remove(ctx, it.From))
 		}
 	} else if err == nil {
-		err = e.fs.Rename(ctx, it.From, it.Dest)
+		err = e.FS.Rename(ctx, it.From, it.Dest)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// Another node was faster; or it took what we had brought for the old
 	// tree, which only an empty one allows.
-	if there, idErr := fileID(ctx, e.fs, it.Dest); idErr != nil || there == it.New {
+	if there, idErr := fileID(ctx, e.FS, it.Dest); idErr != nil || there == it.New {
 		return idErr
 	}
 	if it.Trash != "" {
-		if in, idErr := fileID(ctx, e.fs, trashData(it.Trash)); idErr == nil && in == it.New {
-			return e.fs.Rename(ctx, trashData(it.Trash), it.Dest)
+		if in, idErr := fileID(ctx, e.FS, export.TrashData(it.Trash)); idErr == nil && in == it.New {
+			return e.FS.Rename(ctx, export.TrashData(it.Trash), it.Dest)
 		}
 	}
 	return err
@@ -172,7 +173,7 @@ func (s *Store) place(ctx context.Context, e *export, it *JobItem) error {
 // finishJob ends a job whose owner died under the lock l: before the swap
 // nothing has to be done, and the job can be resumed; after it the swap is
 // completed.
-func (s *Store) finishJob(ctx context.Context, e *export, l *Lock) error {
+func (s *Store) finishJob(ctx context.Context, e *export.Export, l *Lock) error {
 	j, err := s.readJob(ctx, e, l.Work)
 	if err != nil || j == nil || j.State != JobSwapping {
 		return err
@@ -196,7 +197,7 @@ func fileID(ctx context.Context, fsys tree.FS, name string) (uint64, error) {
 
 // trashID returns the item whose data a path below the export is.
 func trashID(name string) (id string, ok bool) {
-	rest, ok := strings.CutPrefix(name, trashDir+"/")
+	rest, ok := strings.CutPrefix(name, export.TrashDir+"/")
 	if !ok {
 		return "", false
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
 
@@ -141,28 +142,28 @@ func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 		{OpRemove, func(t *testing.T, n *testNode, dir string) {}, []string{"site1"}},
 		{OpRemove, func(t *testing.T, n *testNode, dir string) {
 			tr := n.newTrash("removed", "site1", nil)
-			n.must(n.noteWork(ctx, n.cur, "site1", tr.ID))
-			n.must(mkdir(ctx, n.cur.fs, trashPath(tr.ID)))
-			n.must(n.publish(ctx, n.cur.fs, trashMeta(tr.ID), tr))
+			n.must(n.noteWork(ctx, n.conn.Current(), "site1", tr.ID))
+			n.must(export.Mkdir(ctx, n.conn.Current().FS, export.TrashPath(tr.ID)))
+			n.must(n.conn.Current().Publish(ctx, export.TrashMeta(tr.ID), tr))
 		}, []string{"site1"}},
 		{OpRemove, func(t *testing.T, n *testNode, dir string) {
-			meta, err := readMeta(ctx, n.cur.fs, "site1")
+			meta, err := readMeta(ctx, n.conn.Current().FS, "site1")
 			require.NoError(t, err)
 			tr := n.newTrash("removed", "site1", meta)
-			n.must(n.noteWork(ctx, n.cur, "site1", tr.ID))
-			n.must(mkdir(ctx, n.cur.fs, trashPath(tr.ID)))
-			n.must(n.publish(ctx, n.cur.fs, trashMeta(tr.ID), tr))
-			n.must(n.cur.fs.Rename(ctx, "site1", trashData(tr.ID)))
+			n.must(n.noteWork(ctx, n.conn.Current(), "site1", tr.ID))
+			n.must(export.Mkdir(ctx, n.conn.Current().FS, export.TrashPath(tr.ID)))
+			n.must(n.conn.Current().Publish(ctx, export.TrashMeta(tr.ID), tr))
+			n.must(n.conn.Current().FS.Rename(ctx, "site1", export.TrashData(tr.ID)))
 		}, nil},
 		{OpUndelete, func(t *testing.T, n *testNode, dir string) {
-			meta, err := readMeta(ctx, n.cur.fs, "site1")
+			meta, err := readMeta(ctx, n.conn.Current().FS, "site1")
 			require.NoError(t, err)
 			tr := n.newTrash("removed", "site1", meta)
-			n.must(n.toTrash(ctx, n.cur, tr))
-			n.must(n.noteWork(ctx, n.cur, "site1", tr.ID))
+			n.must(n.toTrash(ctx, n.conn.Current(), tr))
+			n.must(n.noteWork(ctx, n.conn.Current(), "site1", tr.ID))
 		}, []string{"site1"}},
 		{OpClone, func(t *testing.T, n *testNode, dir string) {
-			n.must(n.noteWork(ctx, n.cur, "site1", "clone-1"))
+			n.must(n.noteWork(ctx, n.conn.Current(), "site1", "clone-1"))
 			write(t, dir, ".berth/staging/clone-1/data/file", "x")
 		}, []string{"site1"}},
 	} {
@@ -172,7 +173,7 @@ func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 			n1.beats()
 			n1.must(n1.Create(ctx, "site1", map[string]string{"mode": "0700"}))
 			write(t, dir, "site1/page", "hello")
-			_, err := n1.lock(ctx, n1.cur, c.op, "site1", "")
+			_, err := n1.lock(ctx, n1.conn.Current(), c.op, "site1", "")
 			require.NoError(t, err)
 			c.half(t, n1, dir)
 

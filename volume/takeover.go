@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -26,7 +27,7 @@ func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, 
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
-	err = s.with(ctx, "take over "+name, func(e *export) error {
+	err = s.with(ctx, "take over "+name, func(e *export.Export) error {
 		h, err := s.takeable(ctx, e, name, from, unattended)
 		if err != nil {
 			return err
@@ -46,18 +47,18 @@ func (s *Store) CheckTakeover(ctx context.Context, name, from string, unattended
 	if err := CheckName(name); err != nil {
 		return err
 	}
-	return s.with(ctx, "take over "+name, func(e *export) error {
+	return s.with(ctx, "take over "+name, func(e *export.Export) error {
 		_, err := s.takeable(ctx, e, name, from, unattended)
 		return err
 	})
 }
 
 // takeable returns the holder if it is from, and may be taken over from.
-func (s *Store) takeable(ctx context.Context, e *export, name, from string, unattended bool) (*holder, error) {
+func (s *Store) takeable(ctx context.Context, e *export.Export, name, from string, unattended bool) (*holder, error) {
 	if err := s.checkDirectory(ctx, e, name); err != nil {
 		return nil, err
 	}
-	meta, err := readMeta(ctx, e.fs, name)
+	meta, err := readMeta(ctx, e.FS, name)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func (s *Store) takeable(ctx context.Context, e *export, name, from string, unat
 // before it takes the old one's place: the holder has to be the same, and not
 // to have been heard of in between. If it was, what it wrote since would not
 // be in the new tree.
-func (s *Store) checkTakeover(ctx context.Context, e *export, j *Job) error {
+func (s *Store) checkTakeover(ctx context.Context, e *export.Export, j *Job) error {
 	name := j.Items[0].Volume
 	h, err := s.takeable(ctx, e, name, j.From, j.Unattended)
 	if err != nil {
@@ -101,7 +102,7 @@ func (s *Store) checkTakeover(ctx context.Context, e *export, j *Job) error {
 		return problem.New(problem.InUse, "try again", "volume %q was held by %s anew meanwhile", name, j.From)
 	}
 	if j.beat == nil {
-		if j.Began, err = s.askTime(ctx, e); err != nil {
+		if j.Began, err = e.AskTime(ctx); err != nil {
 			return err
 		}
 	}
@@ -128,8 +129,8 @@ type Late struct {
 // lateIn looks for what has changed in a fenced tree since it was taken over.
 // The server sets the time of a change, and nobody can set it back.
 func lateIn(ctx context.Context, fsys tree.FS, t *Trashed) (late Late, err error) {
-	m, err := tree.MeasureSince(ctx, fsys, trashData(t.ID), t.Since)
-	return Late{Files: m.Files, Bytes: m.Bytes, Last: m.Newest.UTC()}, absent(err)
+	m, err := tree.MeasureSince(ctx, fsys, export.TrashData(t.ID), t.Since)
+	return Late{Files: m.Files, Bytes: m.Bytes, Last: m.Newest.UTC()}, export.Absent(err)
 }
 
 // LateWrites lists the fenced trees of a volume, of all for "", with what was
@@ -137,14 +138,14 @@ func lateIn(ctx context.Context, fsys tree.FS, t *Trashed) (late Late, err error
 // the audit trail.
 func (s *Store) LateWrites(ctx context.Context, volume string) ([]*Trashed, error) {
 	out := []*Trashed{}
-	err := s.with(ctx, "look for late writes", func(e *export) (err error) {
+	err := s.with(ctx, "look for late writes", func(e *export.Export) (err error) {
 		out, err = s.lateWrites(ctx, e, volume)
 		return err
 	})
 	return out, err
 }
 
-func (s *Store) lateWrites(ctx context.Context, e *export, volume string) ([]*Trashed, error) {
+func (s *Store) lateWrites(ctx context.Context, e *export.Export, volume string) ([]*Trashed, error) {
 	out := []*Trashed{}
 	items, err := s.trashed(ctx, e)
 	if err != nil {
@@ -154,7 +155,7 @@ func (s *Store) lateWrites(ctx context.Context, e *export, volume string) ([]*Tr
 		if t.Kind != "fenced" || volume != "" && t.Volume != volume {
 			continue
 		}
-		late, err := lateIn(ctx, e.fs, t)
+		late, err := lateIn(ctx, e.FS, t)
 		if err := s.passOver("late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
 			return nil, err
 		}
@@ -170,8 +171,8 @@ func (s *Store) lateWrites(ctx context.Context, e *export, volume string) ([]*Tr
 }
 
 // noteLate keeps what was found with the trash item, and tells of it.
-func (s *Store) noteLate(ctx context.Context, e *export, t *Trashed) error {
-	err := s.replace(ctx, e.fs, trashMeta(t.ID), t)
+func (s *Store) noteLate(ctx context.Context, e *export.Export, t *Trashed) error {
+	err := e.Replace(ctx, export.TrashMeta(t.ID), t)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // purged meanwhile
 	}
@@ -187,13 +188,13 @@ func (s *Store) noteLate(ctx context.Context, e *export, t *Trashed) error {
 
 // noteFenced looks whether volumes were taken over from this node while it was
 // silent: its containers then write to trash, and somebody has to know.
-func (s *Store) noteFenced(ctx context.Context, e *export) error {
+func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 	for _, name := range s.leases.names() {
 		epoch := s.leases.unfenced(name)
 		if epoch == 0 {
 			continue
 		}
-		top, err := readEpoch(ctx, e.fs, name)
+		top, err := readEpoch(ctx, e.FS, name)
 		if err != nil {
 			return err
 		}

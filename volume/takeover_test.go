@@ -294,8 +294,8 @@ func TestATakeoverWhoseNodeDiesIsFinishedOrForgotten(t *testing.T) {
 					_, err := tree.Copy(ctx, fsys, it.Volume, it.From, tree.CopyOptions{}, nil)
 					require.NoError(t, err)
 					if c.state == JobSwapping {
-						n2.must(n2.plan(ctx, n2.cur, j))
-						n2.must(n2.keepOld(ctx, n2.cur, j, it))
+						n2.must(n2.plan(ctx, n2.conn.Current(), j))
+						n2.must(n2.keepOld(ctx, n2.conn.Current(), j, it))
 					}
 					panic("killed")
 				})

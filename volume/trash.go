@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
@@ -50,13 +51,6 @@ type Trashed struct {
 // expired tells whether its time is over, in the export's time.
 func (t *Trashed) expired(now time.Time) bool { return t.Expires != nil && !now.Before(*t.Expires) }
 
-func trashPath(id string) string { return path.Join(trashDir, id) }
-func trashData(id string) string { return path.Join(trashDir, id, "data") }
-func trashMeta(id string) string { return path.Join(trashDir, id, "volume.json") }
-
-// purgePrefix marks trees in staging that any node deletes.
-const purgePrefix = "purge."
-
 // Remove moves a volume into the trash, unless another node uses it. A volume
 // that is not there is removed already; a view never changes anything.
 func (s *Store) Remove(ctx context.Context, volume string) error {
@@ -65,7 +59,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		return err
 	}
 	name := ref.Name
-	return s.locked(ctx, OpRemove, name, func(e *export) error {
+	return s.locked(ctx, OpRemove, name, func(e *export.Export) error {
 		err := s.checkDirectory(ctx, e, name)
 		if problem.KindOf(err) == problem.NotFound {
 			s.index.drop(name)
@@ -74,7 +68,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if err != nil {
 			return err
 		}
-		meta, err := readMeta(ctx, e.fs, name)
+		meta, err := readMeta(ctx, e.FS, name)
 		if err != nil {
 			return err
 		}
@@ -115,7 +109,7 @@ const keptInTrash = "what has expired stays in the trash"
 // purgeExpired is purge of what nobody asks for any more: of a volume that was
 // removed for good also what was replaced in it, first, since the item is what
 // tells of it.
-func (s *Store) purgeExpired(ctx context.Context, e *export, t *Trashed) error {
+func (s *Store) purgeExpired(ctx context.Context, e *export.Export, t *Trashed) error {
 	if t.Kind == "removed" && t.Meta.deletes() {
 		all, err := s.trashed(ctx, e)
 		if err != nil {
@@ -136,7 +130,7 @@ func (s *Store) purgeExpired(ctx context.Context, e *export, t *Trashed) error {
 
 // checkUnused refuses while another node uses the volume. dockerd has proven
 // that this node does not; an expired lease no longer counts, and is reported.
-func (s *Store) checkUnused(ctx context.Context, e *export, name string) error {
+func (s *Store) checkUnused(ctx context.Context, e *export.Export, name string) error {
 	if err := s.poll(ctx, e); err != nil {
 		return err
 	}
@@ -159,10 +153,10 @@ func (s *Store) checkUnused(ctx context.Context, e *export, name string) error {
 }
 
 func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
-	now, _ := s.clock.at(s.cfg.Now())
-	t := &Trashed{Version: formatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC(), By: s.cfg.Node}
+	now, _ := s.conn.Time()
+	t := &Trashed{Version: export.FormatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC(), By: s.cfg.Node}
 	t.ID = s.NewTrashID()
-	switch expires := t.Removed.Add(s.cfg.TrashTTL); {
+	switch expires := t.Removed.Add(s.TrashTTL()); {
 	case meta.deletes():
 		t.Expires = &t.Removed
 	case meta == nil || meta.Options.Get("on-remove") != "retain":
@@ -173,14 +167,14 @@ func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
 
 // NewTrashID returns a name for a trash item.
 func (s *Store) NewTrashID() string {
-	now, _ := s.clock.at(s.cfg.Now())
-	return now.UTC().Format("20060102-1504") + "-" + s.newID()[:6]
+	now, _ := s.conn.Time()
+	return now.UTC().Format("20060102-1504") + "-" + s.conn.NewID()[:6]
 }
 
 // noteWork writes the trash or staging item into our lock, so that whoever
 // finds the lock of a dead node knows where to look.
-func (s *Store) noteWork(ctx context.Context, e *export, name, work string) error {
-	l, err := readLock(ctx, e.fs, name)
+func (s *Store) noteWork(ctx context.Context, e *export.Export, name, work string) error {
+	l, err := readLock(ctx, e.FS, name)
 	if err != nil {
 		return err
 	}
@@ -188,16 +182,16 @@ func (s *Store) noteWork(ctx context.Context, e *export, name, work string) erro
 		return problem.New(problem.InUse, "try again", "the lock of volume %q was lost", name)
 	}
 	l.Work = work
-	return s.replace(ctx, e.fs, lockPath(name), l)
+	return e.Replace(ctx, export.LockPath(name), l)
 }
 
 // toTrash is the removal proper: the record, the rename, the metadata, and
 // what is left of leases.
-func (s *Store) toTrash(ctx context.Context, e *export, t *Trashed) error {
-	if err := s.RecordTrash(ctx, e.fs, t); err != nil {
+func (s *Store) toTrash(ctx context.Context, e *export.Export, t *Trashed) error {
+	if err := s.RecordTrash(ctx, e.FS, t); err != nil {
 		return err
 	}
-	if err := e.fs.Rename(ctx, t.Volume, trashData(t.ID)); err != nil {
+	if err := e.FS.Rename(ctx, t.Volume, export.TrashData(t.ID)); err != nil {
 		_ = s.dropTrash(ctx, e, t.ID)
 		return err
 	}
@@ -212,49 +206,49 @@ func (s *Store) RecordTrash(ctx context.Context, fsys tree.FS, t *Trashed) error
 	} else if m != nil {
 		t.VolumeID = m.ID
 	}
-	if err := mkdir(ctx, fsys, trashPath(t.ID)); err != nil {
+	if err := export.Mkdir(ctx, fsys, export.TrashPath(t.ID)); err != nil {
 		return err
 	}
 	t.PathB64 = text.B64(t.Path)
-	if err := s.publish(ctx, fsys, trashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := s.conn.On(fsys).Publish(ctx, export.TrashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
 }
 
 // forgetVolume removes what refers to a volume whose directory is gone.
-func (s *Store) forgetVolume(ctx context.Context, e *export, name string) error {
-	if err := absent(e.fs.Remove(ctx, metaPath(name))); err != nil {
+func (s *Store) forgetVolume(ctx context.Context, e *export.Export, name string) error {
+	if err := export.Absent(e.FS.Remove(ctx, export.MetaPath(name))); err != nil {
 		return err
 	}
-	leases, err := readLeases(ctx, e.fs, name)
+	leases, err := readLeases(ctx, e.FS, name)
 	if err != nil {
 		return err
 	}
 	for _, l := range leases {
-		if err := removeLease(ctx, e.fs, name, l.Node); err != nil {
+		if err := removeLease(ctx, e.FS, name, l.Node); err != nil {
 			return err
 		}
 	}
-	_ = e.fs.Rmdir(ctx, path.Join(leaseDir, name)) // one left empty by a node that died
+	_ = e.FS.Rmdir(ctx, path.Join(export.LeaseDir, name)) // one left empty by a node that died
 	return nil
 }
 
 // forgetUnfinished removes the metadata of a volume that never got a directory.
-func (s *Store) forgetUnfinished(ctx context.Context, e *export, name string) error {
-	if _, err := readMeta(ctx, e.fs, name); err != nil {
+func (s *Store) forgetUnfinished(ctx context.Context, e *export.Export, name string) error {
+	if _, err := readMeta(ctx, e.FS, name); err != nil {
 		return err
 	}
-	return absent(e.fs.Remove(ctx, metaPath(name)))
+	return export.Absent(e.FS.Remove(ctx, export.MetaPath(name)))
 }
 
 // finishRemove ends a removal whose owner died: if the data is in the trash it
 // was removed, else nothing has happened.
-func (s *Store) finishRemove(ctx context.Context, e *export, l *Lock) error {
+func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *Lock) error {
 	if l.Work == "" {
 		return nil
 	}
-	moved, err := exists(ctx, e.fs, trashData(l.Work))
+	moved, err := export.Exists(ctx, e.FS, export.TrashData(l.Work))
 	if err != nil {
 		return err
 	}
@@ -266,20 +260,20 @@ func (s *Store) finishRemove(ctx context.Context, e *export, l *Lock) error {
 }
 
 // dropTrash removes a trash item that has no data, and only such a one.
-func (s *Store) dropTrash(ctx context.Context, e *export, id string) error {
-	if there, err := exists(ctx, e.fs, trashData(id)); err != nil || there {
+func (s *Store) dropTrash(ctx context.Context, e *export.Export, id string) error {
+	if there, err := export.Exists(ctx, e.FS, export.TrashData(id)); err != nil || there {
 		return err
 	}
-	if err := absent(e.fs.Remove(ctx, trashMeta(id))); err != nil {
+	if err := export.Absent(e.FS.Remove(ctx, export.TrashMeta(id))); err != nil {
 		return err
 	}
-	return absent(e.fs.Rmdir(ctx, trashPath(id)))
+	return export.Absent(e.FS.Rmdir(ctx, export.TrashPath(id)))
 }
 
 // TrashList returns what is in the trash, oldest first.
 func (s *Store) TrashList(ctx context.Context) ([]*Trashed, error) {
 	out := []*Trashed{}
-	err := s.with(ctx, "list the trash", func(e *export) error {
+	err := s.with(ctx, "list the trash", func(e *export.Export) error {
 		items, err := s.trashed(ctx, e)
 		out = append(out, items...)
 		return err
@@ -287,15 +281,15 @@ func (s *Store) TrashList(ctx context.Context) ([]*Trashed, error) {
 	return out, err
 }
 
-func (s *Store) trashed(ctx context.Context, e *export) ([]*Trashed, error) {
-	ids, err := pick(ctx, e.fs, trashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
+func (s *Store) trashed(ctx context.Context, e *export.Export) ([]*Trashed, error) {
+	ids, err := export.Pick(ctx, e.FS, export.TrashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
 	if err != nil {
-		return nil, absent(err)
+		return nil, export.Absent(err)
 	}
 	slices.Sort(ids)
 	var out []*Trashed
 	for _, id := range ids {
-		t, err := readTrashed(ctx, e.fs, id)
+		t, err := readTrashed(ctx, e.FS, id)
 		if err != nil && problem.OfExport(err) {
 			return nil, err
 		}
@@ -313,14 +307,14 @@ func (s *Store) trashed(ctx context.Context, e *export) ([]*Trashed, error) {
 // ever and has only its id. It returns nil when there is none.
 func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) {
 	var t Trashed
-	err := readControl(ctx, fsys, trashMeta(id), &t)
+	err := export.Read(ctx, fsys, export.TrashMeta(id), &t)
 	switch {
-	case isBroken(err), err == nil && (t.ID != id || t.Version != formatVersion):
+	case export.IsBroken(err), err == nil && (t.ID != id || t.Version != export.FormatVersion):
 		return unreadable(id), nil
 	case err != nil:
-		return nil, absent(err)
+		return nil, export.Absent(err)
 	}
-	if there, err := exists(ctx, fsys, trashData(id)); err != nil || !there {
+	if there, err := export.Exists(ctx, fsys, export.TrashData(id)); err != nil || !there {
 		return nil, err
 	}
 	if t.PathB64 != nil {
@@ -346,11 +340,11 @@ func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, s
 	if err := CheckName(name); err != nil {
 		return nil, "", err
 	}
-	return t, name, s.locked(ctx, OpUndelete, name, func(e *export) error {
-		if err := checkPlace(ctx, e.fs, name); err != nil {
+	return t, name, s.locked(ctx, OpUndelete, name, func(e *export.Export) error {
+		if err := checkPlace(ctx, e.FS, name); err != nil {
 			return err
 		}
-		if there, err := exists(ctx, e.fs, name); err != nil {
+		if there, err := export.Exists(ctx, e.FS, name); err != nil {
 			return err
 		} else if there {
 			return problem.New(problem.InUse, fmt.Sprintf("bring it back under another name: 'berth trash restore %s --as %s-restored'", t.ID, name), "a volume %q exists", name)
@@ -378,7 +372,7 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 				return nil, problem.New(problem.Invalid, fmt.Sprintf("'berth undo %s' puts it back into the volume that it is of", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
 			}
 			if t.Kind == "unreadable" {
-				return nil, problem.New(problem.Failed, "its data is in "+trashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
+				return nil, problem.New(problem.Failed, "its data is in "+export.TrashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
 			}
 			return t, nil
 		}
@@ -388,29 +382,29 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 
 // fromTrash puts the metadata back, then the data. A crash in between leaves
 // the lock, whose finisher does the rest.
-func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name string) error {
+func (s *Store) fromTrash(ctx context.Context, e *export.Export, t *Trashed, name string) error {
 	if t.Meta != nil {
 		// The tree itself comes back, as the volume that it was; of a fenced
 		// one a copy.
 		meta := *t.Meta
 		if meta.Name = name; t.Kind == "fenced" {
-			meta.ID = s.newID()
-		} else if err := s.freshID(ctx, e.fs, name, &meta); err != nil {
+			meta.ID = s.conn.NewID()
+		} else if err := s.freshID(ctx, e.FS, name, &meta); err != nil {
 			return err
 		}
-		if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
+		if err := e.Replace(ctx, export.MetaPath(name), meta); err != nil {
 			return err
 		}
-	} else if err := absent(e.fs.Remove(ctx, metaPath(name))); err != nil {
+	} else if err := export.Absent(e.FS.Remove(ctx, export.MetaPath(name))); err != nil {
 		return err
 	}
 	if t.Kind == "fenced" {
 		return s.copyFenced(ctx, e, t, name)
 	}
-	err := e.fs.Rename(ctx, trashData(t.ID), name)
+	err := e.FS.Rename(ctx, export.TrashData(t.ID), name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if there, err := exists(ctx, e.fs, name); err != nil || !there {
-			return errors.Join(err, absent(e.fs.Remove(ctx, metaPath(name))),
+		if there, err := export.Exists(ctx, e.FS, name); err != nil || !there {
+			return errors.Join(err, export.Absent(e.FS.Remove(ctx, export.MetaPath(name))),
 				problem.New(problem.NotFound, "'berth trash ls' lists what there is", "trash item %s was purged meanwhile", t.ID))
 		}
 		err = nil // another node finished it for us
@@ -423,27 +417,27 @@ func (s *Store) fromTrash(ctx context.Context, e *export, t *Trashed, name strin
 
 // copyFenced brings a copy of a fenced tree back: a node may still write to the
 // tree itself, so it stays where it is.
-func (s *Store) copyFenced(ctx context.Context, e *export, t *Trashed, name string) error {
-	tmp := path.Join(stagingDir, tmpPrefix+s.newID())
-	if _, err := tree.Copy(ctx, e.fs, trashData(t.ID), tmp, tree.CopyOptions{}, nil); err != nil {
+func (s *Store) copyFenced(ctx context.Context, e *export.Export, t *Trashed, name string) error {
+	tmp := path.Join(export.StagingDir, export.TmpPrefix+s.conn.NewID())
+	if _, err := tree.Copy(ctx, e.FS, export.TrashData(t.ID), tmp, tree.CopyOptions{}, nil); err != nil {
 		err = problem.Whole(err, "trash item "+t.ID, fmt.Sprintf("stop what writes to it on %s, then again", cmp.Or(t.From, "its node")))
-		return errors.Join(err, s.Discard(context.WithoutCancel(ctx), e.fs, tmp), absent(e.fs.Remove(context.WithoutCancel(ctx), metaPath(name))))
+		return errors.Join(err, s.Discard(context.WithoutCancel(ctx), e.FS, tmp), export.Absent(e.FS.Remove(context.WithoutCancel(ctx), export.MetaPath(name))))
 	}
-	return e.fs.Rename(ctx, tmp, name)
+	return e.FS.Rename(ctx, tmp, name)
 }
 
-func (s *Store) finishUndelete(ctx context.Context, e *export, l *Lock) error {
+func (s *Store) finishUndelete(ctx context.Context, e *export.Export, l *Lock) error {
 	if l.Work == "" {
 		return nil
 	}
-	t, err := readTrashed(ctx, e.fs, l.Work)
+	t, err := readTrashed(ctx, e.FS, l.Work)
 	if err != nil || t != nil && t.Kind == "unreadable" {
 		return err
 	}
 	if t == nil {
 		return s.dropTrash(ctx, e, l.Work)
 	}
-	there, err := exists(ctx, e.fs, l.Volume)
+	there, err := export.Exists(ctx, e.FS, l.Volume)
 	if err != nil || there {
 		return err
 	}
@@ -462,7 +456,7 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	now, _ := s.clock.at(s.cfg.Now())
+	now, _ := s.conn.Time()
 	out := []*Trashed{}
 	for _, t := range all {
 		switch {
@@ -488,7 +482,7 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 		return out, nil
 	}
 	done := []*Trashed{}
-	err = s.with(ctx, "purge the trash", func(e *export) error {
+	err = s.with(ctx, "purge the trash", func(e *export.Export) error {
 		var first error
 		for _, t := range out {
 			err := s.purge(ctx, e, t)
@@ -512,8 +506,8 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 }
 
 // purge hands a trash item to the sweepers by RENAME.
-func (s *Store) purge(ctx context.Context, e *export, t *Trashed) error {
-	err := e.fs.Rename(ctx, trashPath(t.ID), path.Join(stagingDir, purgePrefix+t.ID))
+func (s *Store) purge(ctx context.Context, e *export.Export, t *Trashed) error {
+	err := e.FS.Rename(ctx, export.TrashPath(t.ID), path.Join(export.StagingDir, export.PurgePrefix+t.ID))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another node did
 	}
@@ -524,12 +518,12 @@ func (s *Store) purge(ctx context.Context, e *export, t *Trashed) error {
 }
 
 // discardStaging hands a job's staging directory to the sweepers.
-func (s *Store) discardStaging(ctx context.Context, e *export, work string) error {
+func (s *Store) discardStaging(ctx context.Context, e *export.Export, work string) error {
 	if work == "" || strings.Contains(work, "/") {
 		return nil
 	}
-	return absent(e.fs.Rename(ctx, path.Join(stagingDir, work), path.Join(stagingDir, purgePrefix+work)))
+	return export.Absent(e.FS.Rename(ctx, path.Join(export.StagingDir, work), path.Join(export.StagingDir, export.PurgePrefix+work)))
 }
 
 // Data is where the item's data is, below the export.
-func (t *Trashed) Data() string { return trashData(t.ID) }
+func (t *Trashed) Data() string { return export.TrashData(t.ID) }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
 
@@ -68,7 +69,7 @@ func RemovedWith(all []*Trashed, undo *Trashed) *Trashed {
 // its own, if another volume has its id by now: it came back too, under
 // another name.
 func (s *Store) freshID(ctx context.Context, fsys tree.FS, name string, m *Meta) error {
-	names, err := pick(ctx, fsys, metaDir, func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
+	names, err := export.Pick(ctx, fsys, export.MetaDir, func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (s *Store) freshID(ctx context.Context, fsys tree.FS, name string, m *Meta)
 			return err
 		}
 		if n != name && other != nil && other.ID == m.ID {
-			m.ID = s.newID()
+			m.ID = s.conn.NewID()
 			break
 		}
 	}

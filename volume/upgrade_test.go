@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
@@ -76,10 +77,10 @@ func TestTheStateOfARelease(t *testing.T) {
 func leaveRelease(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	export := filepath.Join(dir, "export")
-	require.NoError(t, os.Mkdir(export, 0o755))
-	write(t, export, "old_site/index.php", "made by hand")
-	write(t, export, ".snapshot/nightly/blog/index.html", "hello of yesterday")
+	root := filepath.Join(dir, "export")
+	require.NoError(t, os.Mkdir(root, 0o755))
+	write(t, root, "old_site/index.php", "made by hand")
+	write(t, root, ".snapshot/nightly/blog/index.html", "hello of yesterday")
 	n1, n2, n3 := onRelease(t, dir, "n1"), onRelease(t, dir, "n2"), onRelease(t, dir, "n3")
 	for _, n := range []*testNode{n1, n2, n3} {
 		n.beats()
@@ -87,12 +88,12 @@ func leaveRelease(t *testing.T) (dir string) {
 	by := WithCaller(ctx, "root")
 
 	n1.must(n1.Create(ctx, "blog", map[string]string{"mode": "0750", "on-remove": "retain"}))
-	write(t, export, "blog/index.html", "hello")
+	write(t, root, "blog/index.html", "hello")
 	n2.must(n2.Create(ctx, "shop_db", map[string]string{"access": "single"}))
-	write(t, export, "shop_db/table", "rows")
+	write(t, root, "shop_db/table", "rows")
 	n1.must(n1.Create(ctx, "copy", map[string]string{"from": "blog"}))
 	n1.must(n1.Create(ctx, "gone", map[string]string{"mode": "0711"}))
-	write(t, export, "gone/page", "bye")
+	write(t, root, "gone/page", "bye")
 	n1.must(n1.Remove(by, "gone"))
 	n1.must(n1.Set(by, "copy", map[string]string{"on-remove": "retain"}))
 
@@ -101,8 +102,8 @@ func leaveRelease(t *testing.T) (dir string) {
 	require.NoError(t, err)
 	part := n1.NewUndo(restored, &JobItem{Volume: "blog", Ref: "blog@nightly:index.html", Trash: n1.NewTrashID()})
 	part.Path, part.Partial = "index.html", true
-	n1.must(n1.RecordTrash(ctx, n1.cur.fs, part))
-	write(t, export, part.Data(), "files/index.html", "hello before")
+	n1.must(n1.RecordTrash(ctx, n1.conn.Current().FS, part))
+	write(t, root, part.Data(), "files/index.html", "hello before")
 	n1.must(n1.EndJob(ctx, restored.ID))
 	_, err = runJob(n1, by, "old_site", errors.New("no space left on device"))
 	require.ErrorContains(t, err, "no space left")
@@ -128,17 +129,17 @@ func leaveRelease(t *testing.T) (dir string) {
 	left.Store(1 << 40)
 	n3 = onRelease(t, dir, "n3", func(c *Config) {
 		c.Open = func(ctx context.Context) (tree.FS, error) {
-			l, err := tree.OpenLocal(ctx, export)
-			return diesAt{treetest.Mortal{FS: l, Left: left}, metaPath("leaving")}, err
+			l, err := tree.OpenLocal(ctx, root)
+			return diesAt{treetest.Mortal{FS: l, Left: left}, export.MetaPath("leaving")}, err
 		}
 	})
 	n3.must(n3.Create(ctx, "leaving", map[string]string{"mode": "0700"}))
-	write(t, export, "leaving/page", "on its way")
+	write(t, root, "leaving/page", "on its way")
 	n3.beats()
 	require.ErrorIs(t, n3.Remove(ctx, "leaving"), treetest.ErrKilled)
-	require.NoDirExists(t, filepath.Join(export, "leaving"))
-	require.FileExists(t, filepath.Join(export, metaPath("leaving")))
-	require.FileExists(t, filepath.Join(export, lockPath("leaving")))
+	require.NoDirExists(t, filepath.Join(root, "leaving"))
+	require.FileExists(t, filepath.Join(root, export.MetaPath("leaving")))
+	require.FileExists(t, filepath.Join(root, export.LockPath("leaving")))
 	return dir
 }
 
@@ -340,14 +341,14 @@ func readRelease(t *testing.T, dir string) {
 	require.Equal(t, before, contents(t, dir), "reading changes nothing")
 	n.beats()
 	after := contents(t, dir)
-	delete(after, "export/"+nodePath("n4"))
+	delete(after, "export/"+export.NodePath("n4"))
 	require.Equal(t, before, after, "and to be there only adds a heartbeat")
 	n.must(n.Close())
 }
 
 // useRelease goes on as the plugin of n1 that was replaced within one boot.
 func useRelease(t *testing.T, dir string) {
-	export := filepath.Join(dir, "export")
+	root := filepath.Join(dir, "export")
 	n := onRelease(t, dir, "n1")
 	n.beats()
 	require.True(t, n.InUse(), "its containers go on")
@@ -360,9 +361,9 @@ func useRelease(t *testing.T, dir string) {
 	require.Equal(t, problem.InUse, problem.KindOf(err), "one node at a time")
 
 	n.must(n.Unmount(ctx, "blog", "c1"))
-	require.FileExists(t, filepath.Join(export, leasePath("blog", "n1")), "the second of two")
+	require.FileExists(t, filepath.Join(root, export.LeasePath("blog", "n1")), "the second of two")
 	n.must(n.Unmount(ctx, "blog", "c1"))
-	require.NoFileExists(t, filepath.Join(export, leasePath("blog", "n1")))
+	require.NoFileExists(t, filepath.Join(root, export.LeasePath("blog", "n1")))
 	n.must(n.Unmount(ctx, "blog@nightly", "c2"))
 	require.False(t, n.InUse())
 	_, err = n.Mount(ctx, "old_site", "c8", 1)
@@ -375,7 +376,7 @@ func useRelease(t *testing.T, dir string) {
 	_, name, err := n.TrashRestore(ctx, "gone", "")
 	require.NoError(t, err)
 	require.Equal(t, "gone", name)
-	require.Equal(t, "bye", read(t, export, "gone/page"))
+	require.Equal(t, "bye", read(t, root, "gone/page"))
 	got, err := n.Get(ctx, "gone")
 	require.NoError(t, err)
 	require.Equal(t, "0711", got.Options["mode"])
@@ -388,7 +389,7 @@ func useRelease(t *testing.T, dir string) {
 			require.NoError(t, err)
 		}
 	}
-	require.Equal(t, "hello", read(t, export, "copy-before/index.html"))
+	require.Equal(t, "hello", read(t, root, "copy-before/index.html"))
 
 	jobs, err := n.Jobs(ctx)
 	require.NoError(t, err)
@@ -400,10 +401,10 @@ func useRelease(t *testing.T, dir string) {
 		}
 		n.must(n.EndJob(ctx, j.ID))
 	}
-	require.Equal(t, "restored", read(t, export, "blog/page"))
-	require.Equal(t, "made by hand", read(t, export, "old_site/index.php"))
+	require.Equal(t, "restored", read(t, root, "blog/page"))
+	require.Equal(t, "made by hand", read(t, root, "old_site/index.php"))
 	n.sweeps()
-	require.Empty(t, entries(t, export, ".berth/staging"))
+	require.Empty(t, entries(t, root, ".berth/staging"))
 	require.Equal(t, []string{"blog", "copy-before", "gone", "old_site", "shop_db"}, onRelease(t, dir, "n4").names())
 }
 
@@ -416,7 +417,7 @@ func mendRelease(t *testing.T, dir string) {
 	under, err := n.Operations(ctx, "")
 	require.NoError(t, err)
 	require.Empty(t, under)
-	require.NoFileExists(t, filepath.Join(dir, "export", metaPath("leaving")))
+	require.NoFileExists(t, filepath.Join(dir, "export", export.MetaPath("leaving")))
 	_, _, err = n.TrashRestore(ctx, "leaving", "")
 	require.NoError(t, err)
 	require.Equal(t, "on its way", read(t, dir, "export/leaving/page"))
@@ -445,13 +446,13 @@ func TestWhatANewerReleaseWroteIsLeftToIt(t *testing.T) {
 	n1.beats()
 	n2.beats()
 	n1.must(n1.Create(ctx, "site1", nil))
-	lock := &Lock{Version: formatVersion, ID: n1.newID(), Op: "rekey", Volume: "site1", Node: "n1", Incarnation: n1.incarnation, Since: time.Now().UTC()}
-	n1.must(n1.publish(ctx, n1.cur.fs, lockPath("site1"), lock))
+	lock := &Lock{Version: export.FormatVersion, ID: n1.conn.NewID(), Op: "rekey", Volume: "site1", Node: "n1", Incarnation: n1.incarnation, Since: time.Now().UTC()}
+	n1.must(n1.conn.Current().Publish(ctx, export.LockPath("site1"), lock))
 	n2.must(n2.Create(ctx, "site2", nil))
 	n2.beats()
 
 	n1.goodbye() // dies with the lock
-	before := read(t, dir, lockPath("site1"))
+	before := read(t, dir, export.LockPath("site1"))
 	err := n2.tick(ctx)
 	require.ErrorContains(t, err, `an operation this berth does not know ("rekey", on n1)`)
 	require.ErrorContains(t, err, "upgrade berth on this node")
@@ -460,7 +461,7 @@ func TestWhatANewerReleaseWroteIsLeftToIt(t *testing.T) {
 	require.ErrorContains(t, err, "upgrade berth on this node")
 	_, err = n2.Mount(ctx, "site1", "a", 1)
 	require.ErrorContains(t, err, "upgrade berth on this node")
-	require.Equal(t, before, read(t, dir, lockPath("site1")))
+	require.Equal(t, before, read(t, dir, export.LockPath("site1")))
 	_, err = n2.Mount(ctx, "site2", "a", 1)
 	require.NoError(t, err, "the other volumes go on")
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/casit/berth/export"
 )
 
 // User is one node's use of a volume or a view of it.
@@ -72,8 +74,8 @@ func (s *Store) usersOf(name string) []User {
 }
 
 // othersUsing reads the other nodes' leases of a name afresh.
-func (s *Store) othersUsing(ctx context.Context, e *export, name string) ([]User, error) {
-	leases, err := readLeases(ctx, e.fs, name)
+func (s *Store) othersUsing(ctx context.Context, e *export.Export, name string) ([]User, error) {
+	leases, err := readLeases(ctx, e.FS, name)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func (s *Store) othersUsing(ctx context.Context, e *export, name string) ([]User
 // the export as it is now.
 func (s *Store) Users(ctx context.Context, volume string) ([]User, error) {
 	out := []User{}
-	err := s.with(ctx, "list the users", func(e *export) error {
+	err := s.with(ctx, "list the users", func(e *export.Export) error {
 		if err := s.poll(ctx, e); err != nil {
 			return err
 		}
@@ -105,14 +107,14 @@ func (s *Store) Users(ctx context.Context, volume string) ([]User, error) {
 	return out, err
 }
 
-func (s *Store) readUsers(ctx context.Context, e *export) ([]User, error) {
-	names, err := leasedNames(ctx, e.fs)
+func (s *Store) readUsers(ctx context.Context, e *export.Export) ([]User, error) {
+	names, err := leasedNames(ctx, e.FS)
 	if err != nil {
-		return nil, absent(err)
+		return nil, export.Absent(err)
 	}
 	var out []User
 	for _, name := range names {
-		leases, err := readLeases(ctx, e.fs, name)
+		leases, err := readLeases(ctx, e.FS, name)
 		if err := s.passOver("the leases of a volume cannot be read", name, err); err != nil {
 			return nil, err
 		}
@@ -126,7 +128,7 @@ func (s *Store) readUsers(ctx context.Context, e *export) ([]User, error) {
 // silentHolder refuses to do what would leave a tree to a node that may still
 // write to it, and that nobody may use then. taken over from, it has a tree of
 // its own.
-func (s *Store) silentHolder(ctx context.Context, e *export, name string, meta *Meta) error {
+func (s *Store) silentHolder(ctx context.Context, e *export.Export, name string, meta *Meta) error {
 	if !meta.single() {
 		return nil
 	}

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -60,7 +62,7 @@ func (s *Store) Get(ctx context.Context, volume string) (*Info, error) {
 		defer cancel()
 	}
 	var found bool
-	err = s.with(ask, "look up "+ref.Name, func(e *export) (err error) {
+	err = s.with(ask, "look up "+ref.Name, func(e *export.Export) (err error) {
 		found, err = s.lookup(ask, e, ref.Name)
 		return err
 	})
@@ -84,8 +86,8 @@ func noSuchVolume(name string) error {
 
 // lookup asks at most one GETATTR of the root, and one LOOKUP of the name if
 // the root has changed or the name is unknown.
-func (s *Store) lookup(ctx context.Context, e *export, name string) (bool, error) {
-	root, err := e.fs.Stat(ctx, ".")
+func (s *Store) lookup(ctx context.Context, e *export.Export, name string) (bool, error) {
+	root, err := e.FS.Stat(ctx, ".")
 	if err != nil {
 		return false, err
 	}
@@ -95,10 +97,10 @@ func (s *Store) lookup(ctx context.Context, e *export, name string) (bool, error
 	}
 	err = s.checkDirectory(ctx, e, name)
 	if problem.KindOf(err) == problem.NotFound {
-		if err := s.confirm(ctx, e); err != nil {
+		if err := e.Confirm(ctx); err != nil {
 			return false, err
 		}
-		l, lockErr := readLock(ctx, e.fs, name)
+		l, lockErr := readLock(ctx, e.FS, name)
 		return l != nil && l.Op.swaps(), lockErr
 	}
 	if err != nil {
@@ -112,8 +114,8 @@ func (s *Store) lookup(ctx context.Context, e *export, name string) (bool, error
 
 // checkDirectory answers nil if name is a volume's directory, NotFound if there
 // is nothing, and Invalid if berth has to keep its hands off.
-func (s *Store) checkDirectory(ctx context.Context, e *export, name string) error {
-	attr, err := e.fs.Stat(ctx, name)
+func (s *Store) checkDirectory(ctx context.Context, e *export.Export, name string) error {
+	attr, err := e.FS.Stat(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return noSuchVolume(name)
 	}
@@ -124,7 +126,7 @@ func (s *Store) checkDirectory(ctx context.Context, e *export, name string) erro
 		return problem.New(problem.Invalid, "berth leaves it alone; take another name, or move it away on the export",
 			"%q on the export is a %s, not a volume's directory", name, attr.Kind)
 	}
-	return checkPlace(ctx, e.fs, name)
+	return checkPlace(ctx, e.FS, name)
 }
 
 // info describes a known volume from memory; metadata not read yet is read if
@@ -132,9 +134,9 @@ func (s *Store) checkDirectory(ctx context.Context, e *export, name string) erro
 func (s *Store) info(ctx context.Context, name, health string) *Info {
 	known, _ := s.index.known(name)
 	if !known.read && health == "" {
-		err := s.with(ctx, "read the metadata", func(e *export) error {
+		err := s.with(ctx, "read the metadata", func(e *export.Export) error {
 			var broken *problem.Error
-			meta, err := readMeta(ctx, e.fs, name)
+			meta, err := readMeta(ctx, e.FS, name)
 			if errors.As(err, &broken) {
 				known = entry{metaErr: broken, read: true}
 			} else if err != nil {
@@ -169,10 +171,10 @@ func (s *Store) info(ctx context.Context, name, health string) *Info {
 func (s *Store) List(ctx context.Context) ([]string, error) {
 	ask, cancel := context.WithTimeout(ctx, getBudget)
 	defer cancel()
-	err := s.with(ask, "list the volumes", func(e *export) error { return s.refresh(ask, e) })
+	err := s.with(ask, "list the volumes", func(e *export.Export) error { return s.refresh(ask, e) })
 	if err != nil && !s.index.anything() {
 		// Nothing to answer from: the first listing may take its time.
-		err = s.with(ctx, "list the volumes", func(e *export) error { return s.refresh(ctx, e) })
+		err = s.with(ctx, "list the volumes", func(e *export.Export) error { return s.refresh(ctx, e) })
 		if err != nil {
 			return nil, err
 		}
@@ -183,10 +185,10 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 // Inspect describes volumes with their users as the export has them now. No
 // name means all.
 func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info, error) {
-	err := s.with(ctx, "read the users", func(e *export) error { return s.pollAll(ctx, e) })
+	err := s.with(ctx, "read the users", func(e *export.Export) error { return s.pollAll(ctx, e) })
 	listed := len(names) == 0
 	if err == nil && listed {
-		err = s.with(ctx, "list the volumes", func(e *export) error { return s.refresh(ctx, e) })
+		err = s.with(ctx, "list the volumes", func(e *export.Export) error { return s.refresh(ctx, e) })
 		names = s.index.all()
 	}
 	if err != nil {
@@ -196,7 +198,7 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for i, n := range names {
-		group.Go(func() (err error) {
+		group.Go(guard.Func(func() (err error) {
 			if listed {
 				out[i] = s.info(ctx, n, "") // it was seen a moment ago
 			} else if out[i], err = s.Get(ctx, n); err != nil {
@@ -206,7 +208,7 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 				err = s.measure(ctx, out[i])
 			}
 			return err
-		})
+		}))
 	}
 	return out, group.Wait()
 }
@@ -214,8 +216,8 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 // measure fills in what a volume holds. Of one that cannot be measured its
 // health says why.
 func (s *Store) measure(ctx context.Context, i *Info) error {
-	err := s.with(ctx, "measure "+i.Name, func(e *export) error {
-		m, err := tree.Measure(ctx, e.fs, i.Path)
+	err := s.with(ctx, "measure "+i.Name, func(e *export.Export) error {
+		m, err := tree.Measure(ctx, e.FS, i.Path)
 		if err == nil {
 			i.SizeBytes, i.UsedBytes, i.Files = m.Bytes, m.Used, m.Files
 		}
@@ -244,17 +246,17 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 	what := "create " + ref.String()
 	release, err := s.names.hold(ctx, ref.String())
 	if err != nil {
-		return s.explain(what, err)
+		return s.conn.Explain(what, err)
 	}
 	defer release()
-	return s.with(ctx, what, func(e *export) error {
+	return s.with(ctx, what, func(e *export.Export) error {
 		if ref.Snapshot != "" {
 			if len(opts) > 0 {
 				return problem.New(problem.Invalid, "create it without options", "%q is a view of a snapshot and has no options", ref)
 			}
 			return s.checkView(ctx, e, ref)
 		}
-		if err := checkPlace(ctx, e.fs, ref.Name); err != nil {
+		if err := checkPlace(ctx, e.FS, ref.Name); err != nil {
 			return err
 		}
 		done, err := s.agree(ctx, e, ref.Name, opts)
@@ -278,8 +280,8 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 
 // agree tells whether the volume is there, whole, with the given options.
 // Only keys that are given are compared.
-func (s *Store) agree(ctx context.Context, e *export, name string, opts Options) (bool, error) {
-	meta, err := readMeta(ctx, e.fs, name)
+func (s *Store) agree(ctx context.Context, e *export.Export, name string, opts Options) (bool, error) {
+	meta, err := readMeta(ctx, e.FS, name)
 	if err != nil {
 		return false, err
 	}
@@ -287,7 +289,7 @@ func (s *Store) agree(ctx context.Context, e *export, name string, opts Options)
 	if meta != nil {
 		recorded = meta.Options
 	}
-	attr, err := e.fs.Stat(ctx, name)
+	attr, err := e.FS.Stat(ctx, name)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return false, err
@@ -311,19 +313,19 @@ func (s *Store) agree(ctx context.Context, e *export, name string, opts Options)
 }
 
 // make writes the metadata, then makes the directory. The caller has the lock.
-func (s *Store) make(ctx context.Context, e *export, name string, opts Options) error {
+func (s *Store) make(ctx context.Context, e *export.Export, name string, opts Options) error {
 	meta := s.newMeta(name, opts)
-	err := s.publish(ctx, e.fs, metaPath(name), meta)
+	err := e.Publish(ctx, export.MetaPath(name), meta)
 	if errors.Is(err, fs.ErrExist) {
 		// An unfinished Create; agree has compared the options.
-		meta, err = readMeta(ctx, e.fs, name)
+		meta, err = readMeta(ctx, e.FS, name)
 	}
 	if err != nil {
 		return err
 	}
-	err = e.fs.Mkdir(ctx, name, meta.Options.rootAttr())
+	err = e.FS.Mkdir(ctx, name, meta.Options.rootAttr())
 	if errors.Is(err, fs.ErrExist) {
-		err = e.fs.SetAttr(ctx, name, meta.Options.rootAttr())
+		err = e.FS.SetAttr(ctx, name, meta.Options.rootAttr())
 	}
 	if err != nil {
 		return err
@@ -355,11 +357,11 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 	if len(changes) == 0 {
 		return problem.New(problem.Invalid, fmt.Sprintf("for example 'berth volume set %s on-remove=retain'", name), "nothing to set")
 	}
-	return s.locked(ctx, OpSet, name, func(e *export) error {
+	return s.locked(ctx, OpSet, name, func(e *export.Export) error {
 		if err := s.checkDirectory(ctx, e, name); err != nil {
 			return err
 		}
-		meta, err := readMeta(ctx, e.fs, name)
+		meta, err := readMeta(ctx, e.FS, name)
 		if err != nil {
 			return err
 		}
@@ -382,12 +384,12 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 		}
 		set, touched := opts.givenAttr()
 		if touched {
-			if err := e.fs.SetAttr(ctx, name, set); err != nil {
+			if err := e.FS.SetAttr(ctx, name, set); err != nil {
 				return err
 			}
 		}
 		meta.Options = next
-		if err := s.replace(ctx, e.fs, metaPath(name), meta); err != nil {
+		if err := e.Replace(ctx, export.MetaPath(name), meta); err != nil {
 			return err
 		}
 		s.index.put(name, entry{meta: meta, read: true})
@@ -398,11 +400,11 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 
 // checkAccessChange lets access=single come only to a volume with at most one
 // node using it.
-func (s *Store) checkAccessChange(ctx context.Context, e *export, name string, was, next Options) error {
+func (s *Store) checkAccessChange(ctx context.Context, e *export.Export, name string, was, next Options) error {
 	if next.Get("access") == was.Get("access") || next.Get("access") != "single" {
 		return nil
 	}
-	leases, err := readLeases(ctx, e.fs, name)
+	leases, err := readLeases(ctx, e.FS, name)
 	if err != nil || len(leases) < 2 {
 		return err
 	}
@@ -410,14 +412,14 @@ func (s *Store) checkAccessChange(ctx context.Context, e *export, name string, w
 }
 
 // locked runs a change of a volume under its lock.
-func (s *Store) locked(ctx context.Context, op Op, name string, f func(e *export) error) error {
+func (s *Store) locked(ctx context.Context, op Op, name string, f func(e *export.Export) error) error {
 	what := string(op) + " " + name
 	release, err := s.names.hold(ctx, name)
 	if err != nil {
-		return s.explain(what, err)
+		return s.conn.Explain(what, err)
 	}
 	defer release()
-	return s.with(ctx, what, func(e *export) error {
+	return s.with(ctx, what, func(e *export.Export) error {
 		unlock, err := s.lock(ctx, e, op, name, "")
 		if err != nil {
 			return err
@@ -435,8 +437,8 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		return "", err
 	}
 	var aside string
-	err := s.locked(ctx, OpRepair, name, func(e *export) error {
-		_, err := readMeta(ctx, e.fs, name)
+	err := s.locked(ctx, OpRepair, name, func(e *export.Export) error {
+		_, err := readMeta(ctx, e.FS, name)
 		if err == nil {
 			return problem.New(problem.Nothing, "", "the metadata of volume %q is whole; nothing to repair", name)
 		}
@@ -449,16 +451,16 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		}
 		meta := s.newMeta(name, nil)
 		meta.Adopted = true
-		if id := salvagedID(ctx, e.fs, name); id != "" {
+		if id := salvagedID(ctx, e.FS, name); id != "" {
 			meta.ID = id
 		}
-		if err := e.fs.Rename(ctx, metaPath(name), aside); err != nil {
+		if err := e.FS.Rename(ctx, export.MetaPath(name), aside); err != nil {
 			return err
 		}
-		if there, err := exists(ctx, e.fs, name); err != nil || !there {
+		if there, err := export.Exists(ctx, e.FS, name); err != nil || !there {
 			return err
 		}
-		if err := s.publish(ctx, e.fs, metaPath(name), meta); err != nil {
+		if err := e.Publish(ctx, export.MetaPath(name), meta); err != nil {
 			return err
 		}
 		s.index.put(name, entry{meta: meta, read: true})
@@ -471,7 +473,7 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 // salvagedID is the volume's id in metadata that is broken, "" if it is not to
 // be seen: what was replaced in the volume is found by it.
 func salvagedID(ctx context.Context, fsys tree.FS, name string) string {
-	data, err := tree.ReadFile(ctx, fsys, metaPath(name), maxControlFile)
+	data, err := tree.ReadFile(ctx, fsys, export.MetaPath(name), export.MaxFile)
 	if err != nil {
 		return ""
 	}
@@ -484,7 +486,7 @@ func salvagedID(ctx context.Context, fsys tree.FS, name string) string {
 
 // metaAside is where metadata goes that no longer counts.
 func (s *Store) metaAside(name string) string {
-	return path.Join(trashDir, "metadata-"+name+"-"+s.newID()+".json")
+	return path.Join(export.TrashDir, "metadata-"+name+"-"+s.conn.NewID()+".json")
 }
 
 // describe is options as KEY=VALUE words in a stable order.

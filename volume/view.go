@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -26,14 +27,14 @@ type snapshot struct {
 // snapshots lists the export's snapshots, oldest first by their directory's time.
 func snapshots(ctx context.Context, fsys tree.FS) ([]snapshot, error) {
 	var out []snapshot
-	err := fsys.ReadDirPlus(ctx, snapshotDir, func(d tree.EntryPlus) error {
+	err := fsys.ReadDirPlus(ctx, export.SnapshotDir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind == tree.Directory && !strings.HasPrefix(d.Name, ".") {
 			out = append(out, snapshot{d.Name, d.Attr})
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, absent(err)
+		return nil, export.Absent(err)
 	}
 	slices.SortFunc(out, func(a, b snapshot) int {
 		if c := a.attr.Mtime.Compare(b.attr.Mtime); c != 0 {
@@ -45,27 +46,27 @@ func snapshots(ctx context.Context, fsys tree.FS) ([]snapshot, error) {
 }
 
 // checkView refuses a view that is not exact, naming what to type.
-func (s *Store) checkView(ctx context.Context, e *export, ref Ref) error {
-	attr, err := e.fs.Stat(ctx, ref.Path())
+func (s *Store) checkView(ctx context.Context, e *export.Export, ref Ref) error {
+	attr, err := e.FS.Stat(ctx, ref.Path())
 	if err == nil && attr.Kind == tree.Directory {
 		return nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	all, err := snapshots(ctx, e.fs)
+	all, err := snapshots(ctx, e.FS)
 	if err != nil {
 		return err
 	}
 	if len(all) == 0 {
-		return problem.New(problem.NotFound, "", "no view %q: the export shows no snapshots (no %s directory)", ref, snapshotDir)
+		return problem.New(problem.NotFound, "", "no view %q: the export shows no snapshots (no %s directory)", ref, export.SnapshotDir)
 	}
 	names := make([]string, len(all))
 	for i, sn := range all {
 		names[i] = sn.name
 	}
 	if slices.Contains(names, ref.Snapshot) {
-		return problem.New(problem.NotFound, fmt.Sprintf("'ls %s' on the export shows what it has", path.Join(snapshotDir, ref.Snapshot)),
+		return problem.New(problem.NotFound, fmt.Sprintf("'ls %s' on the export shows what it has", path.Join(export.SnapshotDir, ref.Snapshot)),
 			"snapshot %q has no volume %q", ref.Snapshot, ref.Name)
 	}
 	meant := nearest(ref.Snapshot, names)
@@ -83,7 +84,7 @@ func (s *Store) checkView(ctx context.Context, e *export, ref Ref) error {
 // export says now.
 func (s *Store) getView(ctx context.Context, ref Ref) (*Info, error) {
 	i := &Info{Name: ref.String(), Path: ref.Path(), Options: map[string]string{}, Health: "ok", Users: s.usersOf(ref.String())}
-	err := s.with(ctx, "look up "+ref.String(), func(e *export) error { return s.checkView(ctx, e, ref) })
+	err := s.with(ctx, "look up "+ref.String(), func(e *export.Export) error { return s.checkView(ctx, e, ref) })
 	if err == nil {
 		return i, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/nfs/nfstest"
 	"github.com/casit/berth/tree"
@@ -33,23 +34,23 @@ func TestTheSameVolumesOverNFS(t *testing.T) {
 	n2.beats()
 	n1.must(n1.Create(ctx, "site1", map[string]string{"uid": "33", "mode": "2770"}))
 	require.Equal(t, []string{"site1"}, n2.names())
-	attr, err := n1.cur.fs.Stat(ctx, "site1")
+	attr, err := n1.conn.Current().FS.Stat(ctx, "site1")
 	require.NoError(t, err)
 	require.Equal(t, []uint32{33, 0o2770}, []uint32{attr.UID, attr.Mode})
-	treetest.Write(t, n1.cur.fs, "site1/page", "hello")
+	treetest.Write(t, n1.conn.Current().FS, "site1/page", "hello")
 
 	_, err = n1.Mount(ctx, "site1", "a", 1)
 	require.NoError(t, err)
 	err = n2.Remove(ctx, "site1")
 	require.ErrorContains(t, err, "in use on n1")
 	n2.must(n2.Create(ctx, "copy", map[string]string{"from": "site1"}))
-	require.Equal(t, "hello", treetest.Read(t, n1.cur.fs, "copy/page"))
+	require.Equal(t, "hello", treetest.Read(t, n1.conn.Current().FS, "copy/page"))
 	n1.must(n1.Unmount(ctx, "site1", "a"))
 	n2.must(n2.Remove(ctx, "site1"))
 	require.Equal(t, []string{"copy"}, n1.names())
 	_, _, err = n1.TrashRestore(ctx, "site1", "")
 	require.NoError(t, err)
-	require.Equal(t, "hello", treetest.Read(t, n2.cur.fs, "site1/page"))
+	require.Equal(t, "hello", treetest.Read(t, n2.conn.Current().FS, "site1/page"))
 	_, err = n2.TrashPurge(ctx, nil, time.Hour, false)
 	require.NoError(t, err)
 	n1.must(n1.Remove(ctx, "copy"))
@@ -58,8 +59,8 @@ func TestTheSameVolumesOverNFS(t *testing.T) {
 	_, err = n2.TrashPurge(ctx, []string{items[0].ID}, 0, false)
 	require.NoError(t, err)
 	n2.sweeps()
-	for _, dir := range []string{lockDir, leaseDir, stagingDir, trashDir} {
-		require.Empty(t, treetest.Names(t, n1.cur.fs, dir), dir)
+	for _, dir := range []string{export.LockDir, export.LeaseDir, export.StagingDir, export.TrashDir} {
+		require.Empty(t, treetest.Names(t, n1.conn.Current().FS, dir), dir)
 	}
 }
 

@@ -143,7 +143,7 @@ func (c *carried) complete(ctx context.Context) error {
 	if end.done() {
 		end.err = c.report(end.progress, time.Since(began))
 	} else {
-		c.saySynced(end)
+		c.saySynced(!end.over())
 	}
 	return joined(end.err, back, lostError(gone))
 }
@@ -391,18 +391,19 @@ func (c *carried) abort(ctx context.Context) error {
 	if c.job.State == volume.JobSwapped {
 		outcome = "the restore was done already, and is ended"
 	} else {
-		c.saySynced(ending{givenUp: true, err: errors.New("aborted")})
+		c.saySynced(false)
 	}
 	return errors.Join(c.app.done(c.job.Volumes()[0], outcome), lostError(gone))
 }
 
-// saySynced says what a restore file by file leaves when it is not done.
-func (c *carried) saySynced(e ending) {
+// saySynced says what a restore file by file leaves when it is not done. A job
+// that is kept has to be ended before its volumes can be changed.
+func (c *carried) saySynced(kept bool) {
 	if c.job.Engine != string(snapshot.EngineSync) {
 		return
 	}
 	way := ""
-	if !e.over() {
+	if kept {
 		way = fmt.Sprintf("'--abort %s' and then ", c.job.Volumes()[0])
 	}
 	c.app.say("files that were replaced before stay so; to put them back: %sberth undo %s --live", way, strings.Join(c.job.Volumes(), " "))

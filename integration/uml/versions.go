@@ -63,7 +63,7 @@ func (a *Agent) Versions(j Versions, out *Restored) error {
 		defer client.Close()
 		filer = snapshot.NewFiler(client, "svm1", target.Host, target.Path)
 	}
-	v := snapshot.New(snapshot.Config{Volumes: store, Filer: filer})
+	v := snapshot.New(snapshot.Config{Volumes: store, Tuning: snapshot.Tuning{Filer: filer}})
 	if j.Volume != "" {
 		return store.Create(ctx, j.Volume, nil)
 	}

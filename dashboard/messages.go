@@ -1,0 +1,29 @@
+package dashboard
+
+import "github.com/casit/berth/problem/catalogue"
+
+// Messages are what this package says when something is wrong; with those of the
+// other packages they are the tables of docs/troubleshooting.md.
+var Messages = catalogue.Messages{
+	catalogue.Dashboard: {
+		{"--listen … is no address", "no `HOST:PORT`", "`--listen 127.0.0.1:8080`"},
+		{"--listen … is not loopback: what the page shows would cross the network in the clear", "another address without TLS", "`--tls-cert FILE --tls-key FILE`; or `--plain-http-behind-proxy`; or stay on loopback and use `ssh -L`"},
+		{"--tls-cert and --tls-key belong together", "one of them", "both, or none"},
+		{"--tls-cert and --plain-http-behind-proxy exclude each other", "both given", "one of them"},
+		{"read the certificate: …", "it cannot be read, or does not fit the key", "PEM files of one pair"},
+		{"--every … is too often", "a very short interval", "`--every 3s`"},
+		{"this page does not answer to the name …; if it should: berth dashboard --host NAME", "a browser asked by another name (421)", "`--host NAME`"},
+		{"the dashboard changes nothing: GET and HEAD alone", "a program sent POST or the like", "nothing: it only reads"},
+		{"the dashboard only reads, and does not ask …", "a defect of berth, stopped on its way", "report it"},
+		{"too many viewers", "more pages are open than it serves", "close some"},
+		{"too many downloads at the same time", "it serves a few at once", "again in a moment; `berth snapshot cat NAME@SNAPSHOT:PATH`"},
+		{"two other comparisons are under way", "it makes two at a time", "again in a moment; `berth snapshot diff NAME@SNAPSHOT`"},
+		{"the page cannot be made: …", "a defect of berth", "report it"},
+		{"there is no page …", "a wrong address", "begin at the overview"},
+		{"no such file", "a wrong address", "begin at the overview"},
+		{"there is no volume …", "it was removed, or the name is wrong", "the overview; `berth trash ls`"},
+		{"neither berth nor Docker knows a node …", "the name is wrong, or it was taken out", "the overview; `docker node ls`"},
+		{"no snapshot is named exactly …", "it was deleted since the page was made", "the volume's page lists what there is"},
+		{"… is a … and no file", "a download of a directory or link", "`berth snapshot cat NAME@SNAPSHOT:PATH > DIR.tar`"},
+	},
+}

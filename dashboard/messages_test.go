@@ -1,0 +1,11 @@
+package dashboard
+
+import (
+	"testing"
+
+	"github.com/casit/berth/problem/problemtest"
+)
+
+func TestEveryMessageHasARow(t *testing.T) {
+	problemtest.Check(t, Messages, problemtest.Code{Makers: map[string]problemtest.Maker{"s.fail": {At: 3}}})
+}

@@ -1,0 +1,187 @@
+package export
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"syscall"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// Create makes an empty control file; fs.ErrExist if its name is taken.
+func (e *Export) Create(ctx context.Context, name string) (tree.File, error) {
+	mode := uint32(0o600)
+	return e.FS.Create(ctx, name, tree.SetAttr{Mode: &mode})
+}
+
+// NewID returns a random name of 16 hexadecimal digits.
+func (e *Export) NewID() string { return NewID(e.rand) }
+
+// NewID returns a random name of 16 hexadecimal digits.
+func NewID(random io.Reader) string {
+	b := make([]byte, 8)
+	if _, err := io.ReadFull(random, b); err != nil {
+		panic(err) // crypto/rand never fails; anything else is a bug in a test
+	}
+	return hex.EncodeToString(b)
+}
+
+// Encode is a control file's content: one line of JSON.
+func Encode(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // our own types always marshal
+	}
+	return append(data, '\n')
+}
+
+// Read decodes the control file name into v. A broken file is an error
+// that names the file.
+func Read(ctx context.Context, fsys tree.FS, name string, v any) error {
+	data, err := tree.ReadFile(ctx, fsys, name, MaxFile)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return &fs.PathError{Op: "decode", Path: name, Err: err}
+	}
+	return nil
+}
+
+// IsBroken tells a control file that is there but cannot be one (torn, a
+// directory, a symlink, too large) from an export that does not answer.
+func IsBroken(err error) bool {
+	p := (*fs.PathError)(nil)
+	return errors.As(err, &p) && p.Op == "decode" || IsContent(err)
+}
+
+// Publish makes the file name with v as its content by LINK of a private file:
+// the name is either whole or absent, and of several nodes one wins. The
+// others get fs.ErrExist, except a call whose own content is already there,
+// which is a replay.
+func (e *Export) Publish(ctx context.Context, name string, v any) error {
+	data := Encode(v)
+	tmp, err := e.Private(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer e.Discard(ctx, tmp)
+	err = e.FS.Link(ctx, tmp, name)
+	if errors.Is(err, fs.ErrExist) {
+		if there, readErr := tree.ReadFile(ctx, e.FS, name, MaxFile); readErr == nil && bytes.Equal(there, data) {
+			return nil
+		}
+	}
+	return err
+}
+
+// Replace puts v in the place of the file name, which only this node writes or
+// whose lock this node holds.
+func (e *Export) Replace(ctx context.Context, name string, v any) error {
+	return e.Put(ctx, name, Encode(v))
+}
+
+// Put is replace for bytes.
+func (e *Export) Put(ctx context.Context, name string, data []byte) error {
+	tmp, err := e.Private(ctx, data)
+	if err != nil {
+		return err
+	}
+	if err := e.FS.Rename(ctx, tmp, name); err != nil {
+		e.Discard(ctx, tmp)
+		return err
+	}
+	return nil
+}
+
+// Private writes data to a new file that nobody else knows.
+func (e *Export) Private(ctx context.Context, data []byte) (string, error) {
+	name := path.Join(StagingDir, TmpPrefix+e.NewID())
+	f, err := e.Create(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteAt(ctx, data, 0)
+	if err == nil {
+		err = f.Sync(ctx)
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		e.Discard(ctx, name)
+		return "", err
+	}
+	return name, nil
+}
+
+// Discard removes a private file, also after the caller's time is over. What
+// it cannot remove is swept later.
+func (e *Export) Discard(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = e.FS.Remove(ctx, name)
+}
+
+// Mkdir makes a control directory; one that is there is fine.
+func Mkdir(ctx context.Context, fsys tree.FS, name string) error {
+	mode := uint32(0o700)
+	err := fsys.Mkdir(ctx, name, tree.SetAttr{Mode: &mode})
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// Absent makes "it is not there" a success, for removals that may be repeated.
+func Absent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Exists tells whether name is there; only the server may say no.
+func Exists(ctx context.Context, fsys tree.FS, name string) (bool, error) {
+	_, err := fsys.Stat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Pick lists what wanted takes of a directory.
+func Pick(ctx context.Context, fsys tree.FS, dir string, wanted func(tree.Entry) (string, bool)) (out []string, err error) {
+	err = fsys.ReadDir(ctx, dir, func(d tree.Entry) error {
+		if n, ok := wanted(d); ok {
+			out = append(out, n)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// FormatVersion is written into every control file; a reader refuses a newer
+// one instead of guessing.
+const FormatVersion = 1
+
+// MaxFile bounds what is read of any control file, in bytes.
+const MaxFile = 1 << 20
+
+// IsContent tells a file that is there but wrong (a directory, a symlink, too
+// large) from an export that does not answer.
+func IsContent(err error) bool {
+	for _, wrong := range []error{tree.ErrTooLarge, syscall.EISDIR, syscall.ELOOP, syscall.ENXIO} {
+		if errors.Is(err, wrong) {
+			return true
+		}
+	}
+	return false
+}

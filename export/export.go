@@ -1,0 +1,129 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/tree"
+)
+
+// record is .berth/export.json: who this export is.
+//
+//	{"version":1,"id":"9f2c51b07d3e4a68"}
+type record struct {
+	Version int    `json:"version"`
+	ID      string `json:"id"`
+}
+
+// Export is one opened export whose identity was verified.
+type Export struct {
+	FS tree.FS
+	ID string
+
+	rand  io.Reader
+	clock *clock
+	now   func() time.Time
+}
+
+// Confirm makes sure that this still is the export, before what is missing is
+// believed to be gone: a directory that was emptied, or deleted while somebody
+// has it open, keeps its handle and has nothing in it.
+func (e *Export) Confirm(ctx context.Context) error {
+	var rec record
+	err := Read(ctx, e.FS, recordFile, &rec)
+	if err == nil && rec.ID == e.ID {
+		return nil
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) || IsBroken(err) {
+		return fmt.Errorf("%w: its id is not there", tree.ErrAway)
+	}
+	return err
+}
+
+// lacksControl tells an error about a control file or directory that ought to
+// be there.
+func lacksControl(err error) bool {
+	p := (*fs.PathError)(nil)
+	return errors.Is(err, fs.ErrNotExist) && errors.As(err, &p) && strings.HasPrefix(p.Path, Dir+"/")
+}
+
+// initialize gives a new export its id. Of several nodes one wins.
+func (e *Export) initialize(ctx context.Context, rec *record) error {
+	if err := makeControlDirs(ctx, e.FS); err != nil {
+		return err
+	}
+	err := e.Publish(ctx, recordFile, rec)
+	if errors.Is(err, fs.ErrExist) {
+		return Read(ctx, e.FS, recordFile, rec)
+	}
+	return err
+}
+
+func makeControlDirs(ctx context.Context, fsys tree.FS) error {
+	for _, dir := range []string{Dir, MetaDir, NodeDir, LeaseDir, LockDir, StagingDir, TrashDir, AuditDir} {
+		if ok, err := Exists(ctx, fsys, dir); ok {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := Mkdir(ctx, fsys, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AskTime sets the export's clock by the time that it gives a new file, and
+// returns that time.
+func (e *Export) AskTime(ctx context.Context) (time.Time, error) {
+	name, err := e.Private(ctx, nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer e.Discard(ctx, name)
+	return e.SetClock(ctx, name)
+}
+
+// SetClock sets the export's clock by the time of a file that was written a
+// moment ago, and returns that time. Our clock is read after the write, so the
+// export's is never ahead.
+func (e *Export) SetClock(ctx context.Context, name string) (time.Time, error) {
+	now := e.now()
+	attr, err := e.FS.Stat(ctx, name)
+	if err == nil {
+		e.clock.set(attr.Mtime, now)
+	}
+	return attr.Mtime, err
+}
+
+// clock is the export's time, read from the times it gives our own
+// heartbeat, so that nodes with wrong clocks agree.
+type clock struct {
+	mu sync.Mutex // guards the fields
+	// server is what the export said when our clock, with its monotonic part,
+	// said local.
+	server, local time.Time
+}
+
+func (c *clock) set(server, local time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server, c.local = server, local
+}
+
+// at returns the export's time at our time now; ok is false before the first
+// heartbeat.
+func (c *clock) at(now time.Time) (t time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.local.IsZero() {
+		return now, false
+	}
+	return c.server.Add(now.Sub(c.local)), true
+}

@@ -1,0 +1,56 @@
+package nfs
+
+import "github.com/casit/berth/problem/catalogue"
+
+// Messages are what this package says when something is wrong; with those of the
+// other packages they are the tables of docs/troubleshooting.md.
+var Messages = catalogue.Messages{
+	catalogue.Settings: {
+		{"BERTH_EXPORT: …: want nfs://host/path", "not of that form", "`BERTH_EXPORT=nfs://HOST/PATH`"},
+		{"BERTH_EXPORT: …: no host; want nfs://host/path", "no server in it", "`BERTH_EXPORT=nfs://HOST/PATH`"},
+		{"BERTH_EXPORT: …: no path; want nfs://host/path", "no directory in it", "add the path that `showmount -e HOST` prints"},
+		{"BERTH_EXPORT: …: NFS has no user name or password; access is the export's rule on the server", "`user@` in the URL", "take it away; root of this node is let in by the export's rule"},
+		{"BERTH_EXPORT: …: the port goes behind the path: nfs://…/path?port=…", "`HOST:PORT`", "`nfs://HOST/PATH?port=PORT`"},
+		{"BERTH_EXPORT: …: what follows # is not used; write %23 for a # in the path", "a `#`", "write `%23`"},
+		{"BERTH_EXPORT: …: unknown …; only port and mountport may be given", "something else behind `?`", "take it away; mount options go into `BERTH_MOUNT_OPTIONS`"},
+		{"BERTH_EXPORT: …: … wants one number from 1 to 65535", "a port that is none", "correct it"},
+		{"BERTH_EXPORT: …: a path of … bytes; MOUNT takes …", "too long for the protocol", "name a shorter junction path"},
+		{"BERTH_EXPORT: …: the path has a component …", "`//`, `.` or `..` in the path", "write it plainly"},
+		{"mount option …: the export's URL says that", "an address or port in `BERTH_MOUNT_OPTIONS`", "move it into `BERTH_EXPORT` (`?port=`, `?mountport=`)"},
+		{"mount option …: only vers=3 is mounted", "NFSv4 asked for", "take it away; berth is made for NFSv3"},
+		{"mount option …: only proto=tcp is mounted", "UDP asked for", "take it away"},
+		{"mount option …: a soft mount loses writes when the server is away for a moment; leave hard", "`soft`", "take it away"},
+		{"mount option … is for mount.nfs, which is not used", "`bg`, `retry`, `_netdev` …", "take it away"},
+	},
+	catalogue.Wire: {
+		{"resolve …: …", "DNS does not know the filer", "`getent hosts FILER`; correct `BERTH_EXPORT`, or the resolver"},
+		{"mount …: …", "the kernel's mount was refused; `permission denied` is the export's rule", "`berth doctor`; add this node to the rule: `showmount -e FILER`"},
+		{"mount …: …: this kernel has no NFS client; type 'modprobe nfs'", "the module is not there", "`modprobe nfs`; on Debian the kernel package has it"},
+		{"mount …: …: the kernel refuses the options …", "`BERTH_MOUNT_OPTIONS`", "leave it out, or correct it"},
+		{"ask rpcbind at … for …: … (a server without rpcbind needs …=PORT in the URL)", "port 111 of the filer is not reached", "open it; or `BERTH_EXPORT=nfs://FILER/PATH?port=2049&mountport=635`"},
+		{"ask rpcbind at … for MOUNT: …", "port 111 of the filer is not reached", "open it; or `BERTH_EXPORT=nfs://FILER/PATH?port=2049&mountport=635`"},
+		{"ask rpcbind at … for NLM: …", "port 111 of the filer is not reached, or the server has no lock manager", "open port 111; turn locks on at the server"},
+		{"not registered with the server's rpcbind", "the server has no NFSv3, MOUNT or locks", "ONTAP: `vserver nfs modify -v3 enabled`; Linux: NFSv3 in `/etc/nfs.conf`"},
+		{"ask this host's rpcbind: …", "rpcbind does not run here: no locks", "`apt-get install rpcbind nfs-common`; `systemctl enable --now rpcbind`"},
+		{"rpc.statd is not registered with this host's rpcbind", "it does not run: berth mounts with nolock", "`apt-get install nfs-common`; `systemctl enable --now rpc-statd`"},
+		{"rpc.statd is registered with this host's rpcbind and does not answer: …", "it died", "`systemctl restart rpc-statd`"},
+		{"no answer from the server", "it is quiet for longer than a call may take", "berth goes on by itself; `berth doctor`"},
+		{"connection lost", "it broke", "berth goes on by itself; `berth doctor`"},
+		{"the server closed the connection", "it restarted, or a firewall ended it", "berth goes on by itself; `berth doctor`"},
+		{"…; the server was away: …", "why there was no connection until the time was over", "the words behind the colon"},
+		{"the client is closed", "the plugin is stopping, or a setting changed", "again"},
+		{"the server forgot what was written … times in a row", "it restarts again and again", "the server's log; again when it is stable"},
+		{"reading the source at …: …", "what is copied cannot be read", "the words behind the colon"},
+		{"the listing of the directory does not end: the server repeats itself", "a defect of the server, in a large directory", "the server's release notes; fewer names in that directory"},
+		{"malformed reply", "what answers there does not speak NFSv3", "`rpcinfo -p FILER`; is it the right port?"},
+		{"a file handle of … bytes where … are allowed", "what answers there does not speak NFSv3", "`rpcinfo -p FILER`; is it the right port?"},
+		{"rpc: the server does not export this program (PROG_UNAVAIL)", "no NFSv3, MOUNT or locks at that port", "`rpcinfo -p FILER`; turn NFSv3 on"},
+		{"rpc: the server has versions … to … of this program (PROG_MISMATCH)", "version 3 is off", "ONTAP: `vserver nfs modify -v3 enabled`"},
+		{"rpc: the server does not have this procedure (PROC_UNAVAIL)", "not a whole NFSv3 server", "another server"},
+		{"rpc: the server could not decode the arguments (GARBAGE_ARGS)", "a defect of one of both", "report it, with the server's version"},
+		{"rpc: the server failed (SYSTEM_ERR)", "an error in the server", "its log; again"},
+		{"rpc: the server speaks RPC versions … to …", "no ONC RPC version 2 there", "is it the right port?"},
+		{"rpc: … (auth_stat …)", "AUTH_SYS is refused, or a port below 1024 is wanted", "on the filer: `-rorule sys -rwrule sys -superuser sys`; as root"},
+		{"rpc: accept_stat …", "an answer that no standard has", "is it the right port?"},
+	},
+}

@@ -1,0 +1,38 @@
+package ontap
+
+import "github.com/casit/berth/problem/catalogue"
+
+// Messages are what this package says when something is wrong; with those of the
+// other packages they are the tables of docs/troubleshooting.md.
+var Messages = catalogue.Messages{
+	catalogue.Filer: {
+		{"ontap address is not set", "`BERTH_ONTAP` is empty", "set it"},
+		{"ontap address is not a host, host:port or https URL", "it is something else", "`BERTH_ONTAP=svm1-mgmt.example.edu`"},
+		{"ontap address is more than a host, host:port or https URL", "a path or query in it", "take it away"},
+		{"ontap address must be https, not …", "`http:`", "`https:`, or only the host"},
+		{"ontap address must not hold a user or password", "`user:password@`", "`BERTH_ONTAP_USER`, `BERTH_ONTAP_PASSWORD_FILE`"},
+		{"ontap user must be set and have no colon", "`BERTH_ONTAP_USER`", "set it"},
+		{"ontap password file is not set", "`BERTH_ONTAP_PASSWORD_FILE`", "set it: a path below `/etc/berth`"},
+		{"ontap password file: …", "it cannot be read", "the plugin sees `/etc/berth` alone: put it there, mode 0600"},
+		{"ontap password file is empty", "it is", "write the password into it"},
+		{"ontap password file holds more than one line", "more than the password", "one line"},
+		{"ontap: a CA file and insecure exclude each other", "both set", "leave `BERTH_ONTAP_INSECURE` out"},
+		{"read ontap CA file: …", "it cannot be read", "put it below `/etc/berth`"},
+		{"ontap CA file … has no PEM certificate", "another format", "`openssl x509 -inform der -in FILE -out /etc/berth/filer.pem`"},
+		{"ontap: …: answer is truncated: …", "the connection broke", "again"},
+		{"ontap: …: answer is larger than 16 MiB", "no ONTAP there, or a defect", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
+		{"ontap: …: answer is not what ONTAP documents: …", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
+		{"ontap: …: error code … is not a number", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
+		{"ontap: …: answer says … records and has …", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
+		{"ontap: …: pages go in circles", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
+		{"ontap: …: too many pages", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
+		{"ontap: …: next link leads to another place", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
+		{"ontap: …: next link has a broken query", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
+		{"ontap: …: accepted without naming a job", "it may have happened", "look: `berth snapshot ls NAME`"},
+		{"ontap: …: job has state …", "it may have happened", "on the filer: `job show`"},
+		{"ontap: …: job is gone from the cluster", "it may have happened (a fail-over)", "look: `berth snapshot ls NAME`; again"},
+		{"ontap: …: job cannot be asked: …", "the filer did not answer for long; it may have happened", "look: `berth snapshot ls NAME`; again"},
+		{"ontap: …: job is still … and was not waited for any longer", "it takes long", "look later: `berth snapshot ls NAME`"},
+		{"ontap: …: encode request: …", "a defect of berth", "report it"},
+	},
+}

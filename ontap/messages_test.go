@@ -1,0 +1,17 @@
+package ontap
+
+import (
+	"testing"
+
+	"github.com/casit/berth/problem/problemtest"
+)
+
+func TestEveryMessageHasARow(t *testing.T) {
+	problemtest.Check(t, Messages, problemtest.Code{
+		Makers: map[string]problemtest.Maker{
+			"broken":  {At: 2, Before: "ontap: …: "},
+			"unknown": {At: 2, Before: "ontap: …: "},
+		},
+		Ends: map[string]string{"do.go": "ontap: …: "},
+	})
+}

@@ -1,0 +1,25 @@
+package problem
+
+import "github.com/casit/berth/problem/catalogue"
+
+// Messages are what this package says when something is wrong; with those of the
+// other packages they are the tables of docs/troubleshooting.md.
+var Messages = catalogue.Messages{
+	catalogue.Export: {
+		{"…: the export … did not answer in time", "filer or network; nothing is lost", "`berth doctor` says how far one comes; it goes on when the filer answers"},
+		{"…: the export … is away: its directory was unmounted, moved or replaced", "another directory is where the export was", "mount it again; berth goes on within seconds"},
+		{"…: the export … is full", "no space, or a quota", "`berth df`; `berth trash ls`; `berth trash purge ID`; or grow the volume on the filer"},
+		{"…: the export … is read-only", "exported or mounted read-only for this node", "on the filer: rw in the export's rule; on the host: `mount -o remount,rw`"},
+		{"…: … is immutable (chattr +i)", "somebody, or a hardening tool, has set the attribute `i` on this file or directory", "on the export's host `lsattr -d PATH`, `chattr -i PATH`; again"},
+		{"…: … is append-only (chattr +a)", "the attribute `a`", "`chattr -a PATH`; again"},
+		{"…: another filesystem is mounted on …, and berth touches nothing of it", "a disk, or another directory, is mounted inside a volume", "`umount PATH` on the export's host (`findmnt` lists mounts); again"},
+		{"…: the export … refuses berth's writes (…)", "root is squashed", "`superuser=sys` in the export rule (ONTAP), `no_root_squash` (Linux); `berth doctor` tries it"},
+		{"…: the name is too long for the export", "the server takes shorter names", "a shorter name"},
+	},
+	catalogue.Restore: {
+		{"… names of … …, the first: …", "a copy is whole or is not there: names cannot be made here, or changed while a volume in use was cloned", "without these, or by hand; clone a snapshot: `from=NAME@SNAPSHOT`"},
+		{"… names of … …: the snapshot is being deleted, the first: …", "somebody deletes the snapshot that is being read", "another version, or single paths: `NAME@SNAPSHOT:PATH`"},
+		{"the snapshot of … was deleted or moved while it was read", "somebody deletes the snapshot that is being read", "another version"},
+		{"… was removed or replaced while it was read", "somebody removed or restored the volume that is being copied", "again"},
+	},
+}

@@ -1,0 +1,26 @@
+package proxy
+
+import "github.com/casit/berth/problem/catalogue"
+
+// Messages are what this package says when something is wrong; with those of the
+// other packages they are the tables of docs/troubleshooting.md.
+var Messages = catalogue.Messages{
+	catalogue.Proxy: {
+		{"… is there already, and 'berth proxy render' did not write it", "a file of yours has a site's name", "move it away or rename it"},
+		{"service …: label …=…: there is no such label", "misspelt", "the one in the hint"},
+		{"service …: label …=…: there is no such value", "misspelt", "the one in the hint"},
+		{"service …: label …=…: it says how to serve a site, and the service has no label berth.site", "it has not", "add `berth.site`, or take this label away"},
+		{"service …: label …=…: no service of Docker's has such a name", "a name that NGINX's files cannot hold", "letters, digits and `. _ -`"},
+		{"service …: label …=…: there is no name in it", "`berth.site` is empty", "`berth.site: www.example.edu`"},
+		{"service …: label …=…: … is there twice", "a name twice", "write it once"},
+		{"service …: label …=…: … is not how a host name is written here", "capitals, or a dot at the end", "as the hint writes it"},
+		{"service …: label …=…: …: a wildcard would take names that other services are given later", "`*.`", "write every name"},
+		{"service …: label …=…: … is not in ASCII", "an umlaut", "`idn2 NAME` prints it"},
+		{"service …: label …=…: … is no host name", "a scheme, port, path, or no dot", "`www.example.edu`"},
+		{"service …: label …=…: service … has the name … already", "two services with one name", "take it out of one"},
+		{"service …: label …=…: the service publishes no TCP port", "none in `ports:`", "`ports: [\"8080:80\"]`"},
+		{"service …: label …=…: the service publishes several ports", "which one?", "`berth.port` with one of those in the hint"},
+		{"service …: label …=…: the service does not publish it", "`berth.port` is the container's, or wrong", "the one in the hint"},
+		{"service …: label …=…: it is no name of a certificate", "a path, or a leading dot", "a directory's name below `/etc/nginx/certificates`"},
+	},
+}
