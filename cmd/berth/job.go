@@ -281,18 +281,18 @@ func follow(ctx context.Context, a *app, job *volume.Job) ending {
 	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobStart", plugin.JobRequest{ID: job.ID}); err != nil {
 		return ending{err: wayOn(job, err)}
 	}
-	show := &shown{app: a}
+	line := &shown{app: a}
 	for {
 		p, err := poll(ctx, a, job)
 		if ctx.Err() != nil {
-			show.clear()
+			line.clear()
 			return cancel(ctx, a, job)
 		}
 		if err != nil || p.Over {
-			show.clear()
+			line.clear()
 			return endOf(job, p, err)
 		}
-		show.print(p)
+		line.print(p)
 	}
 }
 
