@@ -13,6 +13,7 @@ import (
 
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/text"
 )
 
@@ -37,7 +38,7 @@ Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 someth
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
-			if o.maxAge, err = parseAge(limit); err != nil {
+			if o.maxAge, err = show.ParseAge(limit); err != nil {
 				return &verdict{3, "UNKNOWN - " + err.Error()}
 			}
 			return runDoctor(c.Context(), a, o)
@@ -123,7 +124,7 @@ func siteCheck(a *app, site string) doctor.Check {
 
 // summary is the report's last line.
 func summary(r *doctor.Report) string {
-	text := fmt.Sprintf("%s: %d ok, %d warn, %d fail", plural(len(r.Findings), "check"), r.Count(doctor.OK), r.Count(doctor.Warn), r.Count(doctor.Fail))
+	text := fmt.Sprintf("%s: %d ok, %d warn, %d fail", show.Plural(len(r.Findings), "check"), r.Count(doctor.OK), r.Count(doctor.Warn), r.Count(doctor.Fail))
 	if len(r.Unasked) > 0 {
 		text += "; not looked at, for lack of what they need: " + strings.Join(r.Unasked, ", ")
 	}
@@ -178,7 +179,7 @@ func renderReport(w io.Writer, r *doctor.Report, width int) {
 	}
 	indent := strings.Repeat(" ", 6+column+2)
 	line := func(state, check, text string) {
-		indented(w, fmt.Sprintf("%-6s%-*s  ", state, column, check), text, width)
+		show.Indented(w, fmt.Sprintf("%-6s%-*s  ", state, column, check), text, width)
 	}
 	line("STATE", "CHECK", "EVIDENCE")
 	for _, f := range r.Findings {
@@ -190,10 +191,10 @@ func renderReport(w io.Writer, r *doctor.Report, width int) {
 		if f.State == doctor.Fail {
 			state = "FAIL"
 		}
-		line(state, f.Check, sentence(f.Evidence))
+		line(state, f.Check, show.Sentence(f.Evidence))
 		if f.State != doctor.OK && f.Next != "" {
 			fmt.Fprintln(w, indent+"next: "+text.Visible(f.Next)) // to be copied, so not broken
 		}
 	}
-	fmt.Fprintln(w, strings.Join(wrap(summary(r), width), "\n  "))
+	fmt.Fprintln(w, strings.Join(show.Wrap(summary(r), width), "\n  "))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -349,7 +350,7 @@ func stateOf(ctx context.Context, a *app, job *volume.Job, p snapshot.Progress, 
 func (c *carried) report(p snapshot.Progress, took time.Duration) error {
 	a := c.app
 	for _, line := range p.Warnings {
-		a.say("%s", sentence(line))
+		a.say("%s", show.Sentence(line))
 	}
 	what := "restored"
 	if c.job.Op == volume.OpUndo {

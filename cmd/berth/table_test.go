@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -29,7 +30,7 @@ func TestATimeInTheFutureIsNoAge(t *testing.T) {
 		require.Equal(t, c.code, v.code, v.line)
 		require.NotContains(t, v.line, "-1")
 	}
-	require.Equal(t, "0s", age(-5))
+	require.Equal(t, "0s", show.Age(-5))
 	require.Empty(t, times{now: now}.since(time.Time{}))
 }
 

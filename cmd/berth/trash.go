@@ -11,6 +11,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/volume"
 )
 
@@ -52,7 +53,7 @@ func renderTrash(w io.Writer, items []*volume.Trashed, t times, width int) error
 		}
 		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.when(it.Removed), it.By, expires})
 	}
-	return renderTable(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
+	return show.Table(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
 }
 
 func trashRestoreCommand(a *app) *cobra.Command {
@@ -97,7 +98,7 @@ func purgeCommand(a *app) *cobra.Command {
 		Example: "  berth trash purge 20261123-0530-9f2c51\n  berth trash purge --older 3d --dry-run\n  berth trash purge --older 0s   # all of it",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.ids = args
-			if o.older, err = parseAge(older); isZero(older) {
+			if o.older, err = show.ParseAge(older); isZero(older) {
 				o.older, err = volume.Everything, nil
 			}
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -46,7 +47,7 @@ func runVersions(ctx context.Context, a *app, r snapshot.FileRequest) error {
 		return renderVersions(w, got.Versions, r.Deleted, a.times(), width)
 	})
 	if err == nil && len(ids) > 0 {
-		a.say("look at one: berth snapshot cat %s", shellWord(ids[len(ids)-1]))
+		a.say("look at one: berth snapshot cat %s", show.ShellWord(ids[len(ids)-1]))
 	}
 	return err
 }
@@ -54,7 +55,7 @@ func runVersions(ctx context.Context, a *app, r snapshot.FileRequest) error {
 // renderVersions writes the table of a file's versions, newest first, or of
 // what a directory has lost.
 func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t times, width int) error {
-	label := func(s snapshot.Snapshot) string { return quoted(s.Name) }
+	label := func(s snapshot.Snapshot) string { return show.Quoted(s.Name) }
 	var rows [][]string
 	for i, f := range all {
 		name, note := "live", ""
@@ -79,9 +80,9 @@ func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t tim
 			}
 			rows = append(rows, []string{"live", "", "", "", when})
 		}
-		row := []string{name, t.stamp(f.Modified), size(f.SizeBytes), f.Kind, note}
+		row := []string{name, t.stamp(f.Modified), show.Size(f.SizeBytes), f.Kind, note}
 		if deleted {
-			row = append([]string{quoted(f.Name())}, row...)
+			row = append([]string{show.Quoted(f.Name())}, row...)
 		}
 		rows = append(rows, row)
 	}
@@ -89,7 +90,7 @@ func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t tim
 	if deleted {
 		heading = append([]string{"PATH"}, heading...)
 	}
-	return renderTable(w, heading, rows, width)
+	return show.Table(w, heading, rows, width)
 }
 
 func catCommand(a *app) *cobra.Command {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/stack"
 	"github.com/casit/berth/volume"
 )
@@ -69,7 +70,7 @@ func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t times, wid
 		}
 		row := []string{v.Name, created, v.Options["access"], usedOn(v.Users)}
 		if measured {
-			sizes := []string{size(v.SizeBytes), size(v.UsedBytes), humanize.Comma(v.Files)}
+			sizes := []string{show.Size(v.SizeBytes), show.Size(v.UsedBytes), humanize.Comma(v.Files)}
 			if v.Unmeasured {
 				sizes = []string{"?", "?", "?"}
 			}
@@ -81,7 +82,7 @@ func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t times, wid
 	if measured {
 		heading = append(heading, "SIZE", "DISK", "FILES")
 	}
-	return renderTable(w, append(heading, "HEALTH"), rows, width)
+	return show.Table(w, append(heading, "HEALTH"), rows, width)
 }
 
 // usedOn lists the nodes that use a volume, those that may be dead marked.
@@ -128,7 +129,7 @@ func runPs(ctx context.Context, a *app, names []string) error {
 	}
 	data := map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced}
 	return a.show(data, ids, func(w io.Writer, width int) error {
-		return renderTable(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
+		return show.Table(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
 	})
 }
 
@@ -174,7 +175,7 @@ func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
 		if u.Fenced != "" {
 			state += ": stop it, it writes to trash " + u.Fenced
 		}
-		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, t.when(u.Since), age(u.Age), state})
+		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, t.when(u.Since), show.Age(u.Age), state})
 	}
 	for _, j := range got.Jobs {
 		volumes := j.Volumes()
@@ -200,7 +201,7 @@ func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
 
 // lateState says what a node wrote to a volume that it had lost.
 func lateState(t *volume.Trashed) string {
-	return fmt.Sprintf("late writes: %s in %d files, in trash %s", size(t.Late.Bytes), t.Late.Files, t.ID)
+	return fmt.Sprintf("late writes: %s in %d files, in trash %s", show.Size(t.Late.Bytes), t.Late.Files, t.ID)
 }
 
 func inspectCommand(a *app) *cobra.Command {
