@@ -14,11 +14,11 @@ import (
 	"github.com/casit/berth/text"
 )
 
-// narrowest is the least that a wrapped column may have; where less is left,
+// Narrowest is the least that a wrapped column may have; where less is left,
 // the terminal breaks the line itself.
 const Narrowest = 16
 
-// renderTable writes rows under a heading, columns aligned. Empty cells are
+// Table writes rows under a heading, columns aligned. Empty cells are
 // "-". Where a row does not fit into width, its last cell goes on below itself,
 // broken at blanks; width 0 is as wide as it gets. A row of one cell is a
 // remark: it has no columns.
@@ -54,7 +54,7 @@ func Table(w io.Writer, heading []string, rows [][]string, width int) error {
 	return err
 }
 
-// wrap breaks text at blanks into lines of at most width characters; a longer
+// Wrap breaks text at blanks into lines of at most width characters; a longer
 // word has a line of its own.
 func Wrap(text string, width int) (lines []string) {
 	line := ""
@@ -71,7 +71,7 @@ func Wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// indented writes a text, broken where it does not fit into width; what goes on
+// Indented writes a text, broken where it does not fit into width; what goes on
 // below begins under the text, at as many blanks. width 0 breaks nothing.
 func Indented(w io.Writer, first, text string, width int) {
 	at := utf8.RuneCountInString(first)
@@ -82,7 +82,7 @@ func Indented(w io.Writer, first, text string, width int) {
 	fmt.Fprintf(w, "%s%s\n", first, strings.Join(lines, "\n"+strings.Repeat(" ", at)))
 }
 
-// age is a duration in words short enough for a table.
+// Age is a duration in words short enough for a table.
 func Age(seconds float64) string {
 	d := max(0, time.Duration(seconds*float64(time.Second)))
 	switch {
@@ -96,7 +96,7 @@ func Age(seconds float64) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// parseAge reads a duration that may be in days.
+// ParseAge reads a duration that may be in days.
 func ParseAge(s string) (time.Duration, error) {
 	if s == "" {
 		return 0, nil
@@ -115,8 +115,10 @@ func ParseAge(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// Size is a number of bytes in words.
 func Size(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) }
 
+// Plural is a number and what is counted.
 func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -124,11 +126,11 @@ func Plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// quoted prints a name so that a terminal cannot be harmed by it, and no two
+// Quoted prints a name so that a terminal cannot be harmed by it, and no two
 // names look the same.
 func Quoted(name string) string { return text.Quote(name) }
 
-// sentence prints a text that somebody else wrote: quoted where it holds
+// Sentence prints a text that somebody else wrote: quoted where it holds
 // characters that cannot be seen.
 func Sentence(said string) string {
 	if text.Visible(said) == said && !strings.Contains(said, "\n") {
@@ -137,7 +139,7 @@ func Sentence(said string) string {
 	return fmt.Sprintf("%q", said)
 }
 
-// shellWord is a name as it is typed to a shell.
+// ShellWord is a name as it is typed to a shell.
 func ShellWord(name string) string {
 	if q := Quoted(name); q != name || plainWord.MatchString(name) {
 		return q

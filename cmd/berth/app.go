@@ -81,13 +81,13 @@ func (a *app) zone() (*time.Location, string) {
 	if a.utc {
 		return time.UTC, "UTC"
 	}
-	return zoneHere(os.LookupEnv, "/etc/localtime")
+	return show.ZoneHere(os.LookupEnv, "/etc/localtime")
 }
 
 // times prints times for the person here.
-func (a *app) times() times {
+func (a *app) times() show.Times {
 	zone, _ := a.zone()
-	return times{zone: zone, utc: a.utc, now: time.Now()}
+	return show.Times{Zone: zone, UTC: a.utc, Now: time.Now()}
 }
 
 // confirm lets a person on a terminal agree to what cannot be taken back;

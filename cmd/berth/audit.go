@@ -49,7 +49,7 @@ func runAudit(ctx context.Context, a *app, req plugin.AuditRequest) error {
 	var rows [][]string
 	for _, r := range got.Records {
 		names = append(names, r.Volume)
-		rows = append(rows, []string{t.when(r.Time), r.Node, r.By, r.Op, r.Volume, r.Detail})
+		rows = append(rows, []string{t.When(r.Time), r.Node, r.By, r.Op, r.Volume, r.Detail})
 	}
 	return a.show(got.Records, names, func(w io.Writer, width int) error {
 		return show.Table(w, []string{"TIME", "NODE", "BY", "DID", "VOLUME", "DETAIL"}, rows, width)

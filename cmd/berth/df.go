@@ -41,7 +41,7 @@ func runDf(ctx context.Context, a *app) error {
 
 // renderUsage writes where the space is. What nobody has measured is left out
 // of the live volumes, or unknown.
-func renderUsage(w io.Writer, u *snapshot.Usage, t times, width int) error {
+func renderUsage(w io.Writer, u *snapshot.Usage, t show.Times, width int) error {
 	removed, undo := 0, 0
 	for _, it := range u.Items {
 		if it.Kind == "undo" {
@@ -59,7 +59,7 @@ func renderUsage(w io.Writer, u *snapshot.Usage, t times, width int) error {
 		snaps = show.Size(u.Snapshots)
 	}
 	if u.Oldest != nil {
-		oldest = fmt.Sprintf(", the oldest %s of %s", show.Quoted(u.Oldest.Name), t.snapshot(*u.Oldest))
+		oldest = fmt.Sprintf(", the oldest %s of %s", show.Quoted(u.Oldest.Name), t.Snapshot(*u.Oldest))
 	}
 	rows := [][]string{{"export", show.Size(u.Total), fmt.Sprintf("%s used, %s free", show.Size(u.Used), show.Size(u.Avail))}}
 	if u.Live >= 0 {

@@ -115,11 +115,11 @@ func (p *diffPrinter) print(d snapshot.Diff) error {
 }
 
 // side names one side of a comparison.
-func side(s snapshot.Side, t times) string {
+func side(s snapshot.Side, t show.Times) string {
 	if s.Snapshot == nil {
 		return show.Quoted(s.Name()) + " as it is now"
 	}
-	return fmt.Sprintf("%s (%s)", show.Quoted(s.Name()), t.made(*s.Snapshot))
+	return fmt.Sprintf("%s (%s)", show.Quoted(s.Name()), t.Made(*s.Snapshot))
 }
 
 func (p *diffPrinter) change(c *snapshot.Change) error {

@@ -83,10 +83,10 @@ func importVerdict(r *convoy.Report) error {
 
 // renderImport writes what was imported, what is to be known and typed, and
 // the counts.
-func renderImport(w io.Writer, r *convoy.Report, req plugin.ImportRequest, t times, width int) error {
+func renderImport(w io.Writer, r *convoy.Report, req plugin.ImportRequest, t show.Times, width int) error {
 	var rows [][]string
 	for _, i := range r.Items {
-		rows = append(rows, []string{show.Quoted(i.Volume), t.when(i.Created), importWhat(r, i)})
+		rows = append(rows, []string{show.Quoted(i.Volume), t.When(i.Created), importWhat(r, i)})
 	}
 	if err := show.Table(w, []string{"VOLUME", "CREATED", "WHAT"}, rows, width); err != nil {
 		return err
@@ -127,14 +127,14 @@ func importNotes(r *convoy.Report, req plugin.ImportRequest) (notes []string) {
 }
 
 // snapshotNotes lists Convoy's snapshots: archives on the disk of some node.
-func snapshotNotes(r *convoy.Report, t times) (notes []string) {
+func snapshotNotes(r *convoy.Report, t show.Times) (notes []string) {
 	for _, i := range r.Items {
 		for _, s := range i.Snapshots {
 			where := "not on this node"
 			if s.Here {
 				where = "on this node"
 			}
-			notes = append(notes, fmt.Sprintf("  %s  %s  %s  %s (%s)", show.Quoted(i.Volume), show.Quoted(s.Name), t.when(s.Created), show.Quoted(s.File), where))
+			notes = append(notes, fmt.Sprintf("  %s  %s  %s  %s (%s)", show.Quoted(i.Volume), show.Quoted(s.Name), t.When(s.Created), show.Quoted(s.File), where))
 		}
 	}
 	if len(notes) > 0 {

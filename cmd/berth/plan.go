@@ -21,7 +21,7 @@ type planView struct {
 	stops docker.Stops // what it stops
 	to    string       // --to
 	uses  []docker.Use
-	times times
+	times show.Times
 }
 
 // renderPlan writes what would be done, and to whom.
@@ -35,7 +35,7 @@ func renderPlan(w io.Writer, v planView, width int) {
 		}
 		from := show.Quoted(it.RefName())
 		if it.Snapshot != nil {
-			from += " (" + v.times.made(*it.Snapshot) + ")"
+			from += " (" + v.times.Made(*it.Snapshot) + ")"
 		}
 		show.Indented(w, "PLAN  ", what+" <- "+from, width)
 		c := it.Changes

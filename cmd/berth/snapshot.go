@@ -70,7 +70,7 @@ func runSnapshotLs(ctx context.Context, a *app, r snapshot.ListRequest) error {
 
 // renderListings writes the table of versions. Where changes are asked for,
 // versions that nothing distinguishes are one row.
-func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest, t times, width int) error {
+func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest, t show.Times, width int) error {
 	heading := []string{"SNAPSHOT", "TIME", "AGE", "ORIGIN"}
 	if r.Stack != "" {
 		heading = append([]string{"VOLUME"}, heading...)
@@ -88,7 +88,7 @@ func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest,
 	for _, l := range all {
 		for i := 0; i < len(l.Versions); i++ {
 			v := l.Versions[i]
-			row := []string{show.Quoted(v.Name), t.snapshot(v.Snapshot), t.since(v.Time), v.Origin}
+			row := []string{show.Quoted(v.Name), t.Snapshot(v.Snapshot), t.Since(v.Time), v.Origin}
 			if r.Stack != "" {
 				row = append([]string{l.Volume}, row...)
 			}
@@ -116,7 +116,7 @@ func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest,
 }
 
 // listingRemarks say what a table of versions does not.
-func listingRemarks(all []snapshot.Listing, t times) (out []string) {
+func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 	for _, l := range all {
 		for _, v := range l.Versions {
 			if v.Live != nil && v.Live.Disguised > 0 {
@@ -140,7 +140,7 @@ func listingRemarks(all []snapshot.Listing, t times) (out []string) {
 	case first.Policy != nil:
 		next := ""
 		for i, at := range first.Policy.Next {
-			next += map[bool]string{true: "; next ", false: ", "}[i == 0] + t.stamp(at)
+			next += map[bool]string{true: "; next ", false: ", "}[i == 0] + t.Stamp(at)
 		}
 		out = append(out, fmt.Sprintf("the filer makes them by its policy %s%s", first.Policy.Text, next))
 	}
@@ -299,7 +299,7 @@ func runSnapshotRm(ctx context.Context, a *app, names []string, yes, dry bool) e
 	}
 	if !yes {
 		for _, r := range plan.Removed {
-			a.say("%s of %s is the version of %s", show.Quoted(r.Snapshot.Name), a.times().snapshot(r.Snapshot), show.Plural(len(r.Volumes), "volume"))
+			a.say("%s of %s is the version of %s", show.Quoted(r.Snapshot.Name), a.times().Snapshot(r.Snapshot), show.Plural(len(r.Volumes), "volume"))
 		}
 	}
 	if err := a.confirm(yes, fmt.Sprintf("Remove %s for good", show.Plural(len(plan.Removed), "snapshot"))); err != nil {

@@ -44,14 +44,14 @@ func showTrash(a *app, items []*volume.Trashed) error {
 }
 
 // renderTrash writes the table of what is in the trash.
-func renderTrash(w io.Writer, items []*volume.Trashed, t times, width int) error {
+func renderTrash(w io.Writer, items []*volume.Trashed, t show.Times, width int) error {
 	var rows [][]string
 	for _, it := range items {
 		expires := "by hand only"
 		if it.Expires != nil {
-			expires = t.when(*it.Expires)
+			expires = t.When(*it.Expires)
 		}
-		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.when(it.Removed), it.By, expires})
+		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.When(it.Removed), it.By, expires})
 	}
 	return show.Table(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
 }
@@ -79,7 +79,7 @@ func runTrashRestore(ctx context.Context, a *app, req plugin.TrashRestoreRequest
 	if a.json {
 		return a.printJSON(got)
 	}
-	return a.done(got.Name, fmt.Sprintf("restored from the trash as it was removed %s", a.times().when(got.Item.Removed)))
+	return a.done(got.Name, fmt.Sprintf("restored from the trash as it was removed %s", a.times().When(got.Item.Removed)))
 }
 
 // purgeOptions are the arguments and flags of `berth trash purge`.

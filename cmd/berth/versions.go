@@ -54,7 +54,7 @@ func runVersions(ctx context.Context, a *app, r snapshot.FileRequest) error {
 
 // renderVersions writes the table of a file's versions, newest first, or of
 // what a directory has lost.
-func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t times, width int) error {
+func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t show.Times, width int) error {
 	label := func(s snapshot.Snapshot) string { return show.Quoted(s.Name) }
 	var rows [][]string
 	for i, f := range all {
@@ -76,11 +76,11 @@ func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t tim
 		if i == 0 && !f.Live && !deleted {
 			when := "deleted before any newer snapshot"
 			if f.Deleted != nil {
-				when = "deleted since " + t.snapshot(*f.Deleted) + " (" + label(*f.Deleted) + ")"
+				when = "deleted since " + t.Snapshot(*f.Deleted) + " (" + label(*f.Deleted) + ")"
 			}
 			rows = append(rows, []string{"live", "", "", "", when})
 		}
-		row := []string{name, t.stamp(f.Modified), show.Size(f.SizeBytes), f.Kind, note}
+		row := []string{name, t.Stamp(f.Modified), show.Size(f.SizeBytes), f.Kind, note}
 		if deleted {
 			row = append([]string{show.Quoted(f.Name())}, row...)
 		}

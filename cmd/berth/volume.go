@@ -57,14 +57,14 @@ func runVolumeLs(ctx context.Context, a *app, o volumeLsOptions) error {
 }
 
 // renderVolumes writes the table of volumes.
-func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t times, width int) error {
+func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t show.Times, width int) error {
 	var rows [][]string
 	for _, v := range vols {
 		health, _, _ := strings.Cut(v.Health, ";")
 		if health != "ok" && health != "" {
 			health = "! " + strings.TrimSpace(health)
 		}
-		created := t.when(v.Created)
+		created := t.When(v.Created)
 		if v.Adopted {
 			created = "adopted"
 		}
@@ -162,7 +162,7 @@ func usesOf(users []volume.User, known []docker.Use) []use {
 
 // userRows are the rows of `berth volume ps`: users, jobs, late writes, and
 // the operations that are no jobs.
-func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
+func userRows(got plugin.Users, uses []use, t show.Times) (rows [][]string) {
 	for _, u := range uses {
 		what := u.Task
 		if what == "" {
@@ -175,7 +175,7 @@ func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
 		if u.Fenced != "" {
 			state += ": stop it, it writes to trash " + u.Fenced
 		}
-		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, t.when(u.Since), show.Age(u.Age), state})
+		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, t.When(u.Since), show.Age(u.Age), state})
 	}
 	for _, j := range got.Jobs {
 		volumes := j.Volumes()
@@ -183,17 +183,17 @@ func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
 			volumes = []string{"?"}
 		}
 		for _, name := range volumes {
-			rows = append(rows, []string{name, j.Node, "", "", t.when(j.Since), "", j.Status()})
+			rows = append(rows, []string{name, j.Node, "", "", t.When(j.Since), "", j.Status()})
 		}
 	}
 	for _, f := range got.Fenced {
 		if f.Late != nil {
-			rows = append(rows, []string{f.Volume, f.From, "", "", t.when(f.Since), "", lateState(f)})
+			rows = append(rows, []string{f.Volume, f.From, "", "", t.When(f.Since), "", lateState(f)})
 		}
 	}
 	for _, l := range got.Locks {
 		if !slices.ContainsFunc(got.Jobs, func(j *volume.Job) bool { return j.ID == l.Work }) {
-			rows = append(rows, []string{l.Volume, l.Node, "", "", t.when(l.Since), "", string(l.Op) + " under way"})
+			rows = append(rows, []string{l.Volume, l.Node, "", "", t.When(l.Since), "", string(l.Op) + " under way"})
 		}
 	}
 	return rows
