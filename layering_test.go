@@ -46,11 +46,13 @@ var below = map[string][]string{
 	"stack":               {"export", "problem", "tree", "volume"},
 	"docker":              {"problem", "proxy", "snapshot", "stack", "volume"},
 	"docker/dockertest":   {},
+	"show":                {"plugin", "problem", "snapshot"},
+	"examine":             {"docker", "doctor", "plugin", "stack", "volume"},
 	"doctor":              {"export", "volume", "problem", "tree", "nfs", "ontap"},
 	"convoy":              {"export", "volume", "problem", "tree"},
 	"plugin":              {"export", "doctor", "volume", "problem", "tree", "snapshot", "nfs", "ontap", "convoy"},
 	"dashboard":           {"plugin", "problem", "volume", "snapshot"},
-	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard", "docker", "stack"},
+	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack"},
 }
 
 // goFiles calls fn for every Go file of the project.

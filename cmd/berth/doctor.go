@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/doctor"
-	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/examine"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/text"
 )
@@ -50,76 +49,14 @@ Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 someth
 }
 
 func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
-	report, err := examine(ctx, a, o)
-	if err != nil {
+	socket, err := findSocket(a.socket)
+	if errors.Is(err, errNotRoot) {
 		_, reason, hint := judge(err)
 		return &verdict{3, "UNKNOWN - " + reason + "; " + hint}
 	}
+	report := examine.Node(ctx, examine.Config{Socket: socket, Silent: err, Caller: callerName(), Version: version, Settings: settingsFile(),
+		MaxAge: o.maxAge, URL: o.url})
 	return showReport(a, &report)
-}
-
-// Limits of what is asked from outside the plugin.
-const (
-	askLimit   = 40 * time.Second // the plugin's own look, which has deadlines of its own
-	checkLimit = 15 * time.Second // each other check
-)
-
-// examine asks the plugin what it finds, and looks at the rest from here.
-func examine(ctx context.Context, a *app, o doctorOptions) (doctor.Report, error) {
-	socket, err := findSocket(a.socket)
-	if errors.Is(err, errNotRoot) {
-		return doctor.Report{}, err
-	}
-	engine := lookAtEngine(ctx)
-	var inside doctor.Report
-	if err == nil {
-		inside, err = askDoctor(ctx, socket, o)
-	}
-	var out doctor.Report
-	if inside.Version != "" && (err == nil || inside.Version != version) {
-		out.Add("node", doctor.PluginAnswers(engine.plugin, socket, inside.Version, version))
-	} else {
-		out.Add("node", doctor.PluginSilent(engine.plugin, err, engine.err))
-	}
-	if err != nil {
-		inside = engine.examineOutside(ctx)
-	}
-	out.Node, out.Version, out.Settings, out.Unasked = inside.Node, inside.Version, inside.Settings, inside.Unasked
-	out.Findings = append(out.Findings, inside.Findings...)
-
-	answers := func(f doctor.Finding) bool { return f.Group == "nodes" } // which needs an export that answers
-	checks := engine.checks(a, err == nil && slices.ContainsFunc(inside.Findings, answers))
-	if o.url != "" {
-		checks = append(checks, siteCheck(a, o.url))
-	}
-	found, unasked := doctor.Run(ctx, checkLimit, checks)
-	out.Findings, out.Unasked = append(out.Findings, found...), append(append([]string{}, out.Unasked...), unasked...)
-	return out, nil
-}
-
-// askDoctor returns what the plugin finds. One that does not know the question
-// says its version at least.
-func askDoctor(ctx context.Context, socket string, o doctorOptions) (r doctor.Report, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
-	defer cancel()
-	client := plugin.NewClient(socket, callerName())
-	if err = client.Call(ctx, "Berth.Doctor", plugin.DoctorRequest{MaxAge: o.maxAge}, &r); err != nil {
-		var about plugin.About
-		if client.Call(ctx, "Berth.Version", plugin.Empty{}, &about) == nil {
-			r.Version = about.Version
-		}
-	}
-	return r, err
-}
-
-func siteCheck(a *app, site string) doctor.Check {
-	return doctor.Check{Group: "site", Name: "site", Next: "curl -I " + site, Look: func(ctx context.Context) []doctor.Finding {
-		name := ""
-		if newest, err := ask[plugin.Newest](ctx, a, "Berth.SnapshotNewest", plugin.Empty{}); err == nil && newest.Snapshot != nil {
-			name = newest.Snapshot.Name
-		}
-		return []doctor.Finding{doctor.Site(ctx, site, name)}
-	}}
 }
 
 // summary is the report's last line.
