@@ -11,7 +11,7 @@ import (
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -32,14 +32,19 @@ const (
 // or the export is away: what is wrong is in the report, never an error.
 func (s *Server) examine(ctx context.Context, r DoctorRequest) (doctor.Report, error) {
 	ss, err := s.current()
-	report := doctor.Report{Node: ss.settings.Node, Version: s.cfg.Version, Settings: SettingSources(s.cfg.SettingsFile, s.cfg.Getenv)}
-	report.Add("node", doctor.Settings(report.Settings, err))
+	set := ss.settings()
+	report := doctor.Report{Node: set.Node, Version: s.cfg.Version, Settings: SettingSources(s.cfg.SettingsFile, s.cfg.Getenv)}
+	wrong := err
+	if w := ss.wrong.Load(); w != nil {
+		wrong = *w
+	}
+	report.Add("node", doctor.Settings(report.Settings, wrong))
 	if err != nil {
 		report.Unasked = []string{"export"}
 		return report, nil
 	}
 	e := newExaminer(ss, r.MaxAge)
-	e.ontap = func() (*ontap.Client, error) { return s.newONTAP(ss.settings.ONTAP) }
+	e.ontap = func() (*ontap.Client, error) { return s.newONTAP(set.ONTAP) }
 	defer e.close()
 	found, unasked := doctor.Run(ctx, checkLimit, e.checks())
 	report.Findings, report.Unasked = append(report.Findings, found...), unasked
@@ -49,17 +54,18 @@ func (s *Server) examine(ctx context.Context, r DoctorRequest) (doctor.Report, e
 // examiner looks at the export of a session.
 type examiner struct {
 	*session
-	maxAge time.Duration
-	ontap  func() (*ontap.Client, error)
-	server *doctor.Server                 // of an nfs:// export, else nil
-	open   func() (tree.FS, error)        // once: whether the export answers
-	survey func() (*volume.Survey, error) // once
+	settings Settings // as they were when it began
+	maxAge   time.Duration
+	ontap    func() (*ontap.Client, error)
+	server   *doctor.Server                 // of an nfs:// export, else nil
+	open     func() (tree.FS, error)        // once: whether the export answers
+	survey   func() (*volume.Survey, error) // once
 }
 
 func newExaminer(ss *session, maxAge time.Duration) *examiner {
-	e := &examiner{session: ss, maxAge: maxAge}
-	if ss.settings.Dir == "" {
-		e.server = doctor.NewServer(ss.settings.NFS)
+	e := &examiner{session: ss, settings: ss.settings(), maxAge: maxAge}
+	if e.settings.Dir == "" {
+		e.server = doctor.NewServer(e.settings.NFS)
 	}
 	e.open = sync.OnceValues(func() (tree.FS, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), openLimit)
@@ -215,7 +221,7 @@ func (e *examiner) filer(ctx context.Context) []doctor.Finding {
 		return []doctor.Finding{doctor.Failed(err)}
 	}
 	defer client.Close()
-	st, err := e.askFiler(ctx, client)
+	st, err := askFiler(ctx, e.settings, client)
 	if err != nil {
 		return []doctor.Finding{doctor.Failed(ontapError(e.settings.ONTAP, err))}
 	}
@@ -223,10 +229,10 @@ func (e *examiner) filer(ctx context.Context) []doctor.Finding {
 }
 
 // askFiler asks for the whole status of the cluster behind the export.
-func (ss *session) askFiler(ctx context.Context, client *ontap.Client) (ontap.Status, error) {
+func askFiler(ctx context.Context, set Settings, client *ontap.Client) (ontap.Status, error) {
 	// A filer that the resolver does not know is found by its junction path alone.
-	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", ss.settings.NFS.Host)
-	return client.Status(ctx, ss.settings.ONTAP.SVM, snapshot.Unmapped(addrs), ss.settings.NFS.Path)
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", set.NFS.Host)
+	return client.Status(ctx, set.ONTAP.SVM, netapp.Unmapped(addrs), set.NFS.Path)
 }
 
 func (e *examiner) volumeChecks() []doctor.Check {

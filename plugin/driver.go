@@ -9,6 +9,7 @@ import (
 
 	docker "github.com/docker/go-plugins-helpers/volume"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -50,13 +51,13 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/Plugin.Activate", route(s, "Activate", shortLimit, true, s.activate))
 	mux.HandleFunc("/VolumeDriver.Capabilities", route(s, "Capabilities", shortLimit, true, s.capabilities))
-	mux.HandleFunc("/VolumeDriver.Create", route(s, "Create", longLimit, false, s.create))
-	mux.HandleFunc("/VolumeDriver.Remove", route(s, "Remove", shortLimit, false, s.remove))
-	mux.HandleFunc("/VolumeDriver.Get", route(s, "Get", noAnswerLimit, true, s.get))
-	mux.HandleFunc("/VolumeDriver.List", route(s, "List", shortLimit, true, s.list))
-	mux.HandleFunc("/VolumeDriver.Path", route(s, "Path", shortLimit, true, s.path))
-	mux.HandleFunc("/VolumeDriver.Mount", route(s, "Mount", longLimit, false, s.mount))
-	mux.HandleFunc("/VolumeDriver.Unmount", route(s, "Unmount", shortLimit, false, s.unmount))
+	mux.HandleFunc("/VolumeDriver.Create", route(s, "Create", longLimit, false, inSession(s, s.create)))
+	mux.HandleFunc("/VolumeDriver.Remove", route(s, "Remove", shortLimit, false, inSession(s, s.remove)))
+	mux.HandleFunc("/VolumeDriver.Get", route(s, "Get", noAnswerLimit, true, inSession(s, s.get)))
+	mux.HandleFunc("/VolumeDriver.List", route(s, "List", shortLimit, true, inSession(s, s.list)))
+	mux.HandleFunc("/VolumeDriver.Path", route(s, "Path", shortLimit, true, inSession(s, s.path)))
+	mux.HandleFunc("/VolumeDriver.Mount", route(s, "Mount", longLimit, false, inSession(s, s.mount)))
+	mux.HandleFunc("/VolumeDriver.Unmount", route(s, "Unmount", shortLimit, false, inSession(s, s.unmount)))
 	s.operatorRoutes(mux)
 	return mux
 }
@@ -71,24 +72,16 @@ func (s *Server) capabilities(context.Context, Empty) (docker.CapabilitiesRespon
 	return docker.CapabilitiesResponse{Capabilities: docker.Capability{Scope: "global"}}, nil
 }
 
-func (s *Server) create(ctx context.Context, r createRequest) (Empty, error) {
-	ss, err := s.current()
-	if err != nil {
-		return Empty{}, err
-	}
+func (s *Server) create(ctx context.Context, ss *session, r createRequest) (Empty, error) {
 	return Empty{}, ss.store.Create(ctx, r.Name, r.Options)
 }
 
-func (s *Server) remove(ctx context.Context, r removeRequest) (Empty, error) {
-	ss, err := s.current()
-	if err != nil {
-		return Empty{}, err
-	}
+func (s *Server) remove(ctx context.Context, ss *session, r removeRequest) (Empty, error) {
 	return Empty{}, ss.store.Remove(ctx, r.Name)
 }
 
-func (s *Server) get(ctx context.Context, r getRequest) (docker.GetResponse, error) {
-	ss, i, err := s.lookup(ctx, r.Name)
+func (s *Server) get(ctx context.Context, ss *session, r getRequest) (docker.GetResponse, error) {
+	i, err := ss.lookup(ctx, r.Name)
 	if err != nil {
 		return docker.GetResponse{}, err
 	}
@@ -101,20 +94,18 @@ func (s *Server) get(ctx context.Context, r getRequest) (docker.GetResponse, err
 
 // lookup asks for a volume until the export has answered. While it cannot, an
 // unknown name gets no answer at all.
-func (s *Server) lookup(ctx context.Context, name string) (*session, *volume.Info, error) {
+func (ss *session) lookup(ctx context.Context, name string) (*volume.Info, error) {
 	for {
-		ss, err := s.current()
-		if err != nil {
-			return nil, nil, err
-		}
-		i, err := ss.store.Get(ctx, name)
+		var i *volume.Info
+		err := guard.Run(func() (err error) {
+			i, err = ss.store.Get(ctx, name)
+			return err
+		})
 		if err == nil || problem.KindOf(err) == problem.NotFound || problem.KindOf(err) == problem.Invalid {
-			return ss, i, err
+			return i, err
 		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return nil, nil, errors.Join(errNoAnswer, err)
+		if !pause(ctx, time.Second) {
+			return nil, errors.Join(errNoAnswer, err)
 		}
 	}
 }
@@ -149,11 +140,7 @@ func (ss *session) mountpoint(below string) string {
 	return filepath.Join(root, below)
 }
 
-func (s *Server) list(ctx context.Context, _ Empty) (docker.ListResponse, error) {
-	ss, err := s.current()
-	if err != nil {
-		return docker.ListResponse{}, err
-	}
+func (s *Server) list(ctx context.Context, ss *session, _ Empty) (docker.ListResponse, error) {
 	names, err := ss.store.List(ctx)
 	if err != nil {
 		return docker.ListResponse{}, err
@@ -170,19 +157,15 @@ func (s *Server) list(ctx context.Context, _ Empty) (docker.ListResponse, error)
 	return out, nil
 }
 
-func (s *Server) path(ctx context.Context, r pathRequest) (docker.PathResponse, error) {
-	ss, i, err := s.lookup(ctx, r.Name)
+func (s *Server) path(ctx context.Context, ss *session, r pathRequest) (docker.PathResponse, error) {
+	i, err := ss.lookup(ctx, r.Name)
 	if err != nil {
 		return docker.PathResponse{}, err
 	}
 	return docker.PathResponse{Mountpoint: ss.mountpoint(i.Path)}, nil
 }
 
-func (s *Server) mount(ctx context.Context, r mountRequest) (docker.MountResponse, error) {
-	ss, err := s.current()
-	if err != nil {
-		return docker.MountResponse{}, err
-	}
+func (s *Server) mount(ctx context.Context, ss *session, r mountRequest) (docker.MountResponse, error) {
 	ref, err := volume.ParseRef(r.Name)
 	if err != nil {
 		return docker.MountResponse{}, err
@@ -213,7 +196,7 @@ func (s *Server) mount(ctx context.Context, r mountRequest) (docker.MountRespons
 			s.log.WithError(err).WithField("volume", r.Name).Warn("locks that a node has left may still be there")
 		}
 	}
-	if err := settle(ctx, root, m); err != nil {
+	if err := ss.mounts.dropStaleName(ctx, root, m); err != nil {
 		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))
 	}
 	if m.ReadOnly && isEmpty(ctx, fsys, m.Path) {
@@ -233,10 +216,6 @@ func isEmpty(ctx context.Context, fsys tree.FS, name string) bool {
 	}) == nil
 }
 
-func (s *Server) unmount(ctx context.Context, r unmountRequest) (Empty, error) {
-	ss, err := s.current()
-	if err != nil {
-		return Empty{}, err
-	}
+func (s *Server) unmount(ctx context.Context, ss *session, r unmountRequest) (Empty, error) {
 	return Empty{}, ss.store.Unmount(ctx, r.Name, r.ID)
 }

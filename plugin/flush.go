@@ -9,12 +9,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/guard"
 )
 
 // flusher puts what this node's kernel still has to write on the server. It
 // cannot be interrupted, so it runs apart; of several that ask, one does it.
 type flusher struct {
-	root func() (path string, generation int) // where the export is mounted
+	root  func() (path string, generation int) // where the export is mounted
+	tasks *tasks
 
 	mu      sync.Mutex // guards running
 	running *flushing
@@ -39,7 +42,7 @@ func (f *flusher) flush(ctx context.Context) error {
 	f.mu.Lock()
 	if f.running == nil {
 		f.running = &flushing{done: make(chan struct{})}
-		go f.run(f.running)
+		go f.run(f.running, f.tasks.begin("flush"))
 	}
 	now := f.running
 	f.mu.Unlock()
@@ -55,10 +58,14 @@ func (w *flushing) wait(ctx context.Context) error {
 	}
 }
 
-func (f *flusher) run(w *flushing) {
-	if root, _ := f.root(); root != "" {
-		w.err = syncNFS(root)
-	}
+func (f *flusher) run(w *flushing, end func()) {
+	defer end()
+	w.err = guard.Run(func() error {
+		if root, _ := f.root(); root != "" {
+			return syncNFS(root)
+		}
+		return nil
+	})
 	f.mu.Lock()
 	f.running = nil
 	f.mu.Unlock()

@@ -43,8 +43,8 @@ func (l *lockService) degraded() string {
 	return ""
 }
 
-// look asks the host until it has said yes.
-func (l *lockService) look(ctx context.Context) bool {
+// ask asks the host until it has said yes.
+func (l *lockService) ask(ctx context.Context) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.works {
@@ -58,7 +58,7 @@ func (l *lockService) look(ctx context.Context) bool {
 // wait returns whether locks work, giving rpc.statd its time after a start.
 func (l *lockService) wait(ctx context.Context) bool {
 	for {
-		if l.look(ctx) {
+		if l.ask(ctx) {
 			return true
 		}
 		left := time.Until(l.started.Add(lockGrace))

@@ -13,6 +13,7 @@ var Messages = catalogue.Messages{
 		{"the berth on … is another version and does not know …", "the plugin ended while it answered, or is another version", "`berth version`; bring both to one version; again"},
 		{"berth could not read on; its log says why ('journalctl -u docker')", "the plugin met an error in the middle of a stream", "`journalctl -u docker -n 50`; again"},
 		{"listen on …: another berth serve answers there; stop it, or give --socket", "a second `berth serve` on this node", "stop one: with a managed plugin, `berth serve` need not run"},
+		{"listen on …: there is a file that is no socket; remove it, or give another --socket", "a file or directory has the socket's name", "`ls -l` that path; another `--socket`, or move the file away"},
 		{"listen on …: …", "the socket's directory cannot be written", "as root; look at what is at that path"},
 		{"the request was cut short: …", "the caller went away in the middle", "again"},
 		{"the request is too large", "a request of more than the plugin reads: not from dockerd or berth", "who else speaks to the socket?"},
@@ -24,6 +25,7 @@ var Messages = catalogue.Messages{
 		{"BERTH_EXPORT: …", "what is wrong with it, behind the colon", "the rows `BERTH_EXPORT: …: …`"},
 		{"BERTH_MOUNT_OPTIONS: …", "what is wrong with it, behind the colon", "the rows `mount option …`"},
 		{"BERTH_MOUNT_ROOT: …", "the directory of this node's mounts cannot be made", "as root; in a managed plugin leave the setting alone"},
+		{"BERTH_MOUNT_ROOT=…: write the absolute path of a directory of its own, such as /var/lib/berth/mounts", "a relative path, or one that leads to `/`", "as it says; in a managed plugin leave the setting alone"},
 		{"read the settings: …", "the file is there and cannot be read", "`ls -l /etc/berth/berth.env`; root has to read it"},
 		{"line …: want NAME=VALUE", "a line that is no setting", "correct that line, or begin it with `#`"},
 		{"line …: unknown setting …; see docs/settings.md", "a misspelt `BERTH_…`", "correct it: [settings.md](settings.md) has all"},
@@ -40,11 +42,18 @@ var Messages = catalogue.Messages{
 		{"BERTH_ONTAP_INSECURE=…: write 1, or leave it out", "another value", "as it says"},
 	},
 	catalogue.Export: {
+		{"berth ended this request, since its settings changed", "a setting of the class identity was changed", "again in a few seconds"},
+		{"the export … is not opened yet: the session before has not ended", "the settings changed, and the export before does not answer", "nothing: berth goes on by itself within seconds"},
+		{"still at work: …", "in the log only: something of an ended session hangs, usually in a dead export", "`berth doctor`; `dmesg`"},
 		{"the export cannot be asked; no answer is better than a wrong one", "dockerd asked for an unknown volume while the export is away; the request is left open on purpose", "mend the export; nothing is wrong with the volume"},
 	},
 	catalogue.Volumes: {
 		{"there is no time zone \"…\"", "the command line and the plugin have other lists of zones", "`TZ=UTC berth …`, or another name of the zone"},
 		{"the time zone of this host cannot be read: …", "a broken `/etc/localtime` or `TZ`", "`TZ=Europe/Berlin berth …`"},
+	},
+	catalogue.Restore: {
+		{"interrupted: berth begins another session, since … changed", "a setting of the class identity was changed while the job ran", "`berth snapshot restore --resume VOLUME`, or `--abort`; set back the setting first if it names another export now"},
+		{"interrupted: berth stops", "the plugin was disabled or upgraded while the job ran", "when it is back: `berth snapshot restore --resume VOLUME`, or `--abort`"},
 	},
 	catalogue.Filer: {
 		{"BERTH_ONTAP is not set: berth does not talk to the filer's REST interface", "it is not", "set `BERTH_ONTAP`, `BERTH_ONTAP_USER`, `BERTH_ONTAP_PASSWORD_FILE`"},

@@ -24,14 +24,15 @@ import (
 // What is mounted is read from the kernel every time, never remembered: after
 // a crash the old mounts are still there.
 type mounts struct {
-	root string
-	busy chan struct{} // holds one token while nobody mounts; mount(2) cannot be cancelled
+	root  string // as the kernel names it
+	tasks *tasks
+	busy  chan struct{} // holds one token while nobody mounts; mount(2) cannot be cancelled
 	// answered is the number of the generation that Mount answered last.
 	answered atomic.Int64
 }
 
-func newMounts(root string) *mounts {
-	m := &mounts{root: root, busy: make(chan struct{}, 1)}
+func newMounts(root string, t *tasks) *mounts {
+	m := &mounts{root: root, tasks: t, busy: make(chan struct{}, 1)}
 	m.busy <- struct{}{}
 	return m
 }
@@ -77,27 +78,23 @@ func (m *mounts) ensure(ctx context.Context, src plane, readonly bool) (string, 
 	case <-ctx.Done():
 		return "", 0, fmt.Errorf("mount the export: %w", ctx.Err())
 	}
-	type result struct {
-		g   generation
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		// Apart from the request: whatever becomes of it, the next one looks
-		// at what is mounted.
-		g, err := m.find(src, readonly)
-		if err == nil && !readonly {
+	var g generation
+	// Apart from the request: whatever becomes of it, the next one reads what is
+	// mounted.
+	err := m.tasks.run(ctx, "mount the export", func() (err error) {
+		defer func() { m.busy <- struct{}{} }()
+		if g, err = m.find(src, readonly); err == nil && !readonly {
 			m.answered.Store(int64(g.number))
 		}
-		m.busy <- struct{}{}
-		done <- result{g, err}
-	}()
-	select {
-	case r := <-done:
-		return r.g.path, r.g.number, r.err
-	case <-ctx.Done():
-		return "", 0, fmt.Errorf("mount the export: %w", ctx.Err())
+		return err
+	})
+	if err == nil {
+		return g.path, g.number, nil
 	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("mount the export: %w", ctx.Err())
+	}
+	return "", 0, err
 }
 
 // find returns the generation that has the export, and makes it if none does.

@@ -65,12 +65,8 @@ type ONTAPProblem struct {
 }
 
 // ontapStatus asks the filer afresh; nothing else in the plugin waits for it.
-func (s *Server) ontapStatus(ctx context.Context, _ Empty) (*ONTAPStatus, error) {
-	ss, err := s.current()
-	if err != nil {
-		return nil, err
-	}
-	set := ss.settings
+func (s *Server) ontapStatus(ctx context.Context, ss *session, _ Empty) (*ONTAPStatus, error) {
+	set := ss.settings()
 	if set.ONTAP.Address == "" {
 		return nil, &problem.Error{Kind: problem.Failed, Reason: "BERTH_ONTAP is not set: berth does not talk to the filer's REST interface",
 			Hint: "set BERTH_ONTAP, BERTH_ONTAP_USER and BERTH_ONTAP_PASSWORD_FILE in " + SettingsFile + "; docs/ontap.md says what the filer needs"}
@@ -84,7 +80,7 @@ func (s *Server) ontapStatus(ctx context.Context, _ Empty) (*ONTAPStatus, error)
 		return nil, err
 	}
 	defer client.Close()
-	st, err := ss.askFiler(ctx, client)
+	st, err := askFiler(ctx, set, client)
 	if err != nil {
 		return nil, ontapError(set.ONTAP, err)
 	}

@@ -32,7 +32,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		gone, young, err := st.Forget(ctx, r.Name, r.Older, r.DryRun)
 		return Released{gone, young}, err
 	})))
-	mux.HandleFunc("/Berth.VolumeTakeover", route(s, "VolumeTakeover", shortLimit, false, s.takeover))
+	mux.HandleFunc("/Berth.VolumeTakeover", route(s, "VolumeTakeover", shortLimit, false, inSession(s, takeover)))
 	mux.HandleFunc("/Berth.TrashList", route(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
 		items, err := st.TrashList(ctx)
 		return Trash{items}, err
@@ -57,7 +57,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	})))
 	s.snapshotRoutes(mux)
 	mux.HandleFunc("/Berth.Doctor", route(s, "Doctor", shortLimit, true, s.examine))
-	mux.HandleFunc("/Berth.ONTAPStatus", route(s, "ONTAPStatus", longLimit, true, s.ontapStatus))
+	mux.HandleFunc("/Berth.ONTAPStatus", route(s, "ONTAPStatus", longLimit, true, inSession(s, s.ontapStatus)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		// dockerd takes 404 for "not implemented by this plugin".
 		http.Error(w, "berth does not know "+r.URL.Path, http.StatusNotFound)
@@ -66,23 +66,12 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 
 // onStore gives a route the volumes of the session in force.
 func onStore[Req, Resp any](s *Server, act func(context.Context, *volume.Store, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
-	return func(ctx context.Context, r Req) (Resp, error) {
-		ss, err := s.current()
-		if err != nil {
-			var none Resp
-			return none, err
-		}
-		return act(ctx, ss.store, r)
-	}
+	return inSession(s, func(ctx context.Context, ss *session, r Req) (Resp, error) { return act(ctx, ss.store, r) })
 }
 
 // takeover begins the job that takes a volume over; a dry run says whether it
 // would.
-func (s *Server) takeover(ctx context.Context, r TakeoverRequest) (Jobs, error) {
-	ss, err := s.current()
-	if err != nil {
-		return Jobs{}, err
-	}
+func takeover(ctx context.Context, ss *session, r TakeoverRequest) (Jobs, error) {
 	if r.DryRun {
 		return Jobs{}, ss.store.CheckTakeover(ctx, r.Name, r.From, true)
 	}
@@ -116,7 +105,8 @@ func users(ctx context.Context, st *volume.Store, r UsersRequest) (Users, error)
 // about answers also when the settings are wrong: that is what it says then.
 func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	ss, err := s.current()
-	a := About{Version: s.cfg.Version, Node: ss.settings.Node, Export: ss.settings.Export, Health: "ok", Metrics: s.scrapes.url()}
+	set := ss.settings()
+	a := About{Version: s.cfg.Version, Node: set.Node, Export: set.Export, Health: "ok", Metrics: s.scrapes.url()}
 	a.Mount, _ = ss.mounts.current()
 	if err == nil {
 		if _, err = ss.store.FS(ctx); err == nil {

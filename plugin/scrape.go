@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ type scrapes struct {
 	server *http.Server // nil: nobody listens
 	at     net.Addr
 	err    error // why nobody listens where it is wanted
+	tasks  tasks // the listeners
 	over   bool  // the plugin ends
 }
 
@@ -50,7 +52,11 @@ func (s *Server) serveMetrics(address string) {
 	}
 	sc.server, sc.at = s.metricsServer(), l.Addr()
 	s.log.WithField("address", l.Addr().String()).Info("metrics are served")
-	go sc.serve(sc.server, l)
+	end := sc.tasks.begin("metrics on " + address)
+	go func(server *http.Server) {
+		defer end()
+		sc.serve(server, l)
+	}(sc.server)
 }
 
 func (s *Server) metricsServer() *http.Server {
@@ -72,14 +78,18 @@ func (sc *scrapes) serve(server *http.Server, l net.Listener) {
 	}
 }
 
-// close ends serving for good.
+// close ends serving for good, and waits for the listeners.
 func (sc *scrapes) close() {
 	sc.mu.Lock()
-	defer sc.mu.Unlock()
-	if sc.server != nil {
-		_ = sc.server.Close()
-	}
+	server := sc.server
 	sc.server, sc.at, sc.over = nil, nil, true
+	sc.mu.Unlock()
+	if server != nil {
+		_ = server.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeLimit)
+	defer cancel()
+	_ = sc.tasks.wait(ctx) // a closed listener ends
 }
 
 // url is where metrics are served, "" for nowhere.

@@ -6,17 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
+	"github.com/casit/berth/volume"
 )
 
 // Config is what a Server is made with. Only Socket is required.
@@ -40,8 +43,9 @@ type Server struct {
 	metrics *metrics
 	scrapes scrapes
 
-	mu      sync.RWMutex // guards session; held while one session gives way to the next
-	session *session
+	session atomic.Pointer[session] // in force
+	read    read                    // reload's own
+	tasks   tasks                   // goroutines that no session owns, and sessions that end
 }
 
 // New returns a Server. Run starts it.
@@ -84,33 +88,41 @@ func (s *Server) Run(ctx context.Context) error {
 
 	watched, stop := context.WithCancel(ctx)
 	defer stop()
-	go s.watch(watched)
-	defer s.scrapes.close()
+	watching := tasks{}
+	s.keep(watched, &watching, "the watch over the settings", s.watch)
 
 	select {
 	case err = <-served:
 	case <-ctx.Done():
 		quiet, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		err = srv.Shutdown(quiet)
-		if errors.Is(err, context.DeadlineExceeded) {
+		if err = srv.Shutdown(quiet); errors.Is(err, context.DeadlineExceeded) {
 			err = srv.Close()
 		}
+		<-served
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return errors.Join(err, s.session.end())
+	stop()
+	s.scrapes.close()
+	over, cancel := context.WithTimeout(context.Background(), 2*endLimit)
+	defer cancel()
+	err = errors.Join(err, watching.wait(over), s.session.Load().end(
+		problem.New(problem.Failed, goesOn, "interrupted: berth stops").Because(volume.ErrSessionEnds)))
+	return errors.Join(err, s.tasks.wait(over)) // sessions that were ending
 }
 
 // listen makes the socket. One that a dead process left is taken over, one
 // that answers is not.
 func listen(socket string) (net.Listener, error) {
+	socket = filepath.Clean(socket)
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", socket, err)
 	}
 	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
 		c.Close()
 		return nil, fmt.Errorf("listen on %s: another berth serve answers there; stop it, or give --socket", socket)
+	}
+	if is, err := os.Lstat(socket); err == nil && is.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("listen on %s: there is a file that is no socket; remove it, or give another --socket", socket)
 	}
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("listen on %s: %w", socket, err)
@@ -150,7 +162,10 @@ func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool,
 			if limit != noLimit {
 				ctx, cancel = context.WithTimeout(ctx, limit)
 			}
-			resp, err = act(ctx, req)
+			err = guard.Run(func() (err error) {
+				resp, err = act(ctx, req)
+				return err
+			})
 			cancel()
 		}
 		s.note(op, req, time.Since(began), quiet, err)
@@ -224,6 +239,10 @@ func (s *Server) note(op string, req any, took time.Duration, quiet bool, err er
 		}
 	}
 	line := s.log.WithFields(fields)
+	if stack := guard.Stack(err); stack != "" {
+		line.WithError(err).WithField("stack", stack).Error("request panicked")
+		return
+	}
 	switch {
 	case quiet && problem.KindOf(err) == problem.NotFound && err != nil:
 		line.WithError(err).Debug("request") // dockerd asks before it creates

@@ -7,104 +7,230 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
 
-// session is what runs under one set of settings: the volumes of one export
-// and the node's mount of it. Changed settings end it and begin another.
+// session is one export, opened with one identity: its volumes and the node's
+// mount of it. It owns what runs for it:
+//
+//	begin ─► in force ─► end: requests, jobs, goodbye ─► ended
+//	             │ ▲
+//	             └─┘ tune
+//
+// The next session is in force while the one before ends, and opens its export
+// when that has ended: two that beat under one name would be two nodes.
 type session struct {
-	settings Settings
-	err      error // the settings are wrong: the answer to every verb
+	set      atomic.Pointer[Settings] // in force
+	wrong    atomic.Pointer[error]    // of settings that are not in force, since they are wrong
+	err      error                    // there is no export: the answer to every verb
 	store    *volume.Store
 	versions *snapshot.Versions
 	mounts   *mounts
 	locks    *lockService
 	survey   survey
-	cancel   context.CancelFunc
-	done     chan struct{} // closed when the store has said goodbye and nobody uses it
+
+	ctx    context.Context // ends when the session begins to end, with why
+	cancel context.CancelCauseFunc
+	part   func()        // ends store.Run, which says goodbye
+	tasks  tasks         // requests, and goroutines of the session
+	before chan struct{} // closed when the session before has ended; nil: there was none
+	ended  chan struct{} // closed when this one has
 }
 
 // hintName is the file in the mount root that survives a restart.
 const hintName = ".index.json"
 
-func (s *Server) begin(settings Settings, err error) *session {
-	ss := &session{settings: settings, err: err, mounts: newMounts(settings.MountRoot), locks: newLockService()}
-	if err != nil {
-		return ss
+// mountRoot makes the mount root and returns its one true name, which is what
+// the kernel calls it.
+func mountRoot(name string) (string, error) {
+	err := os.MkdirAll(name, 0o700)
+	if err == nil {
+		name, err = filepath.EvalSymlinks(name)
 	}
-	if err := os.MkdirAll(settings.MountRoot, 0o700); err != nil {
-		ss.err = errors.New("BERTH_MOUNT_ROOT: " + err.Error())
+	if err == nil && name == "/" {
+		return "", badMountRoot(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("BERTH_MOUNT_ROOT: %w", err)
+	}
+	return name, nil
+}
+
+// begin returns a session with settings that are right, or with what is wrong
+// with them. before is closed when the session before has ended.
+func (s *Server) begin(settings Settings, root string, wrong error, before chan struct{}) *session {
+	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: newLockService()}
+	ss.set.Store(&settings)
+	ss.ctx, ss.cancel = context.WithCancelCause(context.Background())
+	ss.mounts = newMounts(root, &ss.tasks)
+	if wrong != nil {
 		return ss
 	}
 	ss.store = volume.New(volume.Config{
 		URL:       settings.Export,
 		ID:        settings.ExportID,
-		Open:      func(ctx context.Context) (tree.FS, error) { return s.openExport(ctx, settings) },
+		Open:      func(ctx context.Context) (tree.FS, error) { return s.openExport(ctx, ss) },
 		Node:      settings.Node,
 		Boot:      s.cfg.Boot,
 		LeaseTTL:  settings.LeaseTTL,
 		TrashTTL:  settings.TrashTTL,
-		HintPath:  filepath.Join(settings.MountRoot, hintName),
+		HintPath:  filepath.Join(root, hintName),
 		Version:   s.cfg.Version,
 		MountPath: ss.mounts.current,
 		Degraded:  func() string { return s.degraded(ss) },
-		Flush:     (&flusher{root: ss.mounts.current}).flush,
+		Flush:     (&flusher{root: ss.mounts.current, tasks: &ss.tasks}).flush,
 		Address: func() string {
 			if settings.Dir != "" {
 				return ""
 			}
 			return localAddress(settings.NFS.Host)
 		},
-		Report: func(event string, fields map[string]any) {
-			level := logrus.InfoLevel
-			if _, bad := fields["err"]; bad {
-				level = logrus.WarnLevel
-			}
-			s.log.WithFields(fields).Log(level, event)
-		},
+		Report: s.report,
 	})
-	filer, err := s.newFiler(settings)
+	filer, err := s.tuningOf(settings)
 	if err != nil {
 		s.log.WithError(err).Warn("berth does without the filer's API")
 	}
-	zone, err := namedZone(settings.TZ)
-	if err != nil {
-		ss.err = err
-		return ss
-	}
-	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Tuning: snapshot.Tuning{Filer: filer, Zone: zone}, Ended: s.metrics.job})
-	ctx, cancel := context.WithCancel(context.Background())
-	ss.cancel, ss.done = cancel, make(chan struct{})
-	var running sync.WaitGroup
-	running.Go(func() { ss.store.Run(ctx) })
-	running.Go(func() { s.survey(ctx, ss) })
-	running.Go(func() { s.weigh(ctx, ss) })
-	go func() {
-		running.Wait()
-		close(ss.done)
-	}()
+	ss.versions = snapshot.New(snapshot.Config{Volumes: ss.store, Tuning: filer, Ended: s.metrics.job})
+	run, part := context.WithCancel(context.Background())
+	ss.part = part
+	s.keep(run, &ss.tasks, "the upkeep of the export", ss.store.Run)
+	s.keep(ss.ctx, &ss.tasks, "the survey", func(ctx context.Context) { s.survey(ctx, ss) })
+	s.keep(ss.ctx, &ss.tasks, "the weighing of the trash", func(ctx context.Context) { s.weigh(ctx, ss) })
 	return ss
 }
 
-// end stops a session. The mount stays while containers of this node use the
-// export; otherwise nothing is left behind.
-func (ss *session) end() error {
+// report is one line in the log for what happened outside a request.
+func (s *Server) report(event string, fields map[string]any) {
+	level := logrus.InfoLevel
+	if _, bad := fields["err"]; bad {
+		level = logrus.WarnLevel
+	}
+	s.log.WithFields(fields).Log(level, event)
+}
+
+// again is how long a goroutine that panicked waits before it goes on.
+const again = 5 * time.Second
+
+// keep runs f in a goroutine until ctx ends. After a panic, which is logged, f
+// begins again: a node whose heartbeat stops loses its volumes.
+func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context.Context)) {
+	end := t.begin(name)
+	go func() {
+		defer end()
+		for {
+			err := guard.Run(func() error {
+				f(ctx)
+				return nil
+			})
+			if err == nil {
+				return
+			}
+			s.log.WithError(err).WithField("stack", guard.Stack(err)).Error(name + " panicked and begins again")
+			if !pause(ctx, again) {
+				return
+			}
+		}
+	}()
+}
+
+// settings are those in force.
+func (ss *session) settings() Settings { return *ss.set.Load() }
+
+// tune puts settings of the same identity in force. Nothing that runs ends.
+func (s *Server) tune(ss *session, next Settings) {
+	was := ss.settings()
+	if next.ONTAP != was.ONTAP || next.TZ != was.TZ {
+		if next.ONTAP != was.ONTAP {
+			s.metrics.refused.Store(0) // another password may be right
+		}
+		if filer, err := s.tuningOf(next); err == nil {
+			ss.versions.Tune(filer)
+		} else {
+			s.log.WithError(err).Warn("berth uses the filer's API as it was set before")
+		}
+	}
+	ss.store.SetTrashTTL(next.TrashTTL)
+	s.log.SetLevel(next.LogLevel)
+	ss.set.Store(&next)
+	ss.wrong.Store(nil)
+}
+
+// tuningOf is what package snapshot is told of the settings. With an error
+// there is no filer in it.
+func (s *Server) tuningOf(set Settings) (snapshot.Tuning, error) {
+	zone, err := namedZone(set.TZ)
+	if err != nil {
+		return snapshot.Tuning{}, err
+	}
+	filer, err := s.newFiler(set)
+	return snapshot.Tuning{Filer: filer, Zone: zone}, err
+}
+
+// enter counts a request as one of the session, whose end ends the context that
+// is returned. It fails when the session has begun to end.
+func (ss *session) enter(ctx context.Context) (context.Context, func(), bool) {
+	end, ok := ss.tasks.admit("requests")
+	if !ok {
+		return nil, nil, false
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(ss.ctx, func() { cancel(context.Cause(ss.ctx)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		end()
+	}, true
+}
+
+// The parts of endLimit, which bounds how long a session takes to end: what
+// hangs then is left to itself and said.
+const (
+	jobsLimit = 4 * time.Second // until jobs have noticed
+	endLimit  = 8 * time.Second // for all: jobs, the goodbye to the export, requests
+	// leaveLimit is on top of it, for detaching the mount.
+	leaveLimit = 2 * time.Second
+)
+
+// goesOn is the hint for a job that the end of its session has interrupted.
+const goesOn = "'berth snapshot restore --resume VOLUME' goes on with it, and --abort gives it up"
+
+// end stops what runs, jobs first, says goodbye to the export and waits for all
+// of it. The mount stays while containers of this node use the export; otherwise
+// nothing is left behind. why is the error of what is interrupted.
+func (ss *session) end(why error) error {
+	defer close(ss.ended)
+	ss.tasks.close()
+	ss.cancel(why)
 	if ss.store == nil {
 		return nil
 	}
-	ss.cancel()
-	<-ss.done
-	err := ss.mounts.retire(nil, !ss.store.InUse())
-	return errors.Join(err, ss.store.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+	defer cancel()
+	quick, cancel := context.WithTimeout(ctx, jobsLimit)
+	defer cancel()
+	left := ss.versions.Stop(quick, why)
+	ss.part()
+	left = errors.Join(left, ss.tasks.wait(ctx))
+	if ss.before != nil {
+		<-ss.before
+	}
+	last, cancel := context.WithTimeout(context.Background(), leaveLimit)
+	defer cancel()
+	return errors.Join(left, ss.tasks.run(last, "leaving the export", func() error {
+		return errors.Join(ss.mounts.retire(nil, !ss.store.InUse()), ss.store.Close())
+	}))
 }
 
 // plane is where the data of the opened export comes from.
@@ -113,8 +239,9 @@ func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
 	case *tree.Local:
 		return newDirectory(f.Handle())
 	case *tree.Wire:
-		nolock := nfs.HasOption(ss.settings.MountOptions, "nolock") || ss.locks.nolock(ctx)
-		m, err := ss.settings.NFS.Kernel(ctx, ss.settings.MountOptions, nolock)
+		set := ss.settings()
+		nolock := nfs.HasOption(set.MountOptions, "nolock") || ss.locks.nolock(ctx)
+		m, err := set.NFS.Kernel(ctx, set.MountOptions, nolock)
 		if err != nil {
 			return nil, err
 		}
@@ -123,47 +250,102 @@ func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
 	return nil, fmt.Errorf("an export of type %T cannot be mounted", fsys)
 }
 
-func (s *Server) openExport(ctx context.Context, settings Settings) (tree.FS, error) {
+func (s *Server) openExport(ctx context.Context, ss *session) (tree.FS, error) {
+	set := ss.settings()
+	if ss.before != nil {
+		select {
+		case <-ss.before:
+		case <-ctx.Done():
+			return nil, problem.New(problem.Unreachable, "berth goes on by itself within seconds",
+				"the export %s is not opened yet: the session before has not ended", set.Export)
+		}
+	}
 	var fsys tree.FS
 	var err error
-	if settings.Dir != "" {
-		fsys, err = tree.OpenLocal(ctx, settings.Dir)
+	if set.Dir != "" {
+		fsys, err = tree.OpenLocal(ctx, set.Dir)
 	} else {
-		fsys, err = tree.OpenWire(ctx, settings.NFS, &nfs.Config{Stats: &s.metrics.nfs})
+		fsys, err = tree.OpenWire(ctx, set.NFS, &nfs.Config{Stats: &s.metrics.nfs})
 	}
 	if err != nil {
-		return nil, export.Away(settings.Export, err)
+		return nil, export.Away(set.Export, err)
 	}
 	return fsys, nil
 }
 
-// current returns the session, with an error when its settings are wrong.
+// current returns the session in force, with an error when its settings are wrong.
 func (s *Server) current() (*session, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.session, s.session.err
+	ss := s.session.Load()
+	return ss, ss.err
+}
+
+// inSession gives a route the session in force, which waits for act when it ends.
+func inSession[Req, Resp any](s *Server, act func(context.Context, *session, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
+	return func(ctx context.Context, r Req) (resp Resp, err error) {
+		ss, ctx, leave, err := s.enter(ctx)
+		if err != nil {
+			return resp, err
+		}
+		defer leave()
+		resp, err = act(ctx, ss, r)
+		return resp, ss.cutShort(err)
+	}
+}
+
+// enter is session.enter on the session in force.
+func (s *Server) enter(ctx context.Context) (*session, context.Context, func(), error) {
+	for {
+		ss, err := s.current()
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if inside, leave, ok := ss.enter(ctx); ok {
+			return ss, inside, leave, nil
+		}
+		if s.session.Load() == ss {
+			return nil, nil, nil, errNoAnswer // berth is stopping
+		}
+	}
+}
+
+// cutShort explains the error of a request that the session's end has ended.
+func (ss *session) cutShort(err error) error {
+	if err == nil || ss.ctx.Err() == nil || errors.Is(err, errNoAnswer) || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return problem.New(problem.Unreachable, "try again in a few seconds", "berth ended this request, since its settings changed")
 }
 
 // watch re-reads the settings until ctx ends, and retires old mounts.
 func (s *Server) watch(ctx context.Context) {
-	for {
-		select {
-		case <-time.After(s.cfg.Reload):
-		case <-ctx.Done():
-			return
-		}
+	for pause(ctx, s.cfg.Reload) {
 		s.reload()
-		if ss, err := s.current(); err == nil {
-			if err := ss.mounts.retire(ss.store.Generations(), false); err != nil {
-				s.log.WithError(err).Warn("an old mount stays")
-			}
+		ss, err := s.current()
+		if err != nil || !ss.alone() {
+			continue
 		}
+		if err := ss.mounts.retire(ss.store.Generations(), false); err != nil {
+			s.log.WithError(err).Warn("an old mount stays")
+		}
+	}
+}
+
+// alone tells whether the session before has ended.
+func (ss *session) alone() bool {
+	select {
+	case <-ss.before:
+		return true
+	default:
+		return ss.before == nil
 	}
 }
 
 // degraded says what this node does without, "" for nothing.
 func (s *Server) degraded(ss *session) string {
 	var without []string
+	if wrong := ss.wrong.Load(); wrong != nil {
+		without = append(without, "the settings are wrong, those before them are in force: "+(*wrong).Error())
+	}
 	for _, w := range []string{ss.locks.degraded(), s.scrapes.problem()} {
 		if w != "" {
 			without = append(without, w)
@@ -172,34 +354,79 @@ func (s *Server) degraded(ss *session) string {
 	return strings.Join(without, "; ")
 }
 
-// reload begins another session if the settings have changed. Where metrics
-// are served is none of a session's business.
+// read are settings as they were read last.
+type read struct {
+	values   map[string]string
+	settings Settings
+	err      error
+}
+
+// reload puts changed settings in force. Wrong ones are not, but at the start;
+// where metrics are served is none of a session's business. One goroutine at a
+// time calls it, and it waits for nobody.
 func (s *Server) reload() {
-	next, err := LoadSettings(s.cfg.SettingsFile, s.cfg.Getenv)
-	if err == nil || next.Metrics != "" {
-		s.serveMetrics(next.Metrics)
+	values, _, err := readSettings(s.cfg.SettingsFile, s.cfg.Getenv)
+	next := read{values: values, err: err}
+	if err == nil {
+		next.settings, next.err = interpret(values)
 	}
-	next.Metrics = ""
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := s.session
-	if was != nil && next == was.settings && sameError(err, was.err) {
+	if next.err == nil || next.settings.Metrics != "" {
+		s.serveMetrics(next.settings.Metrics)
+	}
+	ss := s.session.Load()
+	runs := ss != nil && ss.store != nil
+	root := ""
+	if next.err == nil && (!runs || next.settings.Identity != ss.settings().Identity) {
+		root, next.err = mountRoot(next.settings.MountRoot)
+	}
+	last := s.read
+	s.read = next
+	if ss != nil && next.settings == last.settings && sameError(next.err, last.err) {
 		return
 	}
-	if was != nil {
-		if err := was.end(); err != nil {
-			s.log.WithError(err).Warn("the old settings' export was not left cleanly")
+	line := s.log.WithField("export", next.settings.Export).WithField("node", next.settings.Node)
+	if ss != nil {
+		line = line.WithField("changed", strings.Join(changed(last.values, next.values), " "))
+	}
+	switch {
+	case next.err != nil && runs:
+		ss.wrong.Store(&next.err)
+		line.WithError(next.err).Error("the settings are wrong; those before them stay in force")
+		return
+	case next.err != nil:
+		if next.settings.LogLevel != 0 {
+			s.log.SetLevel(next.settings.LogLevel)
 		}
-	}
-	if next.LogLevel != 0 {
-		s.log.SetLevel(next.LogLevel)
-	}
-	s.session = s.begin(next, err)
-	if s.session.err != nil {
-		s.log.WithError(s.session.err).Error("berth cannot work with these settings")
+		s.session.Store(s.begin(next.settings, filepath.Clean(next.settings.MountRoot), next.err, nil))
+		line.WithError(next.err).Error("berth cannot work with these settings")
 		return
+	case runs && next.settings.Identity == ss.settings().Identity:
+		s.tune(ss, next.settings)
+		line.Info("settings changed in place")
+		return
+	case runs:
+		s.succeed(ss, next, root)
+	default:
+		s.log.SetLevel(next.settings.LogLevel)
+		s.session.Store(s.begin(next.settings, root, nil, nil))
 	}
-	s.log.WithField("export", next.Export).WithField("node", next.Node).Info("settings in force")
+	line.Info("settings in force")
+}
+
+// succeed puts a session in force and ends the one before in the background:
+// its export may be dead, and nobody waits for a dead export.
+func (s *Server) succeed(was *session, next read, root string) {
+	why := problem.New(problem.Failed, goesOn, "interrupted: berth begins another session, since %s changed",
+		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(volume.ErrSessionEnds)
+	s.log.SetLevel(next.settings.LogLevel)
+	s.session.Store(s.begin(next.settings, root, nil, was.ended))
+	end := s.tasks.begin("the end of a session")
+	go func() {
+		defer end()
+		if err := guard.Run(func() error { return was.end(why) }); err != nil {
+			s.log.WithError(err).WithField("export", was.settings().Export).Warn("the old settings' export was not left cleanly")
+		}
+	}()
 }
 
 func sameError(a, b error) bool {

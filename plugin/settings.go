@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,53 +21,99 @@ import (
 
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
 
 // SettingsFile is where the settings are, for the plugin and the command line.
 const SettingsFile = "/etc/berth/berth.env"
 
+// Class says what a change of a setting does to a plugin that runs.
+type Class string
+
+const (
+	// OfIdentity: the setting says which export this is and who we are on it. The
+	// session ends in order, its jobs can be resumed, and another one begins.
+	OfIdentity Class = "identity"
+	// OfTuning: the new value is used from the next step on. Nothing that runs ends.
+	OfTuning Class = "tuning"
+	// OfStart: the value is read once, when the process starts.
+	OfStart Class = "start"
+)
+
 // Setting describes one setting. docs/settings.md is held to this table.
 type Setting struct {
 	Name    string
 	Default string
+	Class   Class
 	Help    string
 }
 
 // SettingTable lists every setting.
 var SettingTable = []Setting{
-	{"BERTH_EXPORT", "", "the export: nfs://HOST/PATH, which berth mounts itself; file:///DIR for a directory that the host has mounted or a plain local one; append ?id=ID to insist on one export"},
-	{"BERTH_MOUNT_OPTIONS", "vers=3,hard,proto=tcp", "kernel mount options of an nfs:// export; without effect for file://"},
-	{"BERTH_ONTAP", "", "the filer's management address"},
-	{"BERTH_ONTAP_USER", "", "REST user on the filer"},
-	{"BERTH_ONTAP_PASSWORD_FILE", "", "file with that user's password"},
-	{"BERTH_ONTAP_CA", "", "file with the CA that signed the filer's certificate"},
-	{"BERTH_ONTAP_INSECURE", "", "1: do not verify the filer's certificate"},
-	{"BERTH_ONTAP_SVM", "", "the SVM that serves the export, where it is not unique"},
-	{"BERTH_TZ", "UTC", "the filer's time zone, of the IANA database: of times in the names of snapshots, where the filer's API tells none, and of its schedules"},
-	{"BERTH_LEASE_TTL", "90s", "a node silent for this long no longer keeps its volumes from being removed; at least 3s"},
-	{"BERTH_TRASH_TTL", "168h", "how long removed volumes stay in the trash"},
-	{"BERTH_NODE", "", "this node's name; default: the host's name"},
-	{"BERTH_SOCKET", "/run/docker/plugins/berth.sock", "where berth serve listens, and where the command line looks first"},
-	{"BERTH_MOUNT_ROOT", "/var/lib/berth/mounts", "where this node mounts the export; a managed plugin sets its own"},
-	{"BERTH_METRICS", "", "IP:PORT on which Prometheus may scrape this node, for example 127.0.0.1:9624; :9624 is every address of the host; empty: nowhere"},
-	{"BERTH_LOG_LEVEL", "info", "debug, info, warning or error"},
+	{"BERTH_EXPORT", "", OfIdentity, "the export: nfs://HOST/PATH, which berth mounts itself; file:///DIR for a directory that the host has mounted or a plain local one; append ?id=ID to insist on one export"},
+	{"BERTH_MOUNT_OPTIONS", "vers=3,hard,proto=tcp", OfTuning, "kernel mount options of an nfs:// export; without effect for file://"},
+	{"BERTH_ONTAP", "", OfTuning, "the filer's management address"},
+	{"BERTH_ONTAP_USER", "", OfTuning, "REST user on the filer"},
+	{"BERTH_ONTAP_PASSWORD_FILE", "", OfTuning, "file with that user's password"},
+	{"BERTH_ONTAP_CA", "", OfTuning, "file with the CA that signed the filer's certificate"},
+	{"BERTH_ONTAP_INSECURE", "", OfTuning, "1: do not verify the filer's certificate"},
+	{"BERTH_ONTAP_SVM", "", OfTuning, "the SVM that serves the export, where it is not unique"},
+	{"BERTH_TZ", "UTC", OfTuning, "the filer's time zone, of the IANA database: of times in the names of snapshots, where the filer's API tells none, and of its schedules"},
+	{"BERTH_LEASE_TTL", "90s", OfIdentity, "a node silent for this long no longer keeps its volumes from being removed; at least 3s"},
+	{"BERTH_TRASH_TTL", "168h", OfTuning, "how long removed volumes stay in the trash"},
+	{"BERTH_NODE", "", OfIdentity, "this node's name; default: the host's name"},
+	{"BERTH_SOCKET", "/run/docker/plugins/berth.sock", OfStart, "where berth serve listens, and where the command line looks first"},
+	{"BERTH_MOUNT_ROOT", "/var/lib/berth/mounts", OfIdentity, "where this node mounts the export; a managed plugin sets its own"},
+	{"BERTH_METRICS", "", OfTuning, "IP:PORT on which Prometheus may scrape this node, for example 127.0.0.1:9624; :9624 is every address of the host; empty: nowhere"},
+	{"BERTH_LOG_LEVEL", "info", OfTuning, "debug, info, warning or error"},
 }
 
 // Settings are the settings in force.
 type Settings struct {
-	Export       string     // as written
-	Dir          string     // of a file:// export
-	NFS          nfs.Target // of an nfs:// export
-	ExportID     string     // from ?id=
-	MountOptions string     // of an nfs:// export
+	Identity
+	Tuning
+	Socket string
+}
+
+// Identity are the settings that make a session what it is: another value is
+// another session.
+type Identity struct {
+	Export    string     // as written
+	Dir       string     // of a file:// export
+	NFS       nfs.Target // of an nfs:// export
+	ExportID  string     // from ?id=
+	Node      string
+	MountRoot string
+	// LeaseTTL is announced in each heartbeat. Other nodes judge this one by it,
+	// so a session has one from its first heartbeat to its last.
+	LeaseTTL time.Duration
+}
+
+// differences names the settings in which two identities differ.
+func (a Identity) differences(b Identity) (names []string) {
+	for _, s := range []struct {
+		name   string
+		differ bool
+	}{
+		{"BERTH_EXPORT", a.Export != b.Export}, {"BERTH_NODE", a.Node != b.Node},
+		{"BERTH_MOUNT_ROOT", a.MountRoot != b.MountRoot}, {"BERTH_LEASE_TTL", a.LeaseTTL != b.LeaseTTL},
+	} {
+		if s.differ {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+// Tuning are the settings that change in place.
+type Tuning struct {
+	// MountOptions are of an nfs:// export. Other ones make another generation of
+	// the node's mount; containers keep the one that they have.
+	MountOptions string
 	ONTAP        ONTAP
 	TZ           string // the filer's time zone
-	LeaseTTL     time.Duration
 	TrashTTL     time.Duration
-	Node         string
-	Socket       string
-	MountRoot    string
 	Metrics      string // where metrics are served, "" for nowhere
 	LogLevel     logrus.Level
 }
@@ -88,6 +135,17 @@ func LoadSettings(file string, getenv func(string) string) (Settings, error) {
 		return Settings{}, err
 	}
 	return interpret(values)
+}
+
+// changed lists the settings whose values differ.
+func changed(a, b map[string]string) []string {
+	var names []string
+	for _, s := range SettingTable {
+		if a[s.Name] != b[s.Name] {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // readSettings returns the values, and those of the file alone under the
@@ -133,8 +191,8 @@ func SettingSources(file string, getenv func(string) string) []doctor.Setting {
 
 // parseEnv reads lines NAME=VALUE; '#' begins a comment line, quotes around a
 // value are taken off.
-func parseEnv(text string, values map[string]string) error {
-	lines := bufio.NewScanner(strings.NewReader(text))
+func parseEnv(file string, values map[string]string) error {
+	lines := bufio.NewScanner(strings.NewReader(file))
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || line[0] == '#' {
@@ -162,7 +220,8 @@ func parseEnv(text string, values map[string]string) error {
 }
 
 func interpret(v map[string]string) (s Settings, err error) {
-	s = Settings{Export: v["BERTH_EXPORT"], Node: v["BERTH_NODE"], Socket: v["BERTH_SOCKET"], MountRoot: v["BERTH_MOUNT_ROOT"], MountOptions: v["BERTH_MOUNT_OPTIONS"]}
+	s.Export, s.Node, s.MountRoot = v["BERTH_EXPORT"], v["BERTH_NODE"], v["BERTH_MOUNT_ROOT"]
+	s.Socket, s.MountOptions = v["BERTH_SOCKET"], v["BERTH_MOUNT_OPTIONS"]
 	s.ONTAP = ONTAP{Address: v["BERTH_ONTAP"], User: v["BERTH_ONTAP_USER"], PasswordFile: v["BERTH_ONTAP_PASSWORD_FILE"],
 		CA: v["BERTH_ONTAP_CA"], SVM: v["BERTH_ONTAP_SVM"]}
 	if s.Metrics, err = metricsAddress(v["BERTH_METRICS"]); err != nil {
@@ -195,6 +254,9 @@ func interpret(v map[string]string) (s Settings, err error) {
 	}
 	if volume.CheckName(s.Node) != nil {
 		return s, fmt.Errorf("BERTH_NODE=%q: a node's name is letters, digits, '_', '.' or '-'", s.Node)
+	}
+	if !filepath.IsAbs(s.MountRoot) || filepath.Clean(s.MountRoot) == "/" {
+		return s, badMountRoot(s.MountRoot)
 	}
 	if s.Export == "" {
 		return s, errUnset
@@ -234,20 +296,24 @@ func (s *Settings) parseExport() error {
 	return nil
 }
 
+func badMountRoot(name string) error {
+	return fmt.Errorf("BERTH_MOUNT_ROOT=%s: write the absolute path of a directory of its own, such as /var/lib/berth/mounts", text.Visible(name))
+}
+
 // metricsAddress reads BERTH_METRICS. Names are refused: looking one up may take
 // longer than anything here waits.
-func metricsAddress(text string) (string, error) {
-	if text == "" {
+func metricsAddress(address string) (string, error) {
+	if address == "" {
 		return "", nil
 	}
-	host, port, err := net.SplitHostPort(text)
+	host, port, err := net.SplitHostPort(address)
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}
 	_, notIP := netip.ParseAddr(host)
 	_, notPort := strconv.ParseUint(port, 10, 16)
 	if err != nil || notPort != nil || host != "" && notIP != nil {
-		return "", fmt.Errorf("BERTH_METRICS=%s: write IP:PORT, such as 127.0.0.1:9624 for this host alone, or :9624 for every address of it", text)
+		return "", fmt.Errorf("BERTH_METRICS=%s: write IP:PORT, such as 127.0.0.1:9624 for this host alone, or :9624 for every address of it", address)
 	}
 	return net.JoinHostPort(host, port), nil
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -15,12 +15,12 @@ import (
 // survey is what metrics say of the export that is not known anyway: it is
 // asked for in the background, so that a scrape waits for nobody.
 type survey struct {
-	mu      sync.Mutex         // guards the fields below
-	at      time.Time          // when all could be asked; zero: not yet
-	space   tree.Space         // nothing: not asked yet
-	looked  bool               // for the newest snapshot
-	newest  *snapshot.Snapshot // nil: there is none
-	weights map[string]int64   // bytes of trash items, by id
+	mu      sync.Mutex          // guards the fields below
+	at      time.Time           // when all could be asked; zero: not yet
+	space   tree.Space          // nothing: not asked yet
+	looked  bool                // for the newest snapshot
+	newest  *reference.Snapshot // nil: there is none
+	weights map[string]int64    // bytes of trash items, by id
 }
 
 // surveyLimit bounds one look at the export, weighLimit the measuring of one
@@ -36,7 +36,7 @@ func (s *Server) survey(ctx context.Context, ss *session) {
 		wait := s.cfg.Reload
 		if s.scrapes.url() != "" {
 			wait = s.cfg.Survey
-			if err := s.look(ctx, ss); err != nil && ctx.Err() == nil {
+			if err := s.surveyOnce(ctx, ss); err != nil && ctx.Err() == nil {
 				s.metrics.surveyErrors.Inc()
 			}
 		}
@@ -46,9 +46,9 @@ func (s *Server) survey(ctx context.Context, ss *session) {
 	}
 }
 
-// look asks for the space and the newest snapshot. What could not be asked
+// surveyOnce asks for the space and the newest snapshot. What could not be asked
 // stays as it was.
-func (s *Server) look(ctx context.Context, ss *session) error {
+func (s *Server) surveyOnce(ctx context.Context, ss *session) error {
 	ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 	defer cancel()
 	var space tree.Space
@@ -56,7 +56,7 @@ func (s *Server) look(ctx context.Context, ss *session) error {
 		space, err = fsys.Statfs(ctx)
 		return err
 	})
-	var newest *snapshot.Snapshot
+	var newest *reference.Snapshot
 	noNewest := errors.New("the filer's API has refused the password")
 	if s.mayAsk(ss) {
 		newest, noNewest = ss.versions.Newest(ctx)
@@ -85,7 +85,7 @@ func (s *Server) mayAsk(ss *session) bool {
 	if at == 0 {
 		return true
 	}
-	file, err := os.Stat(ss.settings.ONTAP.PasswordFile)
+	file, err := os.Stat(ss.settings().ONTAP.PasswordFile)
 	return err == nil && file.ModTime().UnixNano() > at
 }
 

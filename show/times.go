@@ -3,7 +3,7 @@ package show
 import (
 	"time"
 
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 // Times prints times: in the zone of the person who reads them, as of now.
@@ -34,7 +34,7 @@ func (t Times) Stamp(at time.Time) string {
 }
 
 // Snapshot is a snapshot's time, marked where it is a guess.
-func (t Times) Snapshot(s snapshot.Snapshot) string {
+func (t Times) Snapshot(s reference.Snapshot) string {
 	if s.Approximate && !s.Time.IsZero() {
 		return "~" + t.Stamp(s.Time)
 	}
@@ -42,7 +42,7 @@ func (t Times) Snapshot(s snapshot.Snapshot) string {
 }
 
 // Made says when a snapshot was made, and how long ago.
-func (t Times) Made(s snapshot.Snapshot) string {
+func (t Times) Made(s reference.Snapshot) string {
 	if s.Time.IsZero() {
 		return "nobody says when it was made"
 	}
@@ -54,7 +54,7 @@ func (t Times) Since(at time.Time) string {
 	switch {
 	case at.IsZero():
 		return ""
-	case at.Sub(t.Now) > snapshot.Skew:
+	case at.Sub(t.Now) > reference.Skew:
 		return "in the future"
 	}
 	return Age(t.Now.Sub(at).Seconds())
@@ -62,7 +62,7 @@ func (t Times) Since(at time.Time) string {
 
 // Ago is since in a sentence.
 func (t Times) Ago(at time.Time) string {
-	if at.Sub(t.Now) > snapshot.Skew {
+	if at.Sub(t.Now) > reference.Skew {
 		return t.Since(at)
 	}
 	return t.Since(at) + " ago"

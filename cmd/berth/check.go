@@ -10,7 +10,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 func checkCommand(a *app) *cobra.Command {
@@ -56,14 +56,14 @@ type verdict struct {
 
 func (v *verdict) Error() string { return v.line }
 
-func judgeAge(s *snapshot.Snapshot, now time.Time, max, warn time.Duration) error {
+func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) error {
 	if s == nil {
 		return &verdict{2, "CRITICAL - the export has no snapshot"}
 	}
 	if s.Time.IsZero() {
 		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; set BERTH_ONTAP", show.Quoted(s.Name))}
 	}
-	if ahead := s.Time.Sub(now); ahead > snapshot.Skew {
+	if ahead := s.Time.Sub(now); ahead > reference.Skew {
 		return &verdict{3, fmt.Sprintf("UNKNOWN - the newest snapshot, %s, is of a time that is %s in the future; set BERTH_TZ to the filer's time zone, and compare the clocks", show.Quoted(s.Name), show.Age(ahead.Seconds()))}
 	}
 	old := now.Sub(s.Time)

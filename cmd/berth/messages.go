@@ -62,7 +62,6 @@ var messages = catalogue.Messages{
 	catalogue.Trash: {
 		{"nothing to purge", "nothing is old enough", "`berth trash ls` shows when it expires"},
 		{"ids and --older exclude each other", "both given", "one of them"},
-		{"… is not an age", "no unit", "`90m`, `12h` or `3d`"},
 	},
 	catalogue.Takeover: {
 		{"--from NODE is missing", "`volume takeover` without it", "`berth volume ps NAME` shows the holder"},
@@ -81,7 +80,6 @@ var messages = catalogue.Messages{
 	},
 	catalogue.Doctor: {
 		{"…? Nobody is here to answer", "a command that destroys or replaces something is not typed at a terminal", "`--yes`, or `--dry-run` first"},
-		{"it has no client here", "doctor found no way to the Docker engine", "as root; `systemctl status docker`"},
 		{"what about the …?", "a group of commands without a verb", "`berth volume --help`, for example"},
 	},
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/show"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 // TestATimeInTheFutureIsNoAge: it is never young, and no age is negative.
@@ -26,7 +26,7 @@ func TestATimeInTheFutureIsNoAge(t *testing.T) {
 		require.Equal(t, c.since, show.Times{Now: now}.Since(at))
 		require.Equal(t, c.ago, show.Times{Now: now}.Ago(at))
 		v := (*verdict)(nil)
-		require.True(t, errors.As(judgeAge(&snapshot.Snapshot{Name: "s", Time: at}, now, 26*time.Hour, 0), &v))
+		require.True(t, errors.As(judgeAge(&reference.Snapshot{Name: "s", Time: at}, now, 26*time.Hour, 0), &v))
 		require.Equal(t, c.code, v.code, v.line)
 		require.NotContains(t, v.line, "-1")
 	}
@@ -52,7 +52,7 @@ func TestTimesOfVersionsHaveTheirZone(t *testing.T) {
 		require.NoError(t, err)
 		a := &app{}
 		require.Equal(t, c.want, a.times().Stamp(at))
-		require.Equal(t, "~"+c.want, a.times().Snapshot(snapshot.Snapshot{Time: at, Approximate: true}))
+		require.Equal(t, "~"+c.want, a.times().Snapshot(reference.Snapshot{Time: at, Approximate: true}))
 		a.utc = true
 		require.Equal(t, at.Format("2006-01-02 15:04:05Z"), a.times().Stamp(at))
 	}

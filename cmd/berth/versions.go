@@ -11,6 +11,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 func versionsCommand(a *app) *cobra.Command {
@@ -40,7 +41,7 @@ func runVersions(ctx context.Context, a *app, r snapshot.FileRequest) error {
 	var ids []string
 	for _, f := range got.Versions {
 		if len(f.Snapshots) > 0 {
-			ids = append(ids, snapshot.Ref{Volume: vol, Snapshot: f.Snapshots[0].Name, Path: f.Name()}.String())
+			ids = append(ids, reference.Ref{Volume: vol, Snapshot: f.Snapshots[0].Name, Path: f.Name()}.String())
 		}
 	}
 	err = a.show(got.Versions, ids, func(w io.Writer, width int) error {
@@ -55,7 +56,7 @@ func runVersions(ctx context.Context, a *app, r snapshot.FileRequest) error {
 // renderVersions writes the table of a file's versions, newest first, or of
 // what a directory has lost.
 func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t show.Times, width int) error {
-	label := func(s snapshot.Snapshot) string { return show.Quoted(s.Name) }
+	label := func(s reference.Snapshot) string { return show.Quoted(s.Name) }
 	var rows [][]string
 	for i, f := range all {
 		name, note := "live", ""

@@ -1,4 +1,4 @@
-package snapshot
+package embedded
 
 import (
 	"context"
@@ -27,10 +27,11 @@ var localFilesystems = map[int64]bool{
 	0x3153464a:                 true, // JFS
 }
 
-func isLocal(magic int64) bool { return localFilesystems[magic] }
+// IsLocal tells whether a filesystem, by statfs(2)'s number, is this host's alone.
+func IsLocal(magic int64) bool { return localFilesystems[magic] }
 
 // open opens a name below the export; no symlink is followed.
-func (e *Embedded) open(name string) (int, error) {
+func (e *Maker) open(name string) (int, error) {
 	how := &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 	for {
 		fd, err := unix.Openat2(e.fsys.Handle(), name, how)
@@ -42,7 +43,7 @@ func (e *Embedded) open(name string) (int, error) {
 
 // tryLock takes the lock of a name (flock(2)), exclusive or shared with others
 // that share it; ok is false if it is held. Locks end with their process.
-func (e *Embedded) tryLock(name string, exclusive bool) (release func(), ok bool, err error) {
+func (e *Maker) tryLock(name string, exclusive bool) (release func(), ok bool, err error) {
 	fd, err := e.open(name)
 	if err != nil {
 		return nil, false, err
@@ -87,14 +88,14 @@ func ioctl(fd int, request uintptr, args unsafe.Pointer) error {
 }
 
 // isSubvolume tells whether a directory is the root of a btrfs subvolume.
-func (e *Embedded) isSubvolume(a tree.Attr) bool {
+func (e *Maker) isSubvolume(a tree.Attr) bool {
 	return e.fsys.Filesystem() == unix.BTRFS_SUPER_MAGIC && a.FileID == btrfsRootInode
 }
 
 // isWholeSubvolume tells whether the export is a btrfs subvolume that has all
 // the volumes in it. Subvolumes in it are not part of its snapshots, nor is
 // what is mounted there.
-func (e *Embedded) isWholeSubvolume(ctx context.Context, volumes []string) (bool, error) {
+func (e *Maker) isWholeSubvolume(ctx context.Context, volumes []string) (bool, error) {
 	root, err := e.fsys.Stat(ctx, ".")
 	if err != nil || !e.isSubvolume(root) {
 		return false, err
@@ -117,7 +118,7 @@ func (e *Embedded) isWholeSubvolume(ctx context.Context, volumes []string) (bool
 
 // hasSubvolumesOnlyIn tells whether all subvolumes directly in the export's
 // are in the directory with that inode: .snapshot, whose they are.
-func (e *Embedded) hasSubvolumesOnlyIn(dir uint64) bool {
+func (e *Maker) hasSubvolumesOnlyIn(dir uint64) bool {
 	var args struct {
 		minTreeID uint64
 		refs      [255]struct{ treeID, dirID uint64 }
@@ -142,7 +143,7 @@ func (e *Embedded) hasSubvolumesOnlyIn(dir uint64) bool {
 
 // subvolumeSnapshot makes a read-only snapshot of the export in .snapshot. It
 // has all that was written before, and comes whole or not at all.
-func (e *Embedded) subvolumeSnapshot(name string) error {
+func (e *Maker) subvolumeSnapshot(name string) error {
 	args := struct { // btrfs_ioctl_vol_args_v2
 		fd      int64
 		transID uint64
@@ -156,7 +157,7 @@ func (e *Embedded) subvolumeSnapshot(name string) error {
 
 // subvolumeDestroy removes a subvolume in .snapshot; the kernel frees what it
 // has in the background, and once nobody has it open.
-func (e *Embedded) subvolumeDestroy(name string) error {
+func (e *Maker) subvolumeDestroy(name string) error {
 	var args struct { // btrfs_ioctl_vol_args
 		fd   int64
 		name [4088]byte
@@ -165,7 +166,7 @@ func (e *Embedded) subvolumeDestroy(name string) error {
 	return e.inSnapshots(btrfsSnapDestroy, unsafe.Pointer(&args))
 }
 
-func (e *Embedded) inSnapshots(request uintptr, args unsafe.Pointer) error {
+func (e *Maker) inSnapshots(request uintptr, args unsafe.Pointer) error {
 	dir, err := e.open(snapshotsDir)
 	if err != nil {
 		return err

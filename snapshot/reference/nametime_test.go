@@ -1,12 +1,10 @@
-package snapshot
+package reference
 
 import (
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/casit/berth/tree"
 )
 
 // zones are where tests of time run: without daylight saving, with it on
@@ -141,11 +139,11 @@ func TestADayAloneIsRoughAndInOrder(t *testing.T) {
 			"long before":    {day.AddDate(-1, 0, 0), day},
 			"after, nonsens": {day.AddDate(0, 0, 3), day},
 		} {
-			s := byName(tree.EntryPlus{Name: "daily-2026-11-24", Attr: tree.Attr{Mtime: c.changed}}, zone)
+			s := FromDirectory("daily-2026-11-24", c.changed, zone)
 			require.True(t, s.Time.Equal(c.want), "%s: %s", name, s.Time)
 			require.True(t, s.Approximate, name)
 		}
-		far := byName(tree.EntryPlus{Name: "odd", Attr: tree.Attr{Mtime: time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)}}, zone)
+		far := FromDirectory("odd", time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC), zone)
 		require.True(t, far.Time.IsZero(), "JSON has no such year")
 	})
 }

@@ -1,4 +1,4 @@
-package snapshot
+package reference
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"github.com/casit/berth/problem"
 )
 
-func TestParseRef(t *testing.T) {
+func TestParse(t *testing.T) {
 	for in, want := range map[string]Ref{
 		"blog":                       {Volume: "blog"},
 		"blog@nightly":               {Volume: "blog", Snapshot: "nightly"},
@@ -23,18 +23,18 @@ func TestParseRef(t *testing.T) {
 		"blog@2026-11-20T03:/00":     {Volume: "blog", Snapshot: "2026-11-20T03", Path: "00"},
 		"blog@x:odd\nname \xff":      {Volume: "blog", Snapshot: "x", Path: "odd\nname \xff"},
 	} {
-		got, err := ParseRef(in)
+		got, err := Parse(in)
 		require.NoError(t, err, in)
 		require.Equal(t, want, got, in)
-		again, err := ParseRef(got.String())
+		again, err := Parse(got.String())
 		require.NoError(t, err, in)
 		require.Equal(t, got, again, in)
 	}
 	for _, in := range []string{"", "@x", ".berth", "a/b", "blog@", "blog@..", "blog@a/b", "blog:../x", "blog:a/../../b", "blog:a\x00b", "blog@2026-11-20T03:00"} {
-		_, err := ParseRef(in)
+		_, err := Parse(in)
 		require.Equal(t, problem.Invalid, problem.KindOf(err), in)
 	}
-	_, err := ParseRef("blog@2026-11-20T03:00")
+	_, err := Parse("blog@2026-11-20T03:00")
 	require.ErrorContains(t, err, "blog@2026-11-20T0300")
 	require.Equal(t, ".snapshot/nightly/blog/a", Ref{Volume: "blog", Path: "a"}.Source("nightly"))
 	require.Equal(t, "blog", Ref{Volume: "blog"}.Source(""))
@@ -158,28 +158,28 @@ func TestTimesAndOriginsInNames(t *testing.T) {
 		got, ok := timeFromName(name, berlin)
 		require.True(t, ok, name)
 		require.Equal(t, c.want, got.Format("2006-01-02 15:04:05 -0700"), name)
-		require.Equal(t, c.origin, originOf(name), name)
+		require.Equal(t, c.origin, OriginOf(name), name)
 	}
 	for _, name := range []string{"nightly", "daily.x", "2026-13-22_1705", "v1.2.3", "12026-11-22_17059", "order-199912312359", "x_2026-11-22_1705pm", "0001-01-01_0000"} {
 		_, ok := timeFromName(name, berlin)
 		require.False(t, ok, name)
-		require.Equal(t, "manual", originOf(name), name)
+		require.Equal(t, "manual", OriginOf(name), name)
 	}
-	got, ok := timeFromName(newName(at("2026-11-23 09:00")), berlin)
+	got, ok := timeFromName(NewName(at("2026-11-23 09:00")), berlin)
 	require.True(t, ok)
 	require.True(t, got.Equal(at("2026-11-23 09:00")))
 }
 
-func FuzzParseRef(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{"blog", "blog@x:y", "blog:../..", "blog@2026-11-20T03:/00", "a@b@c:d:e"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		r, err := ParseRef(s)
+		r, err := Parse(s)
 		if err != nil {
 			return
 		}
-		again, err := ParseRef(r.String())
+		again, err := Parse(r.String())
 		require.NoError(t, err)
 		require.Equal(t, r, again)
 		require.NotContains(t, "/"+r.Source("x")+"/", "/../")

@@ -1,4 +1,4 @@
-package snapshot
+package reference
 
 import (
 	"time"
@@ -8,14 +8,14 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// Exact is a version that a plan has found, for whoever carries it out: it is
-// never resolved again. It means this snapshot and no other, also where another
-// one has its name by now.
+// Exact is a version that a plan has found. The job of the plan uses it and
+// resolves nothing again. It means this snapshot and no other, also where
+// another snapshot has the name by now.
 type Exact struct {
 	Volume   string    `json:"volume"`
 	Snapshot text.Text `json:"snapshot,omitempty"` // its whole name
-	// UUID and Time are what tells the snapshot from a later one; none where
-	// nobody knows.
+	// UUID and Time tell the snapshot from a later one of the same name; both are
+	// zero where nobody knows them.
 	UUID string    `json:"uuid,omitempty"`
 	Time time.Time `json:"time,omitzero"`
 	Path text.Text `json:"path,omitempty"`
@@ -23,28 +23,28 @@ type Exact struct {
 	Trash string `json:"trash,omitempty"`
 }
 
-// exactly is the version that a reference was resolved to.
-func exactly(r Ref, s Snapshot) *Exact {
+// ExactOf is the version of r in the snapshot s.
+func ExactOf(r Ref, s Snapshot) *Exact {
 	e := &Exact{Volume: r.Volume, Snapshot: text.Text(s.Name), Path: text.Text(r.Path), UUID: s.UUID}
-	if !s.named {
+	if !s.Named {
 		e.Time = s.Time
 	}
 	return e
 }
 
-// Check refuses what is no reference, and cleans the path: it may have come from
-// anywhere.
+// Check refuses a version that no reference can name, and cleans the path:
+// requests come from anywhere.
 func (e *Exact) Check() error {
 	if err := volume.CheckName(e.Volume); err != nil {
 		return err
 	}
-	a := asked{Ref: Ref{Volume: e.Volume}, after: string(e.Snapshot)}
+	a := Asked{Ref: Ref{Volume: e.Volume}, after: string(e.Snapshot)}
 	r, err := a.cut(string(e.Snapshot), string(e.Path))
 	e.Path = text.Text(r.Path)
 	return err
 }
 
-// find finds the snapshot by its name, and refuses another one.
+// find finds the snapshot by its name, and refuses a later one of that name.
 func (e *Exact) find(all []Snapshot) (*Snapshot, error) {
 	if err := e.Check(); err != nil {
 		return nil, err
@@ -62,12 +62,12 @@ func (e *Exact) find(all []Snapshot) (*Snapshot, error) {
 	return nil, problem.New(problem.NotFound, hint, "no snapshot %q any more", string(e.Snapshot))
 }
 
-// is compares what is known on both sides.
+// is tells whether s is the snapshot, by what both sides know.
 func (e *Exact) is(s Snapshot) bool {
 	switch {
 	case e.UUID != "" && s.UUID != "":
 		return e.UUID == s.UUID
-	case e.UUID != "" || s.UUID != "" || s.named:
+	case e.UUID != "" || s.UUID != "" || s.Named:
 		return true // the filer's API told one of them, and the name the other
 	}
 	return e.Time.IsZero() || s.Time.IsZero() || e.Time.Equal(s.Time)

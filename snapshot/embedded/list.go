@@ -1,4 +1,4 @@
-package snapshot
+package embedded
 
 import (
 	"context"
@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
 
 // Remove takes a snapshot away; what is in it is deleted in the background. Who
 // has a view of it mounted is the caller's to ask.
-func (e *Embedded) Remove(ctx context.Context, name string) error {
+func (e *Maker) Remove(ctx context.Context, name string) error {
 	if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\x00") {
 		return errNoSnapshot(name)
 	}
@@ -48,16 +49,16 @@ func errNoSnapshot(name string) error {
 }
 
 // List returns the snapshots, oldest first, with what their records say.
-func (e *Embedded) List(ctx context.Context) ([]Snapshot, error) {
-	out := []Snapshot{}
+func (e *Maker) List(ctx context.Context) ([]reference.Snapshot, error) {
+	out := []reference.Snapshot{}
 	root, err := e.fsys.Stat(ctx, ".")
 	if err != nil {
 		return nil, err
 	}
 	err = e.fsys.ReadDirPlus(ctx, snapshotsDir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind == tree.Directory && !strings.HasPrefix(d.Name, ".") {
-			s := byName(d, e.zone)
-			s.copied = d.Attr.Device == root.Device // what a filesystem makes itself has a device of its own
+			s := reference.FromDirectory(d.Name, d.Attr.Mtime, e.zone)
+			s.Copied = d.Attr.Device == root.Device // what a filesystem makes itself has a device of its own
 			out = append(out, s)
 		}
 		return nil
@@ -73,7 +74,7 @@ func (e *Embedded) List(ctx context.Context) ([]Snapshot, error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(out, func(a, b Snapshot) int {
+	slices.SortFunc(out, func(a, b reference.Snapshot) int {
 		if c := a.Time.Compare(b.Time); c != 0 {
 			return c
 		}
@@ -84,7 +85,7 @@ func (e *Embedded) List(ctx context.Context) ([]Snapshot, error) {
 
 // describe adds what a snapshot's record says. One without a readable record
 // was made by somebody else.
-func (e *Embedded) describe(ctx context.Context, s *Snapshot) error {
+func (e *Maker) describe(ctx context.Context, s *reference.Snapshot) error {
 	var rec made
 	data, err := tree.ReadFile(ctx, e.fsys, madePath(path.Join(snapshotsDir, s.Name), s.Name), maxMade)
 	if err != nil {
@@ -97,7 +98,7 @@ func (e *Embedded) describe(ctx context.Context, s *Snapshot) error {
 		return nil
 	}
 	s.Time, s.Approximate, s.Origin, s.Comment = rec.Begun, false, "berth", rec.text()
-	s.named, s.day = false, ""
+	s.Named, s.Day = false, ""
 	if rec.How == ByCopy {
 		if s.SizeBytes = rec.Bytes; rec.Used != nil {
 			s.SizeBytes = *rec.Used

@@ -1,4 +1,4 @@
-package snapshot
+package embedded
 
 import (
 	"context"
@@ -18,12 +18,15 @@ import (
 )
 
 // mkdir makes a directory.
-func (e *Embedded) mkdir(ctx context.Context, name string, mode uint32) error {
+func (e *Maker) mkdir(ctx context.Context, name string, mode uint32) error {
 	return e.fsys.Mkdir(ctx, name, tree.SetAttr{Mode: &mode})
 }
 
+// Reflinks tells whether copies on this filesystem share their blocks.
+func (e *Maker) Reflinks(ctx context.Context) (bool, error) { return e.fsys.Reflinks(ctx, stagingDir) }
+
 // write makes the file name with v in it, on stable storage.
-func (e *Embedded) write(ctx context.Context, name string, v any) error {
+func (e *Maker) write(ctx context.Context, name string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -31,7 +34,7 @@ func (e *Embedded) write(ctx context.Context, name string, v any) error {
 	return e.writeBytes(ctx, name, append(data, '\n'))
 }
 
-func (e *Embedded) writeBytes(ctx context.Context, name string, data []byte) error {
+func (e *Maker) writeBytes(ctx context.Context, name string, data []byte) error {
 	mode := uint32(0o600)
 	f, err := e.fsys.Create(ctx, name, tree.SetAttr{Mode: &mode})
 	if err != nil {
@@ -46,7 +49,7 @@ func (e *Embedded) writeBytes(ctx context.Context, name string, data []byte) err
 
 // discard hands a tree in staging to the sweepers, also after the caller's
 // time is over.
-func (e *Embedded) discard(ctx context.Context, dir string) {
+func (e *Maker) discard(ctx context.Context, dir string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = e.fsys.Rename(ctx, dir, path.Join(stagingDir, purgePrefix+path.Base(dir)))
@@ -55,7 +58,7 @@ func (e *Embedded) discard(ctx context.Context, dir string) {
 // atWork says that a tree is being made in staging, until release. Trees that
 // nobody is at work on, left by a crash, are discarded first: whoever is has a
 // lock, which a process that dies loses.
-func (e *Embedded) atWork(ctx context.Context) (release func(), err error) {
+func (e *Maker) atWork(ctx context.Context) (release func(), err error) {
 	if release, ok, err := e.tryLock(markerPath, true); err != nil {
 		return nil, err
 	} else if ok {
@@ -77,7 +80,7 @@ func (e *Embedded) atWork(ctx context.Context) (release func(), err error) {
 const lockEvery = 20 * time.Millisecond
 
 // lock is tryLock for as long as ctx lasts.
-func (e *Embedded) lock(ctx context.Context, name string, exclusive bool) (release func(), err error) {
+func (e *Maker) lock(ctx context.Context, name string, exclusive bool) (release func(), err error) {
 	for {
 		release, ok, err := e.tryLock(name, exclusive)
 		if err != nil || ok {
@@ -98,9 +101,9 @@ func newID() string {
 	return hex.EncodeToString(b)
 }
 
-// checkEmbeddedName refuses what cannot be typed as a snapshot's name in
+// checkName refuses what cannot be typed as a snapshot's name in
 // VOLUME@SNAPSHOT:PATH, or means something else there.
-func checkEmbeddedName(name string) error {
+func checkName(name string) error {
 	instead := "choose another, for example 'before-update'"
 	if plain := strings.Trim(strings.Map(plainRune, name), ".-"); plain != "" && len(plain) <= 200 {
 		if instead = fmt.Sprintf("name it %q", plain); reservedNames.MatchString(plain) {

@@ -1,4 +1,4 @@
-package snapshot
+package reference
 
 import (
 	"regexp"
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The parts of a time in a name. What stands before it and behind it belongs to
-// no number.
+// The parts of a time in a name. The characters before and behind a time belong
+// to no number.
 const (
 	date    = `(?P<Y>\d{4})(?:-(?P<M>\d{2})-(?P<D>\d{2})|_(?P<M>\d{2})_(?P<D>\d{2})|\.(?P<M>\d{2})\.(?P<D>\d{2})|(?P<M>\d{2})(?P<D>\d{2}))`
 	clocked = `(?P<h>\d{2})(?::?(?P<m>\d{2})(?::?(?P<s>\d{2}))?|-(?P<m>\d{2})(?:-(?P<s>\d{2}))?|\.(?P<m>\d{2})(?:\.(?P<s>\d{2}))?|_(?P<m>\d{2})(?:_(?P<s>\d{2}))?|h(?P<m>\d{2})(?:m(?P<s>\d{2})s)?)`
@@ -171,13 +171,12 @@ func onClock(clock time.Time, loc *time.Location) time.Time {
 	return t
 }
 
-// newName is the name of a snapshot that berth makes at that time, if nobody
-// has chosen one.
-func newName(now time.Time) string { return now.UTC().Format("berth.20060102T150405Z") }
+// NewName names a snapshot that berth makes at now, where nobody has chosen a name.
+func NewName(now time.Time) string { return now.UTC().Format("berth.20060102T150405Z") }
 
-// originOf tells from its name who made a snapshot: the label of a schedule,
+// OriginOf tells from its name who made a snapshot: the label of a schedule,
 // "berth", or "manual".
-func originOf(name string) string {
+func OriginOf(name string) string {
 	label, rest, ok := strings.Cut(name, ".")
 	_, timed := timeFromName(rest, time.UTC)
 	_, dated := dayFromName(rest, time.UTC)

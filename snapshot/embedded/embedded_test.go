@@ -1,4 +1,4 @@
-package snapshot
+package embedded
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 )
 
 // embeddedExport is an export with the volumes blog and shop in dir.
-func embeddedExport(t *testing.T, dir string) *Embedded {
+func embeddedExport(t *testing.T, dir string) *Maker {
 	t.Helper()
 	for name, content := range map[string]string{
 		".berth/export.json":       `{"version":1,"id":"9f2c51b07d3e4a68"}`,
@@ -40,19 +40,19 @@ func embeddedExport(t *testing.T, dir string) *Embedded {
 	return openEmbedded(t, dir)
 }
 
-func openEmbedded(t *testing.T, dir string) *Embedded {
+func openEmbedded(t *testing.T, dir string) *Maker {
 	t.Helper()
 	l, err := tree.OpenLocal(context.Background(), dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
-	e, ok := NewEmbedded(l)
+	e, ok := New(l, time.UTC)
 	require.True(t, ok)
 	return e
 }
 
 // eachEmbedded runs a test on a plain directory, on btrfs, and with copies on
 // btrfs.
-func eachEmbedded(t *testing.T, test func(t *testing.T, e *Embedded, dir, how string)) {
+func eachEmbedded(t *testing.T, test func(t *testing.T, e *Maker, dir, how string)) {
 	if os.Geteuid() != 0 {
 		treetest.Skip(t, "needs root: owners")
 	}
@@ -85,7 +85,7 @@ func embeddedFile(t *testing.T, parts ...string) string {
 }
 
 // embeddedStaging lists what is in staging, but for what the sweepers delete.
-func embeddedStaging(t *testing.T, e *Embedded) []string {
+func embeddedStaging(t *testing.T, e *Maker) []string {
 	t.Helper()
 	out := []string{}
 	for _, n := range treetest.Names(t, e.fsys, stagingDir) {
@@ -97,7 +97,7 @@ func embeddedStaging(t *testing.T, e *Embedded) []string {
 }
 
 func TestEmbeddedSnapshotsKeepVolumesAsTheyWere(t *testing.T) {
-	eachEmbedded(t, func(t *testing.T, e *Embedded, dir, how string) {
+	eachEmbedded(t, func(t *testing.T, e *Maker, dir, how string) {
 		ctx := t.Context()
 		none, err := e.List(ctx)
 		require.NoError(t, err)
@@ -168,7 +168,7 @@ func TestEmbeddedSnapshotsKeepVolumesAsTheyWere(t *testing.T) {
 }
 
 func TestAnEmbeddedSnapshotHasTheVolumesThatAreNamed(t *testing.T) {
-	eachEmbedded(t, func(t *testing.T, e *Embedded, dir, _ string) {
+	eachEmbedded(t, func(t *testing.T, e *Maker, dir, _ string) {
 		m, err := e.Create(t.Context(), "one", "", []string{"shop", "shop"}, nil)
 		require.NoError(t, err)
 		require.NotEqual(t, ByBtrfs, m.How)
@@ -181,7 +181,7 @@ func TestAnEmbeddedSnapshotHasTheVolumesThatAreNamed(t *testing.T) {
 }
 
 func TestManyMakersOfOneName(t *testing.T) {
-	eachEmbedded(t, func(t *testing.T, e *Embedded, dir, _ string) {
+	eachEmbedded(t, func(t *testing.T, e *Maker, dir, _ string) {
 		var wg sync.WaitGroup
 		errs := make([]error, 6)
 		for i := range errs {
@@ -211,7 +211,7 @@ func TestManyMakersOfOneName(t *testing.T) {
 }
 
 func TestAMakerThatStopsLeavesNothingToSee(t *testing.T) {
-	eachEmbedded(t, func(t *testing.T, e *Embedded, dir, _ string) {
+	eachEmbedded(t, func(t *testing.T, e *Maker, dir, _ string) {
 		e.native = false
 		stopping, stop := context.WithCancel(t.Context())
 		_, err := e.Create(stopping, "half", "", nil, func(p tree.Progress) {
@@ -239,7 +239,7 @@ func TestAMakerThatIsKilledLeavesNothingToSee(t *testing.T) {
 		})
 		return
 	}
-	eachEmbedded(t, func(t *testing.T, e *Embedded, dir, _ string) {
+	eachEmbedded(t, func(t *testing.T, e *Maker, dir, _ string) {
 		e.native = false
 		maker := exec.Command(os.Args[0], "-test.run=^TestAMakerThatIsKilledLeavesNothingToSee$")
 		maker.Env = append(os.Environ(), killedEnv+"="+dir)
@@ -260,7 +260,7 @@ func TestAMakerThatIsKilledLeavesNothingToSee(t *testing.T) {
 }
 
 func TestTheSnapshotsOfOthersAreLeftAlone(t *testing.T) {
-	eachEmbedded(t, func(t *testing.T, e *Embedded, dir, _ string) {
+	eachEmbedded(t, func(t *testing.T, e *Maker, dir, _ string) {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, ".snapshot/nightly/blog"), 0o755))
 		_, err := e.Create(t.Context(), "mine", "", nil, nil)
 		require.Equal(t, problem.Failed, problem.KindOf(err))
@@ -350,7 +350,7 @@ func TestAViewThatIsMountedOutlivesItsSnapshotOnBtrfs(t *testing.T) {
 
 func TestNamesOfEmbeddedSnapshots(t *testing.T) {
 	for _, name := range []string{"before-update", "v6.9.1", "manual.2026-11-23_0530", "2026-11-23-before", "Ünïcode", "5things", strings.Repeat("x", 255)} {
-		require.NoError(t, checkEmbeddedName(name), name)
+		require.NoError(t, checkName(name), name)
 	}
 	for name, instead := range map[string]string{
 		"":                       "before-update",
@@ -372,18 +372,18 @@ func TestNamesOfEmbeddedSnapshots(t *testing.T) {
 		strings.Repeat("x", 256): "before-update",
 		"..":                     "before-update",
 	} {
-		err := checkEmbeddedName(name)
+		err := checkName(name)
 		require.Equal(t, problem.Invalid, problem.KindOf(err), "%q", name)
 		require.ErrorContains(t, err, instead)
 	}
 }
 
 func TestOnlyLocalDirectoriesHaveEmbeddedSnapshots(t *testing.T) {
-	require.True(t, isLocal(unix.EXT4_SUPER_MAGIC))
+	require.True(t, IsLocal(unix.EXT4_SUPER_MAGIC))
 	for _, remote := range []int64{unix.NFS_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.FUSE_SUPER_MAGIC, unix.CEPH_SUPER_MAGIC} {
-		require.False(t, isLocal(remote), "%x", remote)
+		require.False(t, IsLocal(remote), "%x", remote)
 	}
-	_, ok := NewEmbedded(nil)
+	_, ok := New(nil, nil)
 	require.False(t, ok)
 }
 

@@ -1,4 +1,4 @@
-package snapshot
+package netapp
 
 import (
 	"context"
@@ -8,30 +8,38 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// policyFor is how long the filer's policy is remembered.
+// Policy is the schedule by which the filer makes snapshots itself.
+type Policy struct {
+	Name string      `json:"name"`
+	Text string      `json:"text"`
+	Next []time.Time `json:"next,omitempty"`
+}
+
+// policyFor is for how long the filer's policy is kept.
 const policyFor = 5 * time.Minute
 
-// maxNext is how many coming snapshots are told.
+// maxNext is how many of the next snapshots Policy tells.
 const maxNext = 3
 
-// policy is what the filer plans; nil if it does not say. zone is the filer's.
-func (f *Filer) policy(ctx context.Context, zone *time.Location) *Policy {
+// Policy returns the schedule of the filer's own snapshots; nil if the filer does
+// not tell it. zone is the filer's.
+func (f *Filer) Policy(ctx context.Context, zone *time.Location) *Policy {
 	x, err := f.where(ctx)
 	if err != nil || x.Volume.SnapshotPolicy.Name == "" {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.plan != nil && time.Since(f.planned) < policyFor {
-		return f.plan
+	if f.schedule != nil && time.Since(f.scheduleAt) < policyFor {
+		return f.schedule
 	}
 	p, err := f.client.SnapshotPolicyGetByName(ctx, x.SVM.Name, x.Volume.SnapshotPolicy.Name)
 	if err != nil {
 		return nil
 	}
-	f.plan, f.planned = &Policy{Name: p.Name, Text: p.String()}, time.Now()
+	f.schedule, f.scheduleAt = &Policy{Name: p.Name, Text: p.String()}, time.Now()
 	if !p.Enabled {
-		return f.plan
+		return f.schedule
 	}
 	for _, c := range p.Copies {
 		s, err := f.client.ScheduleGetByName(ctx, x.SVM.Name, c.Schedule.Name)
@@ -39,17 +47,17 @@ func (f *Filer) policy(ctx context.Context, zone *time.Location) *Policy {
 			continue // the role may not read schedules
 		}
 		if t, ok := nextRun(s, time.Now().In(zone)); ok {
-			f.plan.Next = append(f.plan.Next, t.UTC())
+			f.schedule.Next = append(f.schedule.Next, t.UTC())
 		}
 	}
-	slices.SortFunc(f.plan.Next, time.Time.Compare)
-	f.plan.Next = slices.CompactFunc(f.plan.Next, time.Time.Equal)
-	f.plan.Next = f.plan.Next[:min(len(f.plan.Next), maxNext)]
-	return f.plan
+	slices.SortFunc(f.schedule.Next, time.Time.Compare)
+	f.schedule.Next = slices.CompactFunc(f.schedule.Next, time.Time.Equal)
+	f.schedule.Next = f.schedule.Next[:min(len(f.schedule.Next), maxNext)]
+	return f.schedule
 }
 
-// nextRun is when a cron schedule of the filer comes due next. now is in the
-// filer's zone.
+// nextRun is when a cron schedule of the filer runs next. now is in the filer's
+// zone.
 func nextRun(s ontap.Schedule, now time.Time) (time.Time, bool) {
 	if s.Type != "cron" {
 		return time.Time{}, false

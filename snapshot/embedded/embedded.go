@@ -1,4 +1,4 @@
-package snapshot
+package embedded
 
 import (
 	"context"
@@ -12,25 +12,16 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
 
-// Embedded makes snapshots of an export that is a directory on a local
-// filesystem, where no filer makes any. They are
-//
-//	.snapshot/.berth                       marks the directory as ours
-//	.snapshot/NAME/VOLUME/...              the volumes
-//	.snapshot/NAME/.berth/volumes/*.json   their metadata
-//	.snapshot/NAME/.berth/snapshots/NAME.json   when and how it was made
-//
-// A snapshot is whole or absent: a tree is made in staging and renamed, and
-// btrfs makes its own at once. Unless btrfs does, it is a copy, and no instant:
-// what is written meanwhile may be in it or not, file by file.
-type Embedded struct {
+// Maker makes, lists and removes the snapshots of one export.
+type Maker struct {
 	fsys *tree.Local
 	now  func() time.Time
-	zone *time.Location // of times in names that have no record
+	zone *time.Location // of times in the names of snapshots without a record
 	// native is false where a test wants copies on btrfs too.
 	native bool
 }
@@ -52,19 +43,27 @@ type Made struct {
 	Files, Bytes int64
 	// Used is what the copy takes on the disk, without holes.
 	Used int64
-	// Changed files were written while they were copied: what the snapshot has
-	// of them is possibly torn. Absent were removed meanwhile, and Missing could
-	// not be copied: the snapshot has nothing of them. The paths are the first
-	// of them, from their volume on.
+	// Changed files were written while they were copied, so their copies may be
+	// torn. Absent files were removed meanwhile, and Missing files could not be
+	// copied: the snapshot has neither. The paths are the first of them; each
+	// begins with its volume.
 	Changed, Absent, Missing                int64
 	ChangedPaths, AbsentPaths, MissingPaths []string
-	// Failed are the volumes that could not be copied and are not in it.
+	// Failed are the volumes that could not be copied. The snapshot does not have
+	// them.
 	Failed []LeftOut
-
-	read []copyRead
+	// Reads is what was read of each volume that was copied.
+	Reads []Read
 }
 
-// LeftOut is a volume that a snapshot was to have and has not.
+// Read is what the copy of one volume has read, so that nobody has to read it
+// again to compare the two.
+type Read struct {
+	Volume string
+	Proofs *tree.Proofs
+}
+
+// LeftOut is a volume that could not be read, and why.
 type LeftOut struct {
 	Volume string `json:"volume"`
 	Reason string `json:"reason"`
@@ -72,8 +71,8 @@ type LeftOut struct {
 
 // Names below the export, as package volume has them.
 const (
-	snapshotsDir = ".snapshot"
-	markerPath   = ".snapshot/.berth"
+	snapshotsDir = reference.Dir
+	markerPath   = reference.Dir + "/.berth"
 	stagingDir   = ".berth/staging"
 	metaDir      = ".berth/volumes"
 	recordDir    = ".berth/snapshots"
@@ -110,27 +109,28 @@ type made struct {
 }
 
 const (
-	embeddedVersion = 1
-	maxMade         = 1 << 20 // bytes of a record or of metadata
+	version = 1
+	maxMade = 1 << 20 // bytes of a record or of metadata
 )
 
 func madePath(root, name string) string { return path.Join(root, recordDir, name+".json") }
 
-// NewEmbedded returns the maker of snapshots of fsys; false where that is no
-// directory of a local filesystem: there, .snapshot is a server's.
-func NewEmbedded(fsys tree.FS) (*Embedded, bool) {
+// New returns the maker of snapshots of fsys. zone is the zone of times in names.
+// New returns false where fsys is no directory of a local filesystem: there,
+// .snapshot belongs to a server.
+func New(fsys tree.FS, zone *time.Location) (*Maker, bool) {
 	l, ok := fsys.(*tree.Local)
-	if !ok || !isLocal(l.Filesystem()) {
+	if !ok || !IsLocal(l.Filesystem()) {
 		return nil, false
 	}
-	return &Embedded{fsys: l, now: time.Now, zone: time.UTC, native: true}, true
+	return &Maker{fsys: l, now: time.Now, zone: zone, native: true}, true
 }
 
 // Create makes a snapshot of the volumes, of all if none is named: then one
 // that cannot be copied is left out, and said. progress may be nil. It may take
 // long, and when it fails or ctx ends nothing can be seen of it.
-func (e *Embedded) Create(ctx context.Context, name, comment string, volumes []string, progress func(tree.Progress)) (Made, error) {
-	if err := checkEmbeddedName(name); err != nil {
+func (e *Maker) Create(ctx context.Context, name, comment string, volumes []string, progress func(tree.Progress)) (Made, error) {
+	if err := checkName(name); err != nil {
 		return Made{}, err
 	}
 	all, err := volume.NamesIn(ctx, e.fsys)
@@ -147,7 +147,7 @@ func (e *Embedded) Create(ctx context.Context, name, comment string, volumes []s
 	if err := e.checkFree(ctx, name); err != nil {
 		return Made{}, err
 	}
-	rec := made{Version: embeddedVersion, Name: name, How: ByBtrfs, Begun: e.now().UTC(), Comment: comment, Volumes: volumes}
+	rec := made{Version: version, Name: name, How: ByBtrfs, Begun: e.now().UTC(), Comment: comment, Volumes: volumes}
 	if len(volumes) == len(all) && e.native {
 		if m, done, err := e.atOnce(ctx, rec); done || err != nil {
 			return m, err
@@ -180,7 +180,7 @@ func choose(named, all []string) ([]string, error) {
 }
 
 // prepare makes .snapshot, and refuses one that is not ours.
-func (e *Embedded) prepare(ctx context.Context) error {
+func (e *Maker) prepare(ctx context.Context) error {
 	_, err := e.fsys.Stat(ctx, snapshotsDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = e.mark(ctx)
@@ -192,7 +192,7 @@ func (e *Embedded) prepare(ctx context.Context) error {
 }
 
 // checkOurs refuses a .snapshot that berth has not made.
-func (e *Embedded) checkOurs(ctx context.Context) error {
+func (e *Maker) checkOurs(ctx context.Context) error {
 	var m marker
 	data, err := tree.ReadFile(ctx, e.fsys, markerPath, maxMade)
 	if err == nil {
@@ -204,20 +204,20 @@ func (e *Embedded) checkOurs(ctx context.Context) error {
 			"the export has a directory %s that berth has not made", snapshotsDir)
 	case err != nil:
 		return fmt.Errorf("read %s: %w", markerPath, err)
-	case m.Version > embeddedVersion:
-		return problem.New(problem.Failed, "upgrade berth on this node", "%s has format version %d, this berth knows %d", snapshotsDir, m.Version, embeddedVersion)
+	case m.Version > version:
+		return problem.New(problem.Failed, "upgrade berth on this node", "%s has format version %d, this berth knows %d", snapshotsDir, m.Version, version)
 	}
 	return nil
 }
 
 // mark makes .snapshot with its marker by one rename. Of several one wins,
 // since the others' cannot replace what is not empty.
-func (e *Embedded) mark(ctx context.Context) error {
+func (e *Maker) mark(ctx context.Context) error {
 	dir := path.Join(stagingDir, buildPrefix+newID())
 	if err := e.mkdir(ctx, dir, 0o755); err != nil {
 		return err
 	}
-	err := e.write(ctx, path.Join(dir, path.Base(markerPath)), marker{embeddedVersion, "made by berth: copies of volumes, not a filer's instant"})
+	err := e.write(ctx, path.Join(dir, path.Base(markerPath)), marker{version, "made by berth: copies of volumes, not a filer's instant"})
 	if err == nil {
 		err = e.fsys.Rename(ctx, dir, snapshotsDir)
 	}
@@ -232,7 +232,7 @@ func (e *Embedded) mark(ctx context.Context) error {
 }
 
 // checkFree refuses a name that is taken.
-func (e *Embedded) checkFree(ctx context.Context, name string) error {
+func (e *Maker) checkFree(ctx context.Context, name string) error {
 	_, err := e.fsys.Stat(ctx, path.Join(snapshotsDir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -250,7 +250,7 @@ func errTaken(name string) error {
 // atOnce lets btrfs make the snapshot, if the export is a subvolume and has all
 // the volumes in it. The record is put into the export for the moment, so that
 // the snapshot has it from the beginning.
-func (e *Embedded) atOnce(ctx context.Context, rec made) (m Made, done bool, err error) {
+func (e *Maker) atOnce(ctx context.Context, rec made) (m Made, done bool, err error) {
 	whole, err := e.isWholeSubvolume(ctx, rec.Volumes)
 	if err != nil || !whole {
 		return m, false, err
@@ -290,8 +290,8 @@ func (e *Embedded) atOnce(ctx context.Context, rec made) (m Made, done bool, err
 	return m, false, ctx.Err() // a copy may do
 }
 
-// instant tells whether a snapshot of all volumes is one instant.
-func (e *Embedded) instant(ctx context.Context) bool {
+// Instant tells whether a snapshot of all volumes is one instant.
+func (e *Maker) Instant(ctx context.Context) bool {
 	if !e.native || e.prepare(ctx) != nil {
 		return false
 	}
@@ -304,14 +304,14 @@ func (e *Embedded) instant(ctx context.Context) bool {
 }
 
 // remove removes a file, also after the caller's time is over.
-func (e *Embedded) remove(ctx context.Context, name string) {
+func (e *Maker) remove(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = e.fsys.Remove(ctx, name)
 }
 
 // copies makes the snapshot in staging and puts it in its place.
-func (e *Embedded) copies(ctx context.Context, rec made, named bool, progress func(tree.Progress)) (m Made, err error) {
+func (e *Maker) copies(ctx context.Context, rec made, named bool, progress func(tree.Progress)) (m Made, err error) {
 	release, err := e.atWork(ctx)
 	if err != nil {
 		return m, err
@@ -366,7 +366,7 @@ func (e *Embedded) copies(ctx context.Context, rec made, named bool, progress fu
 }
 
 // checkDirectory refuses what is a volume's directory no more.
-func (e *Embedded) checkDirectory(ctx context.Context, v string) error {
+func (e *Maker) checkDirectory(ctx context.Context, v string) error {
 	a, err := e.fsys.Stat(ctx, v)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errVanished
@@ -378,7 +378,7 @@ func (e *Embedded) checkDirectory(ctx context.Context, v string) error {
 }
 
 // leaveOut takes what was begun of a volume out of the tree dir.
-func (e *Embedded) leaveOut(ctx context.Context, dir, v string) error {
+func (e *Maker) leaveOut(ctx context.Context, dir, v string) error {
 	err := e.fsys.Rename(ctx, path.Join(dir, v), path.Join(stagingDir, purgePrefix+buildPrefix+newID()))
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = e.fsys.Remove(ctx, path.Join(dir, metaDir, v+".json"))
@@ -390,7 +390,7 @@ func (e *Embedded) leaveOut(ctx context.Context, dir, v string) error {
 }
 
 // publish gives a finished tree its name.
-func (e *Embedded) publish(ctx context.Context, dir string, rec made) error {
+func (e *Maker) publish(ctx context.Context, dir string, rec made) error {
 	// Its time is when it was begun: what came later may not be in it.
 	mode := uint32(0o755)
 	if err := e.fsys.SetAttr(ctx, dir, tree.SetAttr{Mode: &mode, Mtime: &rec.Begun}); err != nil {
@@ -410,7 +410,7 @@ func (e *Embedded) publish(ctx context.Context, dir string, rec made) error {
 
 // how tells how copies will be made here, and refuses those that need more
 // space than there is.
-func (e *Embedded) how(ctx context.Context, volumes []string) (string, error) {
+func (e *Maker) how(ctx context.Context, volumes []string) (string, error) {
 	shared, err := e.fsys.Reflinks(ctx, stagingDir)
 	if err != nil || shared {
 		return ByReflink, err
@@ -438,7 +438,7 @@ func (e *Embedded) how(ctx context.Context, volumes []string) (string, error) {
 var errVanished = errors.New("the volume was removed meanwhile")
 
 // one copies one volume and its metadata into the tree dir.
-func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress func(tree.Progress)) error {
+func (e *Maker) one(ctx context.Context, m *Made, v, dir string, progress func(tree.Progress)) error {
 	was, err := e.fsys.Stat(ctx, v)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errVanished
@@ -465,7 +465,7 @@ func (e *Embedded) one(ctx context.Context, m *Made, v, dir string, progress fun
 	case err != nil:
 		return err
 	}
-	m.read = append(m.read, copyRead{v, nil, read})
+	m.Reads = append(m.Reads, Read{v, read})
 	size, err := tree.Measure(ctx, e.fsys, path.Join(dir, v))
 	if err != nil {
 		return err
@@ -490,7 +490,7 @@ func first(lists ...[]string) []string {
 
 // meta copies a volume's metadata, as it is. One that is no plain file is left
 // out: the volume then comes back with the defaults.
-func (e *Embedded) meta(ctx context.Context, v, dir string) error {
+func (e *Maker) meta(ctx context.Context, v, dir string) error {
 	name := path.Join(metaDir, v+".json")
 	a, err := e.fsys.Stat(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (a.Kind != tree.Regular || a.Size > maxMade) {

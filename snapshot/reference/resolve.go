@@ -1,4 +1,4 @@
-package snapshot
+package reference
 
 import (
 	"fmt"
@@ -11,16 +11,6 @@ import (
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
 )
-
-// Sort sorts snapshots newest first; those of unknown times come last, by name.
-func Sort(all []Snapshot) {
-	slices.SortStableFunc(all, func(a, b Snapshot) int {
-		if c := b.Time.Compare(a.Time); c != 0 {
-			return c
-		}
-		return strings.Compare(b.Name, a.Name)
-	})
-}
 
 var (
 	dateRule = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(T\d{4})?$`)
@@ -108,15 +98,6 @@ const minuteForm = "2006-01-02T1504"
 func daysBefore(now time.Time, n int) string {
 	y, m, d := now.Date()
 	return time.Date(y, m, d-n, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
-}
-
-// dayOf is the day of which a snapshot is: the one that its name says, else the
-// one of its time.
-func (s Snapshot) dayOf(loc *time.Location) string {
-	if s.day != "" {
-		return s.day
-	}
-	return s.Time.In(loc).Format(time.DateOnly)
 }
 
 // onDay is the newest of a day.
