@@ -34,13 +34,6 @@ type carried struct {
 	stops   docker.Stops
 }
 
-// endRequest is plugin.JobRequest for Berth.JobEnd. Abort discards a job that
-// is not done.
-type endRequest struct {
-	ID    string `json:"id"`
-	Abort bool   `json:"abort,omitempty"`
-}
-
 // carryOut writes a job down and completes it.
 func carryOut(ctx context.Context, a *app, engine *client.Client, r snapshot.RestoreRequest, stops docker.Stops) error {
 	job, err := ask[volume.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
@@ -137,7 +130,7 @@ func (c *carried) complete(ctx context.Context) error {
 	if back != nil {
 		back = fmt.Errorf("%w; 'berth snapshot restore --resume %s' tries again to start what was stopped", back, c.job.Volumes()[0])
 	} else if end.over() {
-		if _, back = ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", endRequest{c.job.ID, !end.done()}); back != nil {
+		if _, back = ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", plugin.JobRequest{ID: c.job.ID, Abort: !end.done()}); back != nil {
 			back = wayOn(c.job, back)
 		}
 	}
@@ -242,24 +235,24 @@ func (e ending) done() bool { return e.err == nil }
 // over tells whether nobody has to go on with the job: it is done, or it failed
 // and says why, or it was given up. Any other job stays for --resume.
 func (e ending) over() bool {
-	return e.done() || e.givenUp || e.progress.State == volume.JobFailed
+	return e.done() || e.givenUp || e.progress.State == volume.JobFailed && !e.progress.Interrupted
 }
 
-// endOf is the one place that says what a job's last answer means: a job whose
-// trees have been swapped is done, and every other answer is an error.
+// endOf is the one place that says what a job's last answer means: a job that
+// is done says so, and every other answer is an error.
 func endOf(job *volume.Job, p snapshot.Progress, err error) ending {
 	switch {
-	case err == nil && p.State == volume.JobSwapped:
+	case err == nil && p.Done():
 		return ending{progress: p}
-	case err != nil && p.State == volume.JobFailed:
-		return ending{progress: p, err: err}
-	case err == nil && p.State == volume.JobFailed:
-		p.State = "" // an earlier process knew why
-		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s failed", nameOf(job))}
-	case err == nil:
-		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s was interrupted: the plugin that ran it ended", nameOf(job))}
+	case err == nil: // an answer of an earlier plugin
+		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s is not done, and nobody is at work on it", nameOf(job))}
+		p.Interrupted = true
 	}
-	return ending{progress: p, err: wayOn(job, err)}
+	end := ending{progress: p, err: err}
+	if !end.over() {
+		end.err = wayOn(job, err)
+	}
+	return end
 }
 
 // wayOn adds to an error what to type where the job is still there.
@@ -330,20 +323,9 @@ func poll(ctx context.Context, a *app, job *volume.Job) (snapshot.Progress, erro
 		f := (*plugin.Failure)(nil)
 		answered := errors.As(err, &f) && f.Kind != problem.Unreachable
 		if err == nil || ctx.Err() != nil || p.Over || answered || time.Now().After(end) {
-			return stateOf(ctx, a, job, p, err)
+			return p, err
 		}
 	}
-}
-
-// stateOf adds the state in the journal to an error that comes without one.
-func stateOf(ctx context.Context, a *app, job *volume.Job, p snapshot.Progress, err error) (snapshot.Progress, error) {
-	if err == nil || p.State != "" || job.Op == volume.OpTakeover {
-		return p, err
-	}
-	if now, findErr := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: job.Volumes()[0]}); findErr == nil && now.ID == job.ID {
-		p.State = now.State
-	}
-	return p, err
 }
 
 // report says what was done.
@@ -385,7 +367,7 @@ func (c *carried) abort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", endRequest{c.job.ID, true}); err != nil {
+	if _, err := ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", plugin.JobRequest{ID: c.job.ID, Abort: true}); err != nil {
 		return err
 	}
 	outcome := "the restore is ended"

@@ -44,8 +44,7 @@ var messages = catalogue.Messages{
 	catalogue.Restore: {
 		{"cancelled; some files may have been replaced", "Ctrl-C during a restore with `--live`", "`berth undo NAME --live` puts them back"},
 		{"the … is under way on …", "`--resume` of a restore that another node carries out", "wait; `berth volume ps NAME` shows how far it is"},
-		{"the … failed", "a restore failed, and the plugin that knows why was restarted; the restore is kept", "`berth snapshot restore --resume NAME` tries again, `berth snapshot restore --abort NAME` ends it"},
-		{"the … was interrupted: the plugin that ran it ended", "the plugin was stopped, upgraded or killed while a restore ran; the restore is kept", "`berth snapshot restore --resume NAME` completes it, `berth snapshot restore --abort NAME` ends it"},
+		{"the … is not done, and nobody is at work on it", "the plugin was stopped, upgraded or killed while a restore ran; the restore is kept", "`berth snapshot restore --resume NAME` completes it, `berth snapshot restore --abort NAME` ends it"},
 		{"… could not be started again: Docker has removed it", "`--stop` stopped a container of `docker run --rm`, or somebody removed it meanwhile", "start it as it was started first"},
 		{"container …, which Docker removes when it stops, was started meanwhile; nothing was changed", "while `--stop` asked, somebody ran another container with `--rm`", "the same command again: it names that container too"},
 		{"nothing to do: … is what is there now", "the version and the volume are the same", "nothing"},
