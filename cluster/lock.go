@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -395,12 +397,14 @@ func (c *Cluster) reportFinished(l *Lock) {
 // traces of those that were over long ago.
 func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	all, err := Locks(ctx, e.FS)
+	failed := several.Errors{}
+	failed.Add(err)
 	for _, l := range all {
 		if c.Abandoned(l) {
-			err = errors.Join(err, c.finish(ctx, e, l))
+			failed.Add(guard.Run(func() error { return c.finish(ctx, e, l) }))
 		}
 	}
-	if err != nil {
+	if err := failed.Err(); err != nil {
 		return err
 	}
 	now, ok := c.cfg.Conn.Time()
@@ -415,9 +419,10 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 		return nil
 	})
 	for _, v := range old {
-		err = errors.Join(err, c.forgetLocks(ctx, e, v, now))
+		failed.Add(c.forgetLocks(ctx, e, v, now))
 	}
-	return err
+	failed.Add(err)
+	return failed.Err()
 }
 
 // forgetLocks removes the numbers of a volume whose lock was given back long

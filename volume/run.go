@@ -11,6 +11,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -176,6 +177,7 @@ func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
 		return err
 	}
 	var kept []*Trashed
+	var failed several.Errors
 	for _, t := range items {
 		if !t.expired(now) {
 			kept = append(kept, t)
@@ -185,10 +187,10 @@ func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
 		if fault != nil {
 			kept = append(kept, t)
 		}
-		err = errors.Join(err, s.passOver(keptInTrash, t.ID, fault))
+		failed.Add(s.passOver(keptInTrash, t.ID, fault))
 	}
 	s.polled.setTrash(kept)
-	return err
+	return failed.Err()
 }
 
 // sweepSoon wakes Run, so that what was purged goes now.
