@@ -140,17 +140,20 @@ func TestTheEndOfAJobWhoseProcessDied(t *testing.T) {
 	j, err := dead.prepare(RestoreRequest{Refs: []string{"blog@s1"}})
 	require.NoError(t, err)
 
-	again := worldOn(t, dir, "n1")
-	p, err := again.Wait(ctx, j.ID)
+	other := worldOn(t, dir, "n2")
+	p, err := other.Wait(ctx, j.ID)
 	require.ErrorContains(t, err, "never begun")
 	require.True(t, p.Over && p.Interrupted && !p.Done())
-	require.ErrorContains(t, again.End(ctx, j.ID), "--resume blog")
+	require.ErrorContains(t, other.End(ctx, j.ID), "--resume blog")
 
 	require.NoError(t, dead.Start(ctx, j.ID))
 	<-copying
 	dead.stops()
-	again = worldOn(t, dir, "n1")
-	other := worldOn(t, dir, "n2")
+	again := worldOn(t, dir, "n1")
+	require.Eventually(t, func() bool { // n2 has seen the goodbye
+		p, _ := other.Wait(ctx, j.ID)
+		return p.Over
+	}, 20*time.Second, time.Millisecond)
 	for who, w := range map[string]*world{"the same node": again, "another node": other} {
 		p, err := w.Wait(ctx, j.ID)
 		require.ErrorContains(t, err, "interrupted on n1 and is not done", who)
