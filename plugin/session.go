@@ -120,9 +120,6 @@ func (s *Server) report(event string, fields map[string]any) {
 	s.log.WithFields(fields).Log(level, event)
 }
 
-// again is how long a goroutine that panicked waits before it goes on.
-const again = 5 * time.Second
-
 // keep runs f in a goroutine until ctx ends. After a panic, which is logged, f
 // begins again: a node whose heartbeat stops loses its volumes.
 func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context.Context)) {
@@ -138,7 +135,7 @@ func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context
 				return
 			}
 			s.log.WithError(err).WithField("stack", guard.Stack(err)).Error(name + " panicked and begins again")
-			if !pause(ctx, again) {
+			if !pause(ctx, s.cfg.Reload) {
 				return
 			}
 		}
