@@ -24,7 +24,7 @@ const (
 func findDatabase(ctx context.Context, fsys tree.FS, dir string) (string, error) {
 	queue := []string{dir}
 	for n := 0; n < len(queue) && n <= maxDirs; n++ {
-		file, subs, err := look(ctx, fsys, queue[n])
+		file, subs, err := databaseIn(ctx, fsys, queue[n])
 		if file != "" || err != nil {
 			return strings.TrimPrefix(file, dir+"/"), err
 		}
@@ -35,10 +35,10 @@ func findDatabase(ctx context.Context, fsys tree.FS, dir string) (string, error)
 	return "", nil
 }
 
-// look finds a database's file in one directory, and its subdirectories. The
+// databaseIn finds a database's file in one directory, and its subdirectories. The
 // names that a database's root always has are asked for, since a directory may
 // have more names than are read.
-func look(ctx context.Context, fsys tree.FS, dir string) (file string, subs []string, err error) {
+func databaseIn(ctx context.Context, fsys tree.FS, dir string) (file string, subs []string, err error) {
 	for _, name := range []string{"ibdata1", "PG_VERSION"} {
 		a, err := fsys.Stat(ctx, path.Join(dir, name))
 		if err == nil && a.Kind == tree.Regular {

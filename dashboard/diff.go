@@ -21,7 +21,7 @@ type diffPage struct {
 	More    int
 	Totals  *snapshot.Changes // nil: the comparison was not completed
 	Stopped string            // why it was not
-	Gone    bool              // there is nothing now to compare with
+	Removed bool              // there is nothing now to compare with
 	Command string
 	file    bool // one file is compared, and not a directory
 }
@@ -136,7 +136,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 	case err != nil && compared && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		p.Stopped = fmt.Sprintf("the comparison takes longer than %s", age(walkLimitOfPage))
 	case err != nil && codeOf(err) == http.StatusNotFound:
-		p.Gone = true // the snapshot has it, so it is the volume that has not
+		p.Removed = true // the snapshot has it, so it is the volume that has not
 	case err != nil:
 		s.failed(w, r, err)
 		return

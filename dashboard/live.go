@@ -13,9 +13,9 @@ import (
 // firstWait is how long a page waits for sources before it shows what it has.
 const firstWait = 1500 * time.Millisecond
 
-// look asks the world for a page: a whole page waits a moment for fresh
+// observe asks the world for a page: a whole page waits a moment for fresh
 // answers, a live part takes what the hub has.
-func (s *Server) look(r *http.Request) (*seen, string) {
+func (s *Server) observe(r *http.Request) (*seen, string) {
 	limit := firstWait
 	if r.URL.Query().Get("part") == "live" {
 		limit = 0
@@ -30,7 +30,7 @@ func (s *Server) look(r *http.Request) (*seen, string) {
 }
 
 func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
-	seen, sum := s.look(r)
+	seen, sum := s.observe(r)
 	s.show(w, r, http.StatusOK, "overview", page{Title: "Overview", Sum: sum, Body: overviewOf(s.world, seen, filterOf(r.URL.Query()), time.Now())})
 }
 
@@ -47,7 +47,7 @@ type nodePage struct {
 func nodeAddress(name string) string { return "/nodes/" + url.PathEscape(name) }
 
 func (s *Server) node(w http.ResponseWriter, r *http.Request) {
-	seen, sum := s.look(r)
+	seen, sum := s.observe(r)
 	m := merge(seen)
 	name := r.PathValue("node")
 	i := slices.IndexFunc(m.nodes, func(n *nodeView) bool { return n.Name == name })
@@ -80,7 +80,7 @@ type volumePage struct {
 const listWait = 5 * time.Second
 
 func (s *Server) volume(w http.ResponseWriter, r *http.Request) {
-	seen, sum := s.look(r)
+	seen, sum := s.observe(r)
 	m := merge(seen)
 	p := volumePage{Name: r.PathValue("volume"), Complaints: complaints(s.world, seen, time.Now())}
 	if err := volume.CheckName(p.Name); err != nil {

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
 )
 
@@ -33,7 +33,7 @@ type overview struct {
 	Attention  int // volumes that need it, of all
 	Pages      int
 	Space      *spaceView
-	Newest     *snapshot.Snapshot
+	Newest     *reference.Snapshot
 	Known      bool // whether there is a newest snapshot is known
 	Open       bool // the tasks are so few that they are shown at once
 }

@@ -200,12 +200,12 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// enter takes one of a few places, and tells how to leave; false if none is
+// enter takes one of a few slots, and tells how to leave; false if none is
 // free while the request waits.
-func enter(ctx context.Context, places chan struct{}) (leave func(), ok bool) {
+func enter(ctx context.Context, slots chan struct{}) (leave func(), ok bool) {
 	select {
-	case places <- struct{}{}:
-		return func() { <-places }, true
+	case slots <- struct{}{}:
+		return func() { <-slots }, true
 	case <-ctx.Done():
 		return nil, false
 	}

@@ -22,7 +22,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 var href = regexp.MustCompile(`href="(/[^"]*)"`)
@@ -500,18 +500,18 @@ func (r *recorder) WriteString(s string) (int, error) { return io.WriteString(&r
 
 func TestCommandsAreTypedAsTheyAreMeant(t *testing.T) {
 	for _, c := range []struct {
-		ref              snapshot.Ref
+		ref              reference.Ref
 		kind             string
 		command, instead string
 	}{
-		{snapshot.Ref{Volume: "site", Snapshot: "nightly"}, "directory", "berth snapshot restore site@nightly --stop", ""},
-		{snapshot.Ref{Volume: "site", Snapshot: "nightly", Path: "wp-config.php"}, "file", "berth snapshot restore site@nightly:wp-config.php", ""},
-		{snapshot.Ref{Volume: "site", Snapshot: "nightly", Path: "wp-content"}, "directory", "berth snapshot restore site@nightly:wp-content --stop", ""},
-		{snapshot.Ref{Volume: "site", Snapshot: "my snap", Path: "a'b"}, "file", `berth snapshot restore 'site@my snap:a'\''b'`, ""},
-		{snapshot.Ref{Volume: "site", Snapshot: "s", Path: "dir/a\nb"}, "file", "berth snapshot restore site@s:dir --stop", "dir"},
-		{snapshot.Ref{Volume: "site", Snapshot: "s", Path: "\xff/b"}, "file", "berth snapshot restore site@s --stop", "the whole volume"},
-		{snapshot.Ref{Volume: "site", Snapshot: "2026-11-20T03", Path: "00"}, "file", "berth snapshot restore site@2026-11-20T03:/00", ""},
-		{snapshot.Ref{Volume: "site", Snapshot: "s", Path: "größe *"}, "file", "berth snapshot restore 'site@s:größe *'", ""},
+		{reference.Ref{Volume: "site", Snapshot: "nightly"}, "directory", "berth snapshot restore site@nightly --stop", ""},
+		{reference.Ref{Volume: "site", Snapshot: "nightly", Path: "wp-config.php"}, "file", "berth snapshot restore site@nightly:wp-config.php", ""},
+		{reference.Ref{Volume: "site", Snapshot: "nightly", Path: "wp-content"}, "directory", "berth snapshot restore site@nightly:wp-content --stop", ""},
+		{reference.Ref{Volume: "site", Snapshot: "my snap", Path: "a'b"}, "file", `berth snapshot restore 'site@my snap:a'\''b'`, ""},
+		{reference.Ref{Volume: "site", Snapshot: "s", Path: "dir/a\nb"}, "file", "berth snapshot restore site@s:dir --stop", "dir"},
+		{reference.Ref{Volume: "site", Snapshot: "s", Path: "\xff/b"}, "file", "berth snapshot restore site@s --stop", "the whole volume"},
+		{reference.Ref{Volume: "site", Snapshot: "2026-11-20T03", Path: "00"}, "file", "berth snapshot restore site@2026-11-20T03:/00", ""},
+		{reference.Ref{Volume: "site", Snapshot: "s", Path: "größe *"}, "file", "berth snapshot restore 'site@s:größe *'", ""},
 	} {
 		command, instead := restoreCommand(c.ref, c.kind)
 		require.Equal(t, c.command, command)

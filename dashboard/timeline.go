@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 // timeLine is a volume's snapshots, drawn and listed. The drawing's scale is
@@ -14,15 +16,15 @@ import (
 type timeLine struct {
 	Volume  string
 	How     snapshot.How
-	Policy  *snapshot.Policy
+	Policy  *netapp.Policy
 	Total   int
 	Points  []point // with a time, newest first
 	Ticks   []tick
 	Days    []day
-	Unknown []snapshot.Snapshot // of unknown time
-	Approx  bool                // some time is a guess
-	Oldest  *snapshot.Snapshot
-	Newest  *snapshot.Snapshot
+	Unknown []reference.Snapshot // of unknown time
+	Approx  bool                 // some time is a guess
+	Oldest  *reference.Snapshot
+	Newest  *reference.Snapshot
 }
 
 // The drawing, in its own units. It is stretched to the page's width.
@@ -33,7 +35,7 @@ const (
 
 // point is a snapshot on the line.
 type point struct {
-	snapshot.Snapshot
+	reference.Snapshot
 	X      string
 	Newest bool
 	Oldest bool
@@ -76,12 +78,12 @@ func lineOf(l snapshot.Listing, now time.Time, zone *time.Location) *timeLine {
 	t.Newest, t.Oldest = &t.Points[0].Snapshot, &t.Points[last].Snapshot
 	span := max(now.Sub(t.Oldest.Time), 2*time.Hour)
 	for i := range t.Points {
-		t.Points[i].X = place(now.Sub(t.Points[i].Time), span)
+		t.Points[i].X = position(now.Sub(t.Points[i].Time), span)
 		t.add(t.Points[i], now.In(zone), zone)
 	}
 	for _, m := range marks {
 		if m.age < span {
-			t.Ticks = append(t.Ticks, tick{X: place(m.age, span), Text: m.text})
+			t.Ticks = append(t.Ticks, tick{X: position(m.age, span), Text: m.text})
 		}
 	}
 	return t
@@ -94,8 +96,8 @@ func (t *timeLine) Drawn() []point {
 	return points
 }
 
-// place is where an age is on the line: now at the right.
-func place(age, span time.Duration) string {
+// position is where an age is on the line: now at the right.
+func position(age, span time.Duration) string {
 	const unit = time.Hour // what is much younger is drawn to scale
 	log := func(d time.Duration) float64 { return math.Log1p(max(0, d.Seconds()) / unit.Seconds()) }
 	x := lineEdge + (lineWidth-2*lineEdge)*(1-min(1, log(age)/log(span)))

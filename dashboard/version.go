@@ -16,6 +16,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 )
 
@@ -42,14 +43,14 @@ func versionOf(r *http.Request) version {
 	return version{Volume: r.PathValue("volume"), Snapshot: r.PathValue("snapshot"), Path: p}
 }
 
-func (v version) ref() snapshot.Ref {
-	return snapshot.Ref{Volume: v.Volume, Snapshot: v.Snapshot, Path: v.Path}
+func (v version) ref() reference.Ref {
+	return reference.Ref{Volume: v.Volume, Snapshot: v.Snapshot, Path: v.Path}
 }
 
 // exact is what is asked for: the snapshot of that very name, whatever else the
 // name may mean.
-func (v version) exact() *snapshot.Exact {
-	return &snapshot.Exact{Volume: v.Volume, Snapshot: text.Text(v.Snapshot), Path: text.Text(v.Path)}
+func (v version) exact() *reference.Exact {
+	return &reference.Exact{Volume: v.Volume, Snapshot: text.Text(v.Snapshot), Path: text.Text(v.Path)}
 }
 
 // Address is where a page about the version is: "", "/diff", "/download".

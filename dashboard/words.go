@@ -14,7 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 )
 
@@ -71,7 +71,7 @@ func age(d time.Duration) string {
 
 // ahead tells whether a time is in the future: then there is no age, and a zone
 // or a clock is wrong.
-func ahead(t, now time.Time) bool { return t.Sub(now) > snapshot.Skew }
+func ahead(t, now time.Time) bool { return t.Sub(now) > reference.Skew }
 
 // printable tells whether a name can be shown and typed as it is.
 func printable(name string) bool {
@@ -103,7 +103,7 @@ func quote(word string) string {
 // restoreCommand is what brings a version back, typed on a node. A single file
 // may be put back while containers run; for all else they are stopped. A name
 // that cannot be typed is brought back with its directory, which is returned.
-func restoreCommand(ref snapshot.Ref, kind string) (command, instead string) {
+func restoreCommand(ref reference.Ref, kind string) (command, instead string) {
 	for ref.Path != "" && !printable(ref.Path) {
 		if ref.Path = path.Dir(ref.Path); ref.Path == "." {
 			ref.Path = ""

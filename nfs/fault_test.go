@@ -189,7 +189,7 @@ func TestAnswersInAnyOrderAndTwice(t *testing.T) {
 	wait.Wait()
 	// The first answer overtaken by the second.
 	s.Reset()
-	s.On(nfstest.Getattr, 1, nfstest.Fault{Hold: true})
+	s.On(nfstest.Getattr, 1, nfstest.Fault{Late: true})
 	first := make(chan error)
 	before := s.Calls(nfstest.Getattr)
 	go func() {
@@ -419,7 +419,7 @@ func TestManyFaultsAtOnce(t *testing.T) {
 	ctx, c := dial(t, s, "/", &nfs.Config{ReplyTimeout: 100 * time.Millisecond, InFlight: 8, Transfer: 4096})
 	faults := []nfstest.Fault{
 		{Close: true}, {Drop: true}, {Truncate: true}, {Lose: true}, {Lose: true, Close: true},
-		{Duplicates: 1}, {Delay: time.Millisecond}, {Hold: true}, {Fragments: 7}, {Status: 10008},
+		{Duplicates: 1}, {Delay: time.Millisecond}, {Late: true}, {Fragments: 7}, {Status: 10008},
 	}
 	var n atomic.Uint64
 	s.Hook(func(nfstest.Call) nfstest.Fault {

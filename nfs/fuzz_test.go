@@ -92,10 +92,10 @@ func FuzzWrite(f *testing.F) {
 }
 
 func FuzzReaddir(f *testing.F) {
-	fuzz(f, procReaddir, func(r *result) { checkPage(r, r.page(Place{}, false)) })
+	fuzz(f, procReaddir, func(r *result) { checkPage(r, r.page(Position{}, false)) })
 }
 func FuzzReaddirplus(f *testing.F) {
-	fuzz(f, procReaddirplus, func(r *result) { checkPage(r, r.page(Place{}, true)) })
+	fuzz(f, procReaddirplus, func(r *result) { checkPage(r, r.page(Position{}, true)) })
 }
 
 func checkPage(r *result, p Page) {

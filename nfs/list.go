@@ -19,7 +19,7 @@ var errEndless = errors.New("the listing of the directory does not end: the serv
 // ends the listing and is returned.
 //
 // A listing is no snapshot: names that come and go meanwhile may or may not be
-// in it. When the server loses the place (StatusBadCookie) the listing begins
+// in it. When the server no longer knows the position (StatusBadCookie) the listing begins
 // again, without the names that fn has seen.
 func (c *Client) List(ctx context.Context, dir Handle, fn func(*Entry) error) error {
 	_, err := c.Listing(ctx, dir, fn)
@@ -34,7 +34,7 @@ func (c *Client) Listing(ctx context.Context, dir Handle, fn func(*Entry) error)
 		size = 8 << 10
 	}
 	plus := true
-	err = c.list("readdirplus", func(from Place) (p Page, err error) {
+	err = c.list("readdirplus", func(from Position) (p Page, err error) {
 		defer func() { now = p.Dir }()
 		if plus {
 			p, err = c.Readdirplus(ctx, dir, from, size, size)
@@ -68,21 +68,21 @@ func (c *Client) Listing(ctx context.Context, dir Handle, fn func(*Entry) error)
 
 // ListNames is List with names and file ids alone (READDIR, RFC 1813 §3.3.16).
 func (c *Client) ListNames(ctx context.Context, dir Handle, fn func(*Entry) error) error {
-	return c.list("readdir", func(from Place) (Page, error) {
+	return c.list("readdir", func(from Position) (Page, error) {
 		return c.Readdir(ctx, dir, from, maxDirBytes/2)
 	}, fn)
 }
 
 // list goes through pages.
-func (c *Client) list(op string, page func(Place) (Page, error), fn func(*Entry) error) error {
+func (c *Client) list(op string, page func(Position) (Page, error), fn func(*Entry) error) error {
 	seen := names{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	var loop cycle
 	restarts := 0
-	for from := (Place{}); ; {
+	for from := (Position{}); ; {
 		p, err := page(from)
-		if StatusOf(err) == StatusBadCookie && from != (Place{}) && restarts < maxRestarts {
+		if StatusOf(err) == StatusBadCookie && from != (Position{}) && restarts < maxRestarts {
 			restarts++
-			from, loop = Place{}, cycle{}
+			from, loop = Position{}, cycle{}
 			continue
 		}
 		if err != nil {

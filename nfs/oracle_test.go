@@ -320,16 +320,16 @@ func TestXDRAgainstAnother(t *testing.T) {
 	ln, err := c.Link(ctx, h, h, "name")
 	check(nfsv3.Link3args{File: oracleFh, Link: what}, nfs.LinkResult{Attr: wantPost, Dir: wantWCC}, ln, err)
 
-	from := nfs.Place{Cookie: 50 << 40, Verifier: wantVerf}
+	from := nfs.Position{Cookie: 50 << 40, Verifier: wantVerf}
 	page, err := c.Readdir(ctx, h, from, 1000)
 	check(nfsv3.Readdir3args{Dir: oracleFh, Cookie: 50 << 40, Cookieverf: oracleVerf, Count: 1000}, nfs.Page{
 		Entries: []nfs.Entry{{Name: "one", FileID: 41, Cookie: 42}, {Name: "four", FileID: 43, Cookie: 44}},
-		Next:    nfs.Place{Cookie: 44, Verifier: wantVerf}, EOF: true, Dir: wantPost,
+		Next:    nfs.Position{Cookie: 44, Verifier: wantVerf}, EOF: true, Dir: wantPost,
 	}, page, err)
 	page, err = c.Readdirplus(ctx, h, from, 1000, 2000)
 	check(nfsv3.Readdirplus3args{Dir: oracleFh, Cookie: 50 << 40, Cookieverf: oracleVerf, Dircount: 1000, Maxcount: 2000}, nfs.Page{
 		Entries: []nfs.Entry{{Name: "one", FileID: 41, Cookie: 42, Attr: wantPost, Handle: h}},
-		Next:    nfs.Place{Cookie: 42, Verifier: wantVerf}, Dir: wantPost,
+		Next:    nfs.Position{Cookie: 42, Verifier: wantVerf}, Dir: wantPost,
 	}, page, err)
 	st, err := c.FSStat(ctx, h)
 	check(nfsv3.Fsstat3args{Fsroot: oracleFh}, nfs.FSStat{TotalBytes: 1, FreeBytes: 2, AvailBytes: 3, TotalFiles: 4, FreeFiles: 5, AvailFiles: 6, InvarSec: 7}, st, err)

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Place is a place in a directory's listing, where one page ends and the next
-// begins (RFC 1813 §3.3.16). The zero Place is the beginning. It is good only
+// Position is a position in a directory's listing, where one page ends and the next
+// begins (RFC 1813 §3.3.16). The zero Position is the beginning. It is good only
 // for the directory and the kind of listing that it came from.
-type Place struct {
+type Position struct {
 	Cookie   uint64
 	Verifier Verifier // cookieverf3
 }
@@ -17,26 +17,26 @@ type Place struct {
 type Entry struct {
 	Name   string // any bytes but NUL and slash
 	FileID uint64
-	Cookie uint64 // the place behind it
+	Cookie uint64 // the position behind it
 	Attr   PostOp // READDIRPLUS only, and not always
 	Handle Handle // READDIRPLUS only, and not always: may be zero
 }
 
 // Page is a part of a directory's listing.
 type Page struct {
-	Entries []Entry // with "." and ".." where the server lists them
-	Next    Place   // where the next page begins
-	EOF     bool    // there is none
-	Dir     PostOp  // the directory's attributes
+	Entries []Entry  // with "." and ".." where the server lists them
+	Next    Position // where the next page begins
+	EOF     bool     // there is none
+	Dir     PostOp   // the directory's attributes
 }
 
 // Readdir returns a page of names (RFC 1813 §3.3.16), of about maxBytes.
-// StatusBadCookie says that the place is no longer known; List copes with it.
-func (c *Client) Readdir(ctx context.Context, dir Handle, from Place, maxBytes uint32) (Page, error) {
+// StatusBadCookie says that the position is no longer known; List copes with it.
+func (c *Client) Readdir(ctx context.Context, dir Handle, from Position, maxBytes uint32) (Page, error) {
 	k := c.nfs.begin(procReaddir)
 	defer c.nfs.end(k)
 	k.handle(&dir)
-	k.place(from)
+	k.position(from)
 	k.head = appendUint32(k.head, min(maxBytes, maxDirBytes))
 	r := c.do(ctx, k)
 	p := r.page(from, false)
@@ -45,24 +45,24 @@ func (c *Client) Readdir(ctx context.Context, dir Handle, from Place, maxBytes u
 
 // Readdirplus returns a page of names with attributes and handles (RFC 1813
 // §3.3.17): about dirBytes of names and cookies, about maxBytes with all.
-func (c *Client) Readdirplus(ctx context.Context, dir Handle, from Place, dirBytes, maxBytes uint32) (Page, error) {
+func (c *Client) Readdirplus(ctx context.Context, dir Handle, from Position, dirBytes, maxBytes uint32) (Page, error) {
 	k := c.nfs.begin(procReaddirplus)
 	defer c.nfs.end(k)
 	k.handle(&dir)
-	k.place(from)
+	k.position(from)
 	k.head = appendUint32(appendUint32(k.head, min(dirBytes, maxDirBytes)), min(maxBytes, maxDirBytes))
 	r := c.do(ctx, k)
 	p := r.page(from, true)
 	return p, r.error("readdirplus", "")
 }
 
-func (k *call) place(p Place) {
+func (k *call) position(p Position) {
 	k.head = append(appendUint64(k.head, p.Cookie), p.Verifier[:]...)
 }
 
 // page is READDIR3res or READDIRPLUS3res. A name that is none, such as one with
 // a slash, is a server's fault or an attack: the page is refused.
-func (r *result) page(from Place, plus bool) (p Page) {
+func (r *result) page(from Position, plus bool) (p Page) {
 	p.Dir = r.postOp()
 	p.Next = from
 	if !r.ok() {

@@ -85,13 +85,13 @@ func (s *slots) dispatch() {
 
 // pick returns the link for the next call, -1 if it has to wait; s.mu is held.
 func (s *slots) pick() int {
-	best, works := -1, false
+	best, up := -1, false
 	for i, busy := range s.busy {
 		better := best < 0 || busy < s.busy[best]
-		if !s.down[i] && !works {
-			works, better = true, true
+		if !s.down[i] && !up {
+			up, better = true, true
 		}
-		if s.down[i] && works {
+		if s.down[i] && up {
 			continue
 		}
 		if better {

@@ -33,7 +33,8 @@ func dialUnix(socket string) func(context.Context, string, string) (net.Conn, er
 }
 
 // Call sends a request to a route such as "Berth.TrashList" and decodes the
-// answer into resp. A failure that the server names is a *Failure.
+// answer into resp. A failure that the server names is a *Failure; resp has what the
+// answer says beside it.
 func (c *Client) Call(ctx context.Context, route string, req, resp any) error {
 	answer, err := c.post(ctx, route, req)
 	if err != nil {
@@ -75,6 +76,7 @@ func decodeAnswer(answer *http.Response, route string, resp any) error {
 	}
 	var f Failure
 	if err := json.Unmarshal(raw, &f); err == nil && f.Err != "" {
+		_ = json.Unmarshal(raw, resp) // what else it says, as of a job
 		return &f
 	}
 	if err := json.Unmarshal(raw, resp); err != nil {

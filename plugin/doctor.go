@@ -11,7 +11,7 @@ import (
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -232,7 +232,7 @@ func (e *examiner) filer(ctx context.Context) []doctor.Finding {
 func askFiler(ctx context.Context, set Settings, client *ontap.Client) (ontap.Status, error) {
 	// A filer that the resolver does not know is found by its junction path alone.
 	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", set.NFS.Host)
-	return client.Status(ctx, set.ONTAP.SVM, snapshot.Unmapped(addrs), set.NFS.Path)
+	return client.Status(ctx, set.ONTAP.SVM, netapp.Unmapped(addrs), set.NFS.Path)
 }
 
 func (e *examiner) volumeChecks() []doctor.Check {

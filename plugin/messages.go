@@ -47,13 +47,13 @@ var Messages = catalogue.Messages{
 		{"still at work: …", "in the log only: something of an ended session hangs, usually in a dead export", "`berth doctor`; `dmesg`"},
 		{"the export cannot be asked; no answer is better than a wrong one", "dockerd asked for an unknown volume while the export is away; the request is left open on purpose", "mend the export; nothing is wrong with the volume"},
 	},
-	catalogue.Restore: {
-		{"interrupted: berth begins another session, since … changed", "a setting of the class identity was changed while the job ran", "`berth snapshot restore --resume VOLUME`, or `--abort`; set back the setting first if it names another export now"},
-		{"interrupted: berth stops", "the plugin was disabled or upgraded while the job ran", "when it is back: `berth snapshot restore --resume VOLUME`, or `--abort`"},
-	},
 	catalogue.Volumes: {
 		{"there is no time zone \"…\"", "the command line and the plugin have other lists of zones", "`TZ=UTC berth …`, or another name of the zone"},
 		{"the time zone of this host cannot be read: …", "a broken `/etc/localtime` or `TZ`", "`TZ=Europe/Berlin berth …`"},
+	},
+	catalogue.Restore: {
+		{"interrupted: berth begins another session, since … changed", "a setting of the class identity was changed while the job ran", "`berth snapshot restore --resume VOLUME`, or `--abort`; set back the setting first if it names another export now"},
+		{"interrupted: berth stops", "the plugin was disabled or upgraded while the job ran", "when it is back: `berth snapshot restore --resume VOLUME`, or `--abort`"},
 	},
 	catalogue.Filer: {
 		{"BERTH_ONTAP is not set: berth does not talk to the filer's REST interface", "it is not", "set `BERTH_ONTAP`, `BERTH_ONTAP_USER`, `BERTH_ONTAP_PASSWORD_FILE`"},

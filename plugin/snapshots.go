@@ -12,6 +12,8 @@ import (
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
 )
 
@@ -35,8 +37,8 @@ type FileVersions struct {
 
 // Newest is the answer to Berth.SnapshotNewest.
 type Newest struct {
-	Snapshot *snapshot.Snapshot `json:"snapshot"`
-	Now      time.Time          `json:"now"` // the export's time
+	Snapshot *reference.Snapshot `json:"snapshot"`
+	Now      time.Time           `json:"now"` // the export's time
 }
 
 // PrepareRequest asks for a restore as it was planned.
@@ -60,6 +62,14 @@ type UsageRequest struct {
 type JobRequest struct {
 	ID     string `json:"id,omitempty"`
 	Volume string `json:"volume,omitempty"`
+	Abort  bool   `json:"abort,omitempty"` // of JobEnd: also a job that could be resumed
+}
+
+// JobProgress is the answer to Berth.JobWait: of a job that is over and not done
+// also a Failure.
+type JobProgress struct {
+	snapshot.Progress
+	*Failure
 }
 
 // Jobs is the answer to Berth.JobList.
@@ -127,13 +137,20 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.JobStart", route(s, "JobStart", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Start(ctx, r.ID)
 	})))
-	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (snapshot.Progress, error) {
-		return v.Wait(ctx, r.ID)
+	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (JobProgress, error) {
+		p, err := v.Wait(ctx, r.ID)
+		if !p.Over || err == nil {
+			return JobProgress{Progress: p}, err
+		}
+		return JobProgress{p, failure(err)}, nil
 	})))
 	mux.HandleFunc("/Berth.JobCancel", route(s, "JobCancel", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Cancel(ctx, r.ID)
 	})))
 	mux.HandleFunc("/Berth.JobEnd", route(s, "JobEnd", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+		if r.Abort {
+			return Empty{}, v.Abort(ctx, r.ID)
+		}
 		return Empty{}, v.End(ctx, r.ID)
 	})))
 }
@@ -196,7 +213,7 @@ func (f *flowing) Write(p []byte) (int, error) {
 
 // newFiler is the filer's API for the settings; nil where there is none, and a
 // word about what is wrong with them.
-func (s *Server) newFiler(set Settings) (*snapshot.Filer, error) {
+func (s *Server) newFiler(set Settings) (*netapp.Filer, error) {
 	if set.ONTAP.Address == "" || set.Dir != "" {
 		return nil, nil
 	}
@@ -204,7 +221,7 @@ func (s *Server) newFiler(set Settings) (*snapshot.Filer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return snapshot.NewFiler(client, set.ONTAP.SVM, set.NFS.Host, set.NFS.Path), nil
+	return netapp.New(client, set.ONTAP.SVM, set.NFS.Host, set.NFS.Path), nil
 }
 
 func (s *Server) newONTAP(o ONTAP) (*ontap.Client, error) {

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/casit/berth/nfs"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -104,7 +104,7 @@ func (v *survey) collect(out chan<- prometheus.Metric, now time.Time) {
 		gauge(out, descSurveyed, float64(v.at.UnixMilli())/1000)
 	}
 	switch {
-	case v.newest != nil && v.newest.Time.Sub(now) > snapshot.Skew:
+	case v.newest != nil && v.newest.Time.Sub(now) > reference.Skew:
 		gauge(out, descNewest, math.Inf(1)) // nobody knows how old it is
 	case v.newest != nil:
 		gauge(out, descNewest, max(0, now.Sub(v.newest.Time).Seconds()))

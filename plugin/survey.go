@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -15,12 +15,12 @@ import (
 // survey is what metrics say of the export that is not known anyway: it is
 // asked for in the background, so that a scrape waits for nobody.
 type survey struct {
-	mu      sync.Mutex         // guards the fields below
-	at      time.Time          // when all could be asked; zero: not yet
-	space   tree.Space         // nothing: not asked yet
-	looked  bool               // for the newest snapshot
-	newest  *snapshot.Snapshot // nil: there is none
-	weights map[string]int64   // bytes of trash items, by id
+	mu      sync.Mutex          // guards the fields below
+	at      time.Time           // when all could be asked; zero: not yet
+	space   tree.Space          // nothing: not asked yet
+	looked  bool                // for the newest snapshot
+	newest  *reference.Snapshot // nil: there is none
+	weights map[string]int64    // bytes of trash items, by id
 }
 
 // surveyLimit bounds one look at the export, weighLimit the measuring of one
@@ -56,7 +56,7 @@ func (s *Server) surveyOnce(ctx context.Context, ss *session) error {
 		space, err = fsys.Statfs(ctx)
 		return err
 	})
-	var newest *snapshot.Snapshot
+	var newest *reference.Snapshot
 	noNewest := errors.New("the filer's API has refused the password")
 	if s.mayAsk(ss) {
 		newest, noNewest = ss.versions.Newest(ctx)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
@@ -54,5 +54,5 @@ func namedZone(name string) (*time.Location, error) {
 func asker(r *http.Request) (context.Context, error) {
 	ctx := volume.WithCaller(r.Context(), caller(r))
 	zone, err := LoadZone(r.Header.Get(zoneHeader))
-	return snapshot.WithZone(ctx, zone), err
+	return reference.WithZone(ctx, zone), err
 }

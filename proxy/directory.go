@@ -73,8 +73,8 @@ func Compare(dir string, files []File) (Changes, error) {
 		}
 		c.List = append(c.List, change)
 	}
-	gone, err := c.gone(kept)
-	c.List = append(c.List, gone...)
+	removed, err := c.removed(kept)
+	c.List = append(c.List, removed...)
 	slices.SortFunc(c.List, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(isManifest(a), isManifest(b)), cmp.Compare(a.Name, b.Name))
 	})
@@ -90,8 +90,8 @@ func isManifest(c Change) int {
 
 func (c Changes) path(name string) string { return filepath.Join(c.Dir, filepath.FromSlash(name)) }
 
-// gone finds the files of sites that are no more.
-func (c Changes) gone(kept map[string]bool) (out []Change, err error) {
+// removed finds the files of sites that the rendering does not have.
+func (c Changes) removed(kept map[string]bool) (out []Change, err error) {
 	entries, err := os.ReadDir(c.path("sites"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

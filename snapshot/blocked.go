@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
@@ -18,8 +19,8 @@ func isBehind(err error) bool { return isNotDir(err) || errors.Is(err, syscall.E
 
 // blocked explains why a reference leads nowhere: a part of its path is a symlink,
 // which is never followed, or a file. It is nil if neither is so.
-func blocked(ctx context.Context, fsys tree.FS, ref Ref) error {
-	whole := Ref{Volume: ref.Volume, Snapshot: ref.Snapshot}
+func blocked(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
+	whole := reference.Ref{Volume: ref.Volume, Snapshot: ref.Snapshot}
 	parts := strings.Split(ref.Path, "/")
 	for i := range parts[:len(parts)-1] {
 		up := whole
@@ -44,7 +45,7 @@ func blocked(ctx context.Context, fsys tree.FS, ref Ref) error {
 }
 
 // leadsTo is what to type instead of a path through a symlink.
-func leadsTo(link Ref, target, rest string) string {
+func leadsTo(link reference.Ref, target, rest string) string {
 	to := link
 	to.Path = path.Join(path.Dir(link.Path), target, rest)
 	if path.IsAbs(target) || strings.HasPrefix(to.Path, "..") {

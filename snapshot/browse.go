@@ -6,17 +6,18 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
 
 // BrowseRequest names a file or directory of a version. Of a directory come
 // the names behind After, at most Limit of them; 0 is browseLimit.
 type BrowseRequest struct {
-	Ref      string `json:"ref"`
-	Exact    *Exact `json:"exact,omitempty"`    // instead of Ref, where it is known
-	PathB64  []byte `json:"path_b64,omitempty"` // instead of a path in Ref
-	AfterB64 []byte `json:"after_b64,omitempty"`
-	Limit    int    `json:"limit,omitempty"`
+	Ref      string           `json:"ref"`
+	Exact    *reference.Exact `json:"exact,omitempty"`    // instead of Ref, where it is known
+	PathB64  []byte           `json:"path_b64,omitempty"` // instead of a path in Ref
+	AfterB64 []byte           `json:"after_b64,omitempty"`
+	Limit    int              `json:"limit,omitempty"`
 }
 
 // browseLimit bounds the entries of one answer.
@@ -48,13 +49,13 @@ func (n Named) Raw() string {
 // Browse looks at a file or lists a directory of a version. Symlinks are
 // shown, and never followed.
 func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error) {
-	ref, err := want(r.Ref, r.Exact)
+	ref, err := reference.Want(r.Ref, r.Exact)
 	if err != nil {
 		return nil, err
 	}
 	if r.PathB64 != nil {
 		within := string(r.PathB64)
-		ref.within = &within
+		ref.Within = &within
 	}
 	if r.Limit <= 0 || r.Limit > browseLimit {
 		r.Limit = browseLimit
@@ -99,7 +100,7 @@ func page(ctx context.Context, fsys tree.FS, name, after string, limit int) (fir
 		if d.Name <= after {
 			return nil
 		}
-		if d.Name == dir && d.Attr.Kind == tree.Directory {
+		if d.Name == reference.Dir && d.Attr.Kind == tree.Directory {
 			if own, err := tree.ShowsSnapshots(ctx, fsys, name); err != nil || own {
 				return err
 			}

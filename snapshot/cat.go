@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
@@ -23,21 +24,21 @@ func (v *Versions) Cat(ctx context.Context, spec string, w io.Writer) error {
 
 // RefRequest names one version.
 type RefRequest struct {
-	Ref     string `json:"ref"`                // VOLUME@SNAPSHOT:PATH
-	Exact   *Exact `json:"exact,omitempty"`    // instead of Ref, where it is known
-	PathB64 []byte `json:"path_b64,omitempty"` // instead of a path in Ref
+	Ref     string           `json:"ref"`                // VOLUME@SNAPSHOT:PATH
+	Exact   *reference.Exact `json:"exact,omitempty"`    // instead of Ref, where it is known
+	PathB64 []byte           `json:"path_b64,omitempty"` // instead of a path in Ref
 }
 
 // Read writes a file of a version to w, or a directory as a tar archive.
 // Nothing is written before the first byte is known to be good.
 func (v *Versions) Read(ctx context.Context, r RefRequest, w io.Writer) error {
-	ref, err := want(r.Ref, r.Exact)
+	ref, err := reference.Want(r.Ref, r.Exact)
 	if err != nil {
 		return err
 	}
 	if r.PathB64 != nil {
 		within := string(r.PathB64)
-		ref.within = &within
+		ref.Within = &within
 	}
 	return v.volumes.With(ctx, "read "+ref.Volume, func(fsys tree.FS) error {
 		sides, err := v.sides(ctx, fsys, ref)
@@ -103,7 +104,7 @@ func (t *archive) dir(ctx context.Context, name, as string, a tree.Attr) error {
 	}
 	var entries []tree.EntryPlus
 	if err := t.fsys.ReadDirPlus(ctx, name, func(d tree.EntryPlus) error {
-		if as == "." && d.Name == dir {
+		if as == "." && d.Name == reference.Dir {
 			if own, err := tree.ShowsSnapshots(ctx, t.fsys, name); err != nil || own {
 				return err
 			}

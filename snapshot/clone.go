@@ -5,22 +5,23 @@ import (
 	"path"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
 
 // CloneRequest asks for a new volume that is a version of another.
 type CloneRequest struct {
-	Ref    string `json:"ref"`
-	Exact  *Exact `json:"exact,omitempty"` // instead of Ref, where it is known
-	As     string `json:"as"`
-	DryRun bool   `json:"dry_run"`
+	Ref    string           `json:"ref"`
+	Exact  *reference.Exact `json:"exact,omitempty"` // instead of Ref, where it is known
+	As     string           `json:"as"`
+	DryRun bool             `json:"dry_run"`
 }
 
 // Cloned is the version that a clone is made of.
 type Cloned struct {
-	Ref   string `json:"ref"`             // exact
-	Exact *Exact `json:"exact,omitempty"` // nil: the live volume
+	Ref   string           `json:"ref"`             // exact
+	Exact *reference.Exact `json:"exact,omitempty"` // nil: the live volume
 }
 
 // Clone is MakeClone of a version as it was typed. It returns the exact one.
@@ -33,14 +34,14 @@ func (v *Versions) Clone(ctx context.Context, spec, as string, dryRun bool) (str
 // volume had then. It takes as long as one request may, answers "cloning" then,
 // and goes on: asked again, for the exact version, it answers for the same clone.
 func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err error) {
-	a, err := want(r.Ref, r.Exact)
+	a, err := reference.Want(r.Ref, r.Exact)
 	if err != nil {
 		return c, err
 	}
 	if err := volume.CheckName(r.As); err != nil {
 		return c, err
 	}
-	var ref Ref
+	var ref reference.Ref
 	options := map[string]string{}
 	err = v.volumes.With(ctx, "clone "+a.Volume, func(fsys tree.FS) error {
 		sides, err := v.sides(ctx, fsys, a)
@@ -53,8 +54,8 @@ func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err
 		}
 		root := "."
 		if sides[0].Snapshot != nil {
-			c.Exact = exactly(ref, *sides[0].Snapshot)
-			root = path.Join(dir, ref.Snapshot)
+			c.Exact = reference.ExactOf(ref, *sides[0].Snapshot)
+			root = path.Join(reference.Dir, ref.Snapshot)
 		}
 		m, err := volume.MetaIn(ctx, fsys, root, ref.Volume)
 		if m != nil {

@@ -114,7 +114,7 @@ func killRestore(t *testing.T, r RestoreRequest, name string, step int64, abort 
 	j, err := again.Find(ctx, vol)
 	if err == nil {
 		if abort && j.State != volume.JobSwapped {
-			require.NoError(t, again.End(ctx, j.ID), what)
+			require.NoError(t, again.Abort(ctx, j.ID), what)
 		} else {
 			require.NoError(t, again.Start(ctx, j.ID), what)
 			p, err := again.Wait(ctx, j.ID)

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -24,9 +26,9 @@ type CreateRequest struct {
 
 // Created is a new snapshot.
 type Created struct {
-	Snapshot Snapshot `json:"snapshot"`
-	By       How      `json:"by"`
-	Volumes  int      `json:"volumes"` // that have this version
+	Snapshot reference.Snapshot `json:"snapshot"`
+	By       How                `json:"by"`
+	Volumes  int                `json:"volumes"` // that have this version
 	// Of berth's own: how it was made (btrfs, reflink or copy), and how much.
 	Method  string `json:"method,omitempty"`
 	Files   int64  `json:"files,omitempty"`
@@ -39,7 +41,7 @@ type Created struct {
 	AbsentPaths  []string `json:"absent_paths,omitempty"`
 	MissingPaths []string `json:"missing_paths,omitempty"`
 	// Failed are the volumes that could not be copied and are not in it.
-	Failed []LeftOut `json:"failed,omitempty"`
+	Failed []embedded.LeftOut `json:"failed,omitempty"`
 }
 
 // Create makes a snapshot. Only a filer's is an instant.
@@ -61,7 +63,7 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 			}
 		}
 		if r.Name == "" {
-			r.Name = newName(v.now())
+			r.Name = reference.NewName(v.now())
 		}
 		c, err = v.create(ctx, fsys, r, names, len(all))
 		return err
@@ -85,10 +87,10 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 				comment += ": for " + strings.Join(names, ", ")
 			}
 		}
-		s, err := filer.create(ctx, r.Name, comment[:min(len(comment), 255)])
+		s, err := filer.Create(ctx, r.Name, comment[:min(len(comment), 255)])
 		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, err
 	}
-	e, ok := NewEmbedded(fsys)
+	e, ok := embedded.New(fsys, v.tuned.Load().Zone)
 	if !ok {
 		return nil, readOnly("make")
 	}
@@ -96,8 +98,10 @@ func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, na
 	if err != nil {
 		return nil, err
 	}
-	v.keepRead(ctx, made.read)
-	c := &Created{Snapshot: Snapshot{Name: made.Name, Origin: "berth", Comment: r.Comment, Time: v.now()}, By: ByBerth,
+	for _, r := range made.Reads {
+		v.keepRead(ctx, []copyRead{{r.Volume, nil, r.Proofs}})
+	}
+	c := &Created{Snapshot: reference.Snapshot{Name: made.Name, Origin: "berth", Comment: r.Comment, Time: v.now()}, By: ByBerth,
 		Volumes: len(made.Volumes), Method: made.How, Files: made.Files, Bytes: made.Bytes, Failed: made.Failed,
 		Changed: made.Changed, ChangedPaths: few(made.ChangedPaths), Absent: made.Absent, AbsentPaths: few(made.AbsentPaths),
 		Missing: made.Missing, MissingPaths: few(made.MissingPaths)}
@@ -128,8 +132,8 @@ func readOnly(verb string) error {
 
 // Removal is a snapshot that goes, and who loses a version by it.
 type Removal struct {
-	Snapshot Snapshot `json:"snapshot"`
-	Volumes  []string `json:"volumes"`
+	Snapshot reference.Snapshot `json:"snapshot"`
+	Volumes  []string           `json:"volumes"`
 }
 
 // RemoveRequest names snapshots, exactly.
@@ -155,7 +159,7 @@ func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string)
 			return readOnly("remove")
 		}
 		for _, name := range r.Names {
-			i := slices.IndexFunc(all, func(s Snapshot) bool { return s.Name == name })
+			i := slices.IndexFunc(all, func(s reference.Snapshot) bool { return s.Name == name })
 			if i < 0 {
 				return problem.New(problem.NotFound, "give exact names, as 'berth snapshot ls VOLUME' lists them", "no snapshot %q", name)
 			}
@@ -198,11 +202,11 @@ func (v *Versions) viewed(ctx context.Context, snap string, vols []string) error
 	return err
 }
 
-func (v *Versions) remove(ctx context.Context, fsys tree.FS, s Snapshot, how How) error {
+func (v *Versions) remove(ctx context.Context, fsys tree.FS, s reference.Snapshot, how How) error {
 	if filer := v.tuned.Load().Filer; how == ByFiler && filer != nil {
-		return filer.remove(ctx, s)
+		return filer.Remove(ctx, s)
 	}
-	e, ok := NewEmbedded(fsys)
+	e, ok := embedded.New(fsys, v.tuned.Load().Zone)
 	if !ok {
 		return readOnly("remove")
 	}
@@ -210,7 +214,7 @@ func (v *Versions) remove(ctx context.Context, fsys tree.FS, s Snapshot, how How
 }
 
 // Newest returns the newest snapshot, nil if there is none.
-func (v *Versions) Newest(ctx context.Context) (s *Snapshot, err error) {
+func (v *Versions) Newest(ctx context.Context) (s *reference.Snapshot, err error) {
 	err = v.volumes.With(ctx, "look for the newest snapshot", func(fsys tree.FS) error {
 		all, _, err := v.all(ctx, fsys)
 		if err == nil && len(all) > 0 {

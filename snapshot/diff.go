@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
@@ -103,33 +104,33 @@ type DiffRequest struct {
 	B        string `json:"b"`
 	Checksum bool   `json:"checksum"`
 	// ExactA and ExactB stand instead of A and B where they are known.
-	ExactA *Exact `json:"exact_a,omitempty"`
-	ExactB *Exact `json:"exact_b,omitempty"`
+	ExactA *reference.Exact `json:"exact_a,omitempty"`
+	ExactB *reference.Exact `json:"exact_b,omitempty"`
 }
 
 // refs reads both. Without a second one the live volume is meant, and without a
 // path in it the path of the first.
-func (r DiffRequest) refs() (a, b asked, err error) {
-	if a, err = want(r.A, r.ExactA); err != nil {
+func (r DiffRequest) refs() (a, b reference.Asked, err error) {
+	if a, err = reference.Want(r.A, r.ExactA); err != nil {
 		return a, b, err
 	}
 	if r.B != "" || r.ExactB != nil {
-		b, err = want(r.B, r.ExactB)
-		b.inherits = true
+		b, err = reference.Want(r.B, r.ExactB)
+		b.Inherits = true
 		return a, b, err
 	}
-	if !a.versioned {
+	if !a.Versioned {
 		return a, b, problem.New(problem.Invalid, fmt.Sprintf("name a version: 'berth snapshot diff %s@latest'", a.Volume), "%q is the live volume: compare it with what?", r.A)
 	}
-	return a, asked{Ref: Ref{Volume: a.Volume}, inherits: true}, nil
+	return a, reference.Asked{Ref: reference.Ref{Volume: a.Volume}, Inherits: true}, nil
 }
 
 // Side is one side of a comparison, as it was resolved.
 type Side struct {
-	Ref      string    `json:"ref"`                // VOLUME@SNAPSHOT:PATH, exact
-	RefB64   []byte    `json:"ref_b64,omitempty"`  // where Ref is no UTF-8
-	Snapshot *Snapshot `json:"snapshot,omitempty"` // nil: live
-	ref      Ref       // Ref in its parts
+	Ref      string              `json:"ref"`                // VOLUME@SNAPSHOT:PATH, exact
+	RefB64   []byte              `json:"ref_b64,omitempty"`  // where Ref is no UTF-8
+	Snapshot *reference.Snapshot `json:"snapshot,omitempty"` // nil: live
+	ref      reference.Ref       // Ref in its parts
 	path     string
 }
 
@@ -251,25 +252,24 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 
 // sides resolves references, each of them once, and refuses those that name
 // nothing.
-func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference) ([]Side, error) {
+func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference.Asked) ([]Side, error) {
 	var out []Side
-	var all []Snapshot
-	for i, r := range refs {
-		a := r.asked()
-		if all == nil && (a.versioned || a.exact != nil) {
+	var all []reference.Snapshot
+	for i, a := range refs {
+		if all == nil && (a.Versioned || a.Exact != nil) {
 			var err error
 			if all, _, err = v.all(ctx, fsys); err != nil {
 				return nil, err
 			}
 		}
-		ref, snap, err := a.resolve(all, v.now(), zoneOf(ctx))
+		ref, snap, err := a.Resolve(all, v.now(), reference.ZoneOf(ctx))
 		if err != nil {
 			return nil, err
 		}
-		if a.inherits && ref.Path == "" {
+		if a.Inherits && ref.Path == "" {
 			ref.Path = out[i-1].ref.Path
 		}
-		s := Side{Ref: ref.text(all), Snapshot: snap, ref: ref, path: ref.Source(ref.Snapshot)}
+		s := Side{Ref: ref.Text(all), Snapshot: snap, ref: ref, path: ref.Source(ref.Snapshot)}
 		s.RefB64 = text.B64(s.Ref)
 		there, err := stat(ctx, fsys, s.path)
 		if isBehind(err) {
@@ -287,14 +287,14 @@ func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference) (
 }
 
 // missing explains a reference that names nothing.
-func (v *Versions) missing(ctx context.Context, fsys tree.FS, ref Ref) error {
-	whole := Ref{Volume: ref.Volume, Snapshot: ref.Snapshot}
+func (v *Versions) missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
+	whole := reference.Ref{Volume: ref.Volume, Snapshot: ref.Snapshot}
 	if ref.Path != "" {
 		if there, err := stat(ctx, fsys, whole.Source(ref.Snapshot)); err != nil || there != nil {
 			if err != nil {
 				return err
 			}
-			return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", text.Quote(Ref{Volume: ref.Volume, Path: ref.Path}.String())),
+			return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", text.Quote(reference.Ref{Volume: ref.Volume, Path: ref.Path}.String())),
 				"%s has no %q", text.Quote(whole.String()), ref.Path)
 		}
 	}
@@ -350,9 +350,9 @@ func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error 
 
 // between counts what is different between two snapshots of a volume, which
 // never changes: it is counted once and kept.
-func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b Snapshot) (*Changes, error) {
+func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b reference.Snapshot) (*Changes, error) {
 	// "changes" alone were counted by size and time.
-	key := strings.Join([]string{"changes proven", name, a.id(), b.id()}, "\x00")
+	key := strings.Join([]string{"changes proven", name, a.ID(), b.ID()}, "\x00")
 	var c Changes
 	if v.volumes.Cached(ctx, fsys, key, &c) {
 		return &c, nil
@@ -364,15 +364,12 @@ func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b 
 	return got, err
 }
 
-// id tells a snapshot from another one that has its name later.
-func (s Snapshot) id() string { return s.Name + " " + s.UUID + " " + s.Time.UTC().String() }
-
 // count counts what is different between two versions; nil is the live one.
-func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *Snapshot) (*Changes, error) {
+func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *reference.Snapshot) (*Changes, error) {
 	q, keep := v.equality(ctx, fsys, name, false, a, b)
 	defer keep()
-	ref := Ref{Volume: name}
-	from, to := ref.Source(a.name()), ref.Source(b.name())
+	ref := reference.Ref{Volume: name}
+	from, to := ref.Source(nameOf(a)), ref.Source(nameOf(b))
 	defer v.reading("berth snapshot ls --changes", from, to)()
 	var c tally
 	stats, err := compare(ctx, fsys, from, to, q, func(d tree.Difference) error {
@@ -383,8 +380,8 @@ func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *S
 	return &c.Changes, err
 }
 
-// name is the snapshot's name, "" for nil, the live volume.
-func (s *Snapshot) name() string {
+// nameOf is the snapshot's name, "" for nil, the live volume.
+func nameOf(s *reference.Snapshot) string {
 	if s == nil {
 		return ""
 	}

@@ -4,7 +4,7 @@
 //
 //	versions := snapshot.New(snapshot.Config{Volumes: store})
 //	list, err := versions.List(ctx, "site1")
-//	ref, err := snapshot.ParseRef("site1@yesterday")
+//	ref, err := reference.Parse("site1@yesterday")
 //
 // A snapshot covers the whole export, so all volumes of a stack go back to one
 // instant. What it does not promise: a restore of a volume in use is no

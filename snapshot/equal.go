@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
 
@@ -43,10 +44,10 @@ func sumsKey(name string) string { return "sums\x00" + name }
 
 // equality is how two versions of a volume are compared; nil is the live volume,
 // or a tree of it in the trash. What was read for it is kept by the func.
-func (v *Versions) equality(ctx context.Context, fsys tree.FS, name string, checksum bool, a, b *Snapshot) (tree.Equality, func()) {
+func (v *Versions) equality(ctx context.Context, fsys tree.FS, name string, checksum bool, a, b *reference.Snapshot) (tree.Equality, func()) {
 	sums := v.sums(ctx, fsys, name)
-	q := tree.Equality{Checksum: checksum, Sums: sums, Now: v.volumes.Now(), Versions: [2]time.Time{a.instant(), b.instant()}}
-	if a.fromName() || b.fromName() {
+	q := tree.Equality{Checksum: checksum, Sums: sums, Now: v.volumes.Now(), Versions: [2]time.Time{instantOf(a), instantOf(b)}}
+	if fromName(a) || fromName(b) {
 		q.Spread = time.Minute // that is what names have
 	}
 	return q, func() {
@@ -56,18 +57,18 @@ func (v *Versions) equality(ctx context.Context, fsys tree.FS, name string, chec
 	}
 }
 
-// instant is when a snapshot was made, as far as it shares its files with what
+// instantOf is when a snapshot was made, as far as it shares its files with what
 // is live: what changed then may have changed once more, unseen. A copy shares
 // nothing.
-func (s *Snapshot) instant() time.Time {
-	if s == nil || s.copied {
+func instantOf(s *reference.Snapshot) time.Time {
+	if s == nil || s.Copied {
 		return time.Time{}
 	}
 	return s.Time
 }
 
 // fromName tells that a snapshot's time was read from its name.
-func (s *Snapshot) fromName() bool { return s != nil && s.named }
+func fromName(s *reference.Snapshot) bool { return s != nil && s.Named }
 
 // compare compares two trees or two of anything else, and calls fn with the
 // differences.
@@ -98,7 +99,7 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn
 // copyRead is what a copy of a version has read: nil is the live volume.
 type copyRead struct {
 	volume string
-	snap   *Snapshot
+	snap   *reference.Snapshot
 	read   *tree.Proofs
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,12 +24,16 @@ func BenchmarkRestoreOnAFiler(b *testing.B) {
 	f.wordpress("blog", s)
 	f.take("nightly")
 	seconds, calls := map[Engine]float64{}, map[Engine]float64{}
+	api := f.Versions.tuned.Load().Filer
+	require.True(b, api.Restores(ctx)) // asked before, and not in the loop
 	for _, engine := range []Engine{EngineCopy, EngineFiler, EngineSync} {
 		r := each[engine]
 		r.Refs = []string{"blog@nightly"}
 		r.Checksum = false
-		// As if the filer had just been asked.
-		f.Versions.tuned.Load().Filer.fast, f.Versions.tuned.Load().Filer.fastAt = engine == EngineFiler, time.Now()
+		f.Tune(Tuning{}) // as without ONTAP's directory-restore
+		if engine == EngineFiler {
+			f.Tune(Tuning{Filer: api})
+		}
 		b.Run(string(engine), func(b *testing.B) {
 			f.t = b
 			for range b.N {

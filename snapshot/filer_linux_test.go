@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 	"github.com/casit/berth/nfs/ganeshatest"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/ontap/simulator"
+	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 	"github.com/casit/berth/volume"
@@ -37,6 +39,7 @@ const flexvol = "/run/flexvol"
 type filer struct {
 	*world
 	sim    *simulator.Simulator
+	client *ontap.Client
 	server *ganeshatest.Server
 	wire   meter
 	rest   atomic.Int64 // requests
@@ -77,7 +80,7 @@ func newFiler(tb testing.TB, size int, change ...func(*simulator.Config)) *filer
 	require.NoError(tb, err)
 	tb.Cleanup(func() { f.sim.Close() })
 	require.NoError(tb, f.sim.Listen("127.0.0.1:0", ca))
-	client, err := ontap.New(ontap.Config{Address: f.sim.Address(), User: "berth", PasswordFile: password, CAFile: ca})
+	f.client, err = ontap.New(ontap.Config{Address: f.sim.Address(), User: "berth", PasswordFile: password, CAFile: ca})
 	require.NoError(tb, err)
 
 	f.world = worldOn(tb, flexvol, "n1", func(cfg *volume.Config) {
@@ -86,9 +89,26 @@ func newFiler(tb testing.TB, size int, change ...func(*simulator.Config)) *filer
 			return tree.OpenWire(ctx, f.server.Target(flexvol), &nfs.Config{Dial: f.wire.dial})
 		}
 	})
-	f.Versions = New(Config{Volumes: f.store, Tuning: Tuning{Filer: NewFiler(client, "svm1", "127.0.0.1", flexvol)}})
+	f.Versions = New(Config{Volumes: f.store, Tuning: Tuning{Filer: netapp.New(f.client, "svm1", "127.0.0.1", flexvol)}})
 	f.probe()
 	return f
+}
+
+// restoring makes a filer that has the call of an engine, or has it not.
+func restoring(engine Engine) func(*simulator.Config) {
+	return func(cfg *simulator.Config) {
+		if engine != EngineFiler {
+			cfg.Version = "9.14.1"
+		}
+	}
+}
+
+// export is the FlexVol.
+func (f *filer) export() ontap.Export {
+	f.t.Helper()
+	x, err := f.client.ExportGet(ctx, "svm1", []netip.Addr{netip.MustParseAddr("127.0.0.1")}, flexvol)
+	require.NoError(f.t, err)
+	return x
 }
 
 // probe looks whether the server sets the times of symlinks, as it says.

@@ -10,21 +10,22 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
 
 // FileVersion is one distinct state of a file over all snapshots.
 type FileVersion struct {
-	Path      string     `json:"path"`
-	PathB64   []byte     `json:"path_b64,omitempty"`  // where Path is no UTF-8
-	Snapshots []Snapshot `json:"snapshots,omitempty"` // that have it, newest first; none: live
-	Live      bool       `json:"live,omitempty"`
-	Kind      string     `json:"kind"`
-	SizeBytes int64      `json:"size_bytes"`
-	Modified  time.Time  `json:"modified"`
+	Path      string               `json:"path"`
+	PathB64   []byte               `json:"path_b64,omitempty"`  // where Path is no UTF-8
+	Snapshots []reference.Snapshot `json:"snapshots,omitempty"` // that have it, newest first; none: live
+	Live      bool                 `json:"live,omitempty"`
+	Kind      string               `json:"kind"`
+	SizeBytes int64                `json:"size_bytes"`
+	Modified  time.Time            `json:"modified"`
 	// Deleted is when a snapshot first did not have it any more.
-	Deleted *Snapshot `json:"deleted_since,omitempty"`
+	Deleted *reference.Snapshot `json:"deleted_since,omitempty"`
 	// Differs is what distinguishes it from the version listed before it, the
 	// newer one: "content", "size, mtime".
 	Differs string `json:"differs,omitempty"`
@@ -49,7 +50,7 @@ type FileRequest struct {
 // Files lists the distinct versions of one file, newest first, the live one
 // apart at the beginning; or, with Deleted, what a directory has lost.
 func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion, err error) {
-	ref, err := ParseRef(r.Ref)
+	ref, err := reference.Parse(r.Ref)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 		if r.Deleted {
 			return nil, problem.New(problem.Nothing, "", "%s has lost nothing that a snapshot has", ref)
 		}
-		return nil, problem.New(problem.NotFound, "look at its directory: 'berth snapshot versions --deleted "+Ref{Volume: ref.Volume, Path: parent(ref.Path)}.String()+"'",
+		return nil, problem.New(problem.NotFound, "look at its directory: 'berth snapshot versions --deleted "+reference.Ref{Volume: ref.Volume, Path: parent(ref.Path)}.String()+"'",
 			"neither the volume nor a snapshot has %s", ref)
 	}
 	return out, err
@@ -93,7 +94,7 @@ func parent(p string) string {
 
 // distinct folds what is proven to be the same in neighbouring snapshots. Of a
 // directory all below it counts.
-func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Snapshot, checksum bool) (out []FileVersion, err error) {
+func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref reference.Ref, all []reference.Snapshot, checksum bool) (out []FileVersion, err error) {
 	live, err := stat(ctx, fsys, ref.Source(""))
 	if errors.Is(err, fs.ErrNotExist) || isBehind(err) {
 		live, err = nil, nil
@@ -128,7 +129,7 @@ func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref Ref, all []Sn
 			out[len(out)-1].Snapshots = append(out[len(out)-1].Snapshots, all[i])
 		} else {
 			f := fileVersion(ref.Path, *a)
-			f.Snapshots, f.Differs = []Snapshot{all[i]}, differs
+			f.Snapshots, f.Differs = []reference.Snapshot{all[i]}, differs
 			if i > 0 && have[i-1] == nil {
 				f.Deleted = &all[i-1]
 			}
@@ -146,14 +147,14 @@ func fileVersion(name string, a tree.Attr) FileVersion {
 // had is a name as a snapshot has it, or the live volume for nil.
 type had struct {
 	attr tree.Attr
-	snap *Snapshot
+	snap *reference.Snapshot
 }
 
 // neighbours compares versions of one name.
 type neighbours struct {
 	v        *Versions
 	fsys     tree.FS
-	ref      Ref
+	ref      reference.Ref
 	checksum bool
 }
 
@@ -165,7 +166,7 @@ var errDiffers = errors.New("they differ")
 func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
 	q, keep := n.v.equality(ctx, n.fsys, n.ref.Volume, n.checksum, x.snap, y.snap)
 	defer keep()
-	a, b := n.ref.Source(x.snap.name()), n.ref.Source(y.snap.name())
+	a, b := n.ref.Source(nameOf(x.snap)), n.ref.Source(nameOf(y.snap))
 	if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory {
 		what := ""
 		_, err := compare(ctx, n.fsys, a, b, q, func(d tree.Difference) error {
@@ -197,7 +198,7 @@ func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
 
 // lost lists the names that some snapshot has in a directory and the live
 // volume has not, each with the newest snapshot that has it.
-func lost(ctx context.Context, fsys tree.FS, ref Ref, all []Snapshot) (out []FileVersion, err error) {
+func lost(ctx context.Context, fsys tree.FS, ref reference.Ref, all []reference.Snapshot) (out []FileVersion, err error) {
 	now := map[string]bool{}
 	if _, err := names(ctx, fsys, ref.Source(""), func(d tree.EntryPlus) { now[d.Name] = true }); err != nil {
 		return nil, err
@@ -210,7 +211,7 @@ func lost(ctx context.Context, fsys tree.FS, ref Ref, all []Snapshot) (out []Fil
 			}
 			now[d.Name] = true
 			f := fileVersion(path.Join(ref.Path, d.Name), d.Attr)
-			f.Snapshots = []Snapshot{s}
+			f.Snapshots = []reference.Snapshot{s}
 			if i > 0 {
 				f.Deleted = &all[i-1]
 			}

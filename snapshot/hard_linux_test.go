@@ -196,10 +196,8 @@ func TestASnapshotThatIsDeletedWhileItIsRead(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, string(engine), j.Engine)
 
-			client := f.tuned.Load().Filer.client
-			x, err := f.tuned.Load().Filer.where(ctx)
-			require.NoError(t, err)
-			list, err := f.tuned.Load().Filer.list(ctx)
+			client, x := f.client, f.export()
+			list, err := f.tuned.Load().Filer.List(ctx)
 			require.NoError(t, err)
 			var once sync.Once
 			reads := 0

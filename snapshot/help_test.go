@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,28 @@ type world struct {
 	dir   string
 	store *volume.Store
 	*Versions
+
+	stops func() // ends the node's heartbeat
+
+	mu   sync.Mutex // guards said
+	said []event
+}
+
+type event struct {
+	what   string
+	fields map[string]any
+}
+
+// reported are the fields of the events of that name.
+func (w *world) reported(what string) (out []map[string]any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.said {
+		if e.what == what {
+			out = append(out, e.fields)
+		}
+	}
+	return out
 }
 
 // foreign hides that a filesystem is local, so that .snapshot is a server's.
@@ -46,10 +69,16 @@ func worldOn(t testing.TB, dir, node string, change ...func(*volume.Config)) *wo
 			l, err := tree.OpenLocal(ctx, dir)
 			return foreign{l}, err
 		}}
+	w := &world{t: t, dir: dir}
+	cfg.Report = func(what string, fields map[string]any) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.said = append(w.said, event{what, fields})
+	}
 	for _, f := range change {
 		f(&cfg)
 	}
-	w := &world{t: t, dir: dir, store: volume.New(cfg)}
+	w.store = volume.New(cfg)
 	w.Versions = New(Config{Volumes: w.store})
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -57,9 +86,12 @@ func worldOn(t testing.TB, dir, node string, change ...func(*volume.Config)) *wo
 		defer close(ended)
 		w.store.Run(running)
 	}()
-	t.Cleanup(func() {
+	w.stops = func() {
 		stop()
 		<-ended
+	}
+	t.Cleanup(func() {
+		w.stops()
 		w.store.Close()
 	})
 	// Run has beaten once when the server's time is known.

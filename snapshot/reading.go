@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
 )
 
@@ -22,7 +23,7 @@ type readers struct {
 func (v *Versions) reading(what string, trees ...string) (done func()) {
 	var keys [][2]string
 	for _, t := range trees {
-		if rest, ok := strings.CutPrefix(t, dir+"/"); ok {
+		if rest, ok := strings.CutPrefix(t, reference.Dir+"/"); ok {
 			snap, _, _ := strings.Cut(rest, "/")
 			keys = append(keys, [2]string{snap, what})
 		}
@@ -46,7 +47,7 @@ func (v *Versions) reading(what string, trees ...string) (done func()) {
 // read refuses a snapshot that somebody reads: on any node a clone, a restore
 // or a takeover, on this one also what looks. except is a job that is over for
 // whoever asks. all are the snapshots that there are.
-func (v *Versions) read(ctx context.Context, snap, except string, all []Snapshot) error {
+func (v *Versions) read(ctx context.Context, snap, except string, all []reference.Snapshot) error {
 	clones, err := v.volumes.Cloning(ctx)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func (v *Versions) read(ctx context.Context, snap, except string, all []Snapshot
 }
 
 // needs tells whether an unfinished job copies from a snapshot.
-func needs(j *volume.Job, snap string, all []Snapshot) bool {
+func needs(j *volume.Job, snap string, all []reference.Snapshot) bool {
 	if j.State == volume.JobFailed || j.State == volume.JobSwapped || len(j.Items) == 0 {
 		return false
 	}
@@ -100,7 +101,7 @@ func needs(j *volume.Job, snap string, all []Snapshot) bool {
 
 // snapshotOf is the snapshot that an exact VOLUME@SNAPSHOT or
 // VOLUME@SNAPSHOT:PATH names, of those that there are: a name may have a colon.
-func snapshotOf(ref string, all []Snapshot) string {
+func snapshotOf(ref string, all []reference.Snapshot) string {
 	_, rest, ok := strings.Cut(ref, "@")
 	if !ok {
 		return ""

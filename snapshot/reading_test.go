@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -59,7 +60,7 @@ func TestASnapshotThatIsReadIsInUse(t *testing.T) {
 	j, err := n2.Prepare(ctx, RestoreRequest{Refs: []string{"blog@s"}}, Stopped{})
 	require.NoError(t, err)
 	busy(`snapshot "s" is needed by the restore of volume "blog" on n2`)
-	require.NoError(t, n2.End(ctx, j.ID))
+	require.NoError(t, n2.Abort(ctx, j.ID))
 
 	// What looks, here: asked from within.
 	var out bytes.Buffer
@@ -126,7 +127,7 @@ func (a asking) Create(ctx context.Context, name string, set tree.SetAttr) (tree
 }
 
 func TestTheSnapshotThatAReferenceNames(t *testing.T) {
-	all := []Snapshot{{Name: "a"}, {Name: "a:b"}, {Name: "c"}}
+	all := []reference.Snapshot{{Name: "a"}, {Name: "a:b"}, {Name: "c"}}
 	for ref, want := range map[string]string{
 		"v@a": "a", "v@a:b": "a:b", "v@a:b/c": "a", "v@a:b:c": "a:b", "v@c:a": "c", "v@d": "", "v": "", "as before the restore to v@a": "a",
 	} {

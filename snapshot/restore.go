@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -30,12 +32,12 @@ const (
 type RestoreRequest struct {
 	Refs []string `json:"refs,omitempty"`
 	// Exact is what a plan has found for Refs or Stack: these are not read again.
-	Exact []Exact `json:"exact,omitempty"`
-	Stack string  `json:"stack,omitempty"` // STACK@SNAPSHOT: all its volumes
-	Undo  bool    `json:"undo,omitempty"`  // to before the last restore or undo; Refs are volumes then
-	Live  bool    `json:"live,omitempty"`  // containers go on meanwhile
-	Stop  bool    `json:"stop,omitempty"`  // the caller stops them
-	Force bool    `json:"force,omitempty"` // replace files of a database that runs
+	Exact []reference.Exact `json:"exact,omitempty"`
+	Stack string            `json:"stack,omitempty"` // STACK@SNAPSHOT: all its volumes
+	Undo  bool              `json:"undo,omitempty"`  // to before the last restore or undo; Refs are volumes then
+	Live  bool              `json:"live,omitempty"`  // containers go on meanwhile
+	Stop  bool              `json:"stop,omitempty"`  // the caller stops them
+	Force bool              `json:"force,omitempty"` // replace files of a database that runs
 	// To is a path in the volume: the old version goes beside the new one.
 	To       string        `json:"to,omitempty"`
 	Checksum bool          `json:"checksum,omitempty"` // read everything again
@@ -67,19 +69,19 @@ type Plan struct {
 
 // PlanItem is one volume of a plan.
 type PlanItem struct {
-	Volume   string    `json:"volume"`
-	Path     string    `json:"path,omitempty"`     // in the volume; "" for all of it
-	PathB64  []byte    `json:"path_b64,omitempty"` // where Path is no UTF-8
-	Ref      string    `json:"ref"`                // exact
-	RefB64   []byte    `json:"ref_b64,omitempty"`
-	Exact    *Exact    `json:"exact,omitempty"` // for the request that carries the plan out
-	Snapshot *Snapshot `json:"snapshot,omitempty"`
-	Trash    string    `json:"trash,omitempty"` // the item that an undo puts back
-	New      bool      `json:"new,omitempty"`   // nothing is there now
-	Changes  Changes   `json:"changes"`         // what is done to the live tree
-	Files    int64     `json:"files"`           // of the version
-	Bytes    int64     `json:"bytes"`
-	Database bool      `json:"database,omitempty"`
+	Volume   string              `json:"volume"`
+	Path     string              `json:"path,omitempty"`     // in the volume; "" for all of it
+	PathB64  []byte              `json:"path_b64,omitempty"` // where Path is no UTF-8
+	Ref      string              `json:"ref"`                // exact
+	RefB64   []byte              `json:"ref_b64,omitempty"`
+	Exact    *reference.Exact    `json:"exact,omitempty"` // for the request that carries the plan out
+	Snapshot *reference.Snapshot `json:"snapshot,omitempty"`
+	Trash    string              `json:"trash,omitempty"` // the item that an undo puts back
+	New      bool                `json:"new,omitempty"`   // nothing is there now
+	Changes  Changes             `json:"changes"`         // what is done to the live tree
+	Files    int64               `json:"files"`           // of the version
+	Bytes    int64               `json:"bytes"`
+	Database bool                `json:"database,omitempty"`
 	// Parents are the directories of Path that the volume has lost, the topmost
 	// first: they come back with it.
 	Parents []string `json:"parents,omitempty"`
@@ -166,7 +168,7 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 		return nil, problem.New(problem.Invalid, "restore its parts one after the other", "a volume is named more than once")
 	}
 	p.Engine = p.engine(ctx, v)
-	if l, local := fsys.(*tree.Local); (p.Engine == EngineCopy || p.Engine == EngineSync) && (!local || !isLocal(l.Filesystem())) {
+	if l, local := fsys.(*tree.Local); (p.Engine == EngineCopy || p.Engine == EngineSync) && (!local || !embedded.IsLocal(l.Filesystem())) {
 		p.Without = "NFSv3 shows no ACLs and no extended attributes: files that are written come back without"
 	}
 	p.Harmless = len(p.Items) == 1 && p.Items[0].single && p.Items[0].Path != "" && !p.Items[0].Database
@@ -211,7 +213,7 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 		return err
 	}
 	for _, vol := range ofStack(in, name) {
-		ref := Ref{Volume: vol, Snapshot: snap.Name}
+		ref := reference.Ref{Volume: vol, Snapshot: snap.Name}
 		p.add(ref, ref.String(), snap)
 	}
 	if len(p.Items) == 0 {
@@ -234,9 +236,9 @@ func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan, job stri
 
 // wanted are the versions to bring back: those that a plan has found, else what
 // was typed. What a job has in its journal was found by a plan.
-func (r *RestoreRequest) wanted(job string) (out []reference, err error) {
+func (r *RestoreRequest) wanted(job string) (out []reference.Asked, err error) {
 	for i := range r.Exact {
-		a, err := want("", &r.Exact[i])
+		a, err := reference.Want("", &r.Exact[i])
 		if err != nil {
 			return nil, err
 		}
@@ -246,22 +248,22 @@ func (r *RestoreRequest) wanted(job string) (out []reference, err error) {
 		return out, nil
 	}
 	for _, spec := range r.Refs {
-		a, err := parse(spec)
+		a, err := reference.Ask(spec)
 		if err != nil {
 			return nil, err
 		}
-		if !a.versioned {
+		if !a.Versioned {
 			return nil, problem.New(problem.Invalid, fmt.Sprintf("'berth snapshot ls %s' lists the versions; then %s@SNAPSHOT", a.Volume, a.Volume), "%q names no snapshot", spec)
 		}
-		a.planned = job != ""
+		a.Planned = job != ""
 		out = append(out, a)
 	}
 	return out, nil
 }
 
 // add adds a version, whose exact reference is written as text.
-func (p *Plan) add(ref Ref, text string, snap Snapshot) {
-	it := PlanItem{Volume: ref.Volume, Path: ref.Path, Ref: text, Exact: exactly(ref, snap), Snapshot: &snap, source: ref.Source(snap.Name), dest: Ref{Volume: ref.Volume, Path: ref.Path}.Source("")}
+func (p *Plan) add(ref reference.Ref, text string, snap reference.Snapshot) {
+	it := PlanItem{Volume: ref.Volume, Path: ref.Path, Ref: text, Exact: reference.ExactOf(ref, snap), Snapshot: &snap, source: ref.Source(snap.Name), dest: reference.Ref{Volume: ref.Volume, Path: ref.Path}.Source("")}
 	if to := p.request.To; to != "" {
 		it.dest = path.Join(ref.Volume, to)
 		it.Path = strings.TrimPrefix(path.Clean("/"+to), "/")
@@ -294,14 +296,14 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 			return problem.New(problem.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
 		}
 	}
-	if it.Path != "" && it.New {
+	if it.New && (it.Path != "" || it.partial) {
 		if err := it.lookUp(ctx, fsys, p.request.To == "" && p.Op != volume.OpUndo); err != nil {
 			return err
 		}
 	}
 	if it.Path == "" && it.Snapshot != nil {
 		if it.meta = m; it.New || m == nil {
-			it.meta, err = volume.MetaIn(ctx, fsys, path.Join(dir, it.Snapshot.Name), it.Volume)
+			it.meta, err = volume.MetaIn(ctx, fsys, path.Join(reference.Dir, it.Snapshot.Name), it.Volume)
 		}
 	}
 	return err
@@ -310,7 +312,11 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 // lookUp finds the directories of the path that the volume does not have. They
 // are in the version too, unless the path was chosen freely.
 func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) error {
-	for up := parent(it.Path); ; up = parent(up) {
+	up := parent(it.Path)
+	if it.partial { // the files of a directory come back, into it
+		up = it.Path
+	}
+	for ; ; up = parent(up) {
 		a, err := stat(ctx, fsys, path.Join(it.Volume, up))
 		switch {
 		case err != nil && !isBehind(err):
@@ -318,17 +324,26 @@ func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) er
 		case err == nil && a != nil && a.Kind == tree.Directory:
 			return nil
 		case a != nil:
-			return problem.New(problem.InUse, fmt.Sprintf("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
+			return problem.New(problem.InUse, it.otherwise("move it away, or put it elsewhere with --to; the whole volume: berth snapshot restore %s", "move it away"),
 				"%q in volume %q is a %s now, and no directory", up, it.Volume, a.Kind)
+		case err == nil && up == "":
+			return problem.New(problem.NotFound, it.otherwise("the whole volume comes back: berth snapshot restore %s", "'berth trash ls' lists what is kept"),
+				"there is no volume %q any more", it.Volume)
 		case err == nil && !versioned:
 			return problem.New(problem.NotFound, "make it first, or choose another path", "the volume has no directory %q for it", up)
-		case err == nil && up == "":
-			return problem.New(problem.NotFound, fmt.Sprintf("the whole volume comes back: berth snapshot restore %s", Ref{Volume: it.Volume, Snapshot: it.Snapshot.name()}),
-				"there is no volume %q any more", it.Volume)
 		case err == nil:
 			it.Parents = slices.Insert(it.Parents, 0, up)
 		}
 	}
+}
+
+// otherwise is the hint with the item's version, or other where the item has
+// none: an undo puts back what is in the trash.
+func (it *PlanItem) otherwise(hint, other string) string {
+	if it.Snapshot == nil {
+		return other
+	}
+	return fmt.Sprintf(hint, reference.Ref{Volume: it.Volume, Snapshot: it.Snapshot.Name})
 }
 
 // engine chooses how; what is in use, or a part, is synced.
@@ -345,7 +360,7 @@ func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 	case p.request.To == "" && (p.request.Live || !whole):
 		return EngineSync
 	}
-	if filer := v.tuned.Load().Filer; filer != nil && !p.request.Checksum && !p.single() && filer.restores(ctx) {
+	if filer := v.tuned.Load().Filer; filer != nil && !p.request.Checksum && !p.single() && filer.Restores(ctx) {
 		return EngineFiler
 	}
 	return EngineCopy

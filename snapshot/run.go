@@ -10,10 +10,13 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -23,6 +26,7 @@ import (
 type work struct {
 	cancel  context.CancelCauseFunc
 	done    chan struct{}
+	ended   time.Time // valid once done
 	began   time.Time
 	started *volume.Job // as it was then
 	read    []copyRead  // of the job's own
@@ -45,70 +49,131 @@ type Progress struct {
 	Total   int64           `json:"total_files"`
 	Of      int64           `json:"total_bytes"`
 	Seconds float64         `json:"seconds"`
-	Over    bool            `json:"over"` // it is at work no more
+	Over    bool            `json:"over"` // nobody is at work on it
+	// Interrupted: its process died, or it was never begun. Error is why a job
+	// that is over is not done.
+	Interrupted bool   `json:"interrupted,omitempty"`
+	Error       string `json:"error,omitempty"`
 	// Warnings are what could not be done as asked, or changed meanwhile.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// Done tells whether the job is over and has done what it was to do.
+func (p Progress) Done() bool { return p.Over && p.State == volume.JobSwapped && p.Error == "" }
+
 // Start carries a prepared or interrupted job out in the background.
 func (v *Versions) Start(ctx context.Context, id string) error {
-	v.mu.Lock()
-	w := v.running[id]
-	v.mu.Unlock()
-	if w != nil && w.started.Op == volume.OpTakeover {
+	if w := v.work(id); w != nil && w.started.Op == volume.OpTakeover {
 		return nil // it begins and ends by itself
 	}
 	j, err := v.volumes.Job(ctx, id)
 	if err == nil {
-		v.start(ctx, j)
+		_, err = v.start(ctx, j)
 	}
 	return err
 }
 
-func (v *Versions) start(ctx context.Context, j *volume.Job) *work {
+// work is a job that runs or ran here, nil for none.
+func (v *Versions) work(id string) *work {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	return v.running[id]
+}
+
+// rememberedFor is how long the progress of a job that has ended stays in memory.
+// Its end is in the journal until somebody takes note of it.
+const rememberedFor = time.Hour
+
+// start sets a job going, or returns it if it runs. Jobs that ended long ago are
+// forgotten.
+func (v *Versions) start(ctx context.Context, j *volume.Job) (*work, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.stopped != nil {
+		return nil, problem.New(problem.Unreachable, "again in a moment", "no job begins on this node: %v", v.stopped)
+	}
 	id := j.ID
 	if w := v.running[id]; w != nil && !w.over() {
-		return w
+		return w, nil
 	}
-	if v.stopped != nil {
-		w := &work{done: make(chan struct{}), began: v.now(), started: j, err: v.stopped}
-		w.p = Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State}
-		close(w.done)
-		return w
+	for id, w := range v.running {
+		if w.over() && v.now().Sub(w.ended) > rememberedFor {
+			delete(v.running, id)
+		}
 	}
 	// Values of ctx (who asked) stay, its end does not matter.
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	w := &work{cancel: cancel, done: make(chan struct{}), began: v.now(), started: j}
 	w.p = Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State}
 	v.running[id] = w
-	go func() {
-		defer cancel(nil)
-		j, err := v.volumes.RunJob(run, id, func(ctx context.Context, fsys tree.FS, j *volume.Job) error {
+	go v.run(run, w)
+	return w, nil
+}
+
+// run carries a job out and takes note of its end, also of a panic.
+func (v *Versions) run(ctx context.Context, w *work) {
+	defer w.cancel(nil)
+	defer close(w.done)
+	defer func() { w.ended = v.now() }()
+	var j *volume.Job
+	err := guard.Run(func() (err error) {
+		j, err = v.volumes.RunJob(ctx, w.started.ID, func(ctx context.Context, fsys tree.FS, j *volume.Job) error {
 			return v.fill(ctx, fsys, w, j)
 		})
-		if err == nil && j != nil && j.State == volume.JobSwapped {
-			v.keepRead(run, w.read)
+		if err == nil {
+			v.keepRead(ctx, w.read)
 		}
-		w.mu.Lock()
-		if w.err = err; j != nil {
-			w.p.State = j.State
+		return err
+	})
+	v.volumes.Caught(string(w.started.Op)+" of "+strings.Join(w.started.Volumes(), ", "), err)
+	p := w.end(j, err, v.now())
+	v.ended(w.started.Op, p, err)
+	if w.started.Op == volume.OpTakeover && p.State != volume.JobSwapping && !p.Interrupted {
+		// The caller may be gone, so the goroutine ends the takeover itself. If
+		// that fails, the next takeover ends it.
+		_ = guard.Run(func() error { return v.endTakeover(ctx, cmp.Or(j, w.started)) })
+	}
+}
+
+// end notes how a job has ended. A job without an error has swapped its trees.
+func (w *work) end(j *volume.Job, err error, now time.Time) Progress {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if j != nil {
+		w.p.State = j.State
+	}
+	w.p.Interrupted = errors.Is(err, volume.ErrSessionEnds)
+	if err != nil && w.p.State != volume.JobSwapping && !w.p.Interrupted {
+		w.p.State = volume.JobFailed
+	}
+	if w.err = err; err != nil {
+		w.p.Error = err.Error()
+	}
+	w.p.Seconds = now.Sub(w.began).Seconds()
+	p := w.p
+	p.Over = true
+	return p
+}
+
+// Stop interrupts the jobs of this process and waits for them, for as long as
+// ctx lets it; why is told to those who wait for the jobs, and has
+// volume.ErrSessionEnds in it. No job begins any more. Whoever starts berth again resumes or aborts the jobs.
+func (v *Versions) Stop(ctx context.Context, why error) error {
+	v.mu.Lock()
+	v.stopped = why
+	all := slices.Collect(maps.Values(v.running))
+	v.mu.Unlock()
+	for _, w := range all {
+		w.cancel(why)
+	}
+	for _, w := range all {
+		select {
+		case <-w.done:
+		case <-ctx.Done():
+			return fmt.Errorf("the %s of %s has not ended: %w", w.started.Op, strings.Join(w.started.Volumes(), ", "), ctx.Err())
 		}
-		if err != nil && w.p.State != volume.JobSwapping && !errors.Is(err, volume.ErrSessionEnds) {
-			w.p.State = volume.JobFailed
-		}
-		w.p.Seconds = v.now().Sub(w.began).Seconds()
-		v.ended(w.started.Op, w.p, err)
-		w.mu.Unlock()
-		if w.started.Op == volume.OpTakeover && w.p.State != volume.JobSwapping {
-			// Nobody may be left who asked for it. What cannot be ended now is
-			// when the next one begins.
-			_ = v.endTakeover(run, cmp.Or(j, w.started))
-		}
-		close(w.done)
-	}()
-	return w
+	}
+	return nil
 }
 
 func (w *work) over() bool {
@@ -136,18 +201,13 @@ func (v *Versions) Running() map[volume.Op]int {
 // waitFor bounds how long one request for progress waits for the end.
 const waitFor = time.Second
 
-// Wait returns how far a job of this node has come: at once when it is over,
-// else within a second. The error is the job's own.
+// Wait returns how far a job has come: at once when it is over, else within a
+// second. A job that is over without an error is done. Of a job that is over and
+// not done, Wait returns the progress and the reason.
 func (v *Versions) Wait(ctx context.Context, id string) (Progress, error) {
-	v.mu.Lock()
-	w := v.running[id]
-	v.mu.Unlock()
+	w := v.work(id)
 	if w == nil {
-		j, err := v.volumes.Job(ctx, id)
-		if err != nil {
-			return Progress{}, err
-		}
-		return Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State, Over: j.Interrupted || j.State == volume.JobSwapped || j.State == volume.JobFailed}, nil
+		return v.waitElsewhere(ctx, id)
 	}
 	select {
 	case <-w.done:
@@ -164,12 +224,35 @@ func (v *Versions) Wait(ctx context.Context, id string) (Progress, error) {
 	return p, w.err
 }
 
+// waitElsewhere waits for a job that this process does not run: another node
+// does, or its process died.
+func (v *Versions) waitElsewhere(ctx context.Context, id string) (Progress, error) {
+	for waited := false; ; waited = true {
+		j, err := v.volumes.Job(ctx, id)
+		if err != nil {
+			return Progress{}, err
+		}
+		over, err := j.End()
+		// The swap of a dead process is completed within moments.
+		if waited || over && j.State != volume.JobSwapping {
+			p := Progress{Job: id, Volumes: j.Volumes(), Engine: j.Engine, State: j.State, Over: over, Interrupted: over && (j.Interrupted || j.State == volume.JobPrepared)}
+			if err != nil {
+				p.Error = err.Error()
+			}
+			return p, err
+		}
+		select {
+		case <-time.After(waitFor):
+		case <-ctx.Done():
+			return Progress{}, ctx.Err()
+		}
+	}
+}
+
 // Cancel ends a job of this node before its swap, and waits until it has ended.
 // What has been swapped stays: undo takes it back.
 func (v *Versions) Cancel(ctx context.Context, id string) error {
-	v.mu.Lock()
-	w := v.running[id]
-	v.mu.Unlock()
+	w := v.work(id)
 	if w == nil {
 		return nil
 	}
@@ -182,32 +265,19 @@ func (v *Versions) Cancel(ctx context.Context, id string) error {
 	}
 }
 
-// Stop ends all jobs of this node, which stay as they are on the export and can
-// be resumed, and begins no others. why is their error, and has
-// volume.ErrSessionEnds in it. Stop waits until they have ended, or ctx ends.
-func (v *Versions) Stop(ctx context.Context, why error) error {
-	v.mu.Lock()
-	v.stopped = why
-	works := slices.Collect(maps.Values(v.running))
-	v.mu.Unlock()
-	for _, w := range works {
-		if !w.over() {
-			w.cancel(why)
-		}
-	}
-	for _, w := range works {
-		select {
-		case <-w.done:
-		case <-ctx.Done():
-			return fmt.Errorf("%s of %s has not ended: %w", w.started.Op, w.started.Items[0].Volume, ctx.Err())
-		}
-	}
-	return nil
+// End forgets a job that is at its end: what was stopped for it has been started.
+// It refuses one that may be resumed.
+func (v *Versions) End(ctx context.Context, id string) error {
+	return v.forget(id, v.volumes.EndJob(ctx, id))
 }
 
-// End forgets a job that is over: what was stopped for it has been started.
-func (v *Versions) End(ctx context.Context, id string) error {
-	if err := v.volumes.EndJob(ctx, id); err != nil {
+// Abort forgets a job that nobody is at work on.
+func (v *Versions) Abort(ctx context.Context, id string) error {
+	return v.forget(id, v.volumes.AbortJob(ctx, id))
+}
+
+func (v *Versions) forget(id string, err error) error {
+	if err != nil {
 		return err
 	}
 	v.mu.Lock()
@@ -277,8 +347,8 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 	if filer == nil {
 		return problem.New(problem.Failed, "set BERTH_ONTAP here too, or run it on the node that planned it", "the restore was planned for the filer's API, which this node does not use")
 	}
-	src := Ref{Volume: p.Volume, Path: p.Path}.Source("")
-	if err := filer.restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
+	src := reference.Ref{Volume: p.Volume, Path: p.Path}.Source("")
+	if err := filer.Restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
 		return err
 	}
 	want, err := fsys.Stat(ctx, p.source)
@@ -368,7 +438,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if there, statErr := stat(ctx, fsys, path.Join(dir, p.Snapshot.Name)); there == nil && statErr == nil {
+		if there, statErr := stat(ctx, fsys, path.Join(reference.Dir, p.Snapshot.Name)); there == nil && statErr == nil {
 			return problem.New(problem.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
 				"snapshot %q was deleted while it was read", p.Snapshot.Name)
 		}
@@ -386,7 +456,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 // bringParents makes the directories that the volume has lost above what comes
 // back. Their times are set by the func that it returns, when all is in them.
 func bringParents(ctx context.Context, fsys tree.FS, p *PlanItem) (times func() error, err error) {
-	root := Ref{Volume: p.Volume}.Source(p.Snapshot.name())
+	root := reference.Ref{Volume: p.Volume}.Source(nameOf(p.Snapshot))
 	was := map[string]tree.Attr{}
 	for _, name := range p.Parents {
 		a, err := fsys.Stat(ctx, path.Join(root, name))

@@ -2,13 +2,14 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -91,14 +92,14 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 	if byHand && !v.instants(ctx) {
 		engine = EngineLive
 	}
-	if filer := v.tuned.Load().Filer; filer != nil && filer.restores(ctx) {
+	if filer := v.tuned.Load().Filer; filer != nil && filer.Restores(ctx) {
 		engine = EngineFiler
 	}
 	j, err := v.volumes.PrepareTakeover(ctx, name, from, string(engine), byHand)
 	if err != nil {
 		return nil, err
 	}
-	return v.start(ctx, j), nil
+	return v.start(ctx, j)
 }
 
 // takeover is the takeover of a volume that is at work here, nil for none.
@@ -127,7 +128,7 @@ func (v *Versions) endTakeover(ctx context.Context, j *volume.Job) error {
 			v.volumes.Note(ctx, volume.AuditRecord{Op: "takeover", Volume: j.Items[0].Volume, Detail: fmt.Sprintf("its snapshot %s is left: %v", takeoverSnapshot(j), err)})
 		}
 	}
-	return v.volumes.EndJob(ctx, j.ID)
+	return v.volumes.AbortJob(ctx, j.ID)
 }
 
 // takeoverSnapshot is the name of the instant that a takeover brings back.
@@ -144,8 +145,8 @@ func (v *Versions) instants(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	e, ok := NewEmbedded(fsys)
-	return ok && e.instant(ctx)
+	e, ok := embedded.New(fsys, v.tuned.Load().Zone)
+	return ok && e.Instant(ctx)
 }
 
 // fillTakeover makes the new tree of a volume that is taken over, and takes
@@ -160,10 +161,10 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 		if err != nil {
 			return err
 		}
-		if c.By == ByBerth && c.Method != ByBtrfs {
+		if c.By == ByBerth && c.Method != embedded.ByBtrfs {
 			return problem.New(problem.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
 		}
-		ref := Ref{Volume: it.Volume, Snapshot: snap}
+		ref := reference.Ref{Volume: it.Volume, Snapshot: snap}
 		it.Ref, source = ref.String(), ref.Source(snap)
 	}
 	size, err := tree.Measure(ctx, fsys, source)
@@ -178,7 +179,7 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 		return problem.New(problem.Failed, "'berth df' shows what can be freed", "it needs %d MiB, and the export has %d MiB", size.Used>>20, space.Avail>>20)
 	}
 	w.add(func(p *Progress) { p.State, p.Total, p.Of = volume.JobCopying, size.Files, size.Bytes })
-	p := &PlanItem{Volume: it.Volume, Ref: it.Ref, source: source, Snapshot: &Snapshot{Name: takeoverSnapshot(j)}}
+	p := &PlanItem{Volume: it.Volume, Ref: it.Ref, source: source, Snapshot: &reference.Snapshot{Name: takeoverSnapshot(j)}}
 	if Engine(j.Engine) == EngineFiler {
 		err = v.filerFill(ctx, fsys, p, it)
 	} else {
@@ -201,34 +202,9 @@ func (v *Versions) BreakLocks(ctx context.Context, name, node string) error {
 	if filer == nil || address == "" {
 		return nil
 	}
-	n, err := filer.breakLocks(ctx, name, address)
+	n, err := filer.BreakLocks(ctx, name, address)
 	if n > 0 {
 		v.volumes.Note(ctx, volume.AuditRecord{Op: "locks broken", Volume: name, Detail: fmt.Sprintf("%d of %s (%s)", n, node, address)})
 	}
 	return err
-}
-
-// breakLocks breaks the NLM locks of a client on what is in a directory of the
-// export, and returns how many there were.
-func (f *Filer) breakLocks(ctx context.Context, dir, client string) (n int, err error) {
-	x, err := f.where(ctx)
-	if err != nil {
-		return 0, err
-	}
-	locks, err := f.client.LockList(ctx, x.SVM.UUID, x.Volume.UUID, path.Join(f.path, dir))
-	if err != nil {
-		return 0, f.failed(err)
-	}
-	var failed []error
-	for _, l := range locks {
-		if l.Protocol != "nlm" || l.ClientAddress != client {
-			continue
-		}
-		if err := f.client.LockBreak(ctx, x.SVM.UUID, l); err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		n++
-	}
-	return n, f.failed(errors.Join(failed...))
 }

@@ -69,8 +69,7 @@ func TestADatabaseIsTakenOverFromANodeThatIsCutOff(t *testing.T) {
 	}
 	for _, engine := range []Engine{EngineCopy, EngineFiler} {
 		t.Run(string(engine), func(t *testing.T) {
-			f := newFiler(t, 64)
-			f.tuned.Load().Filer.fast, f.tuned.Load().Filer.fastAt = engine == EngineFiler, time.Now()
+			f := newFiler(t, 64, restoring(engine))
 			link := &cable{}
 			old := f.neighbour("old", "10.0.0.9", link.dial)
 			require.NoError(t, f.store.Create(ctx, "db", map[string]string{"access": "single", "mode": "0700"}))
@@ -101,9 +100,8 @@ func TestADatabaseIsTakenOverFromANodeThatIsCutOff(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "db", m.Path)
 			require.Equal(t, "acknowledged", f.read("db/ibdata1"))
-			x, err := f.tuned.Load().Filer.where(ctx)
-			require.NoError(t, err)
-			locks, err := f.tuned.Load().Filer.client.LockList(ctx, x.SVM.UUID, x.Volume.UUID, "")
+			x := f.export()
+			locks, err := f.client.LockList(ctx, x.SVM.UUID, x.Volume.UUID, "")
 			require.NoError(t, err)
 			require.Len(t, locks, 2, "%v", locks)
 			require.Equal(t, []string{"lock-2", "lock-3"}, []string{locks[0].UUID, locks[1].UUID})
@@ -111,7 +109,7 @@ func TestADatabaseIsTakenOverFromANodeThatIsCutOff(t *testing.T) {
 			all, err := f.store.Jobs(ctx)
 			require.NoError(t, err)
 			require.Empty(t, all)
-			list, err := f.tuned.Load().Filer.list(ctx)
+			list, err := f.tuned.Load().Filer.List(ctx)
 			require.NoError(t, err)
 			require.Empty(t, list, "its snapshot is gone: the trash has the old tree")
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -63,7 +64,7 @@ func (v *Versions) planUndo(ctx context.Context, p *Plan, job string) error {
 		if err := p.request.same(name, t); err != nil {
 			return err
 		}
-		it := PlanItem{Volume: name, Exact: &Exact{Volume: name, Trash: t.ID}, Path: t.Path, Ref: "as before the " + t.Reason, Trash: t.Data(), partial: t.Partial,
+		it := PlanItem{Volume: name, Exact: &reference.Exact{Volume: name, Trash: t.ID}, Path: t.Path, Ref: "as before the " + t.Reason, Trash: t.Data(), partial: t.Partial,
 			source: t.Data(), dest: path.Join(name, t.Path)}
 		p.Items = append(p.Items, it)
 	}

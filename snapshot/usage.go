@@ -10,6 +10,8 @@ import (
 
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -33,14 +35,14 @@ type Usage struct {
 	// at most as said.
 	Shared bool `json:"blocks_shared,omitempty"`
 	// Snapshots is what they hold alone, as the filer says; -1 if nobody knows.
-	Snapshots     int64      `json:"snapshots_bytes"`
-	SnapshotCount int        `json:"snapshots"`
-	Oldest        *Snapshot  `json:"oldest_snapshot,omitempty"`
-	Items         []UsedItem `json:"items"`
+	Snapshots     int64               `json:"snapshots_bytes"`
+	SnapshotCount int                 `json:"snapshots"`
+	Oldest        *reference.Snapshot `json:"oldest_snapshot,omitempty"`
+	Items         []UsedItem          `json:"items"`
 	// Other is the rest of what is used.
 	Other int64 `json:"other_bytes"`
 	// Failed are the volumes that could not be measured, and are in Other.
-	Failed []LeftOut `json:"failed,omitempty"`
+	Failed []embedded.LeftOut `json:"failed,omitempty"`
 }
 
 // UsedItem is a trash item with its size.
@@ -82,9 +84,9 @@ func (v *Versions) usage(ctx context.Context, live bool) (*Usage, error) {
 		if u.SnapshotCount = len(all); len(all) > 0 {
 			u.Oldest = &all[len(all)-1]
 		}
-		e, local := NewEmbedded(fsys)
+		e, local := embedded.New(fsys, v.tuned.Load().Zone)
 		if local {
-			if u.Shared, err = e.fsys.Reflinks(ctx, stagingDir); err != nil {
+			if u.Shared, err = e.Reflinks(ctx); err != nil {
 				return err
 			}
 		}
@@ -96,7 +98,7 @@ func (v *Versions) usage(ctx context.Context, live bool) (*Usage, error) {
 			}
 		case how == ByFiler:
 			if filer := v.tuned.Load().Filer; filer != nil {
-				if n, err := filer.snapshotBytes(ctx); err == nil {
+				if n, err := filer.SnapshotBytes(ctx); err == nil {
 					u.Snapshots = n
 				}
 			}
@@ -128,7 +130,7 @@ func usedByVolumes(ctx context.Context, fsys tree.FS, u *Usage) error {
 	for i, n := range names {
 		u.Live += got[i].Used
 		if failed[i] != nil && !errors.Is(failed[i], fs.ErrNotExist) { // not removed meanwhile
-			u.Failed = append(u.Failed, LeftOut{n, failed[i].Error()})
+			u.Failed = append(u.Failed, embedded.LeftOut{Volume: n, Reason: failed[i].Error()})
 		}
 	}
 	return err
@@ -156,7 +158,7 @@ func measureAll(ctx context.Context, fsys tree.FS, names []string, got []tree.Me
 	return failed, g.Wait()
 }
 
-func (v *Versions) usedByTrash(ctx context.Context, fsys tree.FS, u *Usage, all []Snapshot, hold bool) error {
+func (v *Versions) usedByTrash(ctx context.Context, fsys tree.FS, u *Usage, all []reference.Snapshot, hold bool) error {
 	items, err := v.volumes.TrashList(ctx)
 	if err != nil {
 		return err
@@ -193,19 +195,10 @@ func (v *Versions) usedByTrash(ctx context.Context, fsys tree.FS, u *Usage, all 
 }
 
 // held tells whether a snapshot has been made since the volume exists.
-func held(t *volume.Trashed, all []Snapshot) bool {
+func held(t *volume.Trashed, all []reference.Snapshot) bool {
 	var since time.Time
 	if t.Meta != nil {
 		since = t.Meta.Created
 	}
 	return len(all) > 0 && (all[0].Time.IsZero() || all[0].Time.After(since))
-}
-
-func (f *Filer) snapshotBytes(ctx context.Context) (int64, error) {
-	x, err := f.where(ctx)
-	if err != nil {
-		return 0, err
-	}
-	vol, err := f.client.VolumeGet(ctx, x.Volume.UUID)
-	return vol.Space.Snapshot.Used, f.failed(err)
 }

@@ -12,13 +12,12 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
+	"github.com/casit/berth/snapshot/netapp"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
-
-// dir is where the export shows its snapshots: looked up, never expected in a
-// listing.
-const dir = ".snapshot"
 
 // Config is what Versions are made with.
 type Config struct {
@@ -34,7 +33,7 @@ type Config struct {
 
 // Tuning is the part of a Config that may change while jobs run.
 type Tuning struct {
-	Filer *Filer         // the filer's API; nil: what .snapshot shows, or berth's own
+	Filer *netapp.Filer  // the filer's API; nil: what .snapshot shows, or berth's own
 	Zone  *time.Location // of the filer: of the times in names, and of its schedules; default UTC
 }
 
@@ -48,7 +47,7 @@ type Versions struct {
 
 	mu      sync.Mutex // guards the fields below
 	running map[string]*work
-	stopped error // why no job begins any more
+	stopped error // why no job begins any more, nil while jobs may begin
 
 	readers readers // of snapshots, in this process
 
@@ -89,11 +88,11 @@ const (
 )
 
 // all lists the export's snapshots, newest first.
-func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, error) {
+func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
 	if filer := v.tuned.Load().Filer; filer != nil {
-		list, err := filer.list(ctx)
+		list, err := filer.List(ctx)
 		if err == nil {
-			Sort(list)
+			reference.Sort(list)
 			return list, ByFiler, nil
 		}
 		// Reading goes on without the API, by what .snapshot shows.
@@ -103,10 +102,9 @@ func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, erro
 		}
 		return shown, how, nil
 	}
-	if e, ok := NewEmbedded(fsys); ok {
-		e.zone = v.tuned.Load().Zone
+	if e, ok := embedded.New(fsys, v.tuned.Load().Zone); ok {
 		list, err := e.List(ctx)
-		Sort(list)
+		reference.Sort(list)
 		return list, ByBerth, err
 	}
 	return v.shown(ctx, fsys)
@@ -114,56 +112,35 @@ func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]Snapshot, How, erro
 
 // shown lists what is in .snapshot. The times are in the names, else they are
 // those of the directories: of the last change before the snapshot.
-func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]Snapshot, How, error) {
-	var list []Snapshot
+func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
+	var list []reference.Snapshot
 	zone := v.tuned.Load().Zone
-	err := fsys.ReadDirPlus(ctx, dir, func(d tree.EntryPlus) error {
+	err := fsys.ReadDirPlus(ctx, reference.Dir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind != tree.Directory || strings.HasPrefix(d.Name, ".") {
 			return nil
 		}
-		list = append(list, byName(d, zone))
+		list = append(list, reference.FromDirectory(d.Name, d.Attr.Mtime, zone))
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	Sort(list)
+	reference.Sort(list)
 	return list, ReadOnly, err
 }
 
-// byName is what a directory in .snapshot tells of itself. zone is that of the
-// times in names. Where the name has the day alone, the directory's time counts
-// if it is of that day.
-func byName(d tree.EntryPlus, zone *time.Location) Snapshot {
-	s := Snapshot{Name: d.Name, Origin: originOf(d.Name)}
-	if s.Time, s.named = timeFromName(d.Name, zone); s.named {
-		s.Time = s.Time.UTC()
-		return s
-	}
-	s.Approximate = true
-	if y := d.Attr.Mtime.UTC().Year(); 0 < y && y < 9999 { // JSON has no others
-		s.Time = d.Attr.Mtime.UTC()
-	}
-	if day, ok := dayFromName(d.Name, zone); ok {
-		if s.day = day.Format(time.DateOnly); s.Time.In(zone).Format(time.DateOnly) != s.day {
-			s.Time, s.named = day.UTC(), true
-		}
-	}
-	return s
-}
-
 // resolve finds the snapshot that a word means to the caller.
-func (v *Versions) resolve(ctx context.Context, fsys tree.FS, word string) (Snapshot, error) {
+func (v *Versions) resolve(ctx context.Context, fsys tree.FS, word string) (reference.Snapshot, error) {
 	list, _, err := v.all(ctx, fsys)
 	if err != nil {
-		return Snapshot{}, err
+		return reference.Snapshot{}, err
 	}
-	return Resolve(word, list, v.now(), zoneOf(ctx))
+	return reference.Resolve(word, list, v.now(), reference.ZoneOf(ctx))
 }
 
 // Version is a volume as one snapshot has it.
 type Version struct {
-	Snapshot
+	reference.Snapshot
 	// Changes are against the version before and against the live volume, if
 	// asked for; nil where there is nothing to compare with.
 	Before *Changes `json:"before,omitempty"`
@@ -172,18 +149,11 @@ type Version struct {
 
 // Listing are the versions of a volume, newest first.
 type Listing struct {
-	Volume   string    `json:"volume"`
-	Deleted  bool      `json:"deleted,omitempty"` // it is in snapshots only
-	How      How       `json:"snapshots_by"`
-	Policy   *Policy   `json:"policy,omitempty"`
-	Versions []Version `json:"versions"`
-}
-
-// Policy is the filer's plan for snapshots.
-type Policy struct {
-	Name string      `json:"name"`
-	Text string      `json:"text"`
-	Next []time.Time `json:"next,omitempty"`
+	Volume   string         `json:"volume"`
+	Deleted  bool           `json:"deleted,omitempty"` // it is in snapshots only
+	How      How            `json:"snapshots_by"`
+	Policy   *netapp.Policy `json:"policy,omitempty"`
+	Versions []Version      `json:"versions"`
 }
 
 // ListRequest names what to list.
@@ -207,9 +177,9 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 				return err
 			}
 		}
-		var policy *Policy
+		var policy *netapp.Policy
 		if t := v.tuned.Load(); t.Filer != nil {
-			policy = t.Filer.policy(ctx, t.Zone)
+			policy = t.Filer.Policy(ctx, t.Zone)
 		}
 		for _, name := range names {
 			l := Listing{Volume: name, How: how, Policy: policy, Versions: []Version{}}
@@ -229,7 +199,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 }
 
 // listOne fills in the versions of one volume.
-func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []Snapshot) error {
+func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snapshot) error {
 	if err := volume.CheckName(l.Volume); err != nil {
 		return err
 	}
@@ -256,7 +226,7 @@ func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []
 
 // stack lists the volumes of a stack, those that are only in the newest
 // snapshot too.
-func (v *Versions) stack(ctx context.Context, fsys tree.FS, stack string, all []Snapshot) ([]string, error) {
+func (v *Versions) stack(ctx context.Context, fsys tree.FS, stack string, all []reference.Snapshot) ([]string, error) {
 	names, err := v.volumes.List(ctx)
 	if err != nil {
 		return nil, err
@@ -287,7 +257,7 @@ func ofStack(names []string, stack string) (out []string) {
 
 // volumesIn lists the volumes that a snapshot has.
 func volumesIn(ctx context.Context, fsys tree.FS, snap string) (names []string, err error) {
-	err = fsys.ReadDir(ctx, path.Join(dir, snap), func(d tree.Entry) error {
+	err = fsys.ReadDir(ctx, path.Join(reference.Dir, snap), func(d tree.Entry) error {
 		if d.Kind == tree.Directory && volume.CheckName(d.Name) == nil {
 			names = append(names, d.Name)
 		}
@@ -326,10 +296,10 @@ func stat(ctx context.Context, fsys tree.FS, name string) (*tree.Attr, error) {
 // attrs looks name (VOLUME or VOLUME/PATH) up in every snapshot: the result
 // has nil where it is not. Where the server has a .snapshot in each directory,
 // that of the name's own is asked, one call for each snapshot.
-func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*tree.Attr, error) {
+func attrs(ctx context.Context, fsys tree.FS, all []reference.Snapshot, name string) ([]*tree.Attr, error) {
 	parent, base := path.Split(name)
 	if parent != "" {
-		found, err := below(ctx, fsys, path.Join(parent, dir), base, all)
+		found, err := below(ctx, fsys, path.Join(parent, reference.Dir), base, all)
 		if i := slices.IndexFunc(found, func(a *tree.Attr) bool { return a != nil }); err == nil && i >= 0 {
 			own, err := genuine(ctx, fsys, path.Clean(parent), all[i].Name)
 			if err != nil || own {
@@ -340,7 +310,7 @@ func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*t
 			return nil, err
 		}
 	}
-	found, err := below(ctx, fsys, dir, name, all)
+	found, err := below(ctx, fsys, reference.Dir, name, all)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil // no snapshots here
 	}
@@ -354,11 +324,11 @@ func attrs(ctx context.Context, fsys tree.FS, all []Snapshot, name string) ([]*t
 // what it has is then the very directory that the export's .snapshot has. Nobody
 // can put that into a directory of his own, since directories have one name.
 func genuine(ctx context.Context, fsys tree.FS, parent, snap string) (bool, error) {
-	here, err := stat(ctx, fsys, path.Join(parent, dir, snap))
+	here, err := stat(ctx, fsys, path.Join(parent, reference.Dir, snap))
 	if err != nil || here == nil {
 		return false, err
 	}
-	there, err := stat(ctx, fsys, path.Join(dir, snap, parent))
+	there, err := stat(ctx, fsys, path.Join(reference.Dir, snap, parent))
 	if err != nil || there == nil {
 		return false, err
 	}
@@ -367,7 +337,7 @@ func genuine(ctx context.Context, fsys tree.FS, parent, snap string) (bool, erro
 
 // below looks rel up in the directories of in, which are snapshots; nil if
 // none has it, or others have it too.
-func below(ctx context.Context, fsys tree.FS, in, rel string, all []Snapshot) ([]*tree.Attr, error) {
+func below(ctx context.Context, fsys tree.FS, in, rel string, all []reference.Snapshot) ([]*tree.Attr, error) {
 	at := map[string]int{}
 	for i, s := range all {
 		at[s.Name] = i
@@ -381,7 +351,7 @@ func below(ctx context.Context, fsys tree.FS, in, rel string, all []Snapshot) ([
 			foreign = foreign || !strings.HasPrefix(snap, ".")
 		}
 	})
-	if err != nil || !some || foreign && in != dir {
+	if err != nil || !some || foreign && in != reference.Dir {
 		return nil, err
 	}
 	return out, nil

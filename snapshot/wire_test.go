@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/snapshot/reference"
 )
 
 func TestRequestsKeepEveryByte(t *testing.T) {
 	odd := "blog@s:caf\xe9"
-	exact := &Exact{Volume: "blog", Snapshot: "s\xff", Path: "caf\xe9", UUID: "u", Time: time.Unix(1, 2).UTC()}
+	exact := &reference.Exact{Volume: "blog", Snapshot: "s\xff", Path: "caf\xe9", UUID: "u", Time: time.Unix(1, 2).UTC()}
 	for _, want := range []any{
-		&RestoreRequest{Refs: []string{"blog@s", odd}, Exact: []Exact{*exact}, To: "old/\xe9", Live: true, Keep: time.Hour},
+		&RestoreRequest{Refs: []string{"blog@s", odd}, Exact: []reference.Exact{*exact}, To: "old/\xe9", Live: true, Keep: time.Hour},
 		&RestoreRequest{Stack: "shop@s", Checksum: true},
 		&DiffRequest{A: odd, B: odd, ExactB: exact, Checksum: true},
 		&FileRequest{Ref: odd, Deleted: true},

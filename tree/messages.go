@@ -12,7 +12,7 @@ var Messages = catalogue.Messages{
 	},
 	catalogue.Restore: {
 		{"the copy of … is not whole: … names …, the first: …", "names of a tree could not be copied", "another version, or single paths: `NAME@SNAPSHOT:PATH`"},
-		{"… was removed or replaced while it was copied", "names of a tree could not be copied", "another version, or single paths: `NAME@SNAPSHOT:PATH`"},
+		{"… was removed or replaced while it was copied", "somebody removed or restored the tree that is being copied", "again; or copy a snapshot: `NAME@SNAPSHOT`"},
 		{"it is one file with …", "another name of the same file could not be made", "the reason is at that name"},
 		{"the copy's content differs", "what was read back is not what was written", "again; if it stays: the server's log and disks"},
 		{"… bytes of … instead of … of …", "the copy's size or time is not the original's: somebody wrote to it", "again, or from a snapshot"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -109,7 +110,9 @@ func (s *Store) startClone(ctx context.Context, e *export.Export, name string, s
 		defer close(j.done)
 		defer unlock()
 		ctx := context.WithoutCancel(ctx)
-		if j.err = s.conn.Explain("clone "+src.String(), s.conn.Observe(e, s.runClone(ctx, e, j, name, src, work, opts))); j.err != nil {
+		err := guard.Run(func() error { return s.runClone(ctx, e, j, name, src, work, opts) })
+		s.Caught("clone of "+src.String(), err)
+		if j.err = s.conn.Explain("clone "+src.String(), s.conn.Observe(e, err)); j.err != nil {
 			_ = s.undoClone(ctx, e, name, work)
 			s.sweepSoon()
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
@@ -194,6 +195,49 @@ func (j *Job) blocks(name string) error {
 	return problem.New(problem.InUse, fmt.Sprintf("wait for it; 'berth volume ps %s' shows how far it is", name), "a %s of volume %q is under way on %s", j.Op, name, j.Node)
 }
 
+// ErrSessionEnds is in the cause of the context of a job that is to be left as
+// it is, so that it can be resumed: the session that carries it out ends.
+var ErrSessionEnds = errors.New("the session ends")
+
+// interrupted is the end of a job whose session ends.
+func (j *Job) interrupted(why error) error {
+	return problem.New(problem.Failed, j.ways(), "the %s of volume %q was interrupted on %s: %v", j.Op, j.Volumes()[0], j.Node, why).Because(why)
+}
+
+func (j *Job) incomplete() error {
+	return problem.New(problem.Failed, "it is completed as soon as the export allows", "the %s was not completed", j.Op)
+}
+
+// ways is how a job that nobody is at work on goes on.
+func (j *Job) ways() string {
+	if j.Op == OpTakeover {
+		return fmt.Sprintf("'berth volume takeover %s --from %s' begins it anew", j.Items[0].Volume, j.From)
+	}
+	name := j.Volumes()[0]
+	return fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
+}
+
+// End tells whether nobody is at work on a job that this process does not run,
+// and why it is not done. Only a job that has swapped its trees ends without an
+// error.
+func (j *Job) End() (over bool, err error) {
+	switch {
+	case j.State == JobSwapped:
+		return true, nil
+	case j.State == JobUnreadable:
+		return true, unreadableJob(j.ID)
+	case j.State == JobFailed:
+		return true, &problem.Error{Kind: problem.Failed, Reason: j.Error}
+	case j.State == JobPrepared:
+		return true, problem.New(problem.Failed, j.ways(), "the %s of volume %q was never begun", j.Op, j.Volumes()[0])
+	case j.State == JobSwapping && j.Interrupted:
+		return true, j.incomplete()
+	case j.Interrupted:
+		return true, problem.New(problem.Failed, j.ways(), "the %s of volume %q was interrupted on %s and is not done", j.Op, j.Volumes()[0], j.Node)
+	}
+	return false, nil
+}
+
 // Jobs lists the unfinished jobs of all nodes, oldest first.
 func (s *Store) Jobs(ctx context.Context) ([]*Job, error) {
 	out := []*Job{}
@@ -209,11 +253,15 @@ func (s *Store) Jobs(ctx context.Context) ([]*Job, error) {
 func (s *Store) Job(ctx context.Context, id string) (j *Job, err error) {
 	err = s.with(ctx, "read the journal", func(e *export.Export) error {
 		if j, err = s.readJob(ctx, e, id); err == nil && j == nil {
-			err = problem.New(problem.NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
+			err = noJob(id)
 		}
 		return err
 	})
 	return j, err
+}
+
+func noJob(id string) error {
+	return problem.New(problem.NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
 }
 
 func (s *Store) jobList(ctx context.Context, e *export.Export) ([]*Job, error) {
@@ -303,7 +351,7 @@ func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Con
 			return err
 		}
 		if j == nil {
-			return problem.New(problem.NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
+			return noJob(id)
 		}
 		unlock, err := s.lockAll(ctx, e, j)
 		if err != nil {
@@ -312,7 +360,9 @@ func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Con
 		if j.State == JobSwapping || j.State == JobSwapped {
 			// Somebody finished it, or lockAll just did.
 			unlock(true)
-			j, err = s.readJob(ctx, e, id)
+			if j, err = s.readJob(ctx, e, id); err == nil && j == nil {
+				err = noJob(id)
+			}
 			return err
 		}
 		err = s.runLocked(ctx, e, j, fill)
@@ -320,7 +370,7 @@ func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Con
 		return err
 	})
 	if err == nil && j.State == JobSwapping {
-		err = problem.New(problem.Failed, "it is completed as soon as the export allows", "the %s was not completed", j.Op)
+		err = j.incomplete()
 	}
 	return j, s.conn.Explain(string(OpRestore), err)
 }
@@ -362,11 +412,7 @@ func (s *Store) lockAll(ctx context.Context, e *export.Export, j *Job) (unlock f
 	return unlock, nil
 }
 
-// ErrSessionEnds is in the cause of the context of a job that is to be left as
-// it is, so that it can be resumed: the session that carries it out ends.
-var ErrSessionEnds = errors.New("the session ends")
-
-// runLocked is RunJob under the locks.
+// runLocked is RunJob under the locks. A panic is the job's failure.
 func (s *Store) runLocked(ctx context.Context, e *export.Export, j *Job, fill func(ctx context.Context, fsys tree.FS, j *Job) error) error {
 	s.own(j)
 	j.State, j.Error, j.Interrupted = JobCopying, "", false
@@ -374,6 +420,24 @@ func (s *Store) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 		return err
 	}
 	s.unsaved.Delete(j.ID)
+	done := context.WithoutCancel(ctx)
+	err := guard.Run(func() error { return s.bring(ctx, e, j, fill) })
+	switch {
+	case err == nil:
+		return guard.Run(func() error { return s.swapAll(done, e, j) })
+	case errors.Is(context.Cause(ctx), ErrSessionEnds):
+		return j.interrupted(context.Cause(ctx)) // the journal says "copying": the next start of this node finds it so
+	}
+	j.State, j.Error = JobFailed, err.Error()
+	if s.saveJob(done, e, j) != nil {
+		s.unsaved.Store(j.ID, j.Error)
+	}
+	return err
+}
+
+// bring checks the volumes, makes their new trees, and writes down that the swap
+// begins.
+func (s *Store) bring(ctx context.Context, e *export.Export, j *Job, fill func(ctx context.Context, fsys tree.FS, j *Job) error) error {
 	err := s.checkJob(ctx, e, j)
 	if err == nil && j.Op == OpTakeover {
 		err = s.checkTakeover(ctx, e, j)
@@ -387,21 +451,10 @@ func (s *Store) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 	if err == nil && j.Op == OpTakeover {
 		err = s.checkTakeover(ctx, e, j)
 	}
-	done := context.WithoutCancel(ctx)
 	if err == nil {
-		err = s.plan(done, e, j)
+		err = s.plan(context.WithoutCancel(ctx), e, j)
 	}
-	if why := context.Cause(ctx); err != nil && errors.Is(why, ErrSessionEnds) {
-		return why // the journal says "copying", of an incarnation that ends: interrupted
-	}
-	if err != nil {
-		j.State, j.Error = JobFailed, err.Error()
-		if s.saveJob(done, e, j) != nil {
-			s.unsaved.Store(j.ID, j.Error)
-		}
-		return err
-	}
-	return s.swapAll(done, e, j)
+	return err
 }
 
 // checkJob refuses volumes that are in use, unless the job is live, those
@@ -496,16 +549,24 @@ func (s *Store) plan(ctx context.Context, e *export.Export, j *Job) error {
 	return s.saveJob(ctx, e, j)
 }
 
-// EndJob forgets a job that is over, one way or the other: what was stopped
-// for it has been started, or is not going to be. Its trees, if it has any
-// left, are deleted in the background.
-func (s *Store) EndJob(ctx context.Context, id string) error {
+// EndJob forgets a job that is at its end, done or failed: what was stopped for
+// it has been started, or is not going to be. Its trees, if it has any left, are
+// deleted in the background. It refuses a job that may still be resumed.
+func (s *Store) EndJob(ctx context.Context, id string) error { return s.endJob(ctx, id, false) }
+
+// AbortJob forgets a job that nobody is at work on, also one that was prepared
+// and never begun, or interrupted. A swap that has begun is never aborted.
+func (s *Store) AbortJob(ctx context.Context, id string) error { return s.endJob(ctx, id, true) }
+
+func (s *Store) endJob(ctx context.Context, id string, abort bool) error {
 	return s.with(ctx, "end the job", func(e *export.Export) error {
 		j, err := s.readJob(ctx, e, id)
 		if err != nil || j == nil {
 			return err
 		}
-		if j.State == JobSwapping || j.State == JobCopying && !j.Interrupted {
+		switch {
+		case j.State == JobSwapped, j.State == JobFailed, abort && (j.State == JobPrepared || j.State == JobCopying && j.Interrupted):
+		default:
 			return j.blocks(j.Items[0].Volume)
 		}
 		if err := s.discardStaging(ctx, e, id); err != nil {

@@ -20,6 +20,9 @@ var Messages = catalogue.Messages{
 		{"a … of volume … was interrupted on …", "its process or node ended half-way", "`berth snapshot restore --resume NAME` completes it, `--abort NAME` ends it"},
 		{"a … of volume … is under way on …", "a restore or undo is running", "`berth volume ps NAME` shows how far it is"},
 		{"volume … is access=single and in use on …: a copy made meanwhile would be torn", "cloning a running database", "stop it, or clone a snapshot: `from=NAME@SNAPSHOT`"},
+		{"the … of volume … was interrupted on … and is not done", "the plugin there ended while the job ran; the volume is as it was, but for files that `--live` has replaced", "`berth snapshot restore --resume NAME` completes it, `--abort NAME` ends it"},
+		{"the … of volume … was never begun", "the plugin ended after the job was written down; nothing was changed", "`berth snapshot restore --resume NAME` completes it, `--abort NAME` ends it"},
+		{"the … of volume … was interrupted on …: …", "the plugin there was stopped or updated, or its settings name another export", "the same, when it runs again"},
 	},
 	catalogue.Volumes: {
 		{"the volume has no name", "an empty name", "1 to 200 letters, digits, `_`, `.` or `-`, beginning with a letter or digit"},

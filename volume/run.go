@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/tree"
 )
 
@@ -66,7 +67,8 @@ const tickTimeout = 20 * time.Second
 // containers still running, "unattended".
 func (s *Store) Run(ctx context.Context) {
 	for {
-		err := s.tick(ctx)
+		err := guard.Run(func() error { return s.tick(ctx) })
+		s.Caught("upkeep", err)
 		wait := s.cfg.LeaseTTL / 3
 		if err != nil || !s.named() {
 			wait = min(wait, 2*time.Second)
@@ -124,7 +126,7 @@ func (s *Store) tick(ctx context.Context) error {
 			return err
 		}
 		s.flushLeases(ctx, e)
-		go s.sweep(run, e)
+		go s.guarded(run, "sweep", func(ctx context.Context) { s.sweep(ctx, e) })
 		return errors.Join(s.finishDead(ctx, e), s.expireTrash(ctx, e))
 	})
 	if !seen {
@@ -175,7 +177,7 @@ func (s *Store) finishDead(ctx context.Context, e *export.Export) error {
 	locks, err := s.locks(ctx, e)
 	for _, l := range locks {
 		if s.abandoned(l) {
-			err = errors.Join(err, s.finish(ctx, e, l))
+			err = errors.Join(err, guard.Run(func() error { return s.finish(ctx, e, l) }))
 		}
 	}
 	return err

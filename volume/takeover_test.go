@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -287,7 +288,9 @@ func TestATakeoverWhoseNodeDiesIsFinishedOrForgotten(t *testing.T) {
 			n2.clock.move(10 * time.Second)
 			j, err := n2.PrepareTakeover(ctx, "db", "n1", "copy", false)
 			require.NoError(t, err)
-			require.Panics(t, func() {
+			died := make(chan struct{})
+			go func() {
+				defer close(died)
 				_, _ = n2.RunJob(ctx, j.ID, func(ctx context.Context, fsys tree.FS, j *Job) error {
 					it := &j.Items[0]
 					it.From = path.Join(j.Dir(), it.Volume)
@@ -297,9 +300,11 @@ func TestATakeoverWhoseNodeDiesIsFinishedOrForgotten(t *testing.T) {
 						n2.must(n2.plan(ctx, n2.conn.Current(), j))
 						n2.must(n2.keepOld(ctx, n2.conn.Current(), j, it))
 					}
-					panic("killed")
+					runtime.Goexit() // as if the process were killed
+					return nil
 				})
-			})
+			}()
+			<-died
 			n3.clock.move(10 * time.Second)
 			n3.beats()
 			require.Empty(t, entries(t, dir, ".berth/locks"))
@@ -313,7 +318,7 @@ func TestATakeoverWhoseNodeDiesIsFinishedOrForgotten(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, jobs, 1)
 			require.True(t, jobs[0].Interrupted)
-			n3.must(n3.EndJob(ctx, jobs[0].ID))
+			n3.must(n3.AbortJob(ctx, jobs[0].ID))
 			n3.must(n3.takesOver("db", "n1"))
 			_, err = n3.Mount(ctx, "db", "b", 1)
 			require.NoError(t, err)

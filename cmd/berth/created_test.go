@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/embedded"
 )
 
 func TestASnapshotSaysWhatItHasNot(t *testing.T) {
@@ -21,24 +22,25 @@ func TestASnapshotSaysWhatItHasNot(t *testing.T) {
 				"2 files were removed while it was made: they are not in it, the first: a/tmp1",
 				`3 files could not be copied: they are not in it, the first: $'a/x\ny'`}, ""},
 		"one absent": {snapshot.Created{Absent: 1}, []string{"1 file was removed while it was made and is not in it"}, ""},
-		"without a volume": {snapshot.Created{Failed: []snapshot.LeftOut{{Volume: "a", Reason: "too deep"}}}, nil,
+		"without a volume": {snapshot.Created{Failed: []embedded.LeftOut{{Volume: "a", Reason: "too deep"}}}, nil,
 			"1 volume could not be copied and is not in snapshot s: a: too deep"},
-		"without two": {snapshot.Created{Failed: []snapshot.LeftOut{{Volume: "a", Reason: "x"}, {Volume: "b", Reason: "y"}}}, nil,
+		"without two": {snapshot.Created{Failed: []embedded.LeftOut{{Volume: "a", Reason: "x"}, {Volume: "b", Reason: "y"}}}, nil,
 			"2 volumes could not be copied and are not in snapshot s: a: x; b: y"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, talk bytes.Buffer
 			a := &app{stdout: &out, stderr: &talk}
 			c.created.Snapshot.Name, c.created.By, c.created.Method = "s", snapshot.ByBerth, "copy"
-			require.NoError(t, a.printCreated(&c.created))
+			shown := showCreated(a, &c.created)
+			require.Contains(t, out.String(), "s: a copy of ")
 			for _, line := range c.says {
 				require.Contains(t, talk.String(), line)
 			}
-			if err := withoutAll(&c.created); c.fails == "" {
-				require.NoError(t, err)
+			if c.fails == "" {
+				require.NoError(t, shown)
 			} else {
-				require.EqualError(t, err, c.fails)
-				code, _, _ := judge(err)
+				require.EqualError(t, shown, c.fails)
+				code, _, _ := judge(shown)
 				require.Equal(t, exitFailed, code)
 			}
 		})

@@ -10,10 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/dashboard"
+	"github.com/casit/berth/docker"
 )
 
-func (a *app) dashboardCommand() *cobra.Command {
-	cfg := dashboard.Config{Berth: dashboard.NewClient(a.findSocket), Docker: clusterHere{}, Version: version}
+func dashboardCommand(a *app) *cobra.Command {
+	cfg := dashboard.Config{Berth: dashboard.NewClient(func() (string, error) { return findSocket(a.socket) }), Docker: cluster{}, Version: version}
 	c := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Serve a page that shows what runs where; it changes nothing",
@@ -30,7 +31,7 @@ or put it behind a proxy that lets in the right people (deploy/stacks/dashboard.
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg.Zone, _ = a.zone()
-			return a.dashboard(c.Context(), cfg)
+			return runDashboard(c.Context(), a, cfg)
 		},
 	}
 	flags := c.Flags()
@@ -44,7 +45,7 @@ or put it behind a proxy that lets in the right people (deploy/stacks/dashboard.
 	return c
 }
 
-func (a *app) dashboard(ctx context.Context, cfg dashboard.Config) error {
+func runDashboard(ctx context.Context, a *app, cfg dashboard.Config) error {
 	d, err := dashboard.New(cfg)
 	if u := (*dashboard.UsageError)(nil); errors.As(err, &u) {
 		return &usageError{u.Reason, u.Hint}
@@ -68,4 +69,20 @@ func (a *app) dashboard(ctx context.Context, cfg dashboard.Config) error {
 		return errors.Join(err, l.Close())
 	}
 	return d.Serve(ctx, l)
+}
+
+// cluster is what the Docker engine of this node says runs, for the dashboard.
+type cluster struct{}
+
+// Running asks the engine: lists, and nothing else.
+func (cluster) Running(ctx context.Context) (out dashboard.Cluster, err error) {
+	got, err := docker.Running(ctx)
+	out.Swarm = got.Swarm
+	for _, n := range got.Nodes {
+		out.Nodes = append(out.Nodes, dashboard.Node(n))
+	}
+	for _, t := range got.Tasks {
+		out.Tasks = append(out.Tasks, dashboard.Task(t))
+	}
+	return out, err
 }

@@ -23,13 +23,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/dashboard"
 	"github.com/casit/berth/integration/docs"
 	"github.com/casit/berth/integration/lab"
-	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/stack"
 )
 
 // dashboardPlugin is a plugin on a directory with the volume blog.
@@ -37,16 +35,7 @@ func dashboardPlugin(t *testing.T, socket string) {
 	export := shortDir(t)
 	require.NoError(t, os.Mkdir(filepath.Join(export, "blog"), 0o755))
 	env := map[string]string{"BERTH_EXPORT": "file://" + export, "BERTH_NODE": "node1", "BERTH_MOUNT_ROOT": t.TempDir()}
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	srv := plugin.New(plugin.Config{Log: log, Socket: socket, Version: "test", SettingsFile: filepath.Join(export, "none"), Getenv: func(k string) string { return env[k] }})
-	go func() { done <- srv.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		require.NoError(t, <-done)
-	})
+	t.Cleanup(runPlugin(t, socket, filepath.Join(export, "none"), env))
 	require.Eventually(t, func() bool { return knock(socket) == nil }, time.Minute, 5*time.Millisecond)
 }
 
@@ -138,7 +127,7 @@ func TestTheDashboardsStackFileRuns(t *testing.T) {
 	if os.Geteuid() != 0 || exec.Command("docker", "info").Run() != nil {
 		lab.Skip(t, "needs root and a Docker engine")
 	}
-	project, err := readStack(t.Context(), []string{"../../deploy/stacks/dashboard.yml"}, "berth-dashboard")
+	project, err := stack.Read(t.Context(), []string{"../../deploy/stacks/dashboard.yml"}, "berth-dashboard")
 	require.NoError(t, err)
 	page := project.Services["page"]
 	require.Equal(t, "campus", page.Deploy.Labels["berth.access"])
@@ -202,49 +191,4 @@ func command(t *testing.T, args ...string) string {
 	out, err := exec.Command("docker", args...).CombinedOutput()
 	require.NoError(t, err, "docker %v: %s", args, out)
 	return string(out)
-}
-
-// TestWhatAnEngineSaysRuns asks an engine that answers with the JSON of a
-// manager, and of a single machine.
-func TestWhatAnEngineSaysRuns(t *testing.T) {
-	dir := shortDir(t)
-	l, err := net.Listen("unix", filepath.Join(dir, "docker.sock"))
-	require.NoError(t, err)
-	t.Cleanup(func() { l.Close() })
-	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(dir, "docker.sock"))
-	answers := filepath.Join(dir, "engine.json")
-	go func() { _ = http.Serve(l, engine(answers)) }()
-	const containers = `[{"Id":"0123456789abcdef","Names":["/shop_web.1.x"],"State":"running","Labels":{"com.docker.swarm.task.name":"shop_web.1.x"}},
-		{"Id":"fedcba9876543210","Names":["/lonely"],"Image":"mariadb:11.4","State":"running","Created":1764000000,"Labels":{"com.docker.compose.project":"own"},
-		 "Mounts":[{"Type":"volume","Name":"depot_pg"},{"Type":"bind","Source":"/etc"}]}]`
-	lonely := dashboard.Task{ID: "fedcba9876543210", Name: "lonely", Node: "m1", Stack: "own", Image: "mariadb:11.4", State: "running", Since: time.Unix(1764000000, 0).UTC(), Volumes: []string{"depot_pg"}}
-
-	require.NoError(t, os.WriteFile(answers, []byte(`{"/info":{"Name":"m1","ServerVersion":"27.3.1","Swarm":{"ControlAvailable":true}},"/json":`+containers+`,
-		"/nodes":[{"ID":"a","Spec":{"Role":"manager","Availability":"active"},"Description":{"Hostname":"m1","Engine":{"EngineVersion":"27.3.1"}},"Status":{"State":"ready"}},
-			{"ID":"b","Spec":{"Role":"worker","Availability":"drain"},"Description":{"Hostname":"w1","Engine":{"EngineVersion":"20.10.24"}},"Status":{"State":"down"}}],
-		"/services":[{"ID":"s","Spec":{"Name":"shop_web","Labels":{"com.docker.stack.namespace":"shop"}}},{"ID":"g","Spec":{"Name":"agent"}}],
-		"/tasks":[{"ID":"t1","ServiceID":"s","NodeID":"b","Slot":1,"Status":{"State":"running","Timestamp":"2026-11-25T14:29:00Z"},
-				"Spec":{"ContainerSpec":{"Image":"wordpress:6.8@sha256:00","Mounts":[{"Type":"volume","Source":"shop_web"},{"Type":"bind","Source":"/x"}]}}},
-			{"ID":"t2","ServiceID":"g","NodeID":"a","Status":{"State":"starting"},"Spec":{"ContainerSpec":{"Image":"agent"}}},
-			{"ID":"t3","ServiceID":"s","Slot":2,"Status":{"State":"pending"},"Spec":{"ContainerSpec":{"Image":"wordpress"}}}]}`), 0o600))
-	got, err := clusterHere{}.Running(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, dashboard.Cluster{Swarm: true,
-		Nodes: []dashboard.Node{{Name: "m1", Role: "manager", State: "ready", Availability: "active", Engine: "27.3.1"}, {Name: "w1", Role: "worker", State: "down", Availability: "drain", Engine: "20.10.24"}},
-		Tasks: []dashboard.Task{
-			{ID: "t1", Name: "shop_web.1", Node: "w1", Stack: "shop", Service: "shop_web", Image: "wordpress:6.8", State: "running", Since: time.Date(2026, 11, 25, 14, 29, 0, 0, time.UTC), Volumes: []string{"shop_web"}},
-			{ID: "t2", Name: "agent", Node: "m1", Service: "agent", Image: "agent", State: "starting"}, lonely,
-		}}, got, "tasks that are nowhere yet, and tasks' containers, are left out")
-
-	require.NoError(t, os.WriteFile(answers, []byte(`{"/info":{"Name":"m1","ServerVersion":"27.3.1"},"/json":`+containers+`}`), 0o600))
-	got, err = clusterHere{}.Running(t.Context())
-	require.NoError(t, err)
-	require.False(t, got.Swarm)
-	require.Equal(t, []dashboard.Node{{Name: "m1", State: "ready", Engine: "27.3.1"}}, got.Nodes)
-	require.Len(t, got.Tasks, 2)
-	require.Equal(t, lonely, got.Tasks[1])
-
-	require.NoError(t, os.WriteFile(answers, []byte("{}"), 0o600))
-	_, err = clusterHere{}.Running(t.Context())
-	require.ErrorContains(t, err, "ask Docker: ")
 }

@@ -1,8 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"slices"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -10,26 +11,36 @@ import (
 	"github.com/casit/berth/snapshot"
 )
 
-func (a *app) dfCommand() *cobra.Command {
+func dfCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "df",
 		Short:   "Show where the export's space is, and what can be freed",
 		Example: "  berth df",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			u, err := ask[snapshot.Usage](c.Context(), a, "Berth.Usage", plugin.UsageRequest{})
-			if err != nil {
-				return err
-			}
-			return a.printUsage(&u)
-		},
+		RunE:    func(c *cobra.Command, _ []string) error { return runDf(c.Context(), a) },
 	}
 }
 
-func (a *app) printUsage(u *snapshot.Usage) error {
+func runDf(ctx context.Context, a *app) error {
+	u, err := ask[snapshot.Usage](ctx, a, "Berth.Usage", plugin.UsageRequest{})
+	if err != nil {
+		return err
+	}
 	if a.json {
 		return a.printJSON(u)
 	}
+	if err := renderUsage(a.stdout, &u, a.times(), a.width(a.stdout)); err != nil {
+		return err
+	}
+	for _, remark := range usageRemarks(&u) {
+		a.say("%s", remark)
+	}
+	return nil
+}
+
+// renderUsage writes where the space is. What nobody has measured is left out
+// of the live volumes, or unknown.
+func renderUsage(w io.Writer, u *snapshot.Usage, t times, width int) error {
 	removed, undo := 0, 0
 	for _, it := range u.Items {
 		if it.Kind == "undo" {
@@ -38,52 +49,52 @@ func (a *app) printUsage(u *snapshot.Usage) error {
 			removed++
 		}
 	}
+	copies := fmt.Sprintf("%d copies", undo)
+	if undo == 1 {
+		copies = "1 copy"
+	}
 	snaps, oldest := "unknown", ""
-	if u.Snapshots >= 0 {
+	if u.Snapshots >= 0 && !u.Shared { // what they hold alone
 		snaps = size(u.Snapshots)
 	}
 	if u.Oldest != nil {
-		oldest = fmt.Sprintf(", the oldest %s of %s", quoted(u.Oldest.Name), a.snapTime(*u.Oldest))
+		oldest = fmt.Sprintf(", the oldest %s of %s", quoted(u.Oldest.Name), t.snapshot(*u.Oldest))
 	}
-	if u.Shared {
-		snaps = "unknown" // what they hold alone
+	rows := [][]string{{"export", size(u.Total), fmt.Sprintf("%s used, %s free", size(u.Used), size(u.Avail))}}
+	if u.Live >= 0 {
+		rows = append(rows, []string{"live volumes", size(u.Live), "what they take on the disk"})
 	}
-	rows := [][]string{
-		{"export", size(u.Total), fmt.Sprintf("%s used, %s free", size(u.Used), size(u.Avail))},
-		{"live volumes", size(max(0, u.Live)), "what they take on the disk"},
-		{"removed", size(u.Trash), plural(removed, "volume") + " in the trash"},
-		{"undo", size(u.Undo), plural(undo, "copy") + " of what restores replaced"},
-		{"snapshots", snaps, plural(u.SnapshotCount, "snapshot") + oldest},
-	}
+	rows = append(rows,
+		[]string{"removed", size(u.Trash), plural(removed, "volume") + " in the trash"},
+		[]string{"undo", size(u.Undo), copies + " of what restores replaced"},
+		[]string{"snapshots", snaps, plural(u.SnapshotCount, "snapshot") + oldest})
 	if u.Live < 0 { // nobody has walked them
-		rows = slices.Delete(rows, 1, 2)
 		rows = append(rows, []string{"all else", size(u.Other), "live volumes, and whatever the server keeps beside"})
 	} else {
 		rows = append(rows, []string{"other", size(u.Other), "what else is on that disk"})
 	}
-	if undo != 1 {
-		rows[slices.IndexFunc(rows, func(r []string) bool { return r[0] == "undo" })][2] = fmt.Sprintf("%d copies of what restores replaced", undo)
-	}
-	if err := a.table([]string{"WHAT", "SIZE", "DETAIL"}, rows); err != nil {
-		return err
-	}
+	return renderTable(w, []string{"WHAT", "SIZE", "DETAIL"}, rows, width)
+}
+
+// usageRemarks say what can be freed, and what could not be measured.
+func usageRemarks(u *snapshot.Usage) (out []string) {
 	upTo := ""
 	if u.Shared {
 		upTo = "up to "
 	}
 	if u.Now > 0 {
-		a.say("'berth trash purge --older 0s' frees %s%s: all that is in the trash; 'berth trash ls' lists it for 'berth trash purge ID'", upTo, size(u.Now))
+		out = append(out, fmt.Sprintf("'berth trash purge --older 0s' frees %s%s: all that is in the trash; 'berth trash ls' lists it for 'berth trash purge ID'", upTo, size(u.Now)))
 	}
 	for _, f := range u.Failed {
-		a.say("volume %s could not be measured: %s", f.Volume, f.Reason)
+		out = append(out, fmt.Sprintf("volume %s could not be measured: %s", f.Volume, f.Reason))
 	}
 	for _, it := range u.Items {
 		if it.Failed != "" {
-			a.say("trash item %s could not be measured: %s", it.ID, it.Failed)
+			out = append(out, fmt.Sprintf("trash item %s could not be measured: %s", it.ID, it.Failed))
 		}
 	}
 	if u.Later > 0 {
-		a.say("%s in the trash are held by snapshots too, and come free only when those go", size(u.Later))
+		out = append(out, fmt.Sprintf("%s in the trash are held by snapshots too, and come free only when those go", size(u.Later)))
 	}
-	return nil
+	return out
 }

@@ -7,67 +7,74 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 )
 
-func (a *app) snapshotDiff() *cobra.Command {
-	var r snapshot.DiffRequest
-	var stat, names, all bool
-	var content string
+// diffOptions are what `berth snapshot diff` was asked for.
+type diffOptions struct {
+	snapshot.DiffRequest
+	stat, names, all bool
+	content          string
+}
+
+func diffCommand(a *app) *cobra.Command {
+	var o diffOptions
 	c := &cobra.Command{
 		Use:   "diff REF [REF]",
 		Short: "Show what is different between two versions, or between one and now",
 		Long: "Show what was done to the first version to make it the second, or the live volume:\n" +
 			"+ added, - removed, M content modified, U attributes only, T another kind of file.\n" +
-			"What the server's change times do not prove to be equal is read; --checksum reads everything.",
+			"Where the server's change times do not prove that two files are equal, both are read; --checksum reads everything.",
 		Example:           "  berth snapshot diff blog@yesterday\n  berth snapshot diff blog@yesterday --content wp-config.php\n  berth snapshot diff blog@-2 blog@-1 --stat",
 		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: a.completeVolumes,
+		ValidArgsFunction: volumeNames(a),
 		RunE: func(c *cobra.Command, args []string) error {
-			if r.A = args[0]; len(args) > 1 {
-				r.B = args[1]
+			if o.A = args[0]; len(args) > 1 {
+				o.B = args[1]
 			}
-			if content != "" {
-				return a.diffContent(c.Context(), r, content)
+			if o.content != "" {
+				return runContentDiff(c.Context(), a, o)
 			}
-			p := &diffPrinter{app: a, stat: stat, names: names || a.quiet, all: all}
-			return a.diff(c.Context(), r, p)
+			return runDiff(c.Context(), a, o)
 		},
 	}
-	c.Flags().BoolVar(&stat, "stat", false, "only count")
-	c.Flags().BoolVar(&names, "name-only", false, "only the paths")
-	c.Flags().BoolVar(&all, "all", false, "list what is in directories that came or went, too")
-	c.Flags().StringVar(&content, "content", "", "the lines that differ in this file")
-	c.Flags().BoolVar(&r.Checksum, "checksum", false, "read everything, also what is proven to be equal")
+	c.Flags().BoolVar(&o.stat, "stat", false, "only count")
+	c.Flags().BoolVar(&o.names, "name-only", false, "only the paths")
+	c.Flags().BoolVar(&o.all, "all", false, "list what is in directories that came or went, too")
+	c.Flags().StringVar(&o.content, "content", "", "the lines that differ in this file")
+	c.Flags().BoolVar(&o.Checksum, "checksum", false, "read everything, also what is proven to be equal")
 	return c
 }
 
-// diff prints differences as they come.
-func (a *app) diff(ctx context.Context, r snapshot.DiffRequest, p *diffPrinter) error {
+// runDiff prints differences as they come.
+func runDiff(ctx context.Context, a *app, o diffOptions) error {
 	in, out := io.Pipe()
 	asked := make(chan error, 1)
 	go func() {
-		err := a.stream(ctx, "Berth.SnapshotDiff", r, out)
+		err := a.stream(ctx, "Berth.SnapshotDiff", o.DiffRequest, out)
 		out.CloseWithError(err)
 		asked <- err
 	}()
+	p := &diffPrinter{w: a.stdout, json: a.json, stat: o.stat, names: o.names || a.quiet, all: o.all, width: a.width(a.stdout)}
 	lines := json.NewDecoder(in)
 	for {
 		var d snapshot.Diff
 		if err := lines.Decode(&d); err != nil {
 			in.Close()
 			return errors.Join(<-asked, p.end(err == io.EOF))
+		}
+		if d.Sides != nil && !p.names {
+			t := a.times()
+			a.say("%s against %s", side(d.Sides[0], t), side(d.Sides[1], t))
 		}
 		if err := p.print(d); err != nil {
 			in.CloseWithError(err)
@@ -77,11 +84,12 @@ func (a *app) diff(ctx context.Context, r snapshot.DiffRequest, p *diffPrinter) 
 	}
 }
 
-// diffPrinter prints one comparison. What is below a directory that came or
-// went is counted in its line.
+// diffPrinter writes one comparison, of which the plugin sends a line at a
+// time. What is below a directory that came or went is counted in its line.
 type diffPrinter struct {
-	app              *app
-	stat, names, all bool
+	w                      io.Writer
+	json, stat, names, all bool
+	width                  int // 0: as wide as it gets
 
 	dir          *snapshot.Change // not printed yet
 	files, bytes int64            // below dir
@@ -90,17 +98,13 @@ type diffPrinter struct {
 
 func (p *diffPrinter) print(d snapshot.Diff) error {
 	switch {
-	case d.Sides != nil:
-		if !p.names {
-			p.app.say("%s against %s", p.app.side(d.Sides[0]), p.app.side(d.Sides[1]))
-		}
 	case d.Changes != nil:
 		p.whole = true
 		if err := p.flush(); err != nil || p.names {
 			return err
 		}
-		if p.app.json {
-			return p.app.encode(d, "")
+		if p.json {
+			return printJSON(p.w, d, "")
 		}
 		return p.total(d.Changes)
 	case d.Change != nil && !p.stat:
@@ -109,16 +113,17 @@ func (p *diffPrinter) print(d snapshot.Diff) error {
 	return nil
 }
 
-func (a *app) side(s snapshot.Side) string {
+// side names one side of a comparison.
+func side(s snapshot.Side, t times) string {
 	if s.Snapshot == nil {
 		return quoted(s.Name()) + " as it is now"
 	}
-	return fmt.Sprintf("%s (%s)", quoted(s.Name()), a.made(*s.Snapshot))
+	return fmt.Sprintf("%s (%s)", quoted(s.Name()), t.made(*s.Snapshot))
 }
 
 func (p *diffPrinter) change(c *snapshot.Change) error {
-	if p.app.json && !p.names {
-		return p.app.encode(c, "")
+	if p.json && !p.names {
+		return printJSON(p.w, c, "")
 	}
 	if p.dir != nil && strings.HasPrefix(c.Name(), p.dir.Name()+"/") && c.Kind == p.dir.Kind {
 		p.files++
@@ -135,7 +140,7 @@ func (p *diffPrinter) change(c *snapshot.Change) error {
 	return p.line(c, what(c))
 }
 
-// flush prints the directory that was waited with.
+// flush prints the directory whose line waited for what is below it.
 func (p *diffPrinter) flush() error {
 	if p.dir == nil {
 		return nil
@@ -155,21 +160,25 @@ func (p *diffPrinter) line(c *snapshot.Change, text string) error {
 		name += "/"
 	}
 	if p.names {
-		_, err := fmt.Fprintln(p.app.stdout, quoted(name))
+		_, err := fmt.Fprintln(p.w, quoted(name))
 		return err
 	}
-	_, err := fmt.Fprintf(p.app.stdout, "%s  %-40s  %s\n", c.Kind, quoted(name), text)
+	column := 40
+	if p.width > 0 {
+		column = min(column, max(narrowest, p.width-30))
+	}
+	_, err := fmt.Fprintf(p.w, "%s  %-*s  %s\n", c.Kind, column, quoted(name), text)
 	return err
 }
 
 func (p *diffPrinter) total(c *snapshot.Changes) error {
-	_, err := fmt.Fprintf(p.app.stdout, "Added %d (%s)  Modified %d  Attributes %d  Removed %d (%s)  Unchanged %d\n",
+	_, err := fmt.Fprintf(p.w, "Added %d (%s)  Modified %d  Attributes %d  Removed %d (%s)  Unchanged %d\n",
 		c.Added, size(c.AddedBytes), c.Modified, c.Updated, c.Removed, size(c.RemovedBytes), c.Unchanged)
 	if err == nil && c.Disguised > 0 {
-		_, err = fmt.Fprintln(p.app.stdout, disguised(c.Disguised))
+		_, err = fmt.Fprintln(p.w, disguised(c.Disguised))
 	}
 	if err == nil && c.KeptOpen > 0 {
-		_, err = fmt.Fprintf(p.app.stdout, "%s that an NFS client keeps of removed files (.nfs...) left out\n", plural(int(c.KeptOpen), "name"))
+		_, err = fmt.Fprintf(p.w, "%s that an NFS client keeps of removed files (.nfs...) left out\n", plural(int(c.KeptOpen), "name"))
 	}
 	return err
 }
@@ -232,7 +241,8 @@ func what(c *snapshot.Change) string {
 const maxContent = 8 << 20
 
 // diffContent prints the lines that differ in one file.
-func (a *app) diffContent(ctx context.Context, r snapshot.DiffRequest, name string) error {
+func runContentDiff(ctx context.Context, a *app, o diffOptions) error {
+	r, name := o.DiffRequest, o.content
 	if r.B == "" {
 		r.B, _, _ = strings.Cut(r.A, "@")
 		r.B, _, _ = strings.Cut(r.B, ":")
@@ -240,7 +250,7 @@ func (a *app) diffContent(ctx context.Context, r snapshot.DiffRequest, name stri
 	var texts, titles [2]string
 	for i, ref := range []string{r.A, r.B} {
 		text := &limited{left: maxContent}
-		titles[i] = a.titled(ctx, ref, name)
+		titles[i] = titled(ctx, a, ref, name)
 		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref, PathB64: []byte(name)}, text)
 		if f := (*plugin.Failure)(nil); err != nil && !(errors.As(err, &f) && f.Kind == problem.NotFound) {
 			return err
@@ -259,9 +269,9 @@ func (a *app) diffContent(ctx context.Context, r snapshot.DiffRequest, name stri
 	})
 }
 
-// titled is what a version of a file is called. Where the path begins in a
-// reference with colons only the plugin knows.
-func (a *app) titled(ctx context.Context, ref, name string) string {
+// titled is what a version of a file is called. Only the plugin knows where the
+// path begins in a reference with colons.
+func titled(ctx context.Context, a *app, ref, name string) string {
 	if !strings.Contains(ref, ":") {
 		return quoted(ref + ":" + name)
 	}
@@ -294,19 +304,4 @@ func (l *limited) Write(p []byte) (int, error) {
 		return 0, fmt.Errorf("it is larger than %s; save both with 'berth snapshot cat' and compare them", size(maxContent))
 	}
 	return l.Buffer.Write(p)
-}
-
-// stream sends one request and copies the answer's data to w.
-func (a *app) stream(ctx context.Context, route string, req any, w io.Writer) error {
-	socket, err := a.findSocket()
-	if err != nil {
-		return err
-	}
-	return a.client(socket).Stream(ctx, route, req, w)
-}
-
-// isTerminal tells whether a person looks at a stream.
-func (a *app) isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ type doctorOptions struct {
 	url    string
 }
 
-func (a *app) doctorCommand() *cobra.Command {
+func doctorCommand(a *app) *cobra.Command {
 	var o doctorOptions
 	var limit string
 	c := &cobra.Command{
@@ -39,17 +40,21 @@ Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 someth
 			if o.maxAge, err = parseAge(limit); err != nil {
 				return &verdict{3, "UNKNOWN - " + err.Error()}
 			}
-			report, err := a.examine(c.Context(), o)
-			if err != nil {
-				_, reason, hint := judge(err)
-				return &verdict{3, "UNKNOWN - " + reason + "; " + hint}
-			}
-			return a.printReport(&report)
+			return runDoctor(c.Context(), a, o)
 		},
 	}
 	c.Flags().StringVar(&limit, "max-age", "26h", "fail if the newest snapshot is older: 90m, 26h, 3d")
 	c.Flags().StringVar(&o.url, "url", "", "a site whose .snapshot must not be served, such as https://www.example.edu")
 	return c
+}
+
+func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
+	report, err := examine(ctx, a, o)
+	if err != nil {
+		_, reason, hint := judge(err)
+		return &verdict{3, "UNKNOWN - " + reason + "; " + hint}
+	}
+	return showReport(a, &report)
 }
 
 // Limits of what is asked from outside the plugin.
@@ -59,8 +64,8 @@ const (
 )
 
 // examine asks the plugin what it finds, and looks at the rest from here.
-func (a *app) examine(ctx context.Context, o doctorOptions) (doctor.Report, error) {
-	socket, err := a.findSocket()
+func examine(ctx context.Context, a *app, o doctorOptions) (doctor.Report, error) {
+	socket, err := findSocket(a.socket)
 	if errors.Is(err, errNotRoot) {
 		return doctor.Report{}, err
 	}
@@ -84,7 +89,7 @@ func (a *app) examine(ctx context.Context, o doctorOptions) (doctor.Report, erro
 	answers := func(f doctor.Finding) bool { return f.Group == "nodes" } // which needs an export that answers
 	checks := engine.checks(a, err == nil && slices.ContainsFunc(inside.Findings, answers))
 	if o.url != "" {
-		checks = append(checks, a.siteCheck(o.url))
+		checks = append(checks, siteCheck(a, o.url))
 	}
 	found, unasked := doctor.Run(ctx, checkLimit, checks)
 	out.Findings, out.Unasked = append(out.Findings, found...), append(append([]string{}, out.Unasked...), unasked...)
@@ -106,7 +111,7 @@ func askDoctor(ctx context.Context, socket string, o doctorOptions) (r doctor.Re
 	return r, err
 }
 
-func (a *app) siteCheck(site string) doctor.Check {
+func siteCheck(a *app, site string) doctor.Check {
 	return doctor.Check{Group: "site", Name: "site", Next: "curl -I " + site, Look: func(ctx context.Context) []doctor.Finding {
 		name := ""
 		if newest, err := ask[plugin.Newest](ctx, a, "Berth.SnapshotNewest", plugin.Empty{}); err == nil && newest.Snapshot != nil {
@@ -130,29 +135,25 @@ type examined struct{ code int }
 
 func (e *examined) Error() string { return "something is wrong" }
 
-func (a *app) printReport(r *doctor.Report) error {
-	var err error
-	switch {
-	case a.json:
-		err = a.printJSON(struct {
-			*doctor.Report
-			Summary map[doctor.State]int `json:"summary"`
-		}{r, map[doctor.State]int{doctor.OK: r.Count(doctor.OK), doctor.Warn: r.Count(doctor.Warn), doctor.Fail: r.Count(doctor.Fail)}})
-	case a.quiet:
-		var names []string
-		for _, f := range r.Findings {
-			if f.State != doctor.OK {
-				names = append(names, f.Check)
-			}
+// showReport prints a report; its worst finding is the exit code.
+func showReport(a *app, r *doctor.Report) error {
+	var names []string
+	for _, f := range r.Findings {
+		if f.State != doctor.OK {
+			names = append(names, f.Check)
 		}
-		err = a.ids(names)
-	default:
-		a.printFound(r)
 	}
-	if err != nil {
-		return err
-	}
+	data := struct {
+		*doctor.Report
+		Summary map[doctor.State]int `json:"summary"`
+	}{r, map[doctor.State]int{doctor.OK: r.Count(doctor.OK), doctor.Warn: r.Count(doctor.Warn), doctor.Fail: r.Count(doctor.Fail)}}
+	err := a.show(data, names, func(w io.Writer, width int) error {
+		renderReport(w, r, width)
+		return nil
+	})
 	switch {
+	case err != nil:
+		return err
 	case r.Count(doctor.Fail) > 0:
 		return &examined{2}
 	case r.Count(doctor.Warn) > 0:
@@ -165,20 +166,25 @@ func (a *app) printReport(r *doctor.Report) error {
 // broken.
 const lineWidth = 100
 
-func (a *app) printFound(r *doctor.Report) {
-	width, group := len("CHECK"), ""
-	for _, f := range r.Findings {
-		width = max(width, len(f.Check))
+// renderReport writes the findings by their groups. Lines are broken at width,
+// and at lineWidth where the terminal is wider or there is none.
+func renderReport(w io.Writer, r *doctor.Report, width int) {
+	if width <= 0 || width > lineWidth {
+		width = lineWidth
 	}
-	indent := strings.Repeat(" ", 6+width+2)
+	column, group := len("CHECK"), ""
+	for _, f := range r.Findings {
+		column = max(column, len(f.Check))
+	}
+	indent := strings.Repeat(" ", 6+column+2)
 	line := func(state, check, text string) {
-		fmt.Fprintf(a.stdout, "%-6s%-*s  %s\n", state, width, check, strings.Join(wrap(text, lineWidth-len(indent)), "\n"+indent))
+		indented(w, fmt.Sprintf("%-6s%-*s  ", state, column, check), text, width)
 	}
 	line("STATE", "CHECK", "EVIDENCE")
 	for _, f := range r.Findings {
 		if f.Group != group {
 			group = f.Group
-			fmt.Fprintf(a.stdout, "%s\n", group)
+			fmt.Fprintln(w, group)
 		}
 		state := string(f.State)
 		if f.State == doctor.Fail {
@@ -186,25 +192,8 @@ func (a *app) printFound(r *doctor.Report) {
 		}
 		line(state, f.Check, sentence(f.Evidence))
 		if f.State != doctor.OK && f.Next != "" {
-			fmt.Fprintln(a.stdout, indent+"next: "+text.Visible(f.Next)) // to be copied, so not broken
+			fmt.Fprintln(w, indent+"next: "+text.Visible(f.Next)) // to be copied, so not broken
 		}
 	}
-	fmt.Fprintln(a.stdout, strings.Join(wrap(summary(r), lineWidth), "\n  "))
-}
-
-// wrap breaks text at blanks into lines of at most width bytes; a longer word
-// has a line of its own.
-func wrap(text string, width int) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > width {
-			lines = append(lines, line)
-			line = ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
+	fmt.Fprintln(w, strings.Join(wrap(summary(r), width), "\n  "))
 }

@@ -4,17 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"github.com/casit/berth/docker"
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/stack"
 	"github.com/casit/berth/volume"
 )
 
@@ -29,18 +28,18 @@ type dockerEngine struct {
 // lookAtEngine asks for what is known without any plugin's help.
 func lookAtEngine(ctx context.Context) (e dockerEngine) {
 	e.err = errors.New("it has no client here")
-	withDocker(ctx, func(ctx context.Context, docker *client.Client) {
-		info, err := docker.Info(ctx, client.InfoOptions{})
+	docker.With(ctx, func(ctx context.Context, engine *client.Client) {
+		info, err := engine.Info(ctx, client.InfoOptions{})
 		if e.err = err; err != nil {
 			return
 		}
 		e.swarm = info.Info.Swarm.ControlAvailable
-		list, err := docker.PluginList(ctx, client.PluginListOptions{})
+		list, err := engine.PluginList(ctx, client.PluginListOptions{})
 		if e.err = err; err != nil {
 			return
 		}
 		for _, p := range list.Items {
-			if isBerth(p.Name) && (e.plugin.Name == "" || p.Enabled) {
+			if stack.IsBerth(p.Name) && (e.plugin.Name == "" || p.Enabled) {
 				e.plugin, e.env = doctor.Plugin{Name: p.Name, Enabled: p.Enabled}, p.Settings.Env
 			}
 		}
@@ -66,36 +65,36 @@ func (e *dockerEngine) checks(a *app, answers bool) []doctor.Check {
 			return []doctor.Finding{doctor.NoEngine(e.err)}
 		}}}
 	}
-	look := func(name string, look func(ctx context.Context, docker *client.Client) (doctor.Finding, error)) doctor.Check {
+	look := func(name string, look func(ctx context.Context, a *app, engine *client.Client) (doctor.Finding, error)) doctor.Check {
 		return doctor.Check{Group: "docker", Name: name, Next: "systemctl status docker", Look: func(ctx context.Context) (found []doctor.Finding) {
 			if !answers {
 				return nil
 			}
-			docker, err := client.New(client.FromEnv)
+			engine, err := client.New(client.FromEnv)
 			if err != nil {
 				return []doctor.Finding{doctor.Failed(err)}
 			}
-			defer docker.Close()
-			f, err := look(ctx, docker)
+			defer engine.Close()
+			f, err := look(ctx, a, engine)
 			if err != nil {
 				f = doctor.Failed(err)
 			}
 			return []doctor.Finding{f}
 		}}
 	}
-	all := []doctor.Check{look("shadows", a.shadows), look("options", a.optionDrift), look("claims", a.claims)}
+	all := []doctor.Check{look("shadows", lookForShadows), look("options", lookForDrift), look("claims", lookForClaims)}
 	if e.swarm {
-		all = append(all, look("swarm", a.swarmNodes))
+		all = append(all, look("swarm", lookAtSwarm))
 	}
 	return all
 }
 
-func (a *app) shadows(ctx context.Context, docker *client.Client) (doctor.Finding, error) {
+func lookForShadows(ctx context.Context, a *app, engine *client.Client) (doctor.Finding, error) {
 	ours, err := ask[plugin.Names](ctx, a, "Berth.VolumeNames", plugin.Empty{})
 	if err != nil {
 		return doctor.Finding{}, err
 	}
-	all, err := docker.VolumeList(ctx, client.VolumeListOptions{Filters: client.Filters{}.Add("driver", "local")})
+	all, err := engine.VolumeList(ctx, client.VolumeListOptions{Filters: client.Filters{}.Add("driver", "local")})
 	var local []string
 	for _, v := range all.Items {
 		local = append(local, v.Name)
@@ -103,16 +102,16 @@ func (a *app) shadows(ctx context.Context, docker *client.Client) (doctor.Findin
 	return doctor.Shadows(local, ours.Names), err
 }
 
-func (a *app) optionDrift(ctx context.Context, _ *client.Client) (doctor.Finding, error) {
+func lookForDrift(ctx context.Context, a *app, _ *client.Client) (doctor.Finding, error) {
 	got, err := ask[plugin.Volumes](ctx, a, "Berth.VolumeInspect", plugin.InspectRequest{})
 	if err != nil {
 		return doctor.Finding{}, err
 	}
-	known := dockerOptions(ctx, got.Volumes)
+	known := docker.Options(ctx, got.Volumes)
 	var differ []string
 	next := ""
 	for _, v := range got.Volumes {
-		for _, d := range drift(v.Name, v.Options, known[v.Name]) {
+		for _, d := range stack.Drift(v.Name, v.Options, known[v.Name]) {
 			text := v.Name + ": " + d.Problem
 			if d.Option != "" {
 				text = fmt.Sprintf("%s: Docker here was told %s=%s, the volume has %q", v.Name, d.Option, d.File, d.Live)
@@ -127,7 +126,7 @@ func (a *app) optionDrift(ctx context.Context, _ *client.Client) (doctor.Finding
 
 // claims compares this node's uses of volumes with its containers. They are
 // asked for twice: a container may start in between.
-func (a *app) claims(ctx context.Context, docker *client.Client) (doctor.Finding, error) {
+func lookForClaims(ctx context.Context, a *app, engine *client.Client) (doctor.Finding, error) {
 	about, err := ask[plugin.About](ctx, a, "Berth.Version", plugin.Empty{})
 	if err != nil {
 		return doctor.Finding{}, err
@@ -140,7 +139,7 @@ func (a *app) claims(ctx context.Context, docker *client.Client) (doctor.Finding
 	case <-time.After(time.Second): // a container that starts is not there yet
 	case <-ctx.Done():
 	}
-	containers, err := mountCounts(ctx, docker)
+	containers, err := docker.MountCounts(ctx, engine)
 	if err != nil {
 		return doctor.Finding{}, err
 	}
@@ -158,29 +157,12 @@ func of(node string, u plugin.Users) (out []volume.User) {
 	return out
 }
 
-// mountCounts is how many running containers of this engine have each volume.
-func mountCounts(ctx context.Context, docker *client.Client) (map[string]int, error) {
-	list, err := docker.ContainerList(ctx, client.ContainerListOptions{All: true})
-	n := map[string]int{}
-	for _, c := range list.Items {
-		if !slices.Contains([]container.ContainerState{container.StateRunning, container.StatePaused, container.StateRestarting, container.StateRemoving}, c.State) {
-			continue
-		}
-		for _, m := range c.Mounts {
-			if m.Type == mount.TypeVolume {
-				n[m.Name]++
-			}
-		}
-	}
-	return n, err
-}
-
-func (a *app) swarmNodes(ctx context.Context, docker *client.Client) (doctor.Finding, error) {
+func lookAtSwarm(ctx context.Context, a *app, engine *client.Client) (doctor.Finding, error) {
 	about, err := ask[plugin.About](ctx, a, "Berth.Version", plugin.Empty{})
 	if err != nil {
 		return doctor.Finding{}, err
 	}
-	nodes, err := docker.NodeList(ctx, client.NodeListOptions{})
+	nodes, err := engine.NodeList(ctx, client.NodeListOptions{})
 	var ready []string
 	for _, n := range nodes.Items {
 		if n.Status.State == swarm.NodeStateReady {

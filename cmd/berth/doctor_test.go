@@ -55,7 +55,7 @@ func TestReportIsPrinted(t *testing.T) {
 	print := func(a *app) (string, error) {
 		var out bytes.Buffer
 		a.stdout = &out
-		err := a.printReport(&r)
+		err := showReport(a, &r)
 		return out.String(), err
 	}
 	out, err := print(&app{})

@@ -28,7 +28,7 @@ func TestTroubleshootingNamesCommandsThatExist(t *testing.T) {
 			case words[0] == "berth":
 				requireCommand(t, words[1:], span[1])
 			case strings.HasPrefix(words[0], "--"):
-				require.True(t, anyHasFlag((&app{}).commands(), words[0]), span[1])
+				require.True(t, anyHasFlag(commands(&app{}), words[0]), span[1])
 			default:
 				continue
 			}
@@ -41,7 +41,7 @@ func TestTroubleshootingNamesCommandsThatExist(t *testing.T) {
 // requireCommand finds a command; names that it still needs may be left out.
 func requireCommand(t *testing.T, words []string, line string) {
 	t.Helper()
-	c, args, err := (&app{}).commands().Find(words)
+	c, args, err := commands(&app{}).Find(words)
 	require.NoError(t, err, line)
 	require.False(t, c.Hidden, line)
 	require.NoError(t, c.ParseFlags(args), line)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -12,11 +14,7 @@ import (
 	"github.com/casit/berth/problem"
 )
 
-func (a *app) importCommand() *cobra.Command {
-	return group("import", "Volumes of other systems", a.importConvoy())
-}
-
-func (a *app) importConvoy() *cobra.Command {
+func importCommand(a *app) *cobra.Command {
 	var req plugin.ImportRequest
 	c := &cobra.Command{
 		Use:   "convoy",
@@ -31,25 +29,34 @@ recognised and listed with what to type. docs/from-convoy.md has the whole cut-o
 Exit codes: 0 done, 1 failed or a record is broken, 2 usage, 5 export unreachable`,
 		Example: "  berth import convoy --dry-run\n  berth import convoy\n  berth import convoy --undo",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if req.Undo && req.Adopt {
-				return &usageError{"--undo and --adopt-orphans exclude each other", "give one of them; --undo takes back what --adopt-orphans did, too"}
-			}
-			r, err := ask[*convoy.Report](c.Context(), a, "Berth.ImportConvoy", req)
-			if err != nil {
-				return err
-			}
-			markHere(r)
-			if err := a.printImport(r, req); err != nil {
-				return err
-			}
-			return importVerdict(r)
-		},
+		RunE:    func(c *cobra.Command, _ []string) error { return runImport(c.Context(), a, req) },
 	}
 	c.Flags().BoolVarP(&req.DryRun, "dry-run", "n", false, "only say what would happen")
 	c.Flags().BoolVar(&req.Adopt, "adopt-orphans", false, "give directories without a record metadata too")
 	c.Flags().BoolVar(&req.Undo, "undo", false, "take away what the import wrote, unless it was changed since")
-	return c
+	return group("import", "Volumes of other systems", c)
+}
+
+func runImport(ctx context.Context, a *app, req plugin.ImportRequest) error {
+	if req.Undo && req.Adopt {
+		return &usageError{"--undo and --adopt-orphans exclude each other", "give one of them; --undo takes back what --adopt-orphans did, too"}
+	}
+	r, err := ask[*convoy.Report](ctx, a, "Berth.ImportConvoy", req)
+	if err != nil {
+		return err
+	}
+	markHere(r)
+	var names []string
+	for _, i := range r.Items {
+		if i.State != convoy.Broken && i.State != convoy.Leftover {
+			names = append(names, i.Volume)
+		}
+	}
+	err = a.show(r, names, func(w io.Writer, width int) error { return renderImport(w, r, req, a.times(), width) })
+	if err != nil {
+		return err
+	}
+	return importVerdict(r)
 }
 
 // markHere looks which of Convoy's snapshots are on this node's own disk, which
@@ -73,30 +80,22 @@ func importVerdict(r *convoy.Report) error {
 		Hint: "everything else was; a directory without a record that can be read is a volume of berth all the same, with default options"}
 }
 
-func (a *app) printImport(r *convoy.Report, req plugin.ImportRequest) error {
-	if a.json {
-		return a.printJSON(r)
-	}
-	var names []string
+// renderImport writes what was imported, what is to be known and typed, and
+// the counts.
+func renderImport(w io.Writer, r *convoy.Report, req plugin.ImportRequest, t times, width int) error {
 	var rows [][]string
 	for _, i := range r.Items {
-		if i.State != convoy.Broken && i.State != convoy.Leftover {
-			names = append(names, i.Volume)
-		}
-		rows = append(rows, []string{quoted(i.Volume), a.when(i.Created), importWhat(r, i)})
+		rows = append(rows, []string{quoted(i.Volume), t.when(i.Created), importWhat(r, i)})
 	}
-	if a.quiet {
-		return a.ids(names)
-	}
-	if err := a.table([]string{"VOLUME", "CREATED", "WHAT"}, rows); err != nil {
+	if err := renderTable(w, []string{"VOLUME", "CREATED", "WHAT"}, rows, width); err != nil {
 		return err
 	}
-	for _, notes := range [][]string{importNotes(r, req), a.snapshotNotes(r), databaseNotes(r)} {
+	for _, notes := range [][]string{importNotes(r, req), snapshotNotes(r, t), databaseNotes(r)} {
 		if len(notes) > 0 {
-			fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(notes, "\n"))
+			fmt.Fprintf(w, "\n%s\n", strings.Join(notes, "\n"))
 		}
 	}
-	_, err := fmt.Fprintf(a.stdout, "\n%s; Convoy's files untouched\n", importCounts(r, req))
+	_, err := fmt.Fprintf(w, "\n%s; Convoy's files untouched\n", importCounts(r, req))
 	return err
 }
 
@@ -127,14 +126,14 @@ func importNotes(r *convoy.Report, req plugin.ImportRequest) (notes []string) {
 }
 
 // snapshotNotes lists Convoy's snapshots: archives on the disk of some node.
-func (a *app) snapshotNotes(r *convoy.Report) (notes []string) {
+func snapshotNotes(r *convoy.Report, t times) (notes []string) {
 	for _, i := range r.Items {
 		for _, s := range i.Snapshots {
 			where := "not on this node"
 			if s.Here {
 				where = "on this node"
 			}
-			notes = append(notes, fmt.Sprintf("  %s  %s  %s  %s (%s)", quoted(i.Volume), quoted(s.Name), a.when(s.Created), quoted(s.File), where))
+			notes = append(notes, fmt.Sprintf("  %s  %s  %s  %s (%s)", quoted(i.Volume), quoted(s.Name), t.when(s.Created), quoted(s.File), where))
 		}
 	}
 	if len(notes) > 0 {

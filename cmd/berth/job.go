@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,75 +12,197 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
 
-// carryOut stops, runs the job, and starts again what was stopped.
-func (x *restoring) carryOut(ctx context.Context, p *snapshot.Plan) error {
-	var stopped snapshot.Stopped
-	var docker *client.Client
-	var names []string
-	for _, it := range p.Items {
-		names = append(names, it.Volume)
-	}
-	if x.r.Stop {
-		var err error
-		if docker, err = client.New(client.FromEnv); err != nil {
-			return err
-		}
-		defer docker.Close()
-		if stopped, err = planStop(ctx, docker, names, p.Users); err != nil {
-			return err
-		}
-	}
-	job, err := ask[volume.Job](ctx, x.app, "Berth.RestorePrepare", plugin.PrepareRequest{Request: x.r, Stopped: stopped})
+// carried is a job as the command line carries it out:
+//
+//	prepared ─► what uses the volumes is stopped ─► the plugin runs it ─► what was stopped is started ─► ended
+//
+// What has to be started is in the job's journal before it is stopped. After a
+// stop in between, --resume goes on from there.
+type carried struct {
+	app     *app
+	engine  *client.Client // nil where nothing has to be stopped
+	job     *volume.Job
+	request snapshot.RestoreRequest
+	stops   docker.Stops
+}
+
+// endRequest is plugin.JobRequest for Berth.JobEnd. Abort discards a job that
+// is not done.
+type endRequest struct {
+	ID    string `json:"id"`
+	Abort bool   `json:"abort,omitempty"`
+}
+
+// carryOut writes a job down and completes it.
+func carryOut(ctx context.Context, a *app, engine *client.Client, r snapshot.RestoreRequest, stops docker.Stops) error {
+	job, err := ask[volume.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
 	if err != nil {
 		return err
 	}
-	return x.complete(ctx, docker, &job, stopped)
+	return (&carried{a, engine, &job, r, stops}).complete(ctx)
+}
+
+// runUnfinished completes or ends the unfinished job of a volume.
+func runUnfinished(ctx context.Context, a *app, name string, abort bool) error {
+	job, err := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: name})
+	if err != nil {
+		return err
+	}
+	c := &carried{app: a, job: &job}
+	if len(job.Stopped) > 0 {
+		if err := json.Unmarshal(job.Stopped, &c.stops.Stopped); err != nil {
+			return fmt.Errorf("read the journal of %s: %w", name, err)
+		}
+	}
+	_ = json.Unmarshal(job.Request, &c.request) // a takeover has none
+	if !c.stops.Empty() {
+		if c.engine, err = client.New(client.FromEnv); err != nil {
+			return err
+		}
+		defer c.engine.Close()
+	}
+	if abort {
+		return c.abort(ctx)
+	}
+	if err := c.mayResume(ctx); err != nil {
+		return err
+	}
+	return c.complete(ctx)
+}
+
+// mayResume refuses before anything is stopped what the plugin would refuse
+// afterwards: a job that another node carries out, and users that are not
+// stopped by what the journal says.
+func (c *carried) mayResume(ctx context.Context) error {
+	about, err := ask[plugin.About](ctx, c.app, "Berth.Version", plugin.Empty{})
+	if err != nil {
+		return err
+	}
+	if !c.job.Waits() && c.job.Node != about.Node {
+		return &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("the %s is under way on %s", nameOf(c.job), c.job.Node),
+			Hint: fmt.Sprintf("wait for it; 'berth volume ps %s' shows how far it is", c.job.Volumes()[0])}
+	}
+	if c.job.State == volume.JobSwapped || len(c.stops.Containers) == 0 || len(c.stops.Services) > 0 {
+		return nil
+	}
+	for _, name := range c.job.Volumes() {
+		users, err := usersOf(ctx, c.app, name)
+		if err != nil {
+			return err
+		}
+		for _, u := range users {
+			if u.Node != about.Node {
+				return &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("%s is in use on %s, and nothing here can be stopped for it", name, u.Node),
+					Hint: fmt.Sprintf("stop its containers on %s first; or '--abort %s' ends the %s", u.Node, name, c.job.Op)}
+			}
+		}
+	}
+	return nil
+}
+
+// nameOf names a job in a sentence: "restore of blog".
+func nameOf(j *volume.Job) string {
+	return string(j.Op) + " of " + strings.Join(j.Volumes(), ", ")
 }
 
 // tell reports what is stopped and started.
-func (x *restoring) tell(line string) { x.app.say("%s", line) }
+func (c *carried) tell(line string) { c.app.say("%s", line) }
 
-// complete stops what the journal says, runs the job, starts everything again
-// and ends the job: also when something failed, and when this is a second run.
-func (x *restoring) complete(ctx context.Context, docker *client.Client, job *volume.Job, stopped snapshot.Stopped) error {
+// complete stops what the journal says, has the plugin run the job, starts
+// everything again and ends the job. It starts things again after a failure
+// too, and when this is a second run.
+func (c *carried) complete(ctx context.Context) error {
 	began := time.Now()
-	var progress snapshot.Progress
-	var err error
-	if job.State != volume.JobSwapped {
-		if !stopped.Empty() {
-			err = stopAll(ctx, docker, stopped, x.tell)
-			if err == nil {
-				err = x.waitUnused(ctx, job.Volumes())
-			}
-		}
-		if err == nil {
-			progress, err = x.follow(ctx, job)
+	end := ending{progress: snapshot.Progress{State: c.job.State}}
+	if c.job.State != volume.JobSwapped {
+		if err := c.stop(ctx); err == nil {
+			end = follow(ctx, c.app, c.job)
+		} else if c.job.State == volume.JobPrepared {
+			end = ending{err: err, givenUp: true}
+		} else {
+			end = ending{err: wayOn(c.job, err)}
 		}
 	}
 	// From here on the way back has to be gone to its end.
-	done := context.WithoutCancel(ctx)
-	var back error
-	if !stopped.Empty() {
-		back = startAll(done, docker, stopped, x.tell)
+	ctx = context.WithoutCancel(ctx)
+	gone, back := c.start(ctx)
+	if back != nil {
+		back = fmt.Errorf("%w; 'berth snapshot restore --resume %s' tries again to start what was stopped", back, c.job.Volumes()[0])
+	} else if end.over() {
+		if _, back = ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", endRequest{c.job.ID, !end.done()}); back != nil {
+			back = wayOn(c.job, back)
+		}
 	}
-	if back == nil && progress.State != volume.JobSwapping {
-		_, back = ask[plugin.Empty](done, x.app, "Berth.JobEnd", plugin.JobRequest{ID: job.ID})
-	} else if back != nil {
-		back = fmt.Errorf("%w; 'berth snapshot restore --resume %s' tries again to start what was stopped", back, job.Volumes()[0])
+	if end.done() {
+		end.err = c.report(end.progress, time.Since(began))
+	} else {
+		c.saySynced(end)
 	}
-	if err != nil && job.Engine == string(snapshot.EngineSync) {
-		x.saySynced(job)
+	return joined(end.err, back, lostError(gone))
+}
+
+// stop stops what uses the volumes, and waits until no node uses them.
+func (c *carried) stop(ctx context.Context) error {
+	if c.stops.Empty() {
+		return nil
 	}
-	if err = errors.Join(err, back); err != nil {
+	if err := docker.Stop(ctx, c.engine, c.stops.Stopped, c.tell); err != nil {
 		return err
 	}
-	return x.report(job, progress, time.Since(began))
+	return waitUnused(ctx, c.app, c.job.Volumes())
+}
+
+// start starts what was stopped, but for what Docker has removed; gone are the
+// names of those.
+func (c *carried) start(ctx context.Context) (gone []string, err error) {
+	if c.stops.Empty() {
+		return nil, nil
+	}
+	return docker.Start(ctx, c.engine, c.stops.Stopped, c.tell)
+}
+
+// lostError says what was stopped and cannot be started again.
+func lostError(gone []string) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	return &plugin.Failure{Kind: problem.Failed, Reason: strings.Join(gone, ", ") + " could not be started again: Docker has removed it",
+		Hint: "start it as it was started first; Docker removes a container of 'docker run --rm' when it stops"}
+}
+
+// joined makes one error of several, so that what is printed has all of them:
+// the first says of which kind it is.
+func joined(errs ...error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) < 2 {
+		return errors.Join(errs...)
+	}
+	f := failureOf(errs[0])
+	for _, err := range errs[1:] {
+		also := failureOf(err)
+		f.Reason += "; and " + also.Reason
+		f.Hint = cmp.Or(f.Hint, also.Hint)
+	}
+	return f
+}
+
+// failureOf is a copy of the failure that an error is, to be changed.
+func failureOf(err error) *plugin.Failure {
+	if f := (*plugin.Failure)(nil); errors.As(err, &f) {
+		own := *f
+		return &own
+	}
+	if p := (*problem.Error)(nil); errors.As(err, &p) {
+		return &plugin.Failure{Kind: p.Kind, Reason: p.Reason, Hint: p.Hint}
+	}
+	return &plugin.Failure{Kind: problem.Failed, Reason: err.Error()}
 }
 
 // unusedWithin is how long other nodes may take to give up volumes after the
@@ -88,15 +211,15 @@ const unusedWithin = 30 * time.Second
 
 // waitUnused waits until no node uses the volumes; whoever still does then is
 // named by the refusal of the job.
-func (x *restoring) waitUnused(ctx context.Context, names []string) error {
+func waitUnused(ctx context.Context, a *app, names []string) error {
 	for end := time.Now().Add(unusedWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		used := false
 		for _, name := range names {
-			got, err := ask[plugin.Users](ctx, x.app, "Berth.VolumeUsers", plugin.UsersRequest{Name: name})
+			users, err := usersOf(ctx, a, name)
 			if err != nil {
 				return err
 			}
-			used = used || slices.ContainsFunc(got.Users, func(u volume.User) bool { return u.Volume == name && u.State.Holds() })
+			used = used || len(users) > 0
 		}
 		if !used {
 			return nil
@@ -105,104 +228,182 @@ func (x *restoring) waitUnused(ctx context.Context, names []string) error {
 	return nil
 }
 
-// follow starts the job and shows its progress until it is over. Ctrl-C ends
-// the job too, unless the swap has begun.
-func (x *restoring) follow(ctx context.Context, job *volume.Job) (p snapshot.Progress, err error) {
-	if _, err = ask[plugin.Empty](ctx, x.app, "Berth.JobStart", plugin.JobRequest{ID: job.ID}); err != nil {
-		return p, err
+// ending is how a job ended, in one value: it is done, or there is an error.
+type ending struct {
+	progress snapshot.Progress
+	err      error
+	givenUp  bool // before the plugin began it, or by Ctrl-C
+}
+
+// done tells whether the job did what it was asked for.
+func (e ending) done() bool { return e.err == nil }
+
+// over tells whether nobody has to go on with the job: it is done, or it failed
+// and says why, or it was given up. Any other job stays for --resume.
+func (e ending) over() bool {
+	return e.done() || e.givenUp || e.progress.State == volume.JobFailed
+}
+
+// endOf is the one place that says what a job's last answer means: a job whose
+// trees have been swapped is done, and every other answer is an error.
+func endOf(job *volume.Job, p snapshot.Progress, err error) ending {
+	switch {
+	case err == nil && p.State == volume.JobSwapped:
+		return ending{progress: p}
+	case err != nil && p.State == volume.JobFailed:
+		return ending{progress: p, err: err}
+	case err == nil && p.State == volume.JobFailed:
+		p.State = "" // an earlier process knew why
+		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s failed", nameOf(job))}
+	case err == nil:
+		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s was interrupted: the plugin that ran it ended", nameOf(job))}
 	}
-	show := x.progress()
+	return ending{progress: p, err: wayOn(job, err)}
+}
+
+// wayOn adds to an error what to type where the job is still there.
+func wayOn(job *volume.Job, err error) error {
+	f := failureOf(err)
+	name := job.Volumes()[0]
+	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
+	if job.Op == volume.OpTakeover {
+		way = fmt.Sprintf("'berth volume takeover %s --from %s' begins it again", name, job.From)
+	}
+	if !strings.Contains(f.Hint, "--resume") {
+		f.Hint = strings.TrimPrefix(f.Hint+"; "+way, "; ")
+	}
+	return f
+}
+
+// follow starts a job and shows its progress until it is over. Ctrl-C ends the
+// job too, unless the swap has begun.
+func follow(ctx context.Context, a *app, job *volume.Job) ending {
+	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobStart", plugin.JobRequest{ID: job.ID}); err != nil {
+		return ending{err: wayOn(job, err)}
+	}
+	show := &shown{app: a}
 	for {
-		p, err = ask[snapshot.Progress](ctx, x.app, "Berth.JobWait", plugin.JobRequest{ID: job.ID})
+		p, err := poll(ctx, a, job)
 		if ctx.Err() != nil {
 			show.clear()
-			x.tell("cancelling")
-			end, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-			defer stop()
-			_, err = ask[plugin.Empty](end, x.app, "Berth.JobCancel", plugin.JobRequest{ID: job.ID})
-			p, waitErr := ask[snapshot.Progress](end, x.app, "Berth.JobWait", plugin.JobRequest{ID: job.ID})
-			if p.State == volume.JobSwapped {
-				return p, err
-			}
-			return p, errors.Join(err, waitErr, &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; the volume is as it was"})
+			return cancel(ctx, a, job)
 		}
 		if err != nil || p.Over {
 			show.clear()
-			return p, err
+			return endOf(job, p, err)
 		}
 		show.print(p)
 	}
 }
 
-func (x *restoring) report(job *volume.Job, p snapshot.Progress, took time.Duration) error {
+// cancel ends a job that runs. One whose swap has begun is completed all the
+// same.
+func cancel(ctx context.Context, a *app, job *volume.Job) ending {
+	a.say("cancelling")
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer stop()
+	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobCancel", plugin.JobRequest{ID: job.ID}); err != nil {
+		return ending{err: wayOn(job, err)}
+	}
+	p, err := poll(ctx, a, job)
+	end := endOf(job, p, err)
+	if end.over() && !end.done() {
+		end.givenUp = true
+		end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; the volume is as it was"}
+		if job.Engine == string(snapshot.EngineSync) {
+			end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; some files may have been replaced"}
+		}
+	}
+	return end
+}
+
+// awayFor is how long a plugin may be away while a job is followed: it may be
+// restarted, and connects to its export then.
+const awayFor = 15 * time.Second
+
+// poll asks how far a job is. An answer that is an error is the job's own, or
+// the plugin cannot be asked.
+func poll(ctx context.Context, a *app, job *volume.Job) (snapshot.Progress, error) {
+	for end := time.Now().Add(awayFor); ; time.Sleep(200 * time.Millisecond) {
+		p, err := ask[snapshot.Progress](ctx, a, "Berth.JobWait", plugin.JobRequest{ID: job.ID})
+		f := (*plugin.Failure)(nil)
+		answered := errors.As(err, &f) && f.Kind != problem.Unreachable
+		if err == nil || ctx.Err() != nil || p.Over || answered || time.Now().After(end) {
+			return stateOf(ctx, a, job, p, err)
+		}
+	}
+}
+
+// stateOf adds the state in the journal to an error that comes without one.
+func stateOf(ctx context.Context, a *app, job *volume.Job, p snapshot.Progress, err error) (snapshot.Progress, error) {
+	if err == nil || p.State != "" || job.Op == volume.OpTakeover {
+		return p, err
+	}
+	if now, findErr := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: job.Volumes()[0]}); findErr == nil && now.ID == job.ID {
+		p.State = now.State
+	}
+	return p, err
+}
+
+// report says what was done.
+func (c *carried) report(p snapshot.Progress, took time.Duration) error {
+	a := c.app
 	for _, line := range p.Warnings {
-		x.app.say("%s", sentence(line))
+		a.say("%s", sentence(line))
 	}
 	what := "restored"
-	if job.Op == volume.OpUndo {
+	if c.job.Op == volume.OpUndo {
 		what = "undone"
 	}
-	if x.app.json {
-		return x.app.printJSON(map[string]any{"done": what, "volumes": job.Volumes(), "items": job.Items, "files": p.Files, "bytes": p.Bytes, "seconds": took.Seconds()})
+	if a.json {
+		return a.printJSON(map[string]any{"done": what, "volumes": c.job.Volumes(), "items": c.job.Items, "files": p.Files, "bytes": p.Bytes, "seconds": took.Seconds()})
 	}
-	for _, it := range job.Items {
-		if err := x.app.done(it.Volume, fmt.Sprintf("%s, %s (%.1f s)", what, it.Ref, took.Seconds())); err != nil {
+	for _, it := range c.job.Items {
+		if err := a.done(it.Volume, fmt.Sprintf("%s, %s (%.1f s)", what, it.Ref, took.Seconds())); err != nil {
 			return err
 		}
 	}
-	if x.r.To == "" && !x.app.quiet {
+	if c.request.To == "" {
 		way := ""
-		if x.r.Stop {
+		if c.request.Stop {
 			way = " --stop"
-		} else if job.Live {
+		} else if c.job.Live {
 			way = " --live"
 		}
-		x.app.say("to take it back: berth undo %s%s", strings.Join(job.Volumes(), " "), way)
+		a.say("to take it back: berth undo %s%s", strings.Join(c.job.Volumes(), " "), way)
 	}
 	return nil
 }
 
-// goOn completes or ends an unfinished job.
-func (x *restoring) goOn(ctx context.Context, name string) error {
-	job, err := ask[volume.Job](ctx, x.app, "Berth.JobFind", plugin.JobRequest{Volume: name})
+// abort ends the job, and starts what was stopped for it.
+func (c *carried) abort(ctx context.Context) error {
+	if _, err := ask[plugin.Empty](ctx, c.app, "Berth.JobCancel", plugin.JobRequest{ID: c.job.ID}); err != nil {
+		return err
+	}
+	gone, err := c.start(ctx)
 	if err != nil {
 		return err
 	}
-	var stopped snapshot.Stopped
-	if len(job.Stopped) > 0 {
-		if err := json.Unmarshal(job.Stopped, &stopped); err != nil {
-			return fmt.Errorf("read the journal of %s: %w", name, err)
-		}
-	}
-	_ = json.Unmarshal(job.Request, &x.r)
-	var docker *client.Client
-	if !stopped.Empty() {
-		if docker, err = client.New(client.FromEnv); err != nil {
-			return err
-		}
-		defer docker.Close()
-	}
-	if x.resume {
-		return x.complete(ctx, docker, &job, stopped)
-	}
-	if _, err := ask[plugin.Empty](ctx, x.app, "Berth.JobCancel", plugin.JobRequest{ID: job.ID}); err != nil {
+	if _, err := ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", endRequest{c.job.ID, true}); err != nil {
 		return err
 	}
-	if !stopped.Empty() {
-		if err := startAll(ctx, docker, stopped, x.tell); err != nil {
-			return err
-		}
+	outcome := "the restore is ended"
+	if c.job.State == volume.JobSwapped {
+		outcome = "the restore was done already, and is ended"
+	} else {
+		c.saySynced(ending{givenUp: true, err: errors.New("aborted")})
 	}
-	if _, err := ask[plugin.Empty](ctx, x.app, "Berth.JobEnd", plugin.JobRequest{ID: job.ID}); err != nil {
-		return err
-	}
-	if job.Engine == string(snapshot.EngineSync) {
-		x.saySynced(&job)
-	}
-	return x.app.done(name, "the restore is ended")
+	return errors.Join(c.app.done(c.job.Volumes()[0], outcome), lostError(gone))
 }
 
-// saySynced says what a restore file by file leaves when it does not end.
-func (x *restoring) saySynced(job *volume.Job) {
-	x.app.say("files that were replaced before stay so; to put them back: berth undo %s --live", strings.Join(job.Volumes(), " "))
+// saySynced says what a restore file by file leaves when it is not done.
+func (c *carried) saySynced(e ending) {
+	if c.job.Engine != string(snapshot.EngineSync) {
+		return
+	}
+	way := ""
+	if !e.over() {
+		way = fmt.Sprintf("'--abort %s' and then ", c.job.Volumes()[0])
+	}
+	c.app.say("files that were replaced before stay so; to put them back: %sberth undo %s --live", way, strings.Join(c.job.Volumes(), " "))
 }

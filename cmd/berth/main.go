@@ -20,7 +20,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
 )
@@ -51,7 +50,7 @@ const exitHelp = `exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 in use, 
 // stderr is talk.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
-	root := a.commands()
+	root := commands(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -88,10 +87,7 @@ func judge(err error) (code int, reason, hint string) {
 	if u := (*usageError)(nil); errors.As(err, &u) {
 		return exitUsage, u.reason, u.hint
 	}
-	f := (*plugin.Failure)(nil)
-	if !errors.As(err, &f) {
-		return exitFailed, err.Error(), ""
-	}
+	f := failureOf(err)
 	codes := map[problem.Kind]int{problem.Invalid: exitUsage, problem.NotFound: exitNotFound, problem.InUse: exitInUse,
 		problem.Unreachable: exitUnreachable, problem.Nothing: exitNothing}
 	if code = codes[f.Kind]; code == 0 {
@@ -100,18 +96,8 @@ func judge(err error) (code int, reason, hint string) {
 	return code, f.Reason, f.Hint
 }
 
-// app is one invocation: its streams and global flags.
-type app struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-
-	socket string
-	json   bool
-	quiet  bool
-	utc    bool
-}
-
-func (a *app) commands() *cobra.Command {
+// commands is the command tree.
+func commands(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "berth",
 		Short: "Docker volumes on one export, with a way back",
@@ -134,26 +120,26 @@ Volumes are made and removed with 'docker volume create -d berth NAME' and 'dock
 		return &usageError{err.Error(), fmt.Sprintf("'%s --help' shows the flags", c.CommandPath())}
 	})
 	for _, c := range []*cobra.Command{
-		a.serveCommand(),
-		a.volumeCommand(),
-		a.snapshotCommand(),
-		a.trashCommand(),
-		a.importCommand(),
-		a.stackCommand(),
-		a.dfCommand(),
-		a.auditCommand(),
-		a.doctorCommand(),
-		a.ontapCommand(),
-		a.proxyCommand(),
-		a.dashboardCommand(),
-		a.versionCommand(),
-		a.manCommand(),
+		serveCommand(a),
+		volumeCommand(a),
+		snapshotCommand(a),
+		trashCommand(a),
+		importCommand(a),
+		stackCommand(a),
+		dfCommand(a),
+		auditCommand(a),
+		doctorCommand(a),
+		ontapCommand(a),
+		proxyCommand(a),
+		dashboardCommand(a),
+		versionCommand(a),
+		manCommand(a),
 	} {
 		root.AddCommand(c)
 	}
 	for of, aliases := range map[string][]*cobra.Command{
-		"volume":   {a.volumeLs(), a.volumePs()},
-		"snapshot": {a.snapshotVersions(), a.snapshotUndo(), a.snapshotCheck()},
+		"volume":   {volumeLsCommand(a), psCommand(a)},
+		"snapshot": {versionsCommand(a), undoCommand(a), checkCommand(a)},
 	} {
 		for _, alias := range aliases {
 			alias.Short += fmt.Sprintf(" (short for 'berth %s %s')", of, alias.Name())

@@ -9,7 +9,7 @@ import (
 
 // manCommand is for those who make packages: it writes the help texts as
 // manual pages. Their date is SOURCE_DATE_EPOCH, or today.
-func (a *app) manCommand() *cobra.Command {
+func manCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "man DIR",
 		Short:   "Write the manual pages, one file per command",

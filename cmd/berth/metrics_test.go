@@ -84,11 +84,11 @@ func TestAlertsNameCommandsThatExist(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/prometheus/berth.rules.yml")
 	require.NoError(t, err)
 	text = regexp.MustCompile(`\s+`).ReplaceAll(text, []byte(" "))
-	commands := regexp.MustCompile(`'berth ([^']+)'`).FindAllSubmatch(text, -1)
-	require.Greater(t, len(commands), 15)
-	for _, m := range commands {
+	said := regexp.MustCompile(`'berth ([^']+)'`).FindAllSubmatch(text, -1)
+	require.Greater(t, len(said), 15)
+	for _, m := range said {
 		line := regexp.MustCompile(`{{[^}]+}}`).ReplaceAllString(string(m[1]), "node1")
-		c, args, err := (&app{}).commands().Find(strings.Fields(line))
+		c, args, err := commands(&app{}).Find(strings.Fields(line))
 		require.NoError(t, err, line)
 		require.NoError(t, c.ParseFlags(args), line)
 		require.NoError(t, c.ValidateArgs(c.Flags().Args()), line)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,41 +12,37 @@ import (
 	"github.com/casit/berth/problem"
 )
 
-func (a *app) ontapCommand() *cobra.Command {
-	return group("ontap", "The NetApp ONTAP filer behind the export", a.ontapStatus())
-}
-
-func (a *app) ontapStatus() *cobra.Command {
-	return &cobra.Command{
+func ontapCommand(a *app) *cobra.Command {
+	return group("ontap", "The NetApp ONTAP filer behind the export", &cobra.Command{
 		Use:     "status",
 		Short:   "Show what berth sees of the filer, what its role lacks, and what to type there",
 		Example: "  berth ontap status",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			st, err := ask[plugin.ONTAPStatus](c.Context(), a, "Berth.ONTAPStatus", plugin.Empty{})
-			if err != nil {
-				return err
-			}
-			switch {
-			case a.json:
-				err = a.printJSON(st)
-			case a.quiet:
-				err = a.ids([]string{st.SVM + ":" + st.Volume})
-			default:
-				a.printONTAP(st)
-			}
-			if err == nil && st.Blocked() {
-				err = &plugin.Failure{Kind: problem.Failed, Reason: "berth cannot do its work with this filer as it is", Hint: "see above; docs/ontap.md says what to run there, once"}
-			}
-			return err
-		},
-	}
+		RunE:    func(c *cobra.Command, _ []string) error { return runONTAPStatus(c.Context(), a) },
+	})
 }
 
-func (a *app) printONTAP(st plugin.ONTAPStatus) {
+func runONTAPStatus(ctx context.Context, a *app) error {
+	st, err := ask[plugin.ONTAPStatus](ctx, a, "Berth.ONTAPStatus", plugin.Empty{})
+	if err != nil {
+		return err
+	}
+	err = a.show(st, []string{st.SVM + ":" + st.Volume}, func(w io.Writer, _ int) error {
+		renderONTAP(w, st)
+		return nil
+	})
+	if err == nil && st.Blocked() {
+		err = &plugin.Failure{Kind: problem.Failed, Reason: "berth cannot do its work with this filer as it is", Hint: "see above; docs/ontap.md says what to run there, once"}
+	}
+	return err
+}
+
+// renderONTAP writes what is known of the filer, a line each; what nobody could
+// ask for has no line.
+func renderONTAP(w io.Writer, st plugin.ONTAPStatus) {
 	line := func(name, format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); strings.Trim(text, " ,:/") != "" {
-			fmt.Fprintf(a.stdout, "%-10s %s\n", name, text)
+			fmt.Fprintf(w, "%-10s %s\n", name, text)
 		}
 	}
 	line("cluster", "%s, ONTAP %s, at %s", st.Cluster, st.Version, st.Address)

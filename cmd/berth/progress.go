@@ -18,8 +18,6 @@ type shown struct {
 	wide int // of what stands on the line
 }
 
-func (x *restoring) progress() *shown { return &shown{app: x.app} }
-
 func (s *shown) print(p snapshot.Progress) {
 	if time.Since(s.last) < 900*time.Millisecond {
 		return
@@ -28,8 +26,8 @@ func (s *shown) print(p snapshot.Progress) {
 	switch {
 	case s.app.json:
 		_ = json.NewEncoder(s.app.stdout).Encode(p)
-	case !s.app.quiet && s.app.isTerminal(s.app.stderr):
-		line := progressLine(p)
+	case !s.app.quiet && isTerminal(s.app.stderr):
+		line := renderProgress(p, s.app.width(s.app.stderr))
 		fmt.Fprintf(s.app.stderr, "\r%-*s", s.wide, line)
 		s.wide = len(line)
 	}
@@ -43,19 +41,22 @@ func (s *shown) clear() {
 	}
 }
 
-// progressLine says how much is done, how fast, and how long it takes yet.
-func progressLine(p snapshot.Progress) string {
+// renderProgress says how much is done, how fast, and how long it takes yet.
+// Where all of it does not fit into width, the end is left out: a line that the
+// terminal breaks cannot be rewritten. width 0 is as wide as it gets.
+func renderProgress(p snapshot.Progress, width int) string {
 	line := fmt.Sprintf("%s %s files, %s", p.State, humanize.Comma(p.Files), size(p.Bytes))
 	if p.Total > 0 {
 		line = fmt.Sprintf("%s %s of %s files, %s of %s", p.State, humanize.Comma(p.Files), humanize.Comma(p.Total), size(p.Bytes), size(p.Of))
 	}
-	if p.Seconds < 1 || p.Files == 0 {
-		return line
+	if p.Seconds >= 1 && p.Files > 0 {
+		line += fmt.Sprintf(", %s files/s", humanize.Comma(int64(float64(p.Files)/p.Seconds)))
+		if left := remaining(p); left > 0 {
+			line += fmt.Sprintf(", %s left", age(left))
+		}
 	}
-	rate := float64(p.Files) / p.Seconds
-	line += fmt.Sprintf(", %s files/s", humanize.Comma(int64(rate)))
-	if left := remaining(p); left > 0 {
-		line += fmt.Sprintf(", %s left", age(left))
+	if width > 0 && len(line) >= width {
+		line = line[:width-1]
 	}
 	return line
 }

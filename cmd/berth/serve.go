@@ -17,7 +17,7 @@ func settingsFile() string {
 	return plugin.SettingsFile
 }
 
-func (a *app) serveCommand() *cobra.Command {
+func serveCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Run the plugin: answer Docker on a socket until stopped",

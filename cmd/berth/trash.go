@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -12,11 +14,11 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-func (a *app) trashCommand() *cobra.Command {
-	return group("trash", "Removed volumes: list, bring back, delete for good", a.trashLs(), a.trashRestore(), a.trashPurge())
+func trashCommand(a *app) *cobra.Command {
+	return group("trash", "Removed volumes: list, bring back, delete for good", trashLsCommand(a), trashRestoreCommand(a), purgeCommand(a))
 }
 
-func (a *app) trashLs() *cobra.Command {
+func trashLsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "ls",
 		Short:   "List what is in the trash, oldest first",
@@ -27,32 +29,33 @@ func (a *app) trashLs() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printTrash(got.Items)
+			return showTrash(a, got.Items)
 		},
 	}
 }
 
-func (a *app) printTrash(items []*volume.Trashed) error {
-	if a.json {
-		return a.printJSON(items)
-	}
+func showTrash(a *app, items []*volume.Trashed) error {
 	var ids []string
-	var rows [][]string
 	for _, t := range items {
 		ids = append(ids, t.ID)
-		expires := "by hand only"
-		if t.Expires != nil {
-			expires = a.when(*t.Expires)
-		}
-		rows = append(rows, []string{t.ID, t.Volume, t.Kind, a.when(t.Removed), t.By, expires})
 	}
-	if a.quiet {
-		return a.ids(ids)
-	}
-	return a.table([]string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows)
+	return a.show(items, ids, func(w io.Writer, width int) error { return renderTrash(w, items, a.times(), width) })
 }
 
-func (a *app) trashRestore() *cobra.Command {
+// renderTrash writes the table of what is in the trash.
+func renderTrash(w io.Writer, items []*volume.Trashed, t times, width int) error {
+	var rows [][]string
+	for _, it := range items {
+		expires := "by hand only"
+		if it.Expires != nil {
+			expires = t.when(*it.Expires)
+		}
+		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.when(it.Removed), it.By, expires})
+	}
+	return renderTable(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
+}
+
+func trashRestoreCommand(a *app) *cobra.Command {
 	var as string
 	c := &cobra.Command{
 		Use:     "restore ID|VOLUME",
@@ -60,98 +63,94 @@ func (a *app) trashRestore() *cobra.Command {
 		Example: "  berth trash restore blog\n  berth trash restore 20261123-0530-9f2c51 --as blog-old",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			got, err := ask[plugin.TrashRestored](c.Context(), a, "Berth.TrashRestore", plugin.TrashRestoreRequest{Which: args[0], As: as})
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(got)
-			}
-			return a.done(got.Name, fmt.Sprintf("restored from the trash as it was removed %s", a.when(got.Item.Removed)))
+			return runTrashRestore(c.Context(), a, plugin.TrashRestoreRequest{Which: args[0], As: as})
 		},
 	}
 	c.Flags().StringVar(&as, "as", "", "bring it back under this name")
 	return c
 }
 
-func (a *app) trashPurge() *cobra.Command {
-	var yes, dry bool
+func runTrashRestore(ctx context.Context, a *app, req plugin.TrashRestoreRequest) error {
+	got, err := ask[plugin.TrashRestored](ctx, a, "Berth.TrashRestore", req)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(got)
+	}
+	return a.done(got.Name, fmt.Sprintf("restored from the trash as it was removed %s", a.times().when(got.Item.Removed)))
+}
+
+// purgeOptions are the arguments and flags of `berth trash purge`.
+type purgeOptions struct {
+	ids      []string
+	older    time.Duration // 0: it was not given
+	yes, dry bool
+}
+
+func purgeCommand(a *app) *cobra.Command {
+	var o purgeOptions
 	var older string
 	c := &cobra.Command{
 		Use:     "purge [ID...]",
 		Short:   "Delete from the trash for good: those named, or all older than --older, or all expired",
 		Example: "  berth trash purge 20261123-0530-9f2c51\n  berth trash purge --older 3d --dry-run\n  berth trash purge --older 0s   # all of it",
-		RunE: func(c *cobra.Command, args []string) error {
-			limit, err := parseAge(older)
-			if zero(older) {
-				limit, err = volume.Everything, nil
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			o.ids = args
+			if o.older, err = parseAge(older); isZero(older) {
+				o.older, err = volume.Everything, nil
 			}
 			if err != nil {
 				return err
 			}
-			if len(args) > 0 && limit != 0 {
-				return &usageError{"ids and --older exclude each other", "give one of them"}
-			}
-			req := plugin.TrashPurgeRequest{IDs: args, Older: limit, DryRun: true}
-			plan, err := ask[plugin.Trash](c.Context(), a, "Berth.TrashPurge", req)
-			if err != nil {
-				return err
-			}
-			if len(plan.Items) == 0 {
-				return &plugin.Failure{Kind: problem.Nothing, Reason: "nothing to purge", Hint: "'berth trash ls' shows what is there and when it expires; name what is to go, or give --older"}
-			}
-			if dry {
-				return a.printTrash(plan.Items)
-			}
-			if !yes && !a.quiet && !a.json {
-				if err := a.printTrash(plan.Items); err != nil {
-					return err
-				}
-			}
-			if err := a.confirm(yes, fmt.Sprintf("Delete %d from the trash for good", len(plan.Items))); err != nil {
-				return err
-			}
-			req = plugin.TrashPurgeRequest{}
-			for _, t := range plan.Items {
-				req.IDs = append(req.IDs, t.ID)
-			}
-			got, err := ask[plugin.Trash](c.Context(), a, "Berth.TrashPurge", req)
-			if err != nil {
-				return err
-			}
-			if a.json || a.quiet {
-				return a.printTrash(got.Items)
-			}
-			_, err = fmt.Fprintf(a.stdout, "%d purged; the space comes free in the background\n", len(got.Items))
-			return err
+			return runPurge(c.Context(), a, o)
 		},
 	}
 	c.Flags().StringVar(&older, "older", "", "what was removed at least this long ago: 90m, 12h, 3d; 0s for all")
-	a.dangerous(c, &yes, &dry)
+	dangerous(c, &o.yes, &o.dry)
 	return c
 }
 
-// zero tells an age that everything has.
-func zero(age string) bool {
-	d, err := time.ParseDuration(strings.Replace(age, "d", "h", 1))
-	return err == nil && d == 0
+// runPurge shows what would go and asks; then exactly that goes, by its ids.
+func runPurge(ctx context.Context, a *app, o purgeOptions) error {
+	if len(o.ids) > 0 && o.older != 0 {
+		return &usageError{"ids and --older exclude each other", "give one of them"}
+	}
+	plan, err := ask[plugin.Trash](ctx, a, "Berth.TrashPurge", plugin.TrashPurgeRequest{IDs: o.ids, Older: o.older, DryRun: true})
+	if err != nil {
+		return err
+	}
+	if len(plan.Items) == 0 {
+		return &plugin.Failure{Kind: problem.Nothing, Reason: "nothing to purge", Hint: "'berth trash ls' lists the trash, and when each item expires; name the items, or give --older"}
+	}
+	if o.dry {
+		return showTrash(a, plan.Items)
+	}
+	if !o.yes && !a.quiet && !a.json {
+		if err := showTrash(a, plan.Items); err != nil {
+			return err
+		}
+	}
+	if err := a.confirm(o.yes, fmt.Sprintf("Delete %d from the trash for good", len(plan.Items))); err != nil {
+		return err
+	}
+	var req plugin.TrashPurgeRequest
+	for _, t := range plan.Items {
+		req.IDs = append(req.IDs, t.ID)
+	}
+	got, err := ask[plugin.Trash](ctx, a, "Berth.TrashPurge", req)
+	if err != nil {
+		return err
+	}
+	if a.json || a.quiet {
+		return showTrash(a, got.Items)
+	}
+	_, err = fmt.Fprintf(a.stdout, "%d purged; the space comes free in the background\n", len(got.Items))
+	return err
 }
 
-// parseAge reads a duration that may be in days.
-func parseAge(s string) (time.Duration, error) {
-	if s == "" {
-		return 0, nil
-	}
-	text := s
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		text = days + "h"
-	}
-	d, err := time.ParseDuration(text)
-	if text != s {
-		d *= 24
-	}
-	if err != nil || d <= 0 {
-		return 0, &usageError{fmt.Sprintf("%q is not an age", s), "write 90m, 12h or 3d"}
-	}
-	return d, nil
+// isZero tells the age that every item has.
+func isZero(age string) bool {
+	d, err := time.ParseDuration(strings.Replace(age, "d", "h", 1))
+	return err == nil && d == 0
 }

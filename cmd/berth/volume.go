@@ -3,62 +3,67 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/text"
+	"github.com/casit/berth/stack"
 	"github.com/casit/berth/volume"
 )
 
-func (a *app) volumeCommand() *cobra.Command {
+func volumeCommand(a *app) *cobra.Command {
 	return group("volume", "Volumes: list, who uses them, options, repair",
-		a.volumeLs(), a.volumePs(), a.volumeInspect(), a.volumeSet(), a.volumeTakeover(), a.volumeRelease(), a.volumeRepair())
+		volumeLsCommand(a), psCommand(a), inspectCommand(a), setCommand(a), takeoverCommand(a), releaseCommand(a), repairCommand(a))
 }
 
-func (a *app) volumeLs() *cobra.Command {
-	var measured bool
-	var stack string
+// volumeLsOptions are the flags of `berth volume ls`.
+type volumeLsOptions struct {
+	measured bool
+	stack    string
+}
+
+func volumeLsCommand(a *app) *cobra.Command {
+	var o volumeLsOptions
 	c := &cobra.Command{
 		Use:     "ls",
 		Short:   "List the volumes of the export",
 		Example: "  berth volume ls --size\n  berth volume ls --stack shop",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			got, err := ask[plugin.Volumes](c.Context(), a, "Berth.VolumeInspect", plugin.InspectRequest{Size: measured})
-			if err != nil {
-				return err
-			}
-			vols := []*volume.Info{}
-			for _, v := range got.Volumes {
-				if stack == "" || strings.HasPrefix(v.Name, stack+"_") {
-					vols = append(vols, v)
-				}
-			}
-			return a.printVolumes(vols, measured)
-		},
+		RunE:    func(c *cobra.Command, _ []string) error { return runVolumeLs(c.Context(), a, o) },
 	}
-	c.Flags().BoolVar(&measured, "size", false, "measure each volume: as the sizes of its files say, and as it takes space; walks all of it")
-	c.Flags().StringVar(&stack, "stack", "", "only the volumes of this stack")
+	c.Flags().BoolVar(&o.measured, "size", false, "measure each volume: its files' sizes, and its space on the disk; walks all of it")
+	c.Flags().StringVar(&o.stack, "stack", "", "only the volumes of this stack")
 	return c
 }
 
-func (a *app) printVolumes(vols []*volume.Info, measured bool) error {
-	if a.json {
-		return a.printJSON(vols)
+func runVolumeLs(ctx context.Context, a *app, o volumeLsOptions) error {
+	got, err := ask[plugin.Volumes](ctx, a, "Berth.VolumeInspect", plugin.InspectRequest{Size: o.measured})
+	if err != nil {
+		return err
 	}
-	var names []string
+	vols, names := []*volume.Info{}, []string{}
+	for _, v := range got.Volumes {
+		if o.stack == "" || strings.HasPrefix(v.Name, o.stack+"_") {
+			vols, names = append(vols, v), append(names, v.Name)
+		}
+	}
+	return a.show(vols, names, func(w io.Writer, width int) error { return renderVolumes(w, vols, o.measured, a.times(), width) })
+}
+
+// renderVolumes writes the table of volumes.
+func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t times, width int) error {
 	var rows [][]string
 	for _, v := range vols {
-		names = append(names, v.Name)
 		health, _, _ := strings.Cut(v.Health, ";")
 		if health != "ok" && health != "" {
 			health = "! " + strings.TrimSpace(health)
 		}
-		created := a.when(v.Created)
+		created := t.when(v.Created)
 		if v.Adopted {
 			created = "adopted"
 		}
@@ -72,14 +77,11 @@ func (a *app) printVolumes(vols []*volume.Info, measured bool) error {
 		}
 		rows = append(rows, append(row, health))
 	}
-	if a.quiet {
-		return a.ids(names)
-	}
 	heading := []string{"VOLUME", "CREATED", "ACCESS", "USED ON"}
 	if measured {
 		heading = append(heading, "SIZE", "DISK", "FILES")
 	}
-	return a.table(append(heading, "HEALTH"), rows)
+	return renderTable(w, append(heading, "HEALTH"), rows, width)
 }
 
 // usedOn lists the nodes that use a volume, those that may be dead marked.
@@ -95,28 +97,39 @@ func usedOn(users []volume.User) string {
 	return strings.Join(nodes, ",")
 }
 
-func (a *app) volumePs() *cobra.Command {
+func psCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:               "ps [VOLUME]",
 		Short:             "Show who uses the volumes: node, service, task, since, heartbeat",
 		Example:           "  berth volume ps shop_db",
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: a.completeVolumes,
-		RunE: func(c *cobra.Command, args []string) error {
-			var name string
-			if len(args) > 0 {
-				name = args[0]
-				if _, err := ask[plugin.Volumes](c.Context(), a, "Berth.VolumeInspect", plugin.InspectRequest{Names: args}); err != nil {
-					return err
-				}
-			}
-			got, err := ask[plugin.Users](c.Context(), a, "Berth.VolumeUsers", plugin.UsersRequest{Name: name, Late: true})
-			if err != nil {
-				return err
-			}
-			return a.printUsers(got, dockerUses(c.Context()))
-		},
+		ValidArgsFunction: volumeNames(a),
+		RunE:              func(c *cobra.Command, args []string) error { return runPs(c.Context(), a, args) },
 	}
+}
+
+func runPs(ctx context.Context, a *app, names []string) error {
+	req := plugin.UsersRequest{Late: true}
+	if len(names) > 0 {
+		req.Name = names[0]
+		if _, err := ask[plugin.Volumes](ctx, a, "Berth.VolumeInspect", plugin.InspectRequest{Names: names}); err != nil {
+			return err
+		}
+	}
+	got, err := ask[plugin.Users](ctx, a, "Berth.VolumeUsers", req)
+	if err != nil {
+		return err
+	}
+	uses := usesOf(got.Users, docker.Uses(ctx))
+	rows := userRows(got, uses, a.times())
+	var ids []string
+	for _, r := range rows {
+		ids = append(ids, r[0])
+	}
+	data := map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced}
+	return a.show(data, ids, func(w io.Writer, width int) error {
+		return renderTable(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
+	})
 }
 
 // use is one row of `berth volume ps`: a node's lease, and the container
@@ -128,13 +141,14 @@ type use struct {
 	Container string `json:"container,omitempty"`
 }
 
-func (a *app) printUsers(got plugin.Users, known []containerUse) error {
+// usesOf joins the leases with what Docker knows.
+func usesOf(users []volume.User, known []docker.Use) []use {
 	uses := []use{}
-	for _, u := range got.Users {
+	for _, u := range users {
 		found := false
 		for _, k := range known {
-			if k.volume == u.Volume && k.node == u.Node {
-				uses = append(uses, use{u, k.service, k.task, k.container})
+			if k.Volume == u.Volume && k.Node == u.Node {
+				uses = append(uses, use{u, k.Service, k.Task, k.Container})
 				found = true
 			}
 		}
@@ -142,13 +156,13 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 			uses = append(uses, use{User: u})
 		}
 	}
-	if a.json {
-		return a.printJSON(map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced})
-	}
-	var names []string
-	var rows [][]string
+	return uses
+}
+
+// userRows are the rows of `berth volume ps`: users, jobs, late writes, and
+// the operations that are no jobs.
+func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
 	for _, u := range uses {
-		names = append(names, u.Volume)
 		what := u.Task
 		if what == "" {
 			what = u.Container
@@ -160,7 +174,7 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 		if u.Fenced != "" {
 			state += ": stop it, it writes to trash " + u.Fenced
 		}
-		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, a.when(u.Since), age(u.Age), state})
+		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, t.when(u.Since), age(u.Age), state})
 	}
 	for _, j := range got.Jobs {
 		volumes := j.Volumes()
@@ -168,27 +182,20 @@ func (a *app) printUsers(got plugin.Users, known []containerUse) error {
 			volumes = []string{"?"}
 		}
 		for _, name := range volumes {
-			names = append(names, name)
-			rows = append(rows, []string{name, j.Node, "", "", a.when(j.Since), "", j.Status()})
+			rows = append(rows, []string{name, j.Node, "", "", t.when(j.Since), "", j.Status()})
 		}
 	}
-	for _, t := range got.Fenced {
-		if t.Late != nil {
-			names = append(names, t.Volume)
-			rows = append(rows, []string{t.Volume, t.From, "", "", a.when(t.Since), "", lateState(t)})
+	for _, f := range got.Fenced {
+		if f.Late != nil {
+			rows = append(rows, []string{f.Volume, f.From, "", "", t.when(f.Since), "", lateState(f)})
 		}
 	}
 	for _, l := range got.Locks {
-		if slices.ContainsFunc(got.Jobs, func(j *volume.Job) bool { return j.ID == l.Work }) {
-			continue
+		if !slices.ContainsFunc(got.Jobs, func(j *volume.Job) bool { return j.ID == l.Work }) {
+			rows = append(rows, []string{l.Volume, l.Node, "", "", t.when(l.Since), "", string(l.Op) + " under way"})
 		}
-		names = append(names, l.Volume)
-		rows = append(rows, []string{l.Volume, l.Node, "", "", a.when(l.Since), "", string(l.Op) + " under way"})
 	}
-	if a.quiet {
-		return a.ids(names)
-	}
-	return a.table([]string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows)
+	return rows
 }
 
 // lateState says what a node wrote to a volume that it had lost.
@@ -196,24 +203,45 @@ func lateState(t *volume.Trashed) string {
 	return fmt.Sprintf("late writes: %s in %d files, in trash %s", size(t.Late.Bytes), t.Late.Files, t.ID)
 }
 
-func (a *app) volumeInspect() *cobra.Command {
+func inspectCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:               "inspect VOLUME...",
 		Short:             "Show everything about volumes, as JSON",
 		Example:           "  berth volume inspect shop_db",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeVolumes,
-		RunE: func(c *cobra.Command, args []string) error {
-			got, err := ask[plugin.Volumes](c.Context(), a, "Berth.VolumeInspect", plugin.InspectRequest{Names: args})
-			if err != nil {
-				return err
-			}
-			return a.printInspected(c.Context(), got.Volumes)
-		},
+		ValidArgsFunction: volumeNames(a),
+		RunE:              func(c *cobra.Command, args []string) error { return runInspect(c.Context(), a, args) },
 	}
 }
 
-func (a *app) volumeSet() *cobra.Command {
+// inspected is a volume, and where the options that this node's Docker knows
+// of it differ: those of the stack file or command that first named it here.
+type inspected struct {
+	*volume.Info
+	Drift []stack.Finding `json:"drift,omitempty"`
+}
+
+func runInspect(ctx context.Context, a *app, names []string) error {
+	got, err := ask[plugin.Volumes](ctx, a, "Berth.VolumeInspect", plugin.InspectRequest{Names: names})
+	if err != nil {
+		return err
+	}
+	known := docker.Options(ctx, got.Volumes)
+	out := make([]inspected, len(got.Volumes))
+	for i, v := range got.Volumes {
+		out[i] = inspected{Info: v, Drift: stack.Drift(v.Name, v.Options, known[v.Name])}
+		for _, d := range out[i].Drift {
+			if d.Option == "" {
+				a.say("%s: %s; %s", v.Name, d.Problem, d.Mend)
+				continue
+			}
+			a.say("%s: Docker here was told %s=%s, and the volume has %s: type '%s', or change the stack file", v.Name, d.Option, d.File, d.Live, d.Mend)
+		}
+	}
+	return a.printJSON(out)
+}
+
+func setCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "set VOLUME KEY=VALUE...",
 		Short: "Change options of a volume; an empty value goes back to the default",
@@ -222,83 +250,55 @@ func (a *app) volumeSet() *cobra.Command {
 		Args: cobra.MinimumNArgs(1),
 		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
-				return a.completeVolumes(c, args, typed)
+				return volumeNames(a)(c, args, typed)
 			}
 			return []string{"uid=", "gid=", "mode=", "access=shared", "access=single", "on-remove=trash", "on-remove=retain", "on-remove=delete"}, cobra.ShellCompDirectiveNoSpace
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			options := map[string]string{}
-			for _, word := range args[1:] {
-				key, value, ok := strings.Cut(word, "=")
-				if !ok {
-					return &usageError{fmt.Sprintf("%q is not KEY=VALUE", word), "for example on-remove=retain"}
-				}
-				options[key] = value
-			}
-			_, err := ask[plugin.Empty](c.Context(), a, "Berth.VolumeSet", plugin.SetRequest{Name: args[0], Options: options})
-			if err != nil {
-				return err
-			}
-			return a.done(args[0], "set")
-		},
+		RunE: func(c *cobra.Command, args []string) error { return runSet(c.Context(), a, args[0], args[1:]) },
 	}
 }
 
-func (a *app) volumeRepair() *cobra.Command {
+func runSet(ctx context.Context, a *app, name string, words []string) error {
+	options := map[string]string{}
+	for _, word := range words {
+		key, value, ok := strings.Cut(word, "=")
+		if !ok {
+			return &usageError{fmt.Sprintf("%q is not KEY=VALUE", word), "for example on-remove=retain"}
+		}
+		options[key] = value
+	}
+	if _, err := ask[plugin.Empty](ctx, a, "Berth.VolumeSet", plugin.SetRequest{Name: name, Options: options}); err != nil {
+		return err
+	}
+	return a.done(name, "set")
+}
+
+func repairCommand(a *app) *cobra.Command {
 	var yes, dry bool
 	c := &cobra.Command{
 		Use:               "repair VOLUME",
 		Short:             "Replace a volume's broken metadata by default options; the data is not touched",
 		Example:           "  berth volume repair shop_db --dry-run",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeVolumes,
-		RunE: func(c *cobra.Command, args []string) error {
-			if !dry {
-				if err := a.confirm(yes, "Replace the metadata of "+args[0]+" by default options"); err != nil {
-					return err
-				}
-			}
-			got, err := ask[plugin.Repaired](c.Context(), a, "Berth.VolumeRepair", plugin.NameRequest{Name: args[0], DryRun: dry})
-			if err != nil {
-				return err
-			}
-			if dry {
-				return a.done(args[0], "would be repaired; the old metadata would go to "+got.Aside)
-			}
-			return a.done(args[0], "repaired; the old metadata is in "+got.Aside+" on the export")
-		},
+		ValidArgsFunction: volumeNames(a),
+		RunE:              func(c *cobra.Command, args []string) error { return runRepair(c.Context(), a, args[0], yes, dry) },
 	}
-	a.dangerous(c, &yes, &dry)
+	dangerous(c, &yes, &dry)
 	return c
 }
 
-// dangerous adds the flags of commands that replace or destroy data.
-func (a *app) dangerous(c *cobra.Command, yes, dry *bool) {
-	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
-	c.Flags().BoolVarP(dry, "dry-run", "n", false, "only say what would happen")
-}
-
-// done prints the outcome of a change: the name with -q, a sentence otherwise.
-func (a *app) done(name, what string) error {
-	switch {
-	case a.json:
-		return a.printJSON(map[string]string{"name": name, "done": what})
-	case a.quiet:
-		return a.ids([]string{name})
+func runRepair(ctx context.Context, a *app, name string, yes, dry bool) error {
+	if !dry {
+		if err := a.confirm(yes, "Replace the metadata of "+name+" by default options"); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: %s\n", quoted(name), text.Visible(what))
-	return err
-}
-
-// completeVolumes completes the names of volumes.
-func (a *app) completeVolumes(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	ctx := c.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	got, err := ask[plugin.Names](ctx, a, "Berth.VolumeNames", plugin.Empty{})
+	got, err := ask[plugin.Repaired](ctx, a, "Berth.VolumeRepair", plugin.NameRequest{Name: name, DryRun: dry})
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return err
 	}
-	return got.Names, cobra.ShellCompDirectiveNoFileComp
+	if dry {
+		return a.done(name, "would be repaired; the old metadata would go to "+got.Aside)
+	}
+	return a.done(name, "repaired; the old metadata is in "+got.Aside+" on the export")
 }

@@ -7,7 +7,7 @@
 //	<!-- hardware: WHY -->             needs what no test has
 //	<!-- output -->                    what is printed, or an illustration
 //
-// A root test holds every block of every document to that.
+// A test of this package holds every block of every document to that.
 package docs
 
 import (
@@ -83,19 +83,37 @@ func (b Block) Commands() (out []string) {
 	return out
 }
 
-// Commands returns the commands that a document, named below the project's
-// root, has for a test, in order. None is a failure.
-func Commands(t testing.TB, document, test string) []string {
+// Text returns a file of the project, named below the project's root.
+func Text(t testing.TB, name string) string {
 	t.Helper()
 	root, err := lab.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, document))
+	text, err := os.ReadFile(filepath.Join(root, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks, err := Blocks(string(text))
+	return string(text)
+}
+
+// Keys returns the first cells of a document's tables that are code, in order.
+func Keys(t testing.TB, document string) (keys []string) {
+	t.Helper()
+	for line := range strings.Lines(Text(t, document)) {
+		if first, ok := strings.CutPrefix(line, "| `"); ok {
+			key, _, _ := strings.Cut(first, "`")
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// Commands returns the commands that a document, named below the project's
+// root, has for a test, in order. None is a failure.
+func Commands(t testing.TB, document, test string) []string {
+	t.Helper()
+	blocks, err := Blocks(Text(t, document))
 	if err != nil {
 		t.Fatalf("%s: %v", document, err)
 	}

@@ -143,9 +143,9 @@ func runNode(spec initSpec) error {
 type engine struct {
 	spec initSpec
 
-	mu   sync.Mutex // guards pid and gone
-	pid  int        // 0: none runs
-	gone chan struct{}
+	mu    sync.Mutex // guards pid and ended
+	pid   int        // 0: none runs
+	ended chan struct{}
 }
 
 func newEngine(spec initSpec) *engine {
@@ -173,7 +173,7 @@ func (e *engine) reap() {
 		}
 		if pid == e.pid {
 			e.pid = 0
-			close(e.gone)
+			close(e.ended)
 		}
 	}
 }
@@ -203,7 +203,7 @@ func (e *engine) start() error {
 	if err != nil {
 		return err
 	}
-	e.pid, e.gone = p.Pid, make(chan struct{})
+	e.pid, e.ended = p.Pid, make(chan struct{})
 	return p.Release()
 }
 
@@ -217,18 +217,18 @@ func (e *engine) check() error {
 	return nil
 }
 
-// end signals dockerd and waits until it is gone.
+// end signals dockerd and waits until it has ended.
 func (e *engine) end(sig unix.Signal) error {
 	if err := e.check(); err != nil {
 		return err
 	}
 	e.mu.Lock()
-	pid, gone := e.pid, e.gone
+	pid, ended := e.pid, e.ended
 	e.mu.Unlock()
 	if err := unix.Kill(pid, sig); err != nil {
 		return err
 	}
-	<-gone
+	<-ended
 	return nil
 }
 

@@ -45,7 +45,7 @@ type Host struct {
 
 	net   *Net
 	init  *exec.Cmd
-	hold  io.Closer // the first process ends when this is closed
+	stdin io.Closer // the first process ends when this is closed
 	cable string    // the end at the bridge
 }
 
@@ -97,7 +97,7 @@ func (n *Net) boot(t testing.TB, name string) *Host {
 	}
 	stderr := new(strings.Builder)
 	h.init.Stderr = stderr
-	hold, err := h.init.StdinPipe()
+	stdin, err := h.init.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,9 +108,9 @@ func (n *Net) boot(t testing.TB, name string) *Host {
 	if err := h.init.Start(); err != nil {
 		t.Fatalf("boot %s: %v", name, err)
 	}
-	h.hold = hold
+	h.stdin = stdin
 	t.Cleanup(func() {
-		hold.Close()
+		stdin.Close()
 		_ = h.init.Process.Kill()
 		_ = h.init.Wait()
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/reference"
 )
 
 func TestMain(m *testing.M) {
@@ -122,7 +123,7 @@ func (s *story) isFound(seed uint64, want Difference, edited Tree) bool {
 			continue
 		}
 		for _, v := range s.versions(name) {
-			if v.Live && slices.ContainsFunc(v.Snapshots, func(v snapshot.Snapshot) bool { return v.Name == "s" }) {
+			if v.Live && slices.ContainsFunc(v.Snapshots, func(v reference.Snapshot) bool { return v.Name == "s" }) {
 				s.t.Errorf("batch %d: versions says that %q is the same since s: %s", seed, name, fields(s.base[name], edited[name]))
 			}
 		}

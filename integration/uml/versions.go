@@ -10,6 +10,7 @@ import (
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -54,14 +55,14 @@ func (a *Agent) Versions(j Versions, out *Restored) error {
 		<-ended
 		store.Close()
 	}()
-	var filer *snapshot.Filer
+	var filer *netapp.Filer
 	if j.Filer != "" {
 		client, err := ontap.New(ontap.Config{Address: j.Filer, User: "berth", PasswordFile: j.Config + "/password", CAFile: j.Config + "/ca.pem"})
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		filer = snapshot.NewFiler(client, "svm1", target.Host, target.Path)
+		filer = netapp.New(client, "svm1", target.Host, target.Path)
 	}
 	v := snapshot.New(snapshot.Config{Volumes: store, Tuning: snapshot.Tuning{Filer: filer}})
 	if j.Volume != "" {

@@ -46,7 +46,7 @@ func Missing() string {
 func Inside(tb testing.TB, flags ...string) bool {
 	tb.Helper()
 	if os.Getenv(inside) != "" {
-		settle(tb)
+		prepare(tb)
 		return true
 	}
 	pattern := "^" + regexp.QuoteMeta(tb.Name()) + "$"
@@ -77,8 +77,8 @@ func Inside(tb testing.TB, flags ...string) bool {
 	return false
 }
 
-// settle makes the namespaces a place to live in.
-func settle(tb testing.TB) {
+// prepare makes the namespaces a place to live in.
+func prepare(tb testing.TB) {
 	tb.Helper()
 	if _, err := os.Stat("/run/ganesha-settled"); err == nil {
 		return // a benchmark's function is called more than once

@@ -36,7 +36,7 @@ type conn struct {
 	number int
 
 	mu   sync.Mutex // guards the fields below, and writes to nc
-	held []byte     // records behind the next answer
+	late []byte     // records behind the next answer
 	out  []byte     // answers to be written
 }
 
@@ -215,11 +215,11 @@ func (c *conn) deliver(reply []byte, f Fault) {
 		record = append(record, mark(nil, reply, 1)...)
 	}
 	c.mu.Lock()
-	if f.Hold {
-		c.held = append(c.held, record...)
+	if f.Late {
+		c.late = append(c.late, record...)
 	} else {
-		c.out = append(append(c.out, record...), c.held...)
-		c.held = nil
+		c.out = append(append(c.out, record...), c.late...)
+		c.late = nil
 	}
 	c.mu.Unlock()
 	if cut {

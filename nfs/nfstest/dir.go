@@ -14,17 +14,17 @@ const (
 
 // dirent is a name in a directory.
 type dirent struct {
-	name   string
-	node   *node
-	cookie uint64
-	gone   bool
+	name    string
+	node    *node
+	cookie  uint64
+	removed bool
 }
 
 // directory is a directory's names, in the order in which they were made; a
 // cookie stays valid whatever happens to other names.
 type directory struct {
 	byName  map[string]*dirent
-	order   []*dirent // by cookie; some are gone
+	order   []*dirent // by cookie; some are removed
 	next    uint64    // cookie
 	changes uint64    // of the set of names
 }
@@ -44,10 +44,10 @@ func (d *directory) add(name string, n *node) {
 func (d *directory) remove(name string) {
 	e := d.byName[name]
 	delete(d.byName, name)
-	e.gone = true
+	e.removed = true
 	d.changes++
 	if len(d.order) > 16 && len(d.order) > 2*len(d.byName) {
-		d.order = slices.DeleteFunc(d.order, func(e *dirent) bool { return e.gone })
+		d.order = slices.DeleteFunc(d.order, func(e *dirent) bool { return e.removed })
 	}
 }
 
@@ -61,7 +61,7 @@ func (d *directory) after(self *node, cookie uint64, fn func(*dirent) bool) bool
 	}
 	i := sort.Search(len(d.order), func(i int) bool { return d.order[i].cookie > cookie })
 	for _, e := range d.order[i:] {
-		if !e.gone && !fn(e) {
+		if !e.removed && !fn(e) {
 			return false
 		}
 	}

@@ -53,7 +53,7 @@ type Fault struct {
 	Close      bool          // the connection is cut instead of an answer
 	Delay      time.Duration // before the answer
 	Duplicates int           // more copies of the answer
-	Hold       bool          // answered only behind the connection's next answer
+	Late       bool          // answered only behind the connection's next answer
 	Fragments  int           // the answer comes in so many fragments
 	Truncate   bool          // half of the answer's record, then the connection is cut
 	Short      bool          // a whole record, but with half of the answer

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/snapshot/reference"
+)
+
+func checkCommand(a *app) *cobra.Command {
+	var limit, warn string
+	c := &cobra.Command{
+		Use:     "check --max-age AGE",
+		Short:   "Say whether the newest snapshot is young enough, for monitoring",
+		Long:    "Say whether the newest snapshot is young enough.\nexit codes (as Nagios has them): 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN",
+		Example: "  berth snapshot check --max-age 26h",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			max, err := parseAge(limit)
+			if err == nil && max == 0 {
+				err = &usageError{"--max-age is missing", "for example --max-age 26h"}
+			}
+			soon, warnErr := parseAge(warn)
+			if err = errors.Join(err, warnErr); err != nil {
+				return &verdict{3, "UNKNOWN - " + err.Error()}
+			}
+			return runCheck(c.Context(), a, max, soon)
+		},
+	}
+	c.Flags().StringVar(&limit, "max-age", "", "CRITICAL if the newest snapshot is older: 90m, 26h, 3d")
+	c.Flags().StringVar(&warn, "warn-age", "", "WARNING if it is older than this")
+	return c
+}
+
+func runCheck(ctx context.Context, a *app, max, warn time.Duration) error {
+	got, err := ask[plugin.Newest](ctx, a, "Berth.SnapshotNewest", plugin.Empty{})
+	if err != nil {
+		_, reason, _ := judge(err)
+		return &verdict{3, "UNKNOWN - " + reason}
+	}
+	return judgeAge(got.Snapshot, time.Now(), max, warn)
+}
+
+// verdict is a monitoring check's answer: a line on stdout and an exit code of
+// its own.
+type verdict struct {
+	code int
+	line string
+}
+
+func (v *verdict) Error() string { return v.line }
+
+func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) error {
+	if s == nil {
+		return &verdict{2, "CRITICAL - the export has no snapshot"}
+	}
+	if s.Time.IsZero() {
+		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; set BERTH_ONTAP", quoted(s.Name))}
+	}
+	if ahead := s.Time.Sub(now); ahead > reference.Skew {
+		return &verdict{3, fmt.Sprintf("UNKNOWN - the newest snapshot, %s, is of a time that is %s in the future; set BERTH_TZ to the filer's time zone, and compare the clocks", quoted(s.Name), age(ahead.Seconds()))}
+	}
+	old := now.Sub(s.Time)
+	if old < 0 {
+		old = 0 // the clocks differ a little
+	}
+	line := fmt.Sprintf("the newest snapshot, %s, is %s old | age=%ds;%d;%d", quoted(s.Name), age(old.Seconds()), int(old.Seconds()), int(warn.Seconds()), int(max.Seconds()))
+	switch {
+	case old > max:
+		return &verdict{2, "CRITICAL - " + line}
+	case warn > 0 && old > warn:
+		return &verdict{1, "WARNING - " + line}
+	}
+	return &verdict{0, "OK - " + line}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/volume"
+)
+
+// relay puts a socket between the command line and the plugin: before is called
+// for each request, in the order of the requests, before the request goes on.
+func (s *server) relay(before func(route string)) {
+	s.asked = filepath.Join(s.dir, "relay")
+	l, err := net.Listen("unix", s.asked)
+	require.NoError(s.t, err)
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "berth"})
+	proxy.Transport = &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", s.socket) }}
+	var one sync.Mutex
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		one.Lock()
+		before(strings.TrimPrefix(r.URL.Path, "/Berth."))
+		one.Unlock()
+		proxy.ServeHTTP(w, r)
+	})}
+	go func() { _ = srv.Serve(l) }()
+	s.t.Cleanup(func() { _ = srv.Close() })
+}
+
+// jobs lists what is unfinished.
+func (s *server) jobs() []*volume.Job {
+	s.t.Helper()
+	var got plugin.Jobs
+	require.NoError(s.t, plugin.NewClient(s.socket, "test").Call(s.t.Context(), "Berth.JobList", plugin.Empty{}, &got))
+	return got.Jobs
+}
+
+// TestARestoreWhosePluginIsKilledIsNotRestored: the plugin is killed while the
+// job copies, between two polls of the command line, and started again.
+func TestARestoreWhosePluginIsKilledIsNotRestored(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--json"}, {"-q"}} {
+		t.Run(strings.Join(flags, ""), func(t *testing.T) {
+			s := newServer(t)
+			s.start()
+			t.Cleanup(func() { s.stop() })
+			s.docker("Create", `{"Name":"blog"}`)
+			for i := range 1000 {
+				s.write(fmt.Sprintf("blog/d%d/f%d", i%50, i), "old")
+			}
+			s.must("snapshot", "create", "blog", "--name", "s1", "-q")
+			s.write("blog/index.php", "new")
+			killed := false
+			s.relay(func(route string) {
+				if route != "JobWait" || killed {
+					return
+				}
+				killed = true
+				for s.jobs()[0].State == volume.JobPrepared {
+					time.Sleep(time.Millisecond)
+				}
+				s.stop()
+				s.start()
+			})
+			got := s.types(append([]string{"snapshot", "restore", "blog@s1", "--yes"}, flags...)...)
+			if s.read("blog/index.php") == "" {
+				t.Fatal("the job ended before the plugin was killed")
+			}
+			require.Equal(t, exitFailed, got.code, got.out+got.err)
+			require.NotContains(t, got.out, "restored")
+			require.Contains(t, got.err, "was interrupted")
+			require.Contains(t, got.err, "'berth snapshot restore --resume blog' completes it, '--abort blog' ends it")
+			require.Len(t, s.jobs(), 1, "the job is kept")
+
+			s.asked = s.socket
+			got = s.types("snapshot", "restore", "blog@s1", "--yes")
+			require.Equal(t, exitInUse, got.code)
+			require.Contains(t, got.err, "--resume blog")
+			require.Contains(t, s.must("snapshot", "restore", "--resume", "blog"), "blog: restored, blog@s1")
+			require.Empty(t, s.read("blog/index.php"))
+			require.Empty(t, s.jobs())
+		})
+	}
+}
+
+// TestTheEndOfAJobIsOneValue for each answer that a plugin may give.
+func TestTheEndOfAJobIsOneValue(t *testing.T) {
+	failure := &plugin.Failure{Kind: "unreachable", Reason: "the export does not answer", Hint: "look at the filer"}
+	job := &volume.Job{ID: "job-1", Op: volume.OpRestore, Engine: string(snapshot.EngineCopy), Items: []volume.JobItem{{Volume: "blog"}}}
+	for name, c := range map[string]struct {
+		state     volume.JobState
+		err       error
+		code      int
+		reason    string
+		resumable bool
+	}{
+		"done":                        {volume.JobSwapped, nil, exitDone, "", false},
+		"interrupted":                 {volume.JobCopying, nil, exitFailed, "was interrupted", true},
+		"never begun":                 {volume.JobPrepared, nil, exitFailed, "was interrupted", true},
+		"interrupted in the swap":     {volume.JobSwapping, nil, exitFailed, "was interrupted", true},
+		"failed, and nobody says why": {volume.JobFailed, nil, exitFailed, "the restore of blog failed", true},
+		"failed":                      {volume.JobFailed, failure, exitUnreachable, "the export does not answer", false},
+		"done, with an error":         {volume.JobSwapped, failure, exitUnreachable, "the export does not answer", true},
+		"a state of a later berth":    {"paused", nil, exitFailed, "was interrupted", true},
+		"no answer":                   {"", failure, exitUnreachable, "the export does not answer", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := endOf(job, snapshot.Progress{State: c.state, Over: true}, c.err)
+			require.Equal(t, c.code == exitDone, e.done())
+			if c.code == exitDone {
+				return
+			}
+			code, reason, hint := judge(e.err)
+			require.Equal(t, c.code, code)
+			require.Contains(t, reason, c.reason)
+			require.Equal(t, c.resumable, strings.Contains(hint, "'berth snapshot restore --resume blog' completes it, '--abort blog' ends it"))
+			require.Equal(t, !c.resumable, e.over(), "a job that is resumed is kept")
+		})
+	}
+}

@@ -1,0 +1,209 @@
+package netapp
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
+)
+
+// Filer is the ONTAP system that serves an export. All methods may be called
+// concurrently.
+type Filer struct {
+	client     *ontap.Client
+	svm        string
+	host, path string // of the export
+
+	mu         sync.Mutex // guards the fields below, held across the network
+	export     *ontap.Export
+	fast       bool      // the filer restores directories
+	fastAt     time.Time // when the filer was asked for fast; zero for never
+	schedule   *Policy
+	scheduleAt time.Time
+}
+
+// New returns the filer that serves the export host:path. svm may be "".
+func New(client *ontap.Client, svm, host, exportPath string) *Filer {
+	return &Filer{client: client, svm: svm, host: host, path: exportPath}
+}
+
+// where finds the FlexVol of the export, once.
+func (f *Filer) where(ctx context.Context) (ontap.Export, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.export != nil {
+		return *f.export, nil
+	}
+	// A filer that the resolver does not know is found by its junction path alone.
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", f.host)
+	x, err := f.client.ExportGet(ctx, f.svm, Unmapped(addrs), f.path)
+	if err != nil {
+		return x, filerError(err)
+	}
+	f.export = &x
+	return x, nil
+}
+
+// Unmapped turns IPv4 addresses in IPv6 form into their own.
+func Unmapped(addrs []netip.Addr) []netip.Addr {
+	for i, a := range addrs {
+		addrs[i] = a.Unmap()
+	}
+	return addrs
+}
+
+// failed is filerError for a call on the FlexVol. After an error that says that
+// the FlexVol does not exist, the next call looks for it again.
+func (f *Filer) failed(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		f.mu.Lock()
+		f.export = nil
+		f.mu.Unlock()
+	}
+	return filerError(err)
+}
+
+// filerError says what to type about an error of the API.
+func filerError(err error) error {
+	if err == nil {
+		return nil
+	}
+	kind, hint := problem.Unreachable, "'berth ontap status' shows what berth sees of the filer"
+	e := (*ontap.Error)(nil)
+	if errors.As(err, &e) && e.HTTP != 0 {
+		kind = problem.Failed
+		if need, ok := ontap.NeedFor(err); ok {
+			hint = "the role lacks " + need.Path + "; 'berth ontap status' prints the command that grants it"
+		}
+		switch e.Code {
+		case ontap.CodeNoSpace:
+			hint = "'berth df' shows what can be freed; what snapshots hold comes free when they go"
+		case ontap.CodeSnapshotLimit:
+			hint = "remove some: 'berth snapshot ls VOLUME', 'berth snapshot rm NAME'"
+		}
+	}
+	return problem.New(kind, hint, "%v", err)
+}
+
+// List lists the snapshots of the export.
+func (f *Filer) List(ctx context.Context) ([]reference.Snapshot, error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := f.client.SnapshotList(ctx, x.Volume.UUID)
+	if err != nil {
+		return nil, f.failed(err)
+	}
+	out := make([]reference.Snapshot, len(all))
+	for i, s := range all {
+		out[i] = described(s)
+	}
+	return out, nil
+}
+
+// described is a snapshot of the API in our words.
+func described(s ontap.Snapshot) reference.Snapshot {
+	origin := reference.OriginOf(s.Name)
+	if origin == "manual" && s.Label != "" {
+		origin = s.Label
+	}
+	return reference.Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment, SizeBytes: s.Size}
+}
+
+// Create makes a snapshot of the export. A name that is taken is in use.
+func (f *Filer) Create(ctx context.Context, name, comment string) (reference.Snapshot, error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return reference.Snapshot{}, err
+	}
+	s, err := f.client.SnapshotCreate(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment})
+	if errors.Is(err, fs.ErrExist) {
+		return reference.Snapshot{}, problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
+	}
+	if err != nil {
+		return reference.Snapshot{}, f.failed(err)
+	}
+	return described(s), nil
+}
+
+// Remove removes a snapshot of the export.
+func (f *Filer) Remove(ctx context.Context, s reference.Snapshot) error {
+	x, err := f.where(ctx)
+	if err == nil {
+		err = f.failed(f.client.SnapshotDelete(ctx, x.Volume.UUID, s.UUID))
+	}
+	return err
+}
+
+// fastFor is for how long the answer to "do you restore directories" is kept.
+const fastFor = time.Hour
+
+// Restores tells whether the filer can restore a directory. The filer is asked,
+// because only two releases of ONTAP have the call.
+func (f *Filer) Restores(ctx context.Context) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fastAt.IsZero() || time.Since(f.fastAt) > fastFor {
+		ok, err := f.client.DirectoryRestoreSupported(ctx)
+		if err != nil {
+			return false
+		}
+		f.fast, f.fastAt = ok, time.Now()
+	}
+	return f.fast
+}
+
+// Restore restores the directory from of a snapshot as to. No file may have the
+// name to.
+func (f *Filer) Restore(ctx context.Context, snap, from, to string) error {
+	x, err := f.where(ctx)
+	if err != nil {
+		return err
+	}
+	return f.failed(f.client.DirectoryRestore(ctx, ontap.Restore{SVM: x.SVM.Name, Volume: x.Volume.Name, Snapshot: snap,
+		Path: path.Join(x.Sub, from), To: path.Join(x.Sub, to)}))
+}
+
+// BreakLocks breaks the NLM locks of a client on the files of a directory of the
+// export. It returns how many locks it broke.
+func (f *Filer) BreakLocks(ctx context.Context, dir, client string) (n int, err error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return 0, err
+	}
+	locks, err := f.client.LockList(ctx, x.SVM.UUID, x.Volume.UUID, path.Join(f.path, dir))
+	if err != nil {
+		return 0, f.failed(err)
+	}
+	var failed []error
+	for _, l := range locks {
+		if l.Protocol != "nlm" || l.ClientAddress != client {
+			continue
+		}
+		if err := f.client.LockBreak(ctx, x.SVM.UUID, l); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		n++
+	}
+	return n, f.failed(errors.Join(failed...))
+}
+
+// SnapshotBytes are the bytes that all snapshots of the FlexVol keep.
+func (f *Filer) SnapshotBytes(ctx context.Context) (int64, error) {
+	x, err := f.where(ctx)
+	if err != nil {
+		return 0, err
+	}
+	vol, err := f.client.VolumeGet(ctx, x.Volume.UUID)
+	return vol.Space.Snapshot.Used, f.failed(err)
+}
