@@ -139,6 +139,9 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 	})))
 	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (JobProgress, error) {
 		p, err := v.Wait(ctx, r.ID)
+		if why := context.Cause(ctx); !p.Over && errors.Is(why, volume.ErrSessionEnds) {
+			return JobProgress{Progress: p}, why // the next session may know nothing of the job
+		}
 		if !p.Over || err == nil {
 			return JobProgress{Progress: p}, err
 		}
