@@ -165,44 +165,70 @@ func (s *Server) path(ctx context.Context, ss *session, r pathRequest) (docker.P
 	return docker.PathResponse{Mountpoint: ss.mountpoint(i.Path)}, nil
 }
 
+// mount answers with the path of a volume below the node's mount of the export.
 func (s *Server) mount(ctx context.Context, ss *session, r mountRequest) (docker.MountResponse, error) {
-	ref, err := volume.ParseRef(r.Name)
+	at, err := ss.attach(ctx, r.Name)
 	if err != nil {
 		return docker.MountResponse{}, err
 	}
-	fsys, err := ss.store.FS(ctx)
+	m, err := s.acquire(ctx, ss, r, at.generation)
 	if err != nil {
 		return docker.MountResponse{}, err
 	}
-	src, err := ss.plane(ctx, fsys)
-	if err != nil {
-		return docker.MountResponse{}, err
+	if err := ss.mounts.dropStaleName(ctx, at.root, m); err != nil {
+		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))
 	}
-	root, generation, err := ss.mounts.ensure(ctx, src, ref.Snapshot != "")
+	return docker.MountResponse{Mountpoint: ss.pathOf(ctx, at, m)}, nil
+}
+
+// attached is the node's mount of the export that a Mount answers with.
+type attached struct {
+	fsys       tree.FS
+	root       string
+	generation int
+}
+
+// attach makes sure that the export is mounted here, read-only for a view.
+func (ss *session) attach(ctx context.Context, name string) (at attached, err error) {
+	ref, err := volume.ParseRef(name)
 	if err != nil {
-		return docker.MountResponse{}, err
+		return at, err
 	}
+	if at.fsys, err = ss.store.FS(ctx); err != nil {
+		return at, err
+	}
+	src, err := ss.plane(ctx, at.fsys)
+	if err == nil {
+		at.root, at.generation, err = ss.mounts.ensure(ctx, src, ref.Snapshot != "")
+	}
+	return at, err
+}
+
+// acquire notes the use of a volume. A volume whose holder has expired is taken
+// over first.
+func (s *Server) acquire(ctx context.Context, ss *session, r mountRequest, generation int) (volume.Mounted, error) {
 	m, err := ss.store.Mount(ctx, r.Name, r.ID, generation)
 	if silent := (*volume.SilentHolder)(nil); errors.As(err, &silent) {
 		if err = ss.versions.TakeOver(ctx, silent.Volume, silent.Node); err == nil {
 			m, err = ss.store.Mount(ctx, r.Name, r.ID, generation)
 		}
 	}
-	if err != nil {
-		return docker.MountResponse{}, err
+	if err != nil || m.Before == "" {
+		return m, err
 	}
-	if m.Before != "" {
-		if err := ss.versions.BreakLocks(ctx, r.Name, m.Before); err != nil {
-			s.log.WithError(err).WithField("volume", r.Name).Warn("locks that a node has left may still be there")
-		}
+	if err := ss.versions.BreakLocks(ctx, r.Name, m.Before); err != nil {
+		s.log.WithError(err).WithField("volume", r.Name).Warn("locks that a node has left may still be there")
 	}
-	if err := ss.mounts.dropStaleName(ctx, root, m); err != nil {
-		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))
+	return m, nil
+}
+
+// pathOf is where a container finds a volume; the path of an empty view says
+// what dockerd's error about it does not.
+func (ss *session) pathOf(ctx context.Context, at attached, m volume.Mounted) string {
+	if m.ReadOnly && isEmpty(ctx, at.fsys, m.Path) {
+		return ss.mounts.throughEmpty(at.generation, m.Path)
 	}
-	if m.ReadOnly && isEmpty(ctx, fsys, m.Path) {
-		return docker.MountResponse{Mountpoint: ss.mounts.throughEmpty(generation, m.Path)}, nil
-	}
-	return docker.MountResponse{Mountpoint: filepath.Join(root, m.Path)}, nil
+	return filepath.Join(at.root, m.Path)
 }
 
 // isEmpty tells whether a directory has nothing in it, as far as it can be read.
