@@ -2,14 +2,16 @@ package plugin
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
 )
 
-// lockGrace is how long after the start rpc.statd may take to come up.
+// lockGrace is how long after the plugin's start rpc.statd may take to come up.
 const lockGrace = 60 * time.Second
 
 // lockService knows whether NFSv3 locks work on this host. Without them a
@@ -18,15 +20,16 @@ const lockGrace = 60 * time.Second
 type lockService struct {
 	started time.Time
 	ready   func(context.Context) bool
+	tasks   *tasks
 
-	mu    sync.Mutex // guards works
-	works bool       // seen once; a statd that goes away later changes no mount
+	asking singleflight.Group // all that wait share one question
+	works  atomic.Bool        // seen once; a statd that goes away later changes no mount
 
 	without atomic.Bool // the last mount was made without locks
 }
 
-func newLockService() *lockService {
-	return &lockService{started: time.Now(), ready: nfs.LocksReady}
+func newLockService(t *tasks) *lockService {
+	return &lockService{started: time.Now(), ready: nfs.LocksReady, tasks: t}
 }
 
 // nolock decides for a mount: true where locks cannot work.
@@ -45,14 +48,24 @@ func (l *lockService) degraded() string {
 
 // ask asks the host until it has said yes.
 func (l *lockService) ask(ctx context.Context) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.works {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		l.works = l.ready(ctx)
+	if l.works.Load() {
+		return true
 	}
-	return l.works
+	answer := l.asking.DoChan("", func() (any, error) {
+		defer l.tasks.begin("ask rpc.statd")()
+		// Apart from the request that asked: others wait for the answer too.
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		return nil, guard.Run(func() error {
+			l.works.Store(l.ready(ctx))
+			return nil
+		})
+	})
+	select {
+	case <-answer:
+	case <-ctx.Done():
+	}
+	return l.works.Load()
 }
 
 // wait returns whether locks work, giving rpc.statd its time after a start.

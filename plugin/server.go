@@ -45,7 +45,8 @@ type Server struct {
 
 	session atomic.Pointer[session] // in force
 	read    read                    // reload's own
-	tasks   tasks                   // goroutines that no session owns, and sessions that end
+	locks   *lockService
+	tasks   tasks // goroutines that no session owns, and sessions that end
 }
 
 // New returns a Server. Run starts it.
@@ -69,6 +70,7 @@ func New(cfg Config) *Server {
 		cfg.Survey = time.Minute
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Version)}
+	s.locks = newLockService(&s.tasks)
 	s.metrics.registry.MustRegister(stateCollector{s})
 	return s
 }

@@ -70,7 +70,7 @@ func mountRoot(name string) (string, error) {
 // begin returns a session with settings that are right, or with what is wrong
 // with them. before is closed when the session before has ended.
 func (s *Server) begin(settings Settings, root string, wrong error, before chan struct{}) *session {
-	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: newLockService()}
+	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: s.locks}
 	ss.set.Store(&settings)
 	ss.ctx, ss.cancel = context.WithCancelCause(context.Background())
 	ss.mounts = newMounts(root, &ss.tasks)
@@ -398,6 +398,9 @@ func (s *Server) reload() {
 		line.WithError(next.err).Error("berth cannot work with these settings")
 		return
 	case runs && next.settings.Identity == ss.settings().Identity:
+		if next.settings.Socket != ss.settings().Socket {
+			s.log.Warn("BERTH_SOCKET has changed: berth listens there from its next start on")
+		}
 		s.tune(ss, next.settings)
 		line.Info("settings changed in place")
 		return
