@@ -11,19 +11,19 @@ import (
 	"github.com/casit/berth/nfs"
 )
 
-// lockGrace is how long after the plugin's start rpc.statd may take to come up.
+// lockGrace is the time after the plugin's start in which rpc.statd may come up.
 const lockGrace = 60 * time.Second
 
-// lockService knows whether NFSv3 locks work on this host. Without them a
-// database's lock is refused (ENOLCK), so berth mounts with nolock then, and
+// lockService knows whether NFSv3 locks work on this host. Without rpc.statd the
+// kernel refuses a database's lock (ENOLCK), so berth then mounts with nolock and
 // says so.
 type lockService struct {
 	started time.Time
 	ready   func(context.Context) bool
 	tasks   *tasks
 
-	asking singleflight.Group // all that wait share one question
-	works  atomic.Bool        // seen once; a statd that goes away later changes no mount
+	asking singleflight.Group // concurrent Mounts share one question
+	works  atomic.Bool        // rpc.statd has answered once; its later end changes no mount
 
 	without atomic.Bool // the last mount was made without locks
 }
@@ -32,13 +32,13 @@ func newLockService(t *tasks) *lockService {
 	return &lockService{started: time.Now(), ready: nfs.LocksReady, tasks: t}
 }
 
-// nolock decides for a mount: true where locks cannot work.
+// nolock says that a mount needs the option nolock.
 func (l *lockService) nolock(ctx context.Context) bool {
 	l.without.Store(!l.wait(ctx))
 	return l.without.Load()
 }
 
-// degraded says so while it lasts.
+// degraded is the message while the last mount has no locks, else "".
 func (l *lockService) degraded() string {
 	if l.without.Load() {
 		return "no file locks between nodes, since rpc.statd does not answer here; install nfs-common"
@@ -46,7 +46,7 @@ func (l *lockService) degraded() string {
 	return ""
 }
 
-// ask asks the host until it has said yes.
+// ask says whether rpc.statd has answered, now or earlier.
 func (l *lockService) ask(ctx context.Context) bool {
 	if l.works.Load() {
 		return true
@@ -68,7 +68,7 @@ func (l *lockService) ask(ctx context.Context) bool {
 	return l.works.Load()
 }
 
-// wait returns whether locks work, giving rpc.statd its time after a start.
+// wait says whether locks work. Within lockGrace it waits for rpc.statd.
 func (l *lockService) wait(ctx context.Context) bool {
 	for {
 		if l.ask(ctx) {
