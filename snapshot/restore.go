@@ -600,7 +600,12 @@ func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
 		j.Stopped, err = json.Marshal(stopped)
 	}
 	for _, it := range p.Items {
-		item := volume.JobItem{Volume: it.Volume, Ref: text.Quote(it.RefName()), Dest: it.dest(), Meta: it.Meta}
+		item := volume.JobItem{Volume: it.Volume, Ref: text.Quote(it.RefName()), Dest: it.dest()}
+		if it.Meta != nil {
+			if item.Meta, err = json.Marshal(it.Meta); err != nil {
+				return nil, err
+			}
+		}
 		if r.To == "" {
 			item.Trash = v.volumes.NewTrashID()
 		}

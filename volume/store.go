@@ -71,7 +71,7 @@ type Store struct {
 	hintMu sync.Mutex // held while the hint is written
 
 	index  index
-	jobs   jobs
+	clones clones
 	polled polled
 	audits sync.Mutex // held while a line is written, across the network
 
@@ -115,7 +115,7 @@ func New(cfg Config) *Store {
 		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
 	s.SetTrashTTL(cfg.TrashTTL)
 	s.index.init()
-	s.jobs.byName = map[string]*job{}
+	s.clones.byName = map[string]*cloning{}
 	s.loadHint()
 	return s
 }
