@@ -37,9 +37,10 @@ var below = map[string][]string{
 	"problem":             {"tree"},
 	"export":              {"problem", "tree"},
 	"volume":              {"export", "problem", "tree"},
-	"snapshot":            {"snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree"},
+	"snapshot":            {"snapshot/reference", "snapshot/embedded", "snapshot/netapp", "snapshot/df", "volume", "export", "problem", "tree"},
 	"snapshot/reference":  {"volume", "problem"},
 	"snapshot/embedded":   {"snapshot/reference", "volume", "problem", "tree"},
+	"snapshot/df":         {"snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
 	"snapshot/netapp":     {"snapshot/reference", "problem", "ontap"},
 	"proxy":               {},
 	"stack":               {"problem", "tree", "volume"},
@@ -47,9 +48,9 @@ var below = map[string][]string{
 	"docker/dockertest":   {},
 	"doctor":              {"export", "volume", "problem", "tree", "nfs", "ontap"},
 	"convoy":              {"export", "volume", "problem", "tree"},
-	"plugin":              {"export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy"},
-	"dashboard":           {"plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference"},
-	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "stack"},
+	"plugin":              {"export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/df", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy"},
+	"dashboard":           {"plugin", "problem", "volume", "snapshot", "snapshot/df", "snapshot/netapp", "snapshot/reference"},
+	"cmd/berth":           {"plugin", "problem", "doctor", "volume", "snapshot", "snapshot/df", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "stack"},
 }
 
 // goFiles calls fn for every Go file of the project.
@@ -151,7 +152,6 @@ var large = map[string]int{
 	"ontap/simulator.Simulator": 100,
 	"snapshot.Versions":         75,
 	"volume":                    7500,
-	"snapshot":                  6500,
 	"cmd/berth":                 5500,
 	"ontap/simulator":           4300,
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 )
 
 func dfCommand(a *app) *cobra.Command {
@@ -22,7 +22,7 @@ func dfCommand(a *app) *cobra.Command {
 }
 
 func runDf(ctx context.Context, a *app) error {
-	u, err := ask[snapshot.Usage](ctx, a, "Berth.Usage", plugin.UsageRequest{})
+	u, err := ask[df.Usage](ctx, a, "Berth.Usage", plugin.UsageRequest{})
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func runDf(ctx context.Context, a *app) error {
 
 // renderUsage writes where the space is. What nobody has measured is left out
 // of the live volumes, or unknown.
-func renderUsage(w io.Writer, u *snapshot.Usage, t times, width int) error {
+func renderUsage(w io.Writer, u *df.Usage, t times, width int) error {
 	removed, undo := 0, 0
 	for _, it := range u.Items {
 		if it.Kind == "undo" {
@@ -77,7 +77,7 @@ func renderUsage(w io.Writer, u *snapshot.Usage, t times, width int) error {
 }
 
 // usageRemarks say what can be freed, and what could not be measured.
-func usageRemarks(u *snapshot.Usage) (out []string) {
+func usageRemarks(u *df.Usage) (out []string) {
 	upTo := ""
 	if u.Shared {
 		upTo = "up to "
