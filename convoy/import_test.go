@@ -344,7 +344,9 @@ func TestTwoNodesImportAtOnce(t *testing.T) {
 	}
 	require.Equal(t, 100, imported, "each was imported once")
 	require.Len(t, names(t, s.dir+"/.berth/volumes"), 100)
-	require.Empty(t, names(t, s.dir+"/.berth/locks"))
+	locks, err := s.store("n3").Operations(ctx, "")
+	require.NoError(t, err)
+	require.Empty(t, locks)
 	require.Empty(t, names(t, s.dir+"/.berth/staging"))
 	require.Equal(t, before, s.hash())
 }
