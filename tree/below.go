@@ -27,8 +27,8 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 	if a.Kind != Directory {
 		return &fs.PathError{Op: "list", Path: dir, Err: syscall.ENOTDIR}
 	}
-	var dirs []place
-	if err := e.names(ctx, at, func(entry Entry, at place) error {
+	var dirs []location
+	if err := e.names(ctx, at, func(entry Entry, at location) error {
 		if entry.Kind == Directory {
 			dirs = append(dirs, at)
 		}
@@ -57,7 +57,7 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 }
 
 // statFrom looks rel up, from the handle of d where there is one.
-func statFrom(ctx context.Context, e engine, d place, rel string) (a Attr, err error) {
+func statFrom(ctx context.Context, e engine, d location, rel string) (a Attr, err error) {
 	name := path.Join(d.name, rel)
 	w, ok := e.(*Wire)
 	if !ok {

@@ -82,10 +82,10 @@ type comparing struct {
 	// shared are names whose files have others; walk's own.
 	shared []sharedName
 
-	slots chan struct{} // one token for each directory, on both sides, or file at work
-	ahead atomic.Int64  // directories that were listed before their turn
-	held  atomic.Int64  // findings that wait for theirs
-	wait  sync.WaitGroup
+	slots   chan struct{} // one token for each directory, on both sides, or file at work
+	ahead   atomic.Int64  // directories that were listed before their turn
+	waiting atomic.Int64  // findings that wait for theirs
+	wait    sync.WaitGroup
 
 	mu    sync.Mutex // guards stats
 	stats Stats
@@ -101,7 +101,7 @@ const (
 
 // entryAt is a name on one side.
 type entryAt struct {
-	at   place
+	at   location
 	attr Attr
 }
 
@@ -131,9 +131,9 @@ func (c *comparing) start(ctx context.Context, p *pair) {
 		c.wait.Go(func() {
 			defer close(p.ready)
 			p.err = guard.Run(func() error { return c.pair(ctx, p) })
-			c.held.Add(int64(len(p.found)))
+			c.waiting.Add(int64(len(p.found)))
 			for _, f := range p.found {
-				if f.dir != nil && c.ahead.Load() < maxAhead && c.held.Load() < maxHeld && ctx.Err() == nil {
+				if f.dir != nil && c.ahead.Load() < maxAhead && c.waiting.Load() < maxHeld && ctx.Err() == nil {
 					c.start(ctx, f.dir)
 				}
 			}
@@ -155,14 +155,14 @@ func (c *comparing) walk(ctx context.Context, p *pair, fn func(Difference) error
 	}
 	next, started := 0, 0
 	for i, f := range p.found {
-		for ; next < len(p.found) && (started < maxSiblings && c.held.Load() < maxHeld || next <= i); next++ {
+		for ; next < len(p.found) && (started < maxSiblings && c.waiting.Load() < maxHeld || next <= i); next++ {
 			if p.found[next].dir != nil {
 				c.start(ctx, p.found[next].dir)
 				started++
 			}
 		}
 		p.found[i] = finding{}
-		c.held.Add(-1)
+		c.waiting.Add(-1)
 		if f.shared != nil && c.share(f) {
 			continue
 		}
@@ -250,10 +250,10 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 }
 
 // list lists a directory, sorted. One that vanished is empty, but for the root.
-func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, error) {
+func (c *comparing) list(ctx context.Context, dir location, root bool) ([]entryAt, error) {
 	var entries []entryAt
 	var busy int64
-	err := c.e.list(ctx, dir, func(e EntryPlus, at place) error {
+	err := c.e.list(ctx, dir, func(e EntryPlus, at location) error {
 		own, err := isSnapshots(ctx, c.e, dir, e.Name, e.Attr.Kind, root)
 		switch {
 		case err != nil || own:

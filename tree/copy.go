@@ -93,8 +93,8 @@ func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progr
 	if err := stay(ctx, c.e, src); err != nil {
 		return c.stats, err
 	}
-	err = carryOut(ctx, opts.Parallel, func(ctx context.Context, w *work) error {
-		c.work = w
+	err = runPool(ctx, opts.Parallel, func(ctx context.Context, w *pool) error {
+		c.pool = w
 		return c.dir(ctx, &dirNode{src: from, attr: a}, parent, base)
 	})
 	if err == nil {
@@ -120,7 +120,7 @@ type copying struct {
 	quick  quick // nil if there is none, or content is compared
 	opts   CopyOptions
 	report func(Progress)
-	work   *work
+	pool   *pool
 	heavy  chan struct{} // one token for each file with a chunk in memory
 	began  beginning
 
@@ -133,8 +133,8 @@ type inode struct{ device, id uint64 }
 
 // firstName is where a file with several names is copied first.
 type firstName struct {
-	at      place
-	over    bool   // it exists, or never will
+	at      location
+	ready   bool   // it exists, or never will
 	ok      bool   // it exists
 	met     uint32 // names of it
 	waiting []task // further names
@@ -144,14 +144,14 @@ type firstName struct {
 // is at work any more, since every new entry changes its times.
 type dirNode struct {
 	parent   *dirNode
-	src, dst place
+	src, dst location
 	attr     Attr
 	xattrs   Xattrs
 	pending  atomic.Int64
 }
 
 // dir makes a directory's copy and lists it: all that is in it becomes tasks.
-func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string) (err error) {
+func (c *copying) dir(ctx context.Context, n *dirNode, parent location, base string) (err error) {
 	private := uint32(0o700)
 	if n.dst, err = c.e.mkdir(ctx, parent, base, SetAttr{Mode: &private}); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 		return err
 	}
 	n.pending.Store(1) // this listing
-	now, err := c.e.listing(ctx, n.src, func(e EntryPlus, src place) error {
+	now, err := c.e.listing(ctx, n.src, func(e EntryPlus, src location) error {
 		own, err := isSnapshots(ctx, c.e, n.src, e.Name, e.Attr.Kind, n.parent == nil)
 		switch {
 		case err != nil || own:
@@ -182,7 +182,7 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 			return c.mounted(ctx, src, n, e)
 		case e.Attr.Kind == Directory:
 			n.pending.Add(1)
-			return c.work.dir(ctx, func(ctx context.Context) error {
+			return c.pool.dir(ctx, func(ctx context.Context) error {
 				return c.dir(ctx, &dirNode{parent: n, src: src, attr: e.Attr}, n.dst, e.Name)
 			})
 		default:
@@ -197,12 +197,12 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 			if first != nil && !mine && c.wait(first, t) {
 				return nil
 			}
-			return c.work.file(ctx, t)
+			return c.pool.file(ctx, t)
 		}
 		return ctx.Err()
 	})
 	switch {
-	case isGone(err) && n.parent != nil && c.gone(ctx, n.src.name, Directory):
+	case isGone(err) && n.parent != nil && c.vanished(ctx, n.src.name, Directory):
 		c.list(&c.stats.Vanished, n.src.name)
 	case err != nil:
 		return err
@@ -215,7 +215,7 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 
 // mounted leaves out what is mounted in the source: who copies all of it wants
 // to know at once, who copies what is in use gets an empty directory.
-func (c *copying) mounted(ctx context.Context, src place, n *dirNode, e EntryPlus) error {
+func (c *copying) mounted(ctx context.Context, src location, n *dirNode, e EntryPlus) error {
 	if !c.opts.Live {
 		return mounted(src.name)
 	}
@@ -268,21 +268,21 @@ func (c *copying) firstOf(a Attr) (f *firstName, mine bool) {
 func (c *copying) wait(f *firstName, t task) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !f.over {
+	if !f.ready {
 		f.waiting = append(f.waiting, t)
 	}
-	return !f.over
+	return !f.ready
 }
 
 // over lets further names of a file go on.
-func (c *copying) over(ctx context.Context, f *firstName, at place, ok bool) error {
+func (c *copying) resume(ctx context.Context, f *firstName, at location, ok bool) error {
 	c.mu.Lock()
-	f.at, f.ok, f.over = at, ok, true
+	f.at, f.ok, f.ready = at, ok, true
 	waiting := f.waiting
 	f.waiting = nil
 	c.mu.Unlock()
 	for _, t := range waiting {
-		if err := c.work.file(ctx, t); err != nil {
+		if err := c.pool.file(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -290,7 +290,7 @@ func (c *copying) over(ctx context.Context, f *firstName, at place, ok bool) err
 }
 
 // entry copies what is not a directory.
-func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first *firstName, mine bool) error {
+func (c *copying) entry(ctx context.Context, src, dir location, e EntryPlus, first *firstName, mine bool) error {
 	if first != nil && !mine && first.ok {
 		if err := c.e.link(ctx, first.at, dir, e.Name); err != nil {
 			return err
@@ -317,7 +317,7 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 	}
 	switch {
 	// Gone from the source? Anything else is ours.
-	case isReplaced(err) && c.gone(ctx, src.name, e.Attr.Kind):
+	case isReplaced(err) && c.vanished(ctx, src.name, e.Attr.Kind):
 		c.list(&c.stats.Vanished, src.name)
 	case errors.Is(err, fs.ErrNotExist):
 		return err
@@ -335,13 +335,13 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 		c.count(func(s *Stats) { s.Files++ })
 	}
 	if mine {
-		return c.over(ctx, first, made.at, err == nil)
+		return c.resume(ctx, first, made.at, err == nil)
 	}
 	return nil
 }
 
 // make is build, and lists a file that changed meanwhile.
-func (c *copying) make(ctx context.Context, src, dir place, e EntryPlus) (place, error) {
+func (c *copying) make(ctx context.Context, src, dir location, e EntryPlus) (location, error) {
 	r, err := c.build(ctx, src, dir, e)
 	if err == nil && r.changed {
 		c.list(&c.stats.Changed, src.name)
@@ -350,7 +350,7 @@ func (c *copying) make(ctx context.Context, src, dir place, e EntryPlus) (place,
 }
 
 // build makes a copy of what is not a directory.
-func (c *copying) build(ctx context.Context, src, dir place, e EntryPlus) (r copied, err error) {
+func (c *copying) build(ctx context.Context, src, dir location, e EntryPlus) (r copied, err error) {
 	a := e.Attr
 	switch a.Kind {
 	case Regular:

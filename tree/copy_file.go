@@ -11,7 +11,7 @@ import (
 )
 
 // file copies one regular file and compares the copy.
-func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr) (r copied, err error) {
+func (c *copying) file(ctx context.Context, src, dir location, base string, a Attr) (r copied, err error) {
 	if a.Size > holeBlock {
 		select {
 		case c.heavy <- struct{}{}:

@@ -64,8 +64,8 @@ func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) 
 	if err != nil {
 		return err
 	}
-	err = carryOut(ctx, d.e.workers(), func(ctx context.Context, w *work) error {
-		d.work = w
+	err = runPool(ctx, d.e.workers(), func(ctx context.Context, w *pool) error {
+		d.pool = w
 		if a.Kind != Directory {
 			d.remove(ctx, parent, base)
 			return nil
@@ -86,7 +86,7 @@ const maxRounds = 10
 
 type deletion struct {
 	e    engine
-	work *work
+	pool *pool
 
 	mu     sync.Mutex // guards the fields below; held while report is called
 	done   Progress
@@ -99,7 +99,7 @@ type deletion struct {
 // any more.
 type doomed struct {
 	parent  *doomed
-	in, at  place
+	in, at  location
 	base    string
 	pending atomic.Int64
 	stays   atomic.Bool // something in it could not be removed
@@ -129,7 +129,7 @@ func (d *deletion) count(f func(*Progress)) {
 	}
 }
 
-func (d *deletion) remove(ctx context.Context, dir place, base string) bool {
+func (d *deletion) remove(ctx context.Context, dir location, base string) bool {
 	if !d.note(d.e.remove(ctx, dir, base)) {
 		return false
 	}
@@ -156,11 +156,11 @@ func (d *deletion) empty(ctx context.Context, n *doomed) error {
 	n.pending.Add(int64(len(batch)))
 	for _, b := range batch {
 		if b.dir && !b.at.mount {
-			err = d.work.dir(ctx, func(ctx context.Context) error {
+			err = d.pool.dir(ctx, func(ctx context.Context) error {
 				return d.empty(ctx, &doomed{parent: n, in: n.at, base: b.base, at: b.at})
 			})
 		} else {
-			err = d.work.file(ctx, func(ctx context.Context) error {
+			err = d.pool.file(ctx, func(ctx context.Context) error {
 				if b.at.mount {
 					d.note(mounted(b.at.name))
 					n.stays.Store(true)
@@ -201,7 +201,7 @@ func (d *deletion) finish(ctx context.Context, n *doomed) error {
 			if !n.full {
 				n.rounds++
 			}
-			return d.work.dir(ctx, func(ctx context.Context) error { return d.empty(ctx, n) })
+			return d.pool.dir(ctx, func(ctx context.Context) error { return d.empty(ctx, n) })
 		}
 		if d.note(err) {
 			d.count(func(p *Progress) { p.Dirs++ })
@@ -217,13 +217,13 @@ type listed struct {
 	base string
 	dir  bool
 	busy bool
-	at   place
+	at   location
 }
 
 // names lists up to maxNames entries, without a filer's snapshots.
 func (d *deletion) names(ctx context.Context, n *doomed) ([]listed, error) {
 	var batch []listed
-	err := d.e.names(ctx, n.at, func(e Entry, at place) error {
+	err := d.e.names(ctx, n.at, func(e Entry, at location) error {
 		if own, err := isSnapshots(ctx, d.e, n.at, e.Name, e.Kind, n.parent == nil); err != nil || own {
 			return err
 		}

@@ -50,7 +50,7 @@ func (q *Equality) proven(x, y Attr) bool {
 		return false
 	}
 	for _, at := range q.Versions {
-		if !at.IsZero() && !over(x.Ctime, at) {
+		if !at.IsZero() && !longBefore(x.Ctime, at) {
 			return false
 		}
 	}
@@ -67,14 +67,14 @@ func (q *Equality) Told(x, y Attr) (d *Difference, open bool) {
 
 // settled tells whether a file of one side has one content for good in the state
 // that it is in.
-func (q *Equality) settled(side int, a Attr) bool {
-	if q.Now.IsZero() || !over(a.Ctime, q.Now) {
+func (q *Equality) final(side int, a Attr) bool {
+	if q.Now.IsZero() || !longBefore(a.Ctime, q.Now) {
 		return false
 	}
 	// What is much newer than its version is a copy of what the version was made
 	// of, whatever became of that.
 	at := q.Versions[side]
-	return at.IsZero() || over(a.Ctime, at) || a.Ctime.After(at.Add(q.Spread+granule))
+	return at.IsZero() || longBefore(a.Ctime, at) || a.Ctime.After(at.Add(q.Spread+granule))
 }
 
 // attributes compares a name's attributes; a or b may be nil. The result is nil
@@ -253,7 +253,7 @@ func (c *comparing) target(ctx context.Context, side int, e *entryAt) (sum, erro
 		return sum{}, err
 	}
 	v := sum(sha256.Sum256([]byte(text)))
-	if c.opts.Sums != nil && c.opts.settled(side, e.attr) {
+	if c.opts.Sums != nil && c.opts.final(side, e.attr) {
 		if _, now, err := c.e.find(ctx, e.at.name); err == nil && stateOf(now) == stateOf(e.attr) {
 			c.opts.Sums.put(e.attr, v)
 		}
@@ -329,7 +329,7 @@ const compareBlock = 4 * holeBlock
 // still tells whether a file is in the state that it was listed in, so that what
 // was read of it is that state's content.
 func (r *readPair) still(ctx context.Context, side int, was Attr) (bool, error) {
-	if r.c.opts.Sums == nil || !r.c.opts.settled(side, was) {
+	if r.c.opts.Sums == nil || !r.c.opts.final(side, was) {
 		return false, nil
 	}
 	if !r.c.opts.Versions[side].IsZero() {

@@ -96,7 +96,7 @@ func (b beginning) before(a Attr) bool {
 
 // gone tells whether what a name of the source was has vanished: nothing is
 // there, or something of another kind.
-func (c *copying) gone(ctx context.Context, name string, kind Kind) bool {
+func (c *copying) vanished(ctx context.Context, name string, kind Kind) bool {
 	_, a, err := c.e.find(ctx, name)
 	return isGone(err) || err == nil && a.Kind != kind
 }

@@ -38,8 +38,8 @@ func MeasureSince(ctx context.Context, fsys FS, name string, since time.Time) (M
 		err = stay(ctx, m.e, name)
 	}
 	if err == nil {
-		err = carryOut(ctx, m.e.workers(), func(ctx context.Context, w *work) error {
-			m.work = w
+		err = runPool(ctx, m.e.workers(), func(ctx context.Context, w *pool) error {
+			m.pool = w
 			return m.dir(ctx, at, true)
 		})
 	}
@@ -52,7 +52,7 @@ func MeasureSince(ctx context.Context, fsys FS, name string, since time.Time) (M
 type measuring struct {
 	e     engine
 	since time.Time
-	work  *work
+	pool  *pool
 
 	mu  sync.Mutex // guards the fields below
 	sum Measured
@@ -62,9 +62,9 @@ type measuring struct {
 }
 
 // dir counts a directory, and makes tasks of those in it.
-func (m *measuring) dir(ctx context.Context, at place, root bool) error {
+func (m *measuring) dir(ctx context.Context, at location, root bool) error {
 	p := Measured{Progress: Progress{Dirs: 1}}
-	err := m.e.list(ctx, at, func(e EntryPlus, below place) error {
+	err := m.e.list(ctx, at, func(e EntryPlus, below location) error {
 		own, err := isSnapshots(ctx, m.e, at, e.Name, e.Attr.Kind, root)
 		switch {
 		case err != nil || own:
@@ -81,7 +81,7 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 				p.Used += min(e.Attr.Size, e.Attr.Used)
 			}
 		default:
-			return m.work.dir(ctx, func(ctx context.Context) error { return m.dir(ctx, below, false) })
+			return m.pool.dir(ctx, func(ctx context.Context) error { return m.dir(ctx, below, false) })
 		}
 		return nil
 	})

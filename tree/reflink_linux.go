@@ -19,13 +19,13 @@ type cloning struct {
 
 // names implements engine. Types come with the names; what is mounted shows
 // itself when it is opened, or cannot be removed.
-func (c cloning) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
+func (c cloning) names(ctx context.Context, dir location, fn func(e Entry, at location) error) error {
 	return c.l.ReadDir(ctx, dir.name, func(e Entry) error { return fn(e, dir.child(e.Name)) })
 }
 
 // copyFile clones a file, and leaves it to the others where that cannot be. A
 // filesystem is asked once.
-func (c cloning) copyFile(ctx context.Context, src place, a Attr, dir place, base string, _ bool) (copied, bool, error) {
+func (c cloning) copyFile(ctx context.Context, src location, a Attr, dir location, base string, _ bool) (copied, bool, error) {
 	at := dir.child(base)
 	if _, no := c.l.cloneless.Load(a.Device); no || a.Size == 0 {
 		return copied{}, false, nil
@@ -39,7 +39,7 @@ func (c cloning) copyFile(ctx context.Context, src place, a Attr, dir place, bas
 
 // clone makes at a clone of the file name with the attributes a, and compares
 // them; it returns nil where the file has to be copied.
-func (l *Local) clone(ctx context.Context, name string, a Attr, at place) (r *copied, err error) {
+func (l *Local) clone(ctx context.Context, name string, a Attr, at location) (r *copied, err error) {
 	in, err := l.openForClone(name)
 	if err != nil {
 		return nil, nil // the others tell why

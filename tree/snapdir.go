@@ -19,7 +19,7 @@ var errFound = errors.New("found")
 // directory: it is known there by having in it what the export's own has, the
 // very directories. All else of that name is data: on a local filesystem, and
 // what somebody has made.
-func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kind, inRoot bool) (bool, error) {
+func isSnapshots(ctx context.Context, e engine, dir location, name string, kind Kind, inRoot bool) (bool, error) {
 	if !inRoot || name != snapshotDir || kind != Directory {
 		return false, nil
 	}
@@ -41,7 +41,7 @@ func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kin
 		return true, nil
 	}
 	is := false
-	err = e.names(ctx, own, func(s Entry, _ place) error {
+	err = e.names(ctx, own, func(s Entry, _ location) error {
 		_, theirs, err := e.find(ctx, path.Join(snapshotDir, s.Name, dir.name))
 		if err != nil {
 			return unlessGone(err) // the tree is newer than this one
@@ -75,5 +75,5 @@ func unlessGone(err error) error {
 // ShowsSnapshots tells whether .snapshot in the directory name is where the
 // export shows its snapshots, and so no part of a tree that has its root there.
 func ShowsSnapshots(ctx context.Context, fsys FS, name string) (bool, error) {
-	return isSnapshots(ctx, engineOf(fsys), place{name: name}, snapshotDir, Directory, true)
+	return isSnapshots(ctx, engineOf(fsys), location{name: name}, snapshotDir, Directory, true)
 }

@@ -120,7 +120,7 @@ const granule = 2 * time.Second
 
 // over tells whether a state with that ctime was over at an instant: whatever
 // changes the file from then on gives it another ctime.
-func over(ctime, at time.Time) bool { return ctime.Unix() > 0 && ctime.Before(at.Add(-granule)) }
+func longBefore(ctime, at time.Time) bool { return ctime.Unix() > 0 && ctime.Before(at.Add(-granule)) }
 
 // Proofs are what a copy has read: which state of a file of the source, and
 // which of its copy, have which content. They are worth nothing before the copy
@@ -160,7 +160,7 @@ func (p *Proofs) Keep(q Equality) {
 	defer p.mu.Unlock()
 	for _, one := range p.some {
 		for side, at := range one.states {
-			if q.settled(side, Attr{Ctime: one.ctimes[side]}) {
+			if q.final(side, Attr{Ctime: one.ctimes[side]}) {
 				q.Sums.remember(at, one.sum)
 			}
 		}

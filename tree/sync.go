@@ -118,9 +118,9 @@ type syncing struct {
 	e      mover
 	c      *copying   // makes files; keeps Stats and reports progress
 	diff   *comparing // compares
-	work   *work
+	pool   *pool
 	stable func(context.Context) error // puts the filesystem on stable storage; nil where each answer means that
-	run    place                       // directory in Staging
+	run    location                    // directory in Staging
 	made   atomic.Int64                // names given in run
 
 	// Guarded by c.mu, as its stats are.
@@ -141,7 +141,7 @@ func (m *syncName) path() string { return m.in.dst.child(m.base).name }
 // trees finds what is to be worked with and carries it all out: first what can
 // be decided name by name, then what takes all names of a file to be known.
 func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) error {
-	var places [2]place
+	var dirs [2]location
 	for i, name := range []string{opts.Staging, opts.Trash} {
 		at, a, err := s.e.find(ctx, name)
 		if err == nil && a.Kind != Directory {
@@ -150,7 +150,7 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 		if err != nil {
 			return err
 		}
-		places[i] = at
+		dirs[i] = at
 	}
 	from, a, err := s.e.find(ctx, src)
 	if err != nil {
@@ -160,8 +160,8 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 	if err != nil {
 		return err
 	}
-	m := &syncName{in: &syncDir{dst: parent, above: true, bin: places[1], binned: true}, base: base, x: &entryAt{from, a}}
-	to, b, err := s.e.look(ctx, parent, base)
+	m := &syncName{in: &syncDir{dst: parent, above: true, bin: dirs[1], binned: true}, base: base, x: &entryAt{from, a}}
+	to, b, err := s.e.lookupIn(ctx, parent, base)
 	if err == nil {
 		m.y = &entryAt{to, b}
 		err = stay(ctx, s.e, dst)
@@ -171,15 +171,15 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 	if err = errors.Join(err, stay(ctx, s.e, src)); err != nil {
 		return err
 	}
-	if err := s.begin(ctx, places[0]); err != nil {
+	if err := s.begin(ctx, dirs[0]); err != nil {
 		return err
 	}
 	for _, phase := range []func(context.Context) error{
 		func(ctx context.Context) error { return s.name(ctx, m) },
 		s.groups,
 	} {
-		err := carryOut(ctx, s.e.workers(), func(ctx context.Context, w *work) error {
-			s.work = w
+		err := runPool(ctx, s.e.workers(), func(ctx context.Context, w *pool) error {
+			s.pool = w
 			return phase(ctx)
 		})
 		if err = errors.Join(err, ctx.Err()); err != nil {
@@ -187,7 +187,7 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 		}
 	}
 	// What was meant for directories that vanished is still there.
-	if err := s.e.rmdir(ctx, places[0], s.run.base()); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.e.rmdir(ctx, dirs[0], s.run.base()); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -195,7 +195,7 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 
 // begin makes a directory in staging for this run; one that was interrupted may
 // have left its own.
-func (s *syncing) begin(ctx context.Context, staging place) error {
+func (s *syncing) begin(ctx context.Context, staging location) error {
 	private := uint32(0o700)
 	for i := 1; ; i++ {
 		at, err := s.e.mkdir(ctx, staging, fmt.Sprintf("sync-%d", i), SetAttr{Mode: &private})
@@ -224,20 +224,20 @@ func (s *syncing) vanished(name string) {
 // mover is an engine that also works on names in directories it holds.
 type mover interface {
 	engine
-	look(ctx context.Context, dir place, base string) (place, Attr, error)
+	lookupIn(ctx context.Context, dir location, base string) (location, Attr, error)
 	// move renames; id is the file id of what is moved, 0 if unknown.
-	move(ctx context.Context, dir place, base string, to place, toBase string, id uint64) error
+	move(ctx context.Context, dir location, base string, to location, toBase string, id uint64) error
 }
 
-func (n named) look(ctx context.Context, dir place, base string) (place, Attr, error) {
+func (n named) lookupIn(ctx context.Context, dir location, base string) (location, Attr, error) {
 	return n.find(ctx, dir.child(base).name)
 }
 
-func (n named) move(ctx context.Context, dir place, base string, to place, toBase string, _ uint64) error {
+func (n named) move(ctx context.Context, dir location, base string, to location, toBase string, _ uint64) error {
 	return n.fsys.Rename(ctx, dir.child(base).name, to.child(toBase).name)
 }
 
-func (w *Wire) look(ctx context.Context, dir place, base string) (at place, a Attr, err error) {
+func (w *Wire) lookupIn(ctx context.Context, dir location, base string) (at location, a Attr, err error) {
 	at = dir.child(base)
 	err = w.once(ctx, "lookup", at.name, func() error {
 		o := w.lookup(ctx, dir.handle, base)
@@ -247,7 +247,7 @@ func (w *Wire) look(ctx context.Context, dir place, base string) (at place, a At
 	return at, a, err
 }
 
-func (w *Wire) move(ctx context.Context, dir place, base string, to place, toBase string, id uint64) error {
+func (w *Wire) move(ctx context.Context, dir location, base string, to location, toBase string, id uint64) error {
 	return w.once(ctx, "rename", dir.child(base).name, func() error {
 		_, err := w.client.Rename(ctx, dir.handle, base, to.handle, toBase, id)
 		return err

@@ -14,17 +14,17 @@ import (
 // syncDir is a directory at work. It gets its attributes when nothing in it is
 // at work any more.
 type syncDir struct {
-	syncName        // itself, in its parent
-	above    bool   // it holds the target, and is no part of it
-	hidden   bool   // the target does not have it: it is made where nobody sees it
-	gone     bool   // from the target, meanwhile
-	dst      place  // where it is worked on
-	staged   string // its name in run, if it is hidden and its parent is not
+	syncName          // itself, in its parent
+	above    bool     // it holds the target, and is no part of it
+	hidden   bool     // the target does not have it: it is made where nobody sees it
+	gone     bool     // from the target, meanwhile
+	dst      location // where it is worked on
+	staged   string   // its name in run, if it is hidden and its parent is not
 	pending  atomic.Int64
 	touched  atomic.Bool // names in it were changed
 
 	mu     sync.Mutex // guards the fields below; held while they are found out
-	bin    place      // its place in the trash
+	bin    location   // its place in the trash
 	binned bool       // bin is set
 	binNew bool       // bin was made by this run
 }
@@ -34,7 +34,7 @@ func (s *syncing) name(ctx context.Context, m *syncName) error {
 	m.in.pending.Add(1)
 	switch {
 	case m.x == nil:
-		return s.work.file(ctx, func(ctx context.Context) error {
+		return s.pool.file(ctx, func(ctx context.Context) error {
 			if err := s.discard(ctx, m.in, m.base, m.y.attr); err != nil {
 				return err
 			}
@@ -48,14 +48,14 @@ func (s *syncing) name(ctx context.Context, m *syncName) error {
 		if m.in.above && !d.hidden {
 			d.bin, d.binned = m.in.bin, true // Trash stands for the target itself
 		}
-		return s.work.dir(ctx, func(ctx context.Context) error { return s.dir(ctx, d) })
+		return s.pool.dir(ctx, func(ctx context.Context) error { return s.dir(ctx, d) })
 	case m.x.attr.Nlink > 1 || m.y != nil && m.y.attr.Kind != Directory && m.y.attr.Nlink > 1:
 		s.c.mu.Lock()
 		defer s.c.mu.Unlock()
 		s.linked = append(s.linked, m)
 		return nil
 	default:
-		return s.work.file(ctx, func(ctx context.Context) error {
+		return s.pool.file(ctx, func(ctx context.Context) error {
 			if err := s.file(ctx, m); err != nil {
 				return err
 			}
@@ -103,8 +103,8 @@ func (s *syncing) dir(ctx context.Context, n *syncDir) error {
 }
 
 // list lists a directory, sorted.
-func (s *syncing) list(ctx context.Context, dir place, root bool) (entries []entryAt, err error) {
-	err = s.e.list(ctx, dir, func(e EntryPlus, at place) error {
+func (s *syncing) list(ctx context.Context, dir location, root bool) (entries []entryAt, err error) {
+	err = s.e.list(ctx, dir, func(e EntryPlus, at location) error {
 		own, err := isSnapshots(ctx, s.e, dir, e.Name, e.Attr.Kind, root)
 		switch {
 		case err != nil || own:

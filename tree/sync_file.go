@@ -10,7 +10,7 @@ import (
 )
 
 // base is the last component of a place's name.
-func (p place) base() string { return path.Base(p.name) }
+func (p location) base() string { return path.Base(p.name) }
 
 // file makes a name equal that is no directory in the source, and whose file
 // has no other names.
@@ -57,7 +57,7 @@ func (s *syncing) differs(ctx context.Context, m *syncName) (*Difference, error)
 // set sets attributes of what is at a place of the target, with the extended
 // attributes of the source if they are to be set too. Owners come first, since a
 // change of owner takes capabilities away, and the mode and times last.
-func (s *syncing) set(ctx context.Context, from, to place, set SetAttr, xattrs bool) error {
+func (s *syncing) set(ctx context.Context, from, to location, set SetAttr, xattrs bool) error {
 	if s.diff.attributed && xattrs {
 		x, err := s.e.xattrs(ctx, from)
 		if err = s.c.noteLost(from.name, err); err != nil {
@@ -116,11 +116,11 @@ func (s *syncing) anew(ctx context.Context, m *syncName) error {
 
 // make makes a copy of a name's file, on stable storage. What cannot be made
 // here is listed as Missing, and ok is false.
-func (s *syncing) make(ctx context.Context, m *syncName, in place, base string) (at place, ok bool, err error) {
+func (s *syncing) make(ctx context.Context, m *syncName, in location, base string) (at location, ok bool, err error) {
 	at, err = s.c.make(ctx, m.x.at, in, EntryPlus{base, m.x.attr})
 	switch {
 	case err == nil && m.x.attr.Kind == Regular:
-		return at, true, s.settle(ctx, at)
+		return at, true, s.flush(ctx, at)
 	case err == nil:
 		return at, true, nil
 	case errors.Is(err, fs.ErrNotExist):
@@ -153,7 +153,7 @@ func refused(err error) bool {
 
 // settle puts a file on stable storage before it gets its name: otherwise a
 // crash could leave the name without the content.
-func (s *syncing) settle(ctx context.Context, at place) error {
+func (s *syncing) flush(ctx context.Context, at location) error {
 	if s.stable == nil {
 		return nil
 	}
@@ -199,7 +199,7 @@ func (s *syncing) put(ctx context.Context, m *syncName, staged string) (ok bool,
 
 // save keeps what a name is now, if anything, in the trash.
 func (s *syncing) save(ctx context.Context, m *syncName) error {
-	now, a, err := s.e.look(ctx, m.in.dst, m.base)
+	now, a, err := s.e.lookupIn(ctx, m.in.dst, m.base)
 	switch {
 	case isGone(err):
 		return nil
@@ -215,7 +215,7 @@ func (s *syncing) save(ctx context.Context, m *syncName) error {
 // was for, does not exist. Nobody else takes names out of run: if it is gone,
 // a rename whose answer was lost has done it.
 func (s *syncing) moved(ctx context.Context, m *syncName, staged string) (bool, error) {
-	_, _, err := s.e.look(ctx, s.run, staged)
+	_, _, err := s.e.lookupIn(ctx, s.run, staged)
 	if errors.Is(err, fs.ErrNotExist) {
 		m.in.touched.Store(true)
 		return true, nil

@@ -26,7 +26,7 @@ func (s *syncing) groups(ctx context.Context) error {
 		all = append(all, group)
 	}
 	for _, group := range all {
-		err := s.work.file(ctx, func(ctx context.Context) error { return s.group(ctx, group, names) })
+		err := s.pool.file(ctx, func(ctx context.Context) error { return s.group(ctx, group, names) })
 		if err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (s *syncing) rebuild(ctx context.Context, group []*syncName) error {
 }
 
 // linkTo puts one more name of a file in place.
-func (s *syncing) linkTo(ctx context.Context, m *syncName, file place, further bool) (err error) {
+func (s *syncing) linkTo(ctx context.Context, m *syncName, file location, further bool) (err error) {
 	ok := true
 	if m.in.hidden {
 		err = s.e.link(ctx, file, m.in.dst, m.base)

@@ -48,7 +48,7 @@ func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) 
 		}
 		// If it is still there, it is the trash that is not, or it was
 		// replaced at that moment.
-		if _, _, lookErr := s.e.look(ctx, n.dst, base); isGone(lookErr) {
+		if _, _, lookErr := s.e.lookupIn(ctx, n.dst, base); isGone(lookErr) {
 			return nil
 		}
 	}
@@ -56,10 +56,10 @@ func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) 
 }
 
 // freeIn is a name in the trash that is not taken.
-func (s *syncing) freeIn(ctx context.Context, bin place, base string, id uint64) (string, error) {
+func (s *syncing) freeIn(ctx context.Context, bin location, base string, id uint64) (string, error) {
 	for i := 0; ; i++ {
 		free := version(base, id, i)
-		_, _, err := s.e.look(ctx, bin, free)
+		_, _, err := s.e.lookupIn(ctx, bin, free)
 		if errors.Is(err, fs.ErrNotExist) {
 			return free, nil
 		}
@@ -71,7 +71,7 @@ func (s *syncing) freeIn(ctx context.Context, bin place, base string, id uint64)
 
 // keep links the file that a name is now to its place in the trash. Files that
 // cannot be linked are moved there.
-func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) error {
+func (s *syncing) keep(ctx context.Context, m *syncName, now location, a Attr) error {
 	bin, err := s.binOf(ctx, m.in)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) erro
 		case !errors.Is(err, fs.ErrExist):
 			return err
 		}
-		_, there, err := s.e.look(ctx, bin, to)
+		_, there, err := s.e.lookupIn(ctx, bin, to)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -107,7 +107,7 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) erro
 
 // binOf is a directory's place in the trash. It is made where it is needed,
 // with its owner and mode; the rest follows when nothing more comes into it.
-func (s *syncing) binOf(ctx context.Context, n *syncDir) (place, error) {
+func (s *syncing) binOf(ctx context.Context, n *syncDir) (location, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.binned {
@@ -115,7 +115,7 @@ func (s *syncing) binOf(ctx context.Context, n *syncDir) (place, error) {
 	}
 	up, err := s.binOf(ctx, n.in)
 	if err != nil {
-		return place{}, err
+		return location{}, err
 	}
 	was := n.y.attr
 	mode := was.Mode | 0o700 // or we could not enter
@@ -124,14 +124,14 @@ func (s *syncing) binOf(ctx context.Context, n *syncDir) (place, error) {
 		n.bin, err = s.e.mkdir(ctx, up, base, SetAttr{Mode: &mode, UID: &was.UID, GID: &was.GID})
 		n.binned, n.binNew = err == nil, err == nil
 		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return place{}, err
+			return location{}, err
 		}
 		if err == nil {
 			break
 		}
-		at, a, err := s.e.look(ctx, up, base)
+		at, a, err := s.e.lookupIn(ctx, up, base)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return place{}, err
+			return location{}, err
 		}
 		if err == nil && a.Kind == Directory { // of an earlier run
 			n.bin, n.binned = at, true

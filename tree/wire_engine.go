@@ -22,28 +22,28 @@ func (w *Wire) once(ctx context.Context, op, name string, f func() error) error 
 	return w.fail(ctx, op, name, err)
 }
 
-func (w *Wire) find(ctx context.Context, name string) (at place, a Attr, err error) {
+func (w *Wire) find(ctx context.Context, name string) (at location, a Attr, err error) {
 	err = w.do(ctx, "stat", name, func() error {
 		o, err := w.walk(ctx, name)
-		at, a = place{name: name, handle: o.handle, known: err == nil, device: o.attr.FSID}, attrOf(&o.attr)
+		at, a = location{name: name, handle: o.handle, known: err == nil, device: o.attr.FSID}, attrOf(&o.attr)
 		return err
 	})
 	return at, a, err
 }
 
-func (w *Wire) list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error {
+func (w *Wire) list(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) error {
 	_, err := w.listing(ctx, dir, fn)
 	return err
 }
 
 // listing implements engine by the attributes that come with READDIRPLUS.
-func (w *Wire) listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error) {
+func (w *Wire) listing(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) (now Attr, err error) {
 	var fnErr error
 	err = w.once(ctx, "readdir", dir.name, func() error {
 		a, err := w.client.Listing(ctx, dir.handle, func(e *nfs.Entry) error {
 			a := attrOf(&e.Attr.Attr)
 			a.Mount = dir.known && a.Device != dir.device
-			fnErr = fn(EntryPlus{e.Name, a}, place{name: dir.child(e.Name).name, handle: e.Handle, mount: a.Mount, known: true, device: a.Device})
+			fnErr = fn(EntryPlus{e.Name, a}, location{name: dir.child(e.Name).name, handle: e.Handle, mount: a.Mount, known: true, device: a.Device})
 			return fnErr
 		})
 		if a.Present {
@@ -57,11 +57,11 @@ func (w *Wire) listing(ctx context.Context, dir place, fn func(e EntryPlus, at p
 	return now, err
 }
 
-func (w *Wire) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
-	return w.list(ctx, dir, func(e EntryPlus, at place) error { return fn(Entry{e.Name, e.Attr.Kind}, at) })
+func (w *Wire) names(ctx context.Context, dir location, fn func(e Entry, at location) error) error {
+	return w.list(ctx, dir, func(e EntryPlus, at location) error { return fn(Entry{e.Name, e.Attr.Kind}, at) })
 }
 
-func (w *Wire) readlink(ctx context.Context, at place) (target string, err error) {
+func (w *Wire) readlink(ctx context.Context, at location) (target string, err error) {
 	err = w.once(ctx, "readlink", at.name, func() error {
 		var err error
 		target, _, err = w.client.Readlink(ctx, at.handle)
@@ -70,11 +70,11 @@ func (w *Wire) readlink(ctx context.Context, at place) (target string, err error
 	return target, err
 }
 
-func (w *Wire) open(_ context.Context, at place) (File, error) {
+func (w *Wire) open(_ context.Context, at location) (File, error) {
 	return &wireFile{w: w, name: at.name, handle: at.handle}, nil
 }
 
-func (w *Wire) mkdir(ctx context.Context, dir place, base string, set SetAttr) (place, error) {
+func (w *Wire) mkdir(ctx context.Context, dir location, base string, set SetAttr) (location, error) {
 	at := dir.child(base)
 	err := w.once(ctx, "mkdir", at.name, func() (err error) {
 		at.handle, err = w.makeDir(ctx, dir.handle, base, set)
@@ -83,7 +83,7 @@ func (w *Wire) mkdir(ctx context.Context, dir place, base string, set SetAttr) (
 	return at, err
 }
 
-func (w *Wire) mknod(ctx context.Context, dir place, base string, a Attr, set SetAttr) (at place, err error) {
+func (w *Wire) mknod(ctx context.Context, dir location, base string, a Attr, set SetAttr) (at location, err error) {
 	at = dir.child(base)
 	err = w.once(ctx, "mknod", at.name, func() error {
 		o, err := w.makeNode(ctx, dir.handle, base, a.Kind, a.Major, a.Minor, set)
@@ -93,7 +93,7 @@ func (w *Wire) mknod(ctx context.Context, dir place, base string, a Attr, set Se
 	return at, err
 }
 
-func (w *Wire) symlink(ctx context.Context, target string, dir place, base string, set SetAttr) (at place, err error) {
+func (w *Wire) symlink(ctx context.Context, target string, dir location, base string, set SetAttr) (at location, err error) {
 	at = dir.child(base)
 	err = w.once(ctx, "symlink", at.name, func() error {
 		o, err := w.makeSymlink(ctx, target, dir.handle, base, set)
@@ -103,14 +103,14 @@ func (w *Wire) symlink(ctx context.Context, target string, dir place, base strin
 	return at, err
 }
 
-func (w *Wire) link(ctx context.Context, file, dir place, base string) error {
+func (w *Wire) link(ctx context.Context, file, dir location, base string) error {
 	return w.once(ctx, "link", dir.child(base).name, func() error {
 		_, err := w.client.Link(ctx, file.handle, dir.handle, base)
 		return err
 	})
 }
 
-func (w *Wire) create(ctx context.Context, dir place, base string, set SetAttr) (File, place, error) {
+func (w *Wire) create(ctx context.Context, dir location, base string, set SetAttr) (File, location, error) {
 	at := dir.child(base)
 	err := w.once(ctx, "create", at.name, func() error {
 		o, err := w.makeFile(ctx, dir.handle, base, set)
@@ -120,21 +120,21 @@ func (w *Wire) create(ctx context.Context, dir place, base string, set SetAttr) 
 	return &wireFile{w: w, name: at.name, handle: at.handle}, at, err
 }
 
-func (w *Wire) setAttr(ctx context.Context, at place, set SetAttr) error {
+func (w *Wire) setAttr(ctx context.Context, at location, set SetAttr) error {
 	return w.once(ctx, "setattr", at.name, func() error {
 		_, err := w.set(ctx, at.handle, sattrOf(set))
 		return err
 	})
 }
 
-func (w *Wire) remove(ctx context.Context, dir place, base string) error {
+func (w *Wire) remove(ctx context.Context, dir location, base string) error {
 	return w.once(ctx, "remove", dir.child(base).name, func() error {
 		_, err := w.client.Remove(ctx, dir.handle, base)
 		return err
 	})
 }
 
-func (w *Wire) rmdir(ctx context.Context, dir place, base string) error {
+func (w *Wire) rmdir(ctx context.Context, dir location, base string) error {
 	return w.once(ctx, "rmdir", dir.child(base).name, func() error { return w.removeDir(ctx, dir.handle, base) })
 }
 
@@ -142,7 +142,7 @@ func (w *Wire) rmdir(ctx context.Context, dir place, base string) error {
 // SETATTR where it fits one WRITE, CREATE alone where it is empty. The answer
 // to the last call shows what was made. Larger ones are read and written
 // several chunks at a time, and committed.
-func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base string, summed bool) (r copied, done bool, err error) {
+func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location, base string, summed bool) (r copied, done bool, err error) {
 	chunk := int64(min(w.client.ReadSize(), w.client.WriteSize()))
 	if a.Used < a.Size && a.Size > holeBlock {
 		return r, false, nil
@@ -255,7 +255,7 @@ func (w *Wire) storeSmall(ctx context.Context, h nfs.Handle, data []byte) error 
 }
 
 // storeLarge copies size bytes, and returns what the source is afterwards.
-func (w *Wire) storeLarge(ctx context.Context, src place, size int64, dst place) (Attr, error) {
+func (w *Wire) storeLarge(ctx context.Context, src location, size int64, dst location) (Attr, error) {
 	from := &remote{ctx, w.client, src.handle}
 	if _, err := w.client.Store(ctx, dst.handle, from, nfs.Range{Length: size}); err != nil {
 		return Attr{}, err

@@ -73,7 +73,7 @@ func (w *Wire) makeFile(ctx context.Context, dir nfs.Handle, base string, set Se
 	if err != nil {
 		return object{}, err
 	}
-	return w.settle(ctx, dir, base, m, s)
+	return w.complete(ctx, dir, base, m, s)
 }
 
 // do runs an operation on the file.

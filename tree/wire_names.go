@@ -147,7 +147,7 @@ func (w *Wire) makeDir(ctx context.Context, dir nfs.Handle, base string, set Set
 	if !given {
 		s.Set &^= nfs.SetMode // setgid may be inherited
 	}
-	o, err := w.settle(ctx, dir, base, m, s)
+	o, err := w.complete(ctx, dir, base, m, s)
 	if err != nil {
 		// It is ours, and empty: nobody shall find it without its owner.
 		_, undoErr := w.client.Rmdir(context.WithoutCancel(ctx), dir, base)
@@ -157,7 +157,7 @@ func (w *Wire) makeDir(ctx context.Context, dir nfs.Handle, base string, set Set
 }
 
 // settle gives a new object what its making did not.
-func (w *Wire) settle(ctx context.Context, dir nfs.Handle, base string, m nfs.Made, s nfs.SetAttr) (object, error) {
+func (w *Wire) complete(ctx context.Context, dir nfs.Handle, base string, m nfs.Made, s nfs.SetAttr) (object, error) {
 	o := object{m.Object, m.Attr.Attr}
 	var err error
 	switch {
@@ -210,7 +210,7 @@ func (w *Wire) makeSymlink(ctx context.Context, target string, dir nfs.Handle, b
 	if err != nil {
 		return object{}, err
 	}
-	return w.settle(ctx, dir, base, m, s)
+	return w.complete(ctx, dir, base, m, s)
 }
 
 // Mknod implements FS (RFC 1813 §3.3.11).
@@ -233,7 +233,7 @@ func (w *Wire) makeNode(ctx context.Context, dir nfs.Handle, base string, kind K
 	if err != nil {
 		return object{}, err
 	}
-	return w.settle(ctx, dir, base, m, s)
+	return w.complete(ctx, dir, base, m, s)
 }
 
 // Link implements FS (RFC 1813 §3.3.15). A name that is taken after the request

@@ -239,7 +239,7 @@ func (l *Local) SetXattrs(ctx context.Context, name string, x Xattrs) error {
 }
 
 // xattrs implements engine: a filesystem that says nothing of them has none.
-func (n named) xattrs(ctx context.Context, at place) (Xattrs, error) {
+func (n named) xattrs(ctx context.Context, at location) (Xattrs, error) {
 	if f, ok := n.fsys.(interface {
 		Xattrs(ctx context.Context, name string) (Xattrs, error)
 	}); ok {
@@ -249,7 +249,7 @@ func (n named) xattrs(ctx context.Context, at place) (Xattrs, error) {
 }
 
 // setXattrs implements engine.
-func (n named) setXattrs(ctx context.Context, at place, x Xattrs) error {
+func (n named) setXattrs(ctx context.Context, at location, x Xattrs) error {
 	if f, ok := n.fsys.(interface {
 		SetXattrs(ctx context.Context, name string, x Xattrs) error
 	}); ok {
@@ -259,21 +259,21 @@ func (n named) setXattrs(ctx context.Context, at place, x Xattrs) error {
 }
 
 // xattrs implements engine: NFSv3 has none.
-func (*Wire) xattrs(context.Context, place) (Xattrs, error) { return nil, nil }
+func (*Wire) xattrs(context.Context, location) (Xattrs, error) { return nil, nil }
 
 // setXattrs implements engine.
-func (*Wire) setXattrs(context.Context, place, Xattrs) error { return nil }
+func (*Wire) setXattrs(context.Context, location, Xattrs) error { return nil }
 
 // complete is an engine that gives a file all that a copy keeps of it by one
 // call, in the order that keeps it: the owner, whose change takes capabilities
 // and setuid away; extended attributes, of which an ACL changes the mode; the
 // mode; times.
 type complete interface {
-	setAll(ctx context.Context, at place, a Attr, x Xattrs) error
+	setAll(ctx context.Context, at location, a Attr, x Xattrs) error
 }
 
 // setAll implements complete.
-func (c cloning) setAll(ctx context.Context, at place, a Attr, x Xattrs) error {
+func (c cloning) setAll(ctx context.Context, at location, a Attr, x Xattrs) error {
 	return c.l.change(ctx, "setattr", at.name, itsAttr, func(dir int, base string) error {
 		if err := setAttr(dir, base, SetAttr{UID: &a.UID, GID: &a.GID}); err != nil {
 			return err
@@ -324,7 +324,7 @@ func (c *copying) noteLost(src string, err error) error {
 }
 
 // setAll gives a copy of src all attributes.
-func (c *copying) setAll(ctx context.Context, src string, at place, a Attr, x Xattrs) error {
+func (c *copying) setAll(ctx context.Context, src string, at location, a Attr, x Xattrs) error {
 	if e, ok := c.e.(complete); ok {
 		return c.noteLost(src, e.setAll(ctx, at, a, x))
 	}

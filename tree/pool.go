@@ -26,7 +26,7 @@ type task func(ctx context.Context) error
 // through in depth, and few directories are unfinished at a time.
 //
 // A task must not wait for another one: it may be the one that carries it out.
-type work struct {
+type pool struct {
 	mu    sync.Mutex // guards the fields below; never held while a task runs
 	more  *sync.Cond // there is something to do, or nothing left
 	files []task
@@ -39,8 +39,8 @@ type work struct {
 
 // carryOut runs first and all the tasks that come of it, by that many
 // goroutines, and returns the first error when all have ended.
-func carryOut(ctx context.Context, workers int, first func(ctx context.Context, w *work) error) error {
-	w := &work{}
+func runPool(ctx context.Context, workers int, first func(ctx context.Context, w *pool) error) error {
+	w := &pool{}
 	w.more = sync.NewCond(&w.mu)
 	ctx, w.stop = context.WithCancel(ctx)
 	defer w.stop()
@@ -54,7 +54,7 @@ func carryOut(ctx context.Context, workers int, first func(ctx context.Context, 
 }
 
 // run carries out tasks until there are none.
-func (w *work) run(ctx context.Context) {
+func (w *pool) run(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
@@ -89,7 +89,7 @@ func (w *work) run(ctx context.Context) {
 }
 
 // next takes a task, and counts it if it is one on a directory; w.mu is held.
-func (w *work) next() (t task, list int) {
+func (w *pool) next() (t task, list int) {
 	from := &w.files
 	if len(w.files) == 0 {
 		if w.lists >= maxListings {
@@ -105,12 +105,12 @@ func (w *work) next() (t task, list int) {
 }
 
 // file adds a task on a file, or carries it out.
-func (w *work) file(ctx context.Context, t task) error { return w.add(ctx, &w.files, maxFileTasks, t) }
+func (w *pool) file(ctx context.Context, t task) error { return w.add(ctx, &w.files, maxFileTasks, t) }
 
 // dir adds a task on a directory, or carries it out.
-func (w *work) dir(ctx context.Context, t task) error { return w.add(ctx, &w.dirs, maxDirTasks, t) }
+func (w *pool) dir(ctx context.Context, t task) error { return w.add(ctx, &w.dirs, maxDirTasks, t) }
 
-func (w *work) add(ctx context.Context, to *[]task, limit int, t task) error {
+func (w *pool) add(ctx context.Context, to *[]task, limit int, t task) error {
 	w.mu.Lock()
 	if len(*to) < limit {
 		*to = append(*to, t)

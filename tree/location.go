@@ -12,7 +12,7 @@ import (
 
 // place is a file or directory as the engines hold it: its name, and its handle
 // on filesystems that have them.
-type place struct {
+type location struct {
 	name   string
 	handle nfs.Handle
 	// mount: something else is mounted here, as far as the listing told. Its
@@ -27,41 +27,41 @@ type place struct {
 // name up twice. named makes one of any FS.
 type engine interface {
 	workers() int // tasks at work at once that it is good for
-	find(ctx context.Context, name string) (place, Attr, error)
-	list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error
+	find(ctx context.Context, name string) (location, Attr, error)
+	list(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) error
 	// listing is list, and returns what the directory is at the end of it; no
 	// kind if that is not known.
-	listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error)
+	listing(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) (now Attr, err error)
 	// names is list without attributes, where that is less work.
-	names(ctx context.Context, dir place, fn func(e Entry, at place) error) error
-	readlink(ctx context.Context, at place) (string, error)
-	open(ctx context.Context, at place) (File, error)
+	names(ctx context.Context, dir location, fn func(e Entry, at location) error) error
+	readlink(ctx context.Context, at location) (string, error)
+	open(ctx context.Context, at location) (File, error)
 	// xattrs are all extended attributes that a copy keeps; nil for none.
-	xattrs(ctx context.Context, at place) (Xattrs, error)
+	xattrs(ctx context.Context, at location) (Xattrs, error)
 
-	mkdir(ctx context.Context, dir place, base string, set SetAttr) (place, error)
-	mknod(ctx context.Context, dir place, base string, a Attr, set SetAttr) (place, error)
-	symlink(ctx context.Context, target string, dir place, base string, set SetAttr) (place, error)
-	link(ctx context.Context, file, dir place, base string) error
+	mkdir(ctx context.Context, dir location, base string, set SetAttr) (location, error)
+	mknod(ctx context.Context, dir location, base string, a Attr, set SetAttr) (location, error)
+	symlink(ctx context.Context, target string, dir location, base string, set SetAttr) (location, error)
+	link(ctx context.Context, file, dir location, base string) error
 	// create makes an empty file with the attributes but for its size.
-	create(ctx context.Context, dir place, base string, set SetAttr) (File, place, error)
-	setAttr(ctx context.Context, at place, set SetAttr) error
+	create(ctx context.Context, dir location, base string, set SetAttr) (File, location, error)
+	setAttr(ctx context.Context, at location, set SetAttr) error
 	// setXattrs gives a file exactly these: what it has besides is taken away. It
 	// comes before setAttr's mode and times, which it may change.
-	setXattrs(ctx context.Context, at place, x Xattrs) error
-	remove(ctx context.Context, dir place, base string) error
-	rmdir(ctx context.Context, dir place, base string) error
+	setXattrs(ctx context.Context, at location, x Xattrs) error
+	remove(ctx context.Context, dir location, base string) error
+	rmdir(ctx context.Context, dir location, base string) error
 }
 
 // quick is an engine that copies files by fewer calls than File takes. done is
 // false where it leaves a file to the others; nothing is made then.
 type quick interface {
-	copyFile(ctx context.Context, src place, a Attr, dir place, base string, summed bool) (r copied, done bool, err error)
+	copyFile(ctx context.Context, src location, a Attr, dir location, base string, summed bool) (r copied, done bool, err error)
 }
 
 // copied is what became of a file.
 type copied struct {
-	at      place
+	at      location
 	bytes   int64
 	changed bool   // while it was read
 	lost    error  // extended attributes that could not be kept, if any
@@ -88,79 +88,79 @@ type named struct{ fsys FS }
 
 func (n named) workers() int { return 16 }
 
-func (n named) find(ctx context.Context, name string) (place, Attr, error) {
+func (n named) find(ctx context.Context, name string) (location, Attr, error) {
 	a, err := n.fsys.Stat(ctx, name)
-	return place{name: name}, a, err
+	return location{name: name}, a, err
 }
 
-func (n named) list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error {
+func (n named) list(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) error {
 	return n.fsys.ReadDirPlus(ctx, dir.name, func(e EntryPlus) error { return fn(e, dir.child(e.Name)) })
 }
 
-func (n named) listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error) {
+func (n named) listing(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) (now Attr, err error) {
 	if err = n.list(ctx, dir, fn); err == nil {
 		now, err = n.fsys.Stat(ctx, dir.name)
 	}
 	return now, err
 }
 
-func (n named) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
-	return n.list(ctx, dir, func(e EntryPlus, at place) error {
+func (n named) names(ctx context.Context, dir location, fn func(e Entry, at location) error) error {
+	return n.list(ctx, dir, func(e EntryPlus, at location) error {
 		at.mount = e.Attr.Mount
 		return fn(Entry{e.Name, e.Attr.Kind}, at)
 	})
 }
 
 // child is a name in a directory, without a handle.
-func (p place) child(base string) place { return place{name: path.Join(p.name, base)} }
+func (p location) child(base string) location { return location{name: path.Join(p.name, base)} }
 
-func (n named) readlink(ctx context.Context, at place) (string, error) {
+func (n named) readlink(ctx context.Context, at location) (string, error) {
 	return n.fsys.Readlink(ctx, at.name)
 }
 
-func (n named) open(ctx context.Context, at place) (File, error) { return n.fsys.Open(ctx, at.name) }
+func (n named) open(ctx context.Context, at location) (File, error) { return n.fsys.Open(ctx, at.name) }
 
-func (n named) mkdir(ctx context.Context, dir place, base string, set SetAttr) (place, error) {
+func (n named) mkdir(ctx context.Context, dir location, base string, set SetAttr) (location, error) {
 	at := dir.child(base)
 	return at, n.fsys.Mkdir(ctx, at.name, set)
 }
 
-func (n named) mknod(ctx context.Context, dir place, base string, a Attr, set SetAttr) (place, error) {
+func (n named) mknod(ctx context.Context, dir location, base string, a Attr, set SetAttr) (location, error) {
 	at := dir.child(base)
 	return at, n.fsys.Mknod(ctx, at.name, a.Kind, a.Major, a.Minor, set)
 }
 
-func (n named) symlink(ctx context.Context, target string, dir place, base string, set SetAttr) (place, error) {
+func (n named) symlink(ctx context.Context, target string, dir location, base string, set SetAttr) (location, error) {
 	at := dir.child(base)
 	return at, n.fsys.Symlink(ctx, target, at.name, set)
 }
 
-func (n named) link(ctx context.Context, file, dir place, base string) error {
+func (n named) link(ctx context.Context, file, dir location, base string) error {
 	return n.fsys.Link(ctx, file.name, dir.child(base).name)
 }
 
-func (n named) create(ctx context.Context, dir place, base string, set SetAttr) (File, place, error) {
+func (n named) create(ctx context.Context, dir location, base string, set SetAttr) (File, location, error) {
 	at := dir.child(base)
 	f, err := n.fsys.Create(ctx, at.name, set)
 	return f, at, err
 }
 
-func (n named) setAttr(ctx context.Context, at place, set SetAttr) error {
+func (n named) setAttr(ctx context.Context, at location, set SetAttr) error {
 	return n.fsys.SetAttr(ctx, at.name, set)
 }
 
-func (n named) remove(ctx context.Context, dir place, base string) error {
+func (n named) remove(ctx context.Context, dir location, base string) error {
 	return n.fsys.Remove(ctx, dir.child(base).name)
 }
 
-func (n named) rmdir(ctx context.Context, dir place, base string) error {
+func (n named) rmdir(ctx context.Context, dir location, base string) error {
 	return n.fsys.Rmdir(ctx, dir.child(base).name)
 }
 
 // within is the directory of name and its last component, for an engine.
-func within(ctx context.Context, e engine, name string) (dir place, base string, err error) {
+func within(ctx context.Context, e engine, name string) (dir location, base string, err error) {
 	if CheckPath(name) != nil || name == "." {
-		return place{}, "", &fs.PathError{Op: "check", Path: name, Err: fs.ErrInvalid}
+		return location{}, "", &fs.PathError{Op: "check", Path: name, Err: fs.ErrInvalid}
 	}
 	parent, base := split(name)
 	dir, a, err := e.find(ctx, parent)
