@@ -59,7 +59,7 @@ func (l Listed) First() string {
 	return l.Paths[0]
 }
 
-// isSame tells whether a file has not changed between two looks at its attributes.
+// isSame tells by two results of Stat whether a file has not changed between them.
 // The owner of a file can set its size and mtime back, but not its ctime.
 func isSame(was, now Attr) bool {
 	return was.Kind == now.Kind && was.FileID == now.FileID && was.Size == now.Size && isUnchanged(was, now)

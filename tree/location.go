@@ -10,65 +10,65 @@ import (
 	"github.com/casit/berth/nfs"
 )
 
-// place is a file or directory as the engines hold it: its name, and its handle
-// on filesystems that have them.
+// location is where a file or directory is: its name, and its handle on filesystems
+// that have handles.
 type location struct {
 	name   string
 	handle nfs.Handle
-	// mount: something else is mounted here, as far as the listing told. Its
-	// device is what tells over the wire, where it is known.
+	// mount says that something is mounted here, as the listing told. Over the
+	// wire the device tells, where it is known.
 	mount  bool
 	known  bool
 	device uint64
 }
 
-// engine is how Copy, Delete, Measure and Compare work on a filesystem: by
-// places instead of names, so that a filesystem with handles (Wire) looks no
-// name up twice. named makes one of any FS.
+// engine is a filesystem for Copy, Delete, Measure and Compare. It takes locations
+// instead of names, so that a filesystem with handles (Wire) looks up no name
+// twice. named is the engine of any FS.
 type engine interface {
-	workers() int // tasks at work at once that it is good for
+	workers() int // how many tasks at once make it fast
 	find(ctx context.Context, name string) (location, Attr, error)
 	list(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) error
-	// listing is list, and returns what the directory is at the end of it; no
-	// kind if that is not known.
+	// listing is list; it also returns the attributes of the directory at the
+	// end, without a kind if they are not known.
 	listing(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) (now Attr, err error)
-	// names is list without attributes, where that is less work.
+	// names is list without attributes, where that is faster.
 	names(ctx context.Context, dir location, fn func(e Entry, at location) error) error
 	readlink(ctx context.Context, at location) (string, error)
 	open(ctx context.Context, at location) (File, error)
-	// xattrs are all extended attributes that a copy keeps; nil for none.
+	// xattrs returns the extended attributes that a copy keeps; nil for none.
 	xattrs(ctx context.Context, at location) (Xattrs, error)
 
 	mkdir(ctx context.Context, dir location, base string, set SetAttr) (location, error)
 	mknod(ctx context.Context, dir location, base string, a Attr, set SetAttr) (location, error)
 	symlink(ctx context.Context, target string, dir location, base string, set SetAttr) (location, error)
 	link(ctx context.Context, file, dir location, base string) error
-	// create makes an empty file with the attributes but for its size.
+	// create makes an empty file with the attributes, all but the size.
 	create(ctx context.Context, dir location, base string, set SetAttr) (File, location, error)
 	setAttr(ctx context.Context, at location, set SetAttr) error
-	// setXattrs gives a file exactly these: what it has besides is taken away. It
-	// comes before setAttr's mode and times, which it may change.
+	// setXattrs gives a file exactly these extended attributes, and removes
+	// others. It may change mode and times, so setAttr comes after it.
 	setXattrs(ctx context.Context, at location, x Xattrs) error
 	remove(ctx context.Context, dir location, base string) error
 	rmdir(ctx context.Context, dir location, base string) error
 }
 
-// quick is an engine that copies files by fewer calls than File takes. done is
-// false where it leaves a file to the others; nothing is made then.
+// quick is an engine that can copy a file by fewer calls than File takes. done is
+// false if it cannot copy this file; then it has made nothing.
 type quick interface {
 	copyFile(ctx context.Context, src location, a Attr, dir location, base string, summed bool) (r copied, done bool, err error)
 }
 
-// copied is what became of a file.
+// copied is the result of copying a file.
 type copied struct {
 	at      location
 	bytes   int64
-	changed bool   // while it was read
+	changed bool   // the file changed while it was read
 	lost    error  // extended attributes that could not be kept, if any
 	proof   *proof // nil where the content was not summed up
 }
 
-// engineOf returns how to work on a filesystem in a place that nobody sees.
+// engineOf returns the engine of a filesystem, for trees that nobody sees yet.
 func engineOf(fsys FS) engine {
 	if d, ok := fsys.(interface{ Deferred() FS }); ok {
 		fsys = d.Deferred()
@@ -111,7 +111,7 @@ func (n named) names(ctx context.Context, dir location, fn func(e Entry, at loca
 	})
 }
 
-// child is a name in a directory, without a handle.
+// child is the location of a name in a directory, without a handle.
 func (p location) child(base string) location { return location{name: path.Join(p.name, base)} }
 
 func (n named) readlink(ctx context.Context, at location) (string, error) {
@@ -157,7 +157,7 @@ func (n named) rmdir(ctx context.Context, dir location, base string) error {
 	return n.fsys.Rmdir(ctx, dir.child(base).name)
 }
 
-// within is the directory of name and its last component, for an engine.
+// within returns the location of the directory of name, and the last component.
 func within(ctx context.Context, e engine, name string) (dir location, base string, err error) {
 	if CheckPath(name) != nil || name == "." {
 		return location{}, "", &fs.PathError{Op: "check", Path: name, Err: fs.ErrInvalid}

@@ -7,38 +7,39 @@ import (
 	"github.com/casit/berth/guard"
 )
 
-// How many tasks wait at most. What does not fit is done at once by the one
-// that has it, so that trees of any size take the same memory.
+// How many tasks wait at most. A goroutine that has one task more carries it out at
+// once, so trees of any size take the same memory.
 const (
 	maxFileTasks = 2048
 	maxDirTasks  = 8192
 )
 
-// maxListings bounds the directories at work at once, each of which has a page
-// of its listing in memory, with attributes and handles.
+// maxListings is how many directories are listed at once. Each of them has a page of
+// its listing in memory, with attributes and handles.
 const maxListings = 32
 
-// task is a piece of work on a tree; an error ends all of it.
+// task is one step of a walk through a tree. An error of a task ends the walk.
 type task func(ctx context.Context) error
 
-// work is a number of goroutines that carry out tasks, which add more tasks.
-// Files come before directories, and both last in first out: a tree is gone
-// through in depth, and few directories are unfinished at a time.
+// pool is a number of goroutines that carry out tasks. Tasks may add tasks. Files
+// come before directories, and both are last in, first out: so the walk goes
+// through a tree in depth, and few directories are unfinished at a time.
 //
-// A task must not wait for another one: it may be the one that carries it out.
+// A task must not wait for another task, because its goroutine may be the one that
+// would have to carry it out.
 type pool struct {
 	mu    sync.Mutex // guards the fields below; never held while a task runs
-	more  *sync.Cond // there is something to do, or nothing left
+	more  *sync.Cond // signals that a task was added, or that none is left
 	files []task
 	dirs  []task
-	busy  int // tasks at work
-	lists int // of busy: on directories
+	busy  int // tasks that run
+	lists int // of busy: tasks on directories
 	err   error
 	stop  context.CancelFunc
 }
 
-// carryOut runs first and all the tasks that come of it, by that many
-// goroutines, and returns the first error when all have ended.
+// runPool carries out first and all tasks that it adds, with that many goroutines.
+// It returns the first error, after all tasks have ended.
 func runPool(ctx context.Context, workers int, first func(ctx context.Context, w *pool) error) error {
 	w := &pool{}
 	w.more = sync.NewCond(&w.mu)
@@ -88,7 +89,7 @@ func (w *pool) run(ctx context.Context) {
 	}
 }
 
-// next takes a task, and counts it if it is one on a directory; w.mu is held.
+// next takes a task. list is 1 for a task on a directory. The caller holds w.mu.
 func (w *pool) next() (t task, list int) {
 	from := &w.files
 	if len(w.files) == 0 {
@@ -104,10 +105,10 @@ func (w *pool) next() (t task, list int) {
 	return t, list
 }
 
-// file adds a task on a file, or carries it out.
+// file adds a task on a file, or carries it out if too many wait.
 func (w *pool) file(ctx context.Context, t task) error { return w.add(ctx, &w.files, maxFileTasks, t) }
 
-// dir adds a task on a directory, or carries it out.
+// dir adds a task on a directory, or carries it out if too many wait.
 func (w *pool) dir(ctx context.Context, t task) error { return w.add(ctx, &w.dirs, maxDirTasks, t) }
 
 func (w *pool) add(ctx context.Context, to *[]task, limit int, t task) error {

@@ -11,9 +11,8 @@ import (
 // maxBase is the longest name in bytes that every filesystem takes.
 const maxBase = 255
 
-// version is a name for something in the trash: its own first, others if that
-// is taken. The file's id is in them, so that a run that is repeated comes to
-// the same name.
+// version is the i-th name to try for a file in the trash: its own name first. The
+// other names have the file's id, so that a repeated run finds the same name.
 func version(base string, id uint64, i int) string {
 	suffix := ""
 	switch {
@@ -25,8 +24,8 @@ func version(base string, id uint64, i int) string {
 	return base[:min(len(base), maxBase-len(suffix))] + suffix
 }
 
-// discard renames a name to its place in the trash; a is what it is. That it is
-// gone already is fine.
+// discard renames a name into the trash; a are its attributes. A name that does not
+// exist any more is no error.
 func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) error {
 	bin, err := s.binOf(ctx, n)
 	if err != nil {
@@ -46,8 +45,8 @@ func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) 
 		if !isGone(err) {
 			return err
 		}
-		// If it is still there, it is the trash that is not, or it was
-		// replaced at that moment.
+		// If the name still exists, the trash does not, or somebody has
+		// replaced the name at this moment.
 		if _, _, lookErr := s.e.lookupIn(ctx, n.dst, base); isGone(lookErr) {
 			return nil
 		}
@@ -55,7 +54,7 @@ func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) 
 	return err
 }
 
-// freeIn is a name in the trash that is not taken.
+// freeIn returns a name in the trash that is not taken.
 func (s *syncing) freeIn(ctx context.Context, bin location, base string, id uint64) (string, error) {
 	for i := 0; ; i++ {
 		free := version(base, id, i)
@@ -69,8 +68,8 @@ func (s *syncing) freeIn(ctx context.Context, bin location, base string, id uint
 	}
 }
 
-// keep links the file that a name is now to its place in the trash. Files that
-// cannot be linked are moved there.
+// keep links the present file of a name into the trash. A file that cannot be linked
+// is moved there.
 func (s *syncing) keep(ctx context.Context, m *syncName, now location, a Attr) error {
 	bin, err := s.binOf(ctx, m.in)
 	if err != nil {
@@ -96,7 +95,7 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now location, a Attr) e
 			return nil
 		}
 		if err == nil {
-			// What an earlier run has made need not be kept.
+			// A file that an earlier run has made need not be kept.
 			d, err := s.differs(ctx, &syncName{in: m.in, base: m.base, x: m.x, y: &entryAt{now, a}})
 			if err != nil || d == nil {
 				return err
@@ -105,8 +104,8 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now location, a Attr) e
 	}
 }
 
-// binOf is a directory's place in the trash. It is made where it is needed,
-// with its owner and mode; the rest follows when nothing more comes into it.
+// binOf returns the counterpart of a directory in the trash. It is made when it is
+// needed, with owner and mode; complete sets the rest.
 func (s *syncing) binOf(ctx context.Context, n *syncDir) (location, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -133,7 +132,7 @@ func (s *syncing) binOf(ctx context.Context, n *syncDir) (location, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return location{}, err
 		}
-		if err == nil && a.Kind == Directory { // of an earlier run
+		if err == nil && a.Kind == Directory { // an earlier run has made it
 			n.bin, n.binned = at, true
 		}
 	}

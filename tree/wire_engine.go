@@ -12,8 +12,8 @@ import (
 // workers is how many calls the client has in flight at most.
 func (w *Wire) workers() int { return 128 }
 
-// once is do for a handle that was looked up before: if it is stale, what it
-// names is gone.
+// once is do for a handle of an earlier lookup: if it is stale, the object does not
+// exist any more.
 func (w *Wire) once(ctx context.Context, op, name string, f func() error) error {
 	err := ctx.Err()
 	if err == nil {
@@ -138,10 +138,10 @@ func (w *Wire) rmdir(ctx context.Context, dir location, base string) error {
 	return w.once(ctx, "rmdir", dir.child(base).name, func() error { return w.removeDir(ctx, dir.handle, base) })
 }
 
-// copyFile copies a file without holes: CREATE, READ, WRITE FILE_SYNC and
-// SETATTR where it fits one WRITE, CREATE alone where it is empty. The answer
-// to the last call shows what was made. Larger ones are read and written
-// several chunks at a time, and committed.
+// copyFile copies a file without holes. A file that fits one WRITE takes CREATE, READ,
+// WRITE FILE_SYNC and SETATTR; an empty one takes CREATE. The answer to the last
+// call has the attributes of the copy. A larger file is read and written several
+// chunks at a time, and committed.
 func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location, base string, summed bool) (r copied, done bool, err error) {
 	chunk := int64(min(w.client.ReadSize(), w.client.WriteSize()))
 	if a.Used < a.Size && a.Size > holeBlock {
@@ -162,7 +162,8 @@ func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location,
 		defer w.small.Release(a.Size)
 	}
 	r.at = dir.child(base)
-	// Read before anything is made, so that a file that is gone leaves none.
+	// The READ comes before the CREATE, so that a file that does not exist any
+	// more leaves no copy.
 	var data []byte
 	release := func() {}
 	defer func() { release() }()
@@ -182,13 +183,13 @@ func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location,
 			return err
 		})
 		if err != nil || !done || now.Size > int64(len(data)) {
-			return r, err != nil, err // it has grown, or READs are short here
+			return r, err != nil, err // the file has grown, or the server's READs are short
 		}
 	}
 	err = w.once(ctx, "create", r.at.name, func() error {
 		set := allOf(a)
 		if a.Size > 0 {
-			mode := a.Mode & 0o777 // what is written loses setuid
+			mode := a.Mode & 0o777 // a WRITE takes setuid away
 			set = SetAttr{Mode: &mode, UID: &a.UID, GID: &a.GID}
 		}
 		o, err := w.makeFile(ctx, dir.handle, base, set)
@@ -215,7 +216,7 @@ func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location,
 		r.changed = !isSame(a, now)
 		set := sattrOf(allOf(a))
 		if a.Mode&0o7000 == 0 {
-			set.Set &^= nfs.SetMode // as it was made
+			set.Set &^= nfs.SetMode // CREATE has set it
 		}
 		set.Set &^= nfs.SetUID | nfs.SetGID
 		got, err := w.set(ctx, r.at.handle, set)
@@ -230,7 +231,7 @@ func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location,
 	})
 }
 
-// verify compares a copied file with what it is a copy of.
+// verify compares the attributes of a copy with those of its source.
 func verify(got *nfs.Attr, size int64, want nfs.SetAttr) error {
 	if int64(got.Size) == size && missing(want, got).Set == 0 {
 		return nil
@@ -239,7 +240,7 @@ func verify(got *nfs.Attr, size int64, want nfs.SetAttr) error {
 		got.Size, got.Mtime.Time(), got.Mode, got.UID, got.GID, size, want.Mtime.Time(), want.Mode, want.UID, want.GID)
 }
 
-// storeSmall writes what fits one WRITE.
+// storeSmall writes a file that fits one WRITE.
 func (w *Wire) storeSmall(ctx context.Context, h nfs.Handle, data []byte) error {
 	for off := 0; off < len(data); {
 		res, err := w.client.Write(ctx, h, uint64(off), data[off:], nfs.FileSync)
@@ -254,7 +255,7 @@ func (w *Wire) storeSmall(ctx context.Context, h nfs.Handle, data []byte) error 
 	return nil
 }
 
-// storeLarge copies size bytes, and returns what the source is afterwards.
+// storeLarge copies size bytes, and returns the attributes of the source afterwards.
 func (w *Wire) storeLarge(ctx context.Context, src location, size int64, dst location) (Attr, error) {
 	from := &remote{ctx, w.client, src.handle}
 	if _, err := w.client.Store(ctx, dst.handle, from, nfs.Range{Length: size}); err != nil {
@@ -264,7 +265,7 @@ func (w *Wire) storeLarge(ctx context.Context, src location, size int64, dst loc
 	return attrOf(&now), err
 }
 
-// remote is a file as a source for nfs.Client.Store, for the time of ctx.
+// remote is a file as the source of nfs.Client.Store, until ctx ends.
 type remote struct {
 	ctx    context.Context
 	client *nfs.Client
@@ -274,15 +275,15 @@ type remote struct {
 func (r *remote) ReadAt(p []byte, off int64) (int, error) {
 	n, err := r.client.ReadAt(r.ctx, r.handle, p, off)
 	if err == io.EOF {
-		// Cut off meanwhile: zeros stand for what is gone, and the copy is
-		// known as torn by the source's attributes.
+		// The file was cut off meanwhile. Zeros stand for the lost bytes; the
+		// attributes of the source tell that the copy is torn.
 		clear(p[n:])
 		return len(p), nil
 	}
 	return n, err
 }
 
-// Lend implements nfs.Lender: what one READ returns is written as it is.
+// Lend implements nfs.Lender: the buffer of a READ is the buffer of the WRITE.
 func (r *remote) Lend(n int, off int64) ([]byte, func(), error) {
 	res, err := r.client.ReadLent(r.ctx, r.handle, uint64(off), n)
 	if err != nil {
@@ -290,7 +291,7 @@ func (r *remote) Lend(n int, off int64) ([]byte, func(), error) {
 	}
 	if res.N < n {
 		res.Release()
-		return nil, nil, nil // the rest is asked for, or not there any more
+		return nil, nil, nil // Store asks for the rest
 	}
 	return res.Data, res.Release, nil
 }
