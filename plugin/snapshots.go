@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
@@ -113,7 +114,7 @@ func (s *Server) snapshotRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.SnapshotClone", route(s, "SnapshotClone", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r CloneRequest) (Cloned, error) {
 		return v.MakeClone(ctx, r)
 	})))
-	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*snapshot.Usage, error) {
+	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*df.Usage, error) {
 		if r.Trash {
 			return v.UsageOfTrash(ctx)
 		}
