@@ -16,6 +16,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/plugin"
 )
@@ -37,6 +38,13 @@ func newServer(t *testing.T) *server {
 	s := &server{t: t, dir: dir, export: filepath.Join(dir, "export"), socket: filepath.Join(dir, "s")}
 	s.asked = s.socket
 	require.NoError(t, os.Mkdir(s.export, 0o755))
+	t.Cleanup(func() { // a plugin that ends leaves its mounts to its containers
+		mounts, err := filepath.Glob(filepath.Join(dir, "mounts/*"))
+		require.NoError(t, err)
+		for _, m := range mounts {
+			_ = unix.Unmount(m, unix.MNT_DETACH)
+		}
+	})
 	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(dir, "no-engine"))
 	t.Setenv("TZ", "UTC")
 	t.Setenv("SUDO_USER", "alice")
