@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
@@ -260,7 +261,7 @@ func wayOn(job *volume.Job, err error) error {
 	f := failureOf(err)
 	name := job.Volumes()[0]
 	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
-	if job.Op == volume.OpTakeover {
+	if job.Op == cluster.OpTakeover {
 		way = fmt.Sprintf("'berth volume takeover %s --from %s' begins it again", name, job.From)
 	}
 	if !strings.Contains(f.Hint, "--resume") {
@@ -335,7 +336,7 @@ func (c *carried) report(p snapshot.Progress, took time.Duration) error {
 		a.say("%s", show.Sentence(line))
 	}
 	what := "restored"
-	if c.job.Op == volume.OpUndo {
+	if c.job.Op == cluster.OpUndo {
 		what = "undone"
 	}
 	if a.json {
