@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -164,4 +166,15 @@ func (s *server) read(name string) string {
 		require.NoError(s.t, err)
 	}
 	return string(text)
+}
+
+// commandPaths are the words of every command below c that people may see.
+func commandPaths(c *cobra.Command, words []string) (all [][]string) {
+	all = append(all, words)
+	for _, sub := range c.Commands() {
+		if !sub.Hidden {
+			all = append(all, commandPaths(sub, append(slices.Clone(words), sub.Name()))...)
+		}
+	}
+	return all
 }
