@@ -171,7 +171,7 @@ func (s *Server) mount(ctx context.Context, ss *session, r mountRequest) (docker
 	if err != nil {
 		return docker.MountResponse{}, err
 	}
-	m, err := s.acquire(ctx, ss, r, at.generation)
+	m, err := ss.store.Mount(ctx, r.Name, r.ID, at.generation)
 	if err != nil {
 		return docker.MountResponse{}, err
 	}
@@ -202,24 +202,6 @@ func (ss *session) attach(ctx context.Context, name string) (at attached, err er
 		at.root, at.generation, err = ss.mounts.ensure(ctx, src, ref.Snapshot != "")
 	}
 	return at, err
-}
-
-// acquire notes the use of a volume. A volume whose holder has expired is taken
-// over first.
-func (s *Server) acquire(ctx context.Context, ss *session, r mountRequest, generation int) (volume.Mounted, error) {
-	m, err := ss.store.Mount(ctx, r.Name, r.ID, generation)
-	if silent := (*volume.SilentHolder)(nil); errors.As(err, &silent) {
-		if err = ss.versions.TakeOver(ctx, silent.Volume, silent.Node); err == nil {
-			m, err = ss.store.Mount(ctx, r.Name, r.ID, generation)
-		}
-	}
-	if err != nil || m.Before == "" {
-		return m, err
-	}
-	if err := ss.versions.BreakLocks(ctx, r.Name, m.Before); err != nil {
-		s.log.WithError(err).WithField("volume", r.Name).Warn("locks that a node has left may still be there")
-	}
-	return m, nil
 }
 
 // pathOf is the path that a container gets for a volume. For an empty view the

@@ -10,11 +10,11 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/stack"
-	"github.com/casit/berth/volume"
 )
 
 // dockerEngine is the Docker engine of this node as the doctor found it.
@@ -148,7 +148,7 @@ func lookForClaims(ctx context.Context, a *app, engine *client.Client) (doctor.F
 }
 
 // of picks the uses by one node.
-func of(node string, u plugin.Users) (out []volume.User) {
+func of(node string, u plugin.Users) (out []cluster.User) {
 	for _, x := range u.Users {
 		if x.Node == node {
 			out = append(out, x)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
@@ -266,7 +267,7 @@ func wayOn(job *volume.Job, err error) error {
 	f := failureOf(err)
 	name := job.Volumes()[0]
 	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
-	if job.Op == volume.OpTakeover {
+	if job.Op == cluster.OpTakeover {
 		way = fmt.Sprintf("'berth volume takeover %s --from %s' begins it again", name, job.From)
 	}
 	if !strings.Contains(f.Hint, "--resume") {
@@ -336,7 +337,7 @@ func poll(ctx context.Context, a *app, job *volume.Job) (snapshot.Progress, erro
 
 // stateOf adds the state in the journal to an error that comes without one.
 func stateOf(ctx context.Context, a *app, job *volume.Job, p snapshot.Progress, err error) (snapshot.Progress, error) {
-	if err == nil || p.State != "" || job.Op == volume.OpTakeover {
+	if err == nil || p.State != "" || job.Op == cluster.OpTakeover {
 		return p, err
 	}
 	if now, findErr := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: job.Volumes()[0]}); findErr == nil && now.ID == job.ID {
@@ -352,7 +353,7 @@ func (c *carried) report(p snapshot.Progress, took time.Duration) error {
 		a.say("%s", sentence(line))
 	}
 	what := "restored"
-	if c.job.Op == volume.OpUndo {
+	if c.job.Op == cluster.OpUndo {
 		what = "undone"
 	}
 	if a.json {

@@ -8,9 +8,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
 )
 
 // planView is a plan as it is shown, with what only this side knows.
@@ -88,7 +88,7 @@ func days(d float64) string {
 
 // holders names who uses volumes: containers where Docker here knows them,
 // else nodes.
-func holders(users []volume.User, uses []docker.Use) (out []string) {
+func holders(users []cluster.User, uses []docker.Use) (out []string) {
 	for _, u := range users {
 		found := false
 		for _, k := range uses {

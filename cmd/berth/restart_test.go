@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
@@ -96,7 +97,7 @@ func TestARestoreWhosePluginIsKilledIsNotRestored(t *testing.T) {
 // TestTheEndOfAJobIsOneValue for each answer that a plugin may give.
 func TestTheEndOfAJobIsOneValue(t *testing.T) {
 	failure := &plugin.Failure{Kind: "unreachable", Reason: "the export does not answer", Hint: "look at the filer"}
-	job := &volume.Job{ID: "job-1", Op: volume.OpRestore, Engine: string(snapshot.EngineCopy), Items: []volume.JobItem{{Volume: "blog"}}}
+	job := &volume.Job{ID: "job-1", Op: cluster.OpRestore, Engine: string(snapshot.EngineCopy), Items: []volume.JobItem{{Volume: "blog"}}}
 	for name, c := range map[string]struct {
 		state     volume.JobState
 		err       error

@@ -10,11 +10,11 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
 )
 
 // restoreOptions are what restore and undo were asked for.
@@ -161,7 +161,7 @@ func planStop(ctx context.Context, a *app, engine *client.Client, p *snapshot.Pl
 		return docker.Stops{}, err
 	}
 	var names []string
-	var users []volume.User
+	var users []cluster.User
 	for _, it := range p.Items {
 		names = append(names, it.Volume)
 		now, err := usersOf(ctx, a, it.Volume)
@@ -174,9 +174,9 @@ func planStop(ctx context.Context, a *app, engine *client.Client, p *snapshot.Pl
 }
 
 // usersOf are who keeps a volume from being changed, on all nodes.
-func usersOf(ctx context.Context, a *app, name string) ([]volume.User, error) {
+func usersOf(ctx context.Context, a *app, name string) ([]cluster.User, error) {
 	got, err := ask[plugin.Users](ctx, a, "Berth.VolumeUsers", plugin.UsersRequest{Name: name})
-	return slices.DeleteFunc(got.Users, func(u volume.User) bool { return u.Volume != name || !u.State.Holds() }), err
+	return slices.DeleteFunc(got.Users, func(u cluster.User) bool { return u.Volume != name || !u.State.Holds() }), err
 }
 
 // another returns one of names that is not among known, "" if all are.
@@ -192,7 +192,7 @@ func another(names, known []string) string {
 // question is what a person has to agree to.
 func question(v *planView) string {
 	q := "Restore"
-	if v.Op == volume.OpUndo {
+	if v.Op == cluster.OpUndo {
 		q = "Undo"
 	}
 	if len(v.stops.Lost) > 0 {
@@ -206,7 +206,7 @@ func question(v *planView) string {
 func exact(r snapshot.RestoreRequest, p *snapshot.Plan) snapshot.RestoreRequest {
 	r.Stack, r.Refs, r.Exact = "", nil, nil
 	for _, it := range p.Items {
-		if p.Op == volume.OpUndo {
+		if p.Op == cluster.OpUndo {
 			r.Refs = append(r.Refs, it.Volume)
 		} else {
 			r.Refs = append(r.Refs, it.RefName())

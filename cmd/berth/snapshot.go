@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -271,7 +272,7 @@ func withoutAll(c *snapshot.Created) error {
 	if len(c.Failed) == 1 {
 		what = "1 volume could not be copied and is not"
 	}
-	return &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("%s in snapshot %s: %s", what, c.Snapshot.Name, strings.Join(each, "; "))}
+	return &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("%s in snapshot %s: %s", what, c.Snapshot.Name, several.Join(each, "; "))}
 }
 
 func snapshotRmCommand(a *app) *cobra.Command {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/dashboard"
 	"github.com/casit/berth/docker"
@@ -34,7 +35,7 @@ func TestTroubleshootingIsMadeOfTheMessages(t *testing.T) {
 	const file = "../../docs/troubleshooting.md"
 	page, err := os.ReadFile(file)
 	require.NoError(t, err)
-	made, err := catalogue.Render(string(page), messages, plugin.Messages, problem.Messages, guard.Messages, export.Messages, volume.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages,
+	made, err := catalogue.Render(string(page), messages, plugin.Messages, problem.Messages, guard.Messages, export.Messages, cluster.Messages, volume.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages,
 		tree.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages)
 	require.NoError(t, err)
 	if *update {

@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/stack"
@@ -85,11 +86,11 @@ func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t times, wid
 }
 
 // usedOn lists the nodes that use a volume, those that may be dead marked.
-func usedOn(users []volume.User) string {
+func usedOn(users []cluster.User) string {
 	var nodes []string
 	for _, u := range users {
 		n := u.Node
-		if u.State != volume.Live {
+		if u.State != cluster.Live {
 			n += "(" + string(u.State) + ")"
 		}
 		nodes = append(nodes, n)
@@ -135,14 +136,14 @@ func runPs(ctx context.Context, a *app, names []string) error {
 // use is one row of `berth volume ps`: a node's lease, and the container
 // behind it where the Docker engine here knows it.
 type use struct {
-	volume.User
+	cluster.User
 	Service   string `json:"service,omitempty"`
 	Task      string `json:"task,omitempty"`
 	Container string `json:"container,omitempty"`
 }
 
 // usesOf joins the leases with what Docker knows.
-func usesOf(users []volume.User, known []docker.Use) []use {
+func usesOf(users []cluster.User, known []docker.Use) []use {
 	uses := []use{}
 	for _, u := range users {
 		found := false
