@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -66,6 +68,9 @@ type Lock struct {
 	// Reads is the version that a clone copies, VOLUME@SNAPSHOT, "" if it is of
 	// a volume as it is.
 	Reads string `json:"reads,omitempty"`
+	// Finishes: the node ends what a dead owner of the lock before began. That
+	// is short, whatever the operation.
+	Finishes bool `json:"finishes,omitempty"`
 
 	number uint64 // 0: of berth 0.1
 }
@@ -267,7 +272,7 @@ func (c *Cluster) waitLock(ctx context.Context, e *export.Export, volume string)
 			}
 			continue
 		}
-		if l.Op.Long() {
+		if l.Op.Long() && !l.Finishes {
 			return l.Busy()
 		}
 		select {
@@ -345,7 +350,7 @@ func (c *Cluster) finish(ctx context.Context, e *export.Export, dead *Lock) erro
 			return err // somebody is at it
 		}
 	}
-	g, err := c.takeLock(ctx, e, Lock{Op: dead.Op, Volume: dead.Volume, Work: dead.Work, Reads: dead.Reads}, highest)
+	g, err := c.takeLock(ctx, e, Lock{Op: dead.Op, Volume: dead.Volume, Work: dead.Work, Reads: dead.Reads, Finishes: true}, highest)
 	if err != nil || g == nil {
 		return err
 	}
@@ -395,12 +400,14 @@ func (c *Cluster) reportFinished(l *Lock) {
 // traces of those that were over long ago.
 func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	all, err := Locks(ctx, e.FS)
+	failed := several.Errors{}
+	failed.Add(err)
 	for _, l := range all {
 		if c.Abandoned(l) {
-			err = errors.Join(err, c.finish(ctx, e, l))
+			failed.Add(guard.Run(func() error { return c.finish(ctx, e, l) }))
 		}
 	}
-	if err != nil {
+	if err := failed.Err(); err != nil {
 		return err
 	}
 	now, ok := c.cfg.Conn.Time()
@@ -415,9 +422,10 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 		return nil
 	})
 	for _, v := range old {
-		err = errors.Join(err, c.forgetLocks(ctx, e, v, now))
+		failed.Add(c.forgetLocks(ctx, e, v, now))
 	}
-	return err
+	failed.Add(err)
+	return failed.Err()
 }
 
 // forgetLocks removes the numbers of a volume whose lock was given back long

@@ -10,12 +10,13 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/volume"
 )
 
-// Routes are all that a Client may ask: they read, and leave no trace but a
+// routes are all that a Client may ask: they read, and leave no trace but a
 // line in a debug log.
-var Routes = []string{
+var routes = []string{
 	"Berth.Version", "Berth.VolumeInspect", "Berth.VolumeUsers", "Berth.Usage",
 	"Berth.SnapshotNewest", "Berth.SnapshotList", "Berth.SnapshotBrowse", "Berth.SnapshotDiff", "Berth.SnapshotCat",
 }
@@ -36,7 +37,7 @@ var _ Berth = (*Client)(nil)
 
 // to is the connection for a route, if that route may be asked.
 func (c *Client) to(route string) (*plugin.Client, error) {
-	if !slices.Contains(Routes, route) {
+	if !slices.Contains(routes, route) {
 		return nil, fmt.Errorf("the dashboard only reads, and does not ask %s", route)
 	}
 	socket, err := c.find()
@@ -81,8 +82,8 @@ func (c *Client) Newest(ctx context.Context) (plugin.Newest, error) {
 }
 
 // Usage says where the export's space is; it walks the trash.
-func (c *Client) Usage(ctx context.Context) (snapshot.Usage, error) {
-	return call[snapshot.Usage](ctx, c, "Berth.Usage", plugin.UsageRequest{Trash: true})
+func (c *Client) Usage(ctx context.Context) (df.Usage, error) {
+	return call[df.Usage](ctx, c, "Berth.Usage", plugin.UsageRequest{Trash: true})
 }
 
 // Snapshots lists the versions of a volume.

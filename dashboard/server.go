@@ -108,7 +108,7 @@ func (s *Server) URL(address net.Addr) string {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer s.end()
 	srv := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	} // and no ReadTimeout: it would cut the stream of events
 	served := make(chan error, 1)
 	go func() {
@@ -136,9 +136,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// Handler is every address of the page. Nothing else than GET and HEAD is
+// handler is every address of the page. Nothing else than GET and HEAD is
 // answered anywhere.
-func (s *Server) Handler() http.Handler {
+func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.overview)
 	mux.HandleFunc("GET /nodes/{node}", s.node)

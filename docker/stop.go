@@ -16,6 +16,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -238,13 +239,13 @@ func ended(s swarm.TaskState) bool {
 // containers and services that are not there any more, by name: to start them
 // again can never succeed.
 func Start(ctx context.Context, engine *client.Client, s snapshot.Stopped, say func(string)) (gone []string, err error) {
-	var failed []error
+	var failed several.Errors
 	started := func(what string, err error) {
 		switch {
 		case cerrdefs.IsNotFound(err):
 			gone = append(gone, what)
 		case err != nil:
-			failed = append(failed, fmt.Errorf("start %s: %w", what, err))
+			failed.Add(fmt.Errorf("start %s: %w", what, err))
 		default:
 			say("started " + what)
 		}
@@ -260,7 +261,7 @@ func Start(ctx context.Context, engine *client.Client, s snapshot.Stopped, say f
 	for _, c := range s.Containers {
 		started("container "+c.Name, startContainer(ctx, engine, c.ID))
 	}
-	return gone, errors.Join(failed...)
+	return gone, failed.Err()
 }
 
 // startContainer starts a container. One that Docker is about to remove is as
@@ -275,7 +276,7 @@ func startContainer(ctx context.Context, engine *client.Client, id string) error
 		return inspectErr
 	}
 	if s := got.Container.State; s != nil && (s.Status == container.StateRemoving || s.Dead) {
-		return fmt.Errorf("%w: Docker is removing it", cerrdefs.ErrNotFound)
+		return cerrdefs.ErrNotFound
 	}
 	return err
 }

@@ -69,7 +69,7 @@ type Store struct {
 	conn *export.Conn
 
 	index  index
-	jobs   jobs
+	clones clones
 	polled polled
 
 	hints   gate // one writes the hint
@@ -79,6 +79,8 @@ type Store struct {
 	// unsaved are our jobs that failed where that could not be written down,
 	// as on a full export: id to reason.
 	unsaved sync.Map
+
+	lastRemoved lastRemoved
 
 	faults problem.Faults // of single items, as of this node's last attempt
 
@@ -113,7 +115,7 @@ func New(cfg Config) *Store {
 		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
 	s.SetTrashTTL(cfg.TrashTTL)
 	s.index.init()
-	s.jobs.byName = map[string]*job{}
+	s.clones.byName = map[string]*cloning{}
 	s.loadHint()
 	return s
 }

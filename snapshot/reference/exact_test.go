@@ -80,7 +80,7 @@ func FuzzReferencesRoundTrip(f *testing.F) {
 	f.Add("a", "a:b", "b")
 	f.Add("2026-11-20T03", "2026-11-20T03:00", "00")
 	f.Fuzz(func(t *testing.T, one, two, p string) {
-		p, err := CleanPath(p)
+		p, err := cleanPath(p)
 		bad := func(n string) bool {
 			return n == "" || n == "." || n == ".." || len(n) > 255 || strings.ContainsAny(n, "/\x00\n")
 		}
@@ -114,7 +114,7 @@ func TestWhatTellsASnapshotFromAnother(t *testing.T) {
 		{"unknown times", Exact{}, Snapshot{Time: two}, true},
 	} {
 		c.e.Volume, c.e.Snapshot, c.s.Name = "blog", "s", "s"
-		_, err := c.e.find([]Snapshot{c.s})
+		_, err := c.e.Find([]Snapshot{c.s})
 		require.Equal(t, c.is, err == nil, "%s: %v", c.what, err)
 	}
 	// One whose time is in its name is not another one when BERTH_TZ changes.
