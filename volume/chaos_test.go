@@ -238,6 +238,7 @@ func (c *chaos) mend() {
 	n := c.nodes[0]
 	if err := n.endJobs(ctx, n.proc().store, true); err != nil {
 		c.breaks("an interrupted job cannot be ended: %v", err)
+		c.noteControl()
 	}
 	if _, err := n.proc().store.Get(ctx, "db"); problem.KindOf(err) == problem.NotFound {
 		if _, _, err := n.proc().store.TrashRestore(ctx, "db", ""); err != nil {
