@@ -13,6 +13,7 @@ type hooked struct {
 	tree.FS
 	stat, list    func(name string) error
 	rename, after func(o, n string) error
+	looked        func(name string) // after a Stat
 }
 
 // hook opens the export as h.
@@ -32,6 +33,9 @@ func (h *hooked) Stat(ctx context.Context, name string) (tree.Attr, error) {
 		if err := h.stat(name); err != nil {
 			return tree.Attr{}, err
 		}
+	}
+	if h.looked != nil {
+		defer h.looked(name)
 	}
 	return h.FS.Stat(ctx, name)
 }
