@@ -29,7 +29,7 @@ func Import(ctx context.Context, store *volume.Store, o Options) (*Report, error
 	if err != nil {
 		return nil, err
 	}
-	r := share.Plan(o.Adopt)
+	r := share.plan(o.Adopt)
 	r.DryRun = o.DryRun
 	if len(share.Records) == 0 && r.Volumes == 0 {
 		return nil, noRecords()
@@ -84,9 +84,9 @@ func Undo(ctx context.Context, store *volume.Store, dryRun bool) (*Report, error
 	return r, err
 }
 
-func read(ctx context.Context, store *volume.Store) (s *Share, err error) {
+func read(ctx context.Context, store *volume.Store) (s *share, err error) {
 	err = store.With(ctx, "read Convoy's share", func(fsys tree.FS) error {
-		s, err = Read(ctx, fsys)
+		s, err = readShare(ctx, fsys)
 		return err
 	})
 	return s, err

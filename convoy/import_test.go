@@ -25,16 +25,16 @@ var ctx = context.Background()
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
-// share is a directory as Convoy leaves it.
-type share struct {
+// shareOn is a directory as Convoy leaves it.
+type shareOn struct {
 	*testing.T
 	dir string
 }
 
-func newShare(t *testing.T) share { return share{t, t.TempDir()} }
+func newShare(t *testing.T) shareOn { return shareOn{t, t.TempDir()} }
 
 // file puts a file on the share.
-func (s share) file(name, content string) {
+func (s shareOn) file(name, content string) {
 	s.Helper()
 	name = filepath.Join(s.dir, name)
 	require.NoError(s, os.MkdirAll(filepath.Dir(name), 0o700))
@@ -42,7 +42,7 @@ func (s share) file(name, content string) {
 }
 
 // record puts Convoy's record of a volume there, changed by replacements.
-func (s share) record(name string, replace ...string) {
+func (s shareOn) record(name string, replace ...string) {
 	s.Helper()
 	text := `{"Name":"NAME","Size":0,"Path":"/mnt/nfs/NAME","MountPoint":"","PrepareForVM":false,"CreatedTime":"Sun Nov 22 17:46:33 +0000 2026","Snapshots":{}}` + "\n"
 	text = strings.NewReplacer(replace...).Replace(text)
@@ -50,7 +50,7 @@ func (s share) record(name string, replace ...string) {
 }
 
 // volume is a record and its data.
-func (s share) volume(name string, files ...string) {
+func (s shareOn) volume(name string, files ...string) {
 	s.Helper()
 	s.record(name)
 	require.NoError(s, os.MkdirAll(filepath.Join(s.dir, name), 0o700))
@@ -60,7 +60,7 @@ func (s share) volume(name string, files ...string) {
 }
 
 // store is berth on one node.
-func (s share) store(node string) *volume.Store {
+func (s shareOn) store(node string) *volume.Store {
 	s.Helper()
 	st := volume.New(volume.Config{URL: "file://" + s.dir, Node: node, Boot: "boot",
 		Open: func(ctx context.Context) (tree.FS, error) { return tree.OpenLocal(ctx, s.dir) }})
@@ -69,7 +69,7 @@ func (s share) store(node string) *volume.Store {
 }
 
 // hash is everything outside .berth: names, modes, times, contents.
-func (s share) hash() string {
+func (s shareOn) hash() string {
 	s.Helper()
 	sum := sha256.New()
 	require.NoError(s, filepath.WalkDir(s.dir, func(p string, d fs.DirEntry, err error) error {
@@ -275,7 +275,7 @@ func TestDatabasesAreFoundWithoutAWalk(t *testing.T) {
 		"a directory":     {[]string{"ibdata1/x"}, ""},
 		"nothing":         {nil, ""},
 	} {
-		s := share{t, t.TempDir()}
+		s := shareOn{t, t.TempDir()}
 		for _, f := range c.files {
 			s.file("v/"+f, "x")
 		}
@@ -344,7 +344,9 @@ func TestTwoNodesImportAtOnce(t *testing.T) {
 	}
 	require.Equal(t, 100, imported, "each was imported once")
 	require.Len(t, names(t, s.dir+"/.berth/volumes"), 100)
-	require.Empty(t, names(t, s.dir+"/.berth/locks"))
+	locks, err := s.store("n3").Operations(ctx, "")
+	require.NoError(t, err)
+	require.Empty(t, locks)
 	require.Empty(t, names(t, s.dir+"/.berth/staging"))
 	require.Equal(t, before, s.hash())
 }

@@ -41,7 +41,7 @@ type Item struct {
 	Database  string     `json:"database,omitempty"`
 	Access    string     `json:"access,omitempty"`
 	Notes     []string   `json:"notes,omitempty"`
-	Snapshots []Snapshot `json:"snapshots,omitempty"`
+	Snapshots []snapshot `json:"snapshots,omitempty"`
 	Aside     string     `json:"old_metadata,omitempty"` // where an undo put it, below the export
 }
 
@@ -55,9 +55,9 @@ type Report struct {
 	Broken    int     `json:"broken"`
 }
 
-// Plan says what an import would do with everything on the share. It changes
+// plan says what an import would do with everything on the share. It changes
 // nothing.
-func (s *Share) Plan(adopt bool) *Report {
+func (s *share) plan(adopt bool) *Report {
 	p := planning{share: s, adopt: adopt, taken: map[string]*Item{}}
 	// If two records name one directory, the record of the directory's name
 	// counts.
@@ -77,15 +77,15 @@ func (s *Share) Plan(adopt bool) *Report {
 }
 
 // directory is where a record's data is, if the record can be read.
-func (f *File) directory() (string, error) {
+func (f *file) directory() (string, error) {
 	if f.Err != nil {
 		return "", f.Err
 	}
-	return f.Record.Directory()
+	return f.Record.directory()
 }
 
 type planning struct {
-	share *Share
+	share *share
 	adopt bool
 	items []*Item
 	taken map[string]*Item // by directory
@@ -97,7 +97,7 @@ func (p *planning) add(i *Item) *Item {
 }
 
 // record plans the volume of one record; dir and err are where its data is.
-func (p *planning) record(f File, dir string, err error) {
+func (p *planning) record(f file, dir string, err error) {
 	name := nameIn(f.Name)
 	if f.Record != nil {
 		name = f.Record.Name
@@ -131,16 +131,16 @@ func (p *planning) claim(dir string, i *Item) {
 	}
 }
 
-func (p *planning) find(dir string) (Dir, bool) {
-	n, ok := slices.BinarySearchFunc(p.share.Dirs, dir, func(d Dir, name string) int { return strings.Compare(d.Name, name) })
+func (p *planning) find(dir string) (subdir, bool) {
+	n, ok := slices.BinarySearchFunc(p.share.Dirs, dir, func(d subdir, name string) int { return strings.Compare(d.Name, name) })
 	if !ok {
-		return Dir{}, false
+		return subdir{}, false
 	}
 	return p.share.Dirs[n], true
 }
 
 // volume fills in a volume that has a record and a directory.
-func (p *planning) volume(i *Item, d Dir, r *Record) {
+func (p *planning) volume(i *Item, d subdir, r *record) {
 	i.Volume, i.State, i.Snapshots = d.Name, Imported, r.snapshots()
 	t, ok := created(r.CreatedTime)
 	i.Created = t
@@ -157,7 +157,7 @@ func (p *planning) volume(i *Item, d Dir, r *Record) {
 }
 
 // known fills in what the directory itself shows.
-func (p *planning) known(i *Item, d Dir) {
+func (p *planning) known(i *Item, d subdir) {
 	i.Database = d.Database
 	if d.Meta != nil {
 		i.State, i.Created, i.Access = Already, d.Meta.Created, d.Meta.Options.Get("access")
@@ -192,7 +192,7 @@ func (p *planning) leftovers() {
 			i.Reason = "of an interrupted 'convoy create --backup'"
 		case strings.HasSuffix(name, ".lock"):
 			i.Reason = "of a Convoy that was killed"
-		case !slices.ContainsFunc(p.share.Records, func(f File) bool { return f.Name == path.Base(record) }):
+		case !slices.ContainsFunc(p.share.Records, func(f file) bool { return f.Name == path.Base(record) }):
 			i.Reason = "an interrupted write, and the only record of this volume: its directory counts as an orphan"
 		default:
 			i.Reason = "an interrupted write"

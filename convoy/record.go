@@ -14,7 +14,7 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// Record is config/vfs_volume_NAME.json as Convoy v0.5 writes it: one line.
+// record is config/vfs_volume_NAME.json as Convoy v0.5 writes it: one line.
 // MountPoint is left out: Convoy never clears it after a crash and clears it
 // while other nodes are mounted, so it proves nothing.
 //
@@ -22,7 +22,7 @@ import (
 //	 "PrepareForVM":false,"CreatedTime":"Sun Nov 22 17:46:33 +0000 2026",
 //	 "Snapshots":{"snap1":{"Name":"snap1","CreatedTime":"…","VolumeUUID":"shop_wp",
 //	  "FilePath":"/var/lib/rancher/convoy/vfs/snapshots/shop_wp_snap1.tar.gz"}}}
-type Record struct {
+type record struct {
 	Name         string
 	Path         string // on the node that made it; only its last part means anything here
 	PrepareForVM bool
@@ -34,8 +34,8 @@ type Record struct {
 	}
 }
 
-// Snapshot is one of Convoy's snapshots: a tar archive on one node's own disk.
-type Snapshot struct {
+// snapshot is one of Convoy's snapshots: a tar archive on one node's own disk.
+type snapshot struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created,omitzero"`
 	File    string    `json:"file"` // on the node that made it
@@ -52,13 +52,13 @@ func nameIn(file string) string {
 	return name
 }
 
-// Parse reads a record's bytes; file is its name in config/, used if the record
+// parse reads a record's bytes; file is its name in config/, used if the record
 // has no name. Every error concerns this one volume only.
-func Parse(file string, data []byte) (*Record, error) {
+func parse(file string, data []byte) (*record, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("is empty")
 	}
-	var r Record
+	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, fmt.Errorf("is not readable: %v", err)
 	}
@@ -71,9 +71,9 @@ func Parse(file string, data []byte) (*Record, error) {
 	return &r, nil
 }
 
-// Directory is the volume's directory, and so its name in berth: the last part
+// directory is the volume's directory, and so its name in berth: the last part
 // of Path. The rest of Path is the share's mountpoint on some node.
-func (r *Record) Directory() (string, error) {
+func (r *record) directory() (string, error) {
 	dir := r.Name
 	if r.Path != "" {
 		dir = path.Base(path.Clean(r.Path))
@@ -94,12 +94,12 @@ func created(text string) (time.Time, bool) {
 }
 
 // snapshots lists the record's snapshots by name.
-func (r *Record) snapshots() []Snapshot {
-	var out []Snapshot
+func (r *record) snapshots() []snapshot {
+	var out []snapshot
 	for _, key := range slices.Sorted(maps.Keys(r.Snapshots)) {
 		s := r.Snapshots[key]
 		t, _ := created(s.CreatedTime)
-		out = append(out, Snapshot{Name: key, Created: t, File: s.FilePath})
+		out = append(out, snapshot{Name: key, Created: t, File: s.FilePath})
 	}
 	return out
 }

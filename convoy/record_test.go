@@ -15,17 +15,17 @@ import (
 const live = `{"Name":"shop_wp","Size":0,"Path":"/mnt/nfs/shop_wp","MountPoint":"/mnt/nfs/shop_wp","PrepareForVM":false,"CreatedTime":"Sun Nov 22 17:46:33 +0000 2026","Snapshots":{"snap1":{"Name":"snap1","CreatedTime":"Sun Nov 22 17:46:33 +0000 2026","VolumeUUID":"shop_wp","FilePath":"/var/lib/rancher/convoy/vfs/snapshots/shop_wp_snap1.tar.gz"}}}` + "\n"
 
 func TestParseReadsWhatConvoyWrote(t *testing.T) {
-	r, err := Parse("vfs_volume_shop_wp.json", []byte(live))
+	r, err := parse("vfs_volume_shop_wp.json", []byte(live))
 	require.NoError(t, err)
 	require.Equal(t, "shop_wp", r.Name)
-	dir, err := r.Directory()
+	dir, err := r.directory()
 	require.NoError(t, err)
 	require.Equal(t, "shop_wp", dir)
 	when, ok := created(r.CreatedTime)
 	require.True(t, ok)
 	at := time.Date(2026, 11, 22, 17, 46, 33, 0, time.UTC)
 	require.Equal(t, at, when)
-	require.Equal(t, []Snapshot{{Name: "snap1", Created: at, File: "/var/lib/rancher/convoy/vfs/snapshots/shop_wp_snap1.tar.gz"}}, r.snapshots())
+	require.Equal(t, []snapshot{{Name: "snap1", Created: at, File: "/var/lib/rancher/convoy/vfs/snapshots/shop_wp_snap1.tar.gz"}}, r.snapshots())
 }
 
 func TestParse(t *testing.T) {
@@ -59,10 +59,10 @@ func TestParse(t *testing.T) {
 		"an escape for a terminal": {data: `{"Name":"\u001b[2J","Path":"/mnt/nfs/\u001b[2J"}`, err: "is not a volume name"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			r, err := Parse("vfs_volume_blog.json", []byte(c.data))
+			r, err := parse("vfs_volume_blog.json", []byte(c.data))
 			dir := ""
 			if err == nil {
-				dir, err = r.Directory()
+				dir, err = r.directory()
 			}
 			if c.err != "" {
 				require.ErrorContains(t, err, c.err)
@@ -81,12 +81,12 @@ func FuzzParse(f *testing.F) {
 		f.Add("vfs_volume_blog.json", []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, file string, data []byte) {
-		r, err := Parse(file, data)
+		r, err := parse(file, data)
 		if err != nil {
 			return
 		}
 		require.True(t, json.Valid(data))
-		if dir, err := r.Directory(); err == nil {
+		if dir, err := r.directory(); err == nil {
 			require.NoError(t, volume.CheckName(dir))
 			require.NotEqual(t, volume.ConvoyDir, dir)
 		}

@@ -17,23 +17,23 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// Share is what is on Convoy's share, and what berth knows of it already.
-type Share struct {
-	Records []File   // by file name
-	Dirs    []Dir    // every directory at the root that may be a volume, by name
+// share is what is on Convoy's share, and what berth knows of it already.
+type share struct {
+	Records []file   // by file name
+	Dirs    []subdir // every directory at the root that may be a volume, by name
 	Other   []string // names at the root that berth takes for no volume: symlinks, files
 	Tmp     []string // what Convoy left half-done, as paths
 }
 
-// File is one file config/vfs_volume_*.json: a record, or why it is none.
-type File struct {
+// file is one file config/vfs_volume_*.json: a record, or why it is none.
+type file struct {
 	Name   string
-	Record *Record
+	Record *record
 	Err    error
 }
 
-// Dir is a directory at the root of the share.
-type Dir struct {
+// subdir is a directory at the root of the share.
+type subdir struct {
 	Name     string
 	Meta     *volume.Meta // nil: berth has none
 	MetaErr  error        // berth's metadata is broken
@@ -43,10 +43,10 @@ type Dir struct {
 // parallel is how many records or directories are read at once.
 const parallel = 32
 
-// Read reads the share: the records, the names at the root and berth's
+// readShare reads the share: the records, the names at the root and berth's
 // metadata; and it searches each volume for a database. It writes nothing.
-func Read(ctx context.Context, fsys tree.FS) (*Share, error) {
-	s := &Share{}
+func readShare(ctx context.Context, fsys tree.FS) (*share, error) {
+	s := &share{}
 	if err := s.list(ctx, fsys); err != nil {
 		return nil, err
 	}
@@ -62,12 +62,12 @@ func Read(ctx context.Context, fsys tree.FS) (*Share, error) {
 }
 
 // list reads the names at the root and in config/.
-func (s *Share) list(ctx context.Context, fsys tree.FS) error {
+func (s *share) list(ctx context.Context, fsys tree.FS) error {
 	err := fsys.ReadDir(ctx, volume.ConvoyDir, func(d tree.Entry) error {
 		_, record := volume.ConvoyVolume(d.Name)
 		switch name := path.Join(volume.ConvoyDir, d.Name); {
 		case record:
-			s.Records = append(s.Records, File{Name: d.Name})
+			s.Records = append(s.Records, file{Name: d.Name})
 		case strings.HasPrefix(d.Name, volume.ConvoyPrefix) && (strings.HasSuffix(d.Name, ".tmp") || strings.HasSuffix(d.Name, ".lock")):
 			s.Tmp = append(s.Tmp, name)
 		}
@@ -84,24 +84,24 @@ func (s *Share) list(ctx context.Context, fsys tree.FS) error {
 		case strings.HasSuffix(d.Name, ".tmp") && len(s.Records) > 0:
 			s.Tmp = append(s.Tmp, d.Name)
 		default:
-			s.Dirs = append(s.Dirs, Dir{Name: d.Name})
+			s.Dirs = append(s.Dirs, subdir{Name: d.Name})
 		}
 		return nil
 	})
-	slices.SortFunc(s.Records, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(s.Dirs, func(a, b Dir) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Records, func(a, b file) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Dirs, func(a, b subdir) int { return strings.Compare(a.Name, b.Name) })
 	slices.Sort(s.Other)
 	slices.Sort(s.Tmp)
 	return err
 }
 
 // read reads a record. An error of the file itself concerns this record only.
-func (f *File) read(ctx context.Context, fsys tree.FS) error {
+func (f *file) read(ctx context.Context, fsys tree.FS) error {
 	name := path.Join(volume.ConvoyDir, f.Name)
 	data, err := tree.ReadFile(ctx, fsys, name, maxRecord)
 	switch {
 	case err == nil:
-		f.Record, err = Parse(f.Name, data)
+		f.Record, err = parse(f.Name, data)
 	case export.IsContent(err), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		err = unreadable(err)
 	default:
@@ -121,7 +121,7 @@ func unreadable(err error) error {
 	return fmt.Errorf("cannot be read: %w", err)
 }
 
-func (d *Dir) read(ctx context.Context, fsys tree.FS) (err error) {
+func (d *subdir) read(ctx context.Context, fsys tree.FS) (err error) {
 	if volume.CheckName(d.Name) != nil {
 		return nil
 	}

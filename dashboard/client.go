@@ -13,9 +13,9 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// Routes are the routes that a Client may ask: they only read, and leave no
+// routes are the routes that a Client may ask: they only read, and leave no
 // trace but a line in a debug log.
-var Routes = []string{
+var routes = []string{
 	"Berth.Version", "Berth.VolumeInspect", "Berth.VolumeUsers", "Berth.Usage",
 	"Berth.SnapshotNewest", "Berth.SnapshotList", "Berth.SnapshotBrowse", "Berth.SnapshotDiff", "Berth.SnapshotCat",
 }
@@ -36,7 +36,7 @@ var _ Berth = (*Client)(nil)
 
 // to is the connection for a route, if the route is allowed.
 func (c *Client) to(route string) (*plugin.Client, error) {
-	if !slices.Contains(Routes, route) {
+	if !slices.Contains(routes, route) {
 		return nil, fmt.Errorf("the dashboard only reads, and does not ask %s", route)
 	}
 	socket, err := c.find()

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/volume"
 )
 
@@ -27,15 +28,15 @@ type health struct {
 }
 
 // healthOfUser judges one node's use of a volume.
-func healthOfUser(u volume.User) health {
+func healthOfUser(u cluster.User) health {
 	switch {
-	case u.State == volume.Fenced || u.Fenced != "":
+	case u.State == cluster.Fenced || u.Fenced != "":
 		return health{bad, "fenced", "it was taken over: stop what runs there, it writes to the trash (" + u.Fenced + ")"}
 	case u.Stale:
 		return health{warn, "old mount", "restart what uses it to heal"}
-	case u.State == volume.Live:
+	case u.State == cluster.Live:
 		return health{Level: good, Word: "live"}
-	case u.State == volume.Unattended:
+	case u.State == cluster.Unattended:
 		return health{warn, "unattended", "its berth was stopped, its containers go on"}
 	}
 	return health{warn, string(u.State), "no heartbeat for " + age(seconds(u.Age))}
@@ -71,11 +72,11 @@ func healthOfNode(n *nodeView, swarm bool) health {
 		return health{warn, "no berth", "no heartbeat on this export: 'docker plugin ls' on it says why"}
 	case n.Berth == nil:
 		return health{Level: idle, Word: "unknown"}
-	case n.Berth.State == volume.Unattended:
+	case n.Berth.State == cluster.Unattended:
 		return health{warn, "unattended", "its berth was stopped, its containers go on"}
-	case n.Berth.State == volume.Expired && swarm && n.Docker == nil:
+	case n.Berth.State == cluster.Expired && swarm && n.Docker == nil:
 		return health{idle, "left", "no heartbeat for " + age(seconds(n.Berth.Age))}
-	case n.Berth.State != volume.Live:
+	case n.Berth.State != cluster.Live:
 		return health{bad, string(n.Berth.State), "no heartbeat for " + age(seconds(n.Berth.Age))}
 	case n.Berth.Health != "" && n.Berth.Health != "ok":
 		return health{warn, "degraded", n.Berth.Health}

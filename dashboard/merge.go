@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/volume"
 )
 
@@ -63,7 +64,7 @@ func merge(s *seen) *merged {
 type use struct{ volume, node string }
 
 // usedBy adds a use that berth knows, with Docker's names for it.
-func (v *volumeView) usedBy(u volume.User, using map[use][]string) {
+func (v *volumeView) usedBy(u cluster.User, using map[use][]string) {
 	at := use{u.Volume, u.Node}
 	v.Users = append(v.Users, userView{u, using[at], healthOfUser(u)})
 	delete(using, at)
@@ -75,7 +76,7 @@ func (m *merged) byDocker(using map[use][]string, known map[string]*volumeView) 
 	for u, tasks := range using {
 		name, _, _ := strings.Cut(u.volume, "@")
 		if v := known[name]; v != nil {
-			v.Users = append(v.Users, userView{volume.User{Volume: u.volume, Node: u.node}, tasks, health{idle, "no lease", "Docker names it, and berth has no lease of it"}})
+			v.Users = append(v.Users, userView{cluster.User{Volume: u.volume, Node: u.node}, tasks, health{idle, "no lease", "Docker names it, and berth has no lease of it"}})
 		}
 	}
 	for _, v := range m.volumes {

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
@@ -50,7 +51,7 @@ type nodeView struct {
 	Name    string
 	Health  health
 	Docker  *Node
-	Berth   *volume.NodeInfo
+	Berth   *cluster.NodeInfo
 	Tasks   []*taskView
 	Running int // tasks, of all
 	Using   int // volumes that it uses
@@ -82,7 +83,7 @@ type volumeView struct {
 // userView is one node's use of a volume, and what there uses it if Docker
 // says so.
 type userView struct {
-	volume.User
+	cluster.User
 	Tasks  []string
 	Health health
 }

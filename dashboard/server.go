@@ -108,7 +108,7 @@ func (s *Server) URL(address net.Addr) string {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer s.end()
 	srv := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	} // and no ReadTimeout: it would cut the stream of events
 	served := make(chan error, 1)
 	go func() {
@@ -136,8 +136,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// Handler serves every address of the page. It answers only GET and HEAD.
-func (s *Server) Handler() http.Handler {
+// handler serves every address of the page. It answers only GET and HEAD.
+func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.overview)
 	mux.HandleFunc("GET /nodes/{node}", s.node)

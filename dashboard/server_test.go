@@ -85,8 +85,8 @@ func TestEveryLinkLeadsSomewhereAndNothingIsChanged(t *testing.T) {
 		}
 	}
 	require.NotZero(t, kinds["download"])
-	require.Subset(t, Routes, s.routes(), "what was asked")
-	require.ElementsMatch(t, Routes, s.routes(), "and all of it is needed")
+	require.Subset(t, routes, s.routes(), "what was asked")
+	require.ElementsMatch(t, routes, s.routes(), "and all of it is needed")
 	require.Equal(t, before, s.everything(), "the export is as it was")
 	require.Equal(t, audit, s.berth("Berth.Audit", map[string]any{}))
 	t.Logf("%d pages", len(pages))
@@ -134,7 +134,7 @@ func TestTheSourceNamesNoRouteThatChanges(t *testing.T) {
 			switch n := n.(type) {
 			case *ast.BasicLit:
 				if text, _ := strconv.Unquote(n.Value); strings.HasPrefix(text, "Berth.") || strings.HasPrefix(text, "VolumeDriver.") {
-					require.Contains(t, Routes, text, name)
+					require.Contains(t, routes, text, name)
 				}
 			case *ast.SelectorExpr:
 				if x, ok := n.X.(*ast.Ident); ok && x.Name == "plugin" && n.Sel.Name == "NewClient" {
@@ -484,7 +484,7 @@ func TestOnlyWhileSomebodyWatchesIsAsked(t *testing.T) {
 func respond(s *Server, address string) string {
 	w := &recorder{header: http.Header{}}
 	r, _ := http.NewRequest(http.MethodGet, "http://localhost"+address, nil)
-	s.Handler().ServeHTTP(w, r)
+	s.handler().ServeHTTP(w, r)
 	return w.text.String()
 }
 

@@ -105,7 +105,7 @@ func newSite(t testing.TB, fill func(export string), change ...func(*Config)) *s
 		if s.away.Load() {
 			panic(http.ErrAbortHandler)
 		}
-		s.server.Handler().ServeHTTP(w, r)
+		s.server.handler().ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Server.Close)
 	t.Cleanup(s.server.end)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
@@ -88,7 +89,7 @@ func (w *world) sum() uint64 {
 
 func wholeMinutes(seconds float64) float64 { return math.Floor(seconds / 60) }
 
-func ageless(users []volume.User) []volume.User {
+func ageless(users []cluster.User) []cluster.User {
 	users = slices.Clone(users)
 	for i := range users {
 		users[i].Age = wholeMinutes(users[i].Age)
@@ -96,7 +97,7 @@ func ageless(users []volume.User) []volume.User {
 	return users
 }
 
-func agelessNodes(nodes []volume.NodeInfo) []volume.NodeInfo {
+func agelessNodes(nodes []cluster.NodeInfo) []cluster.NodeInfo {
 	nodes = slices.Clone(nodes)
 	for i := range nodes {
 		nodes[i].Age, nodes[i].Beat = wholeMinutes(nodes[i].Age), time.Time{}

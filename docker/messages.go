@@ -12,15 +12,14 @@ var Messages = catalogue.Messages{
 	},
 	catalogue.Restore: {
 		{"no Docker engine answers here, so nothing can be stopped: …", "`--stop` without Docker's socket", "type it on the host, as root; or stop the containers yourself"},
+		{"start …: …", "what `--stop` stopped does not start", "`docker logs NAME`; then `berth snapshot restore --resume NAME`"},
+		{"look at container …: …", "Docker does not say how a container was started, so `--stop` stops nothing", "`docker inspect NAME`; `systemctl status docker`"},
 		{"service … has to be stopped, and this node is no manager", "`--stop` on a worker", "type it on a manager: the hint names them"},
 		{"service … is not replicated: it cannot be scaled down and up again", "a global service or a job", "`docker service rm SERVICE`, restore, deploy it again"},
 		{"it is not replicated any more", "the service was changed meanwhile", "`docker service inspect SERVICE`; try again"},
 		{"service … has still … tasks that did not end: …; 'docker service ps …' shows where", "a task's node does not answer, or the container does not end", "`docker service ps SERVICE`; end the task there; try again"},
 		{"stop service …: …", "Docker refused it", "Docker's words behind the colon; again"},
 		{"stop container …: …", "Docker refused it", "Docker's words behind the colon; again"},
-		{"start …: …", "Docker refused it, after the restore; for instance because a port is taken", "mend it; `berth snapshot restore --resume NAME` tries again"},
-		{"look at container …: …", "Docker did not say whether it removes the container when it ends", "`systemctl status docker`; again"},
-		{"…: Docker is removing it", "a container of `docker run --rm` that was stopped", "start it as it was started first"},
 	},
 	catalogue.Proxy: {
 		{"no Docker engine answers here", "none, or not your socket", "on a manager, as root"},

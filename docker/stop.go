@@ -14,9 +14,10 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
 )
 
 // Stops is what has to be stopped so that nobody uses some volumes.
@@ -32,7 +33,7 @@ type Stops struct {
 // are who uses them by their leases, and here is this node's name among them.
 // It changes nothing. It refuses where stopping would not be enough: a user on
 // another node that no service explains, a service that cannot be scaled.
-func PlanStop(ctx context.Context, engine *client.Client, volumes []string, users []volume.User, here string) (s Stops, err error) {
+func PlanStop(ctx context.Context, engine *client.Client, volumes []string, users []cluster.User, here string) (s Stops, err error) {
 	info, err := engine.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		return s, problem.New(problem.Failed, "type it on the host, where the engine's socket is; or stop what uses it yourself", "no Docker engine answers here, so nothing can be stopped: %v", err)
@@ -89,8 +90,8 @@ type reach struct {
 }
 
 // find looks where the tasks are, if anybody on another node has to go.
-func (r *reach) find(ctx context.Context, engine *client.Client, users []volume.User) error {
-	if !slices.ContainsFunc(users, func(u volume.User) bool { return u.Node != r.here }) {
+func (r *reach) find(ctx context.Context, engine *client.Client, users []cluster.User) error {
+	if !slices.ContainsFunc(users, func(u cluster.User) bool { return u.Node != r.here }) {
 		return nil
 	}
 	cluster, err := swarmRuns(ctx, engine, nil)
@@ -114,7 +115,7 @@ func (r *reach) find(ctx context.Context, engine *client.Client, users []volume.
 // covers tells whether a user goes. Where berth calls a node by another name
 // than the swarm, nobody knows which tasks are there: any service that mounts
 // the volume then counts.
-func (r *reach) covers(u volume.User) bool {
+func (r *reach) covers(u cluster.User) bool {
 	switch {
 	case u.Node == r.here:
 		return r.local[u.Volume] || r.everywhere[u.Volume]
@@ -238,13 +239,13 @@ func ended(s swarm.TaskState) bool {
 // containers and services that are not there any more, by name: to start them
 // again can never succeed.
 func Start(ctx context.Context, engine *client.Client, s snapshot.Stopped, say func(string)) (gone []string, err error) {
-	var failed []error
+	var failed several.Errors
 	started := func(what string, err error) {
 		switch {
 		case cerrdefs.IsNotFound(err):
 			gone = append(gone, what)
 		case err != nil:
-			failed = append(failed, fmt.Errorf("start %s: %w", what, err))
+			failed.Add(fmt.Errorf("start %s: %w", what, err))
 		default:
 			say("started " + what)
 		}
@@ -260,7 +261,7 @@ func Start(ctx context.Context, engine *client.Client, s snapshot.Stopped, say f
 	for _, c := range s.Containers {
 		started("container "+c.Name, startContainer(ctx, engine, c.ID))
 	}
-	return gone, errors.Join(failed...)
+	return gone, failed.Err()
 }
 
 // startContainer starts a container. One that Docker is about to remove is as
@@ -275,7 +276,7 @@ func startContainer(ctx context.Context, engine *client.Client, id string) error
 		return inspectErr
 	}
 	if s := got.Container.State; s != nil && (s.Status == container.StateRemoving || s.Dead) {
-		return fmt.Errorf("%w: Docker is removing it", cerrdefs.ErrNotFound)
+		return cerrdefs.ErrNotFound
 	}
 	return err
 }

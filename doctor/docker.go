@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/cluster"
 )
 
 // Plugin is berth's managed plugin as the Docker engine of this node has it.
@@ -82,7 +82,7 @@ func more(n int) string {
 // Claims compares this node's uses of volumes, as they were before and after
 // the containers were listed, with those containers: a use without a container
 // was left by an engine or a plugin that was killed.
-func Claims(before, after []volume.User, containers map[string]int) Finding {
+func Claims(before, after []cluster.User, containers map[string]int) Finding {
 	uses := map[string]int{}
 	for _, u := range after {
 		uses[u.Volume] = u.Mounts
@@ -91,7 +91,7 @@ func Claims(before, after []volume.User, containers map[string]int) Finding {
 	first := ""
 	for _, u := range before {
 		n := min(u.Mounts, uses[u.Volume])
-		if n <= containers[u.Volume] || u.State == volume.Fenced {
+		if n <= containers[u.Volume] || u.State == cluster.Fenced {
 			continue
 		}
 		left = append(left, fmt.Sprintf("%s (%s, %s)", u.Volume, count(n, "use"), count(containers[u.Volume], "container")))
@@ -112,13 +112,13 @@ func Claims(before, after []volume.User, containers map[string]int) Finding {
 // Swarm names ready nodes of the swarm without a heartbeat on the export. If as
 // many heartbeats have names that the swarm does not know, those are the same
 // nodes, with a BERTH_NODE.
-func Swarm(ready []string, nodes []volume.NodeInfo) Finding {
+func Swarm(ready []string, nodes []cluster.NodeInfo) Finding {
 	if len(ready) == 0 {
 		return warn("docker node ls", "the swarm calls none of its nodes ready").named("swarm")
 	}
 	var without, others []string
 	for _, n := range ready {
-		if !slices.ContainsFunc(nodes, func(i volume.NodeInfo) bool { return i.Node == n && i.State.Holds() }) {
+		if !slices.ContainsFunc(nodes, func(i cluster.NodeInfo) bool { return i.Node == n && i.State.Holds() }) {
 			without = append(without, n)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
@@ -316,42 +317,42 @@ func TestVolumes(t *testing.T) {
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "unreadable"}}, now), Warn, "cannot be read", ".berth/trash/1"},
 		{Jobs(nil), OK, "0 jobs", ""},
 		{Jobs([]*volume.Job{{State: volume.JobCopying}}), OK, "1 job at work", ""},
-		{Jobs([]*volume.Job{{State: volume.JobFailed, Op: volume.OpRestore, Node: "n1", Error: "full", Items: []volume.JobItem{{Volume: "a"}}}}), Fail, "the restore of a, begun on n1, failed: full", "--resume a, or --abort a"},
-		{Jobs([]*volume.Job{{State: volume.JobCopying, Interrupted: true, Op: volume.OpUndo, Items: []volume.JobItem{{Volume: "a"}}}}), Fail, "was interrupted", "--resume a"},
+		{Jobs([]*volume.Job{{State: volume.JobFailed, Op: cluster.OpRestore, Node: "n1", Error: "full", Items: []volume.JobItem{{Volume: "a"}}}}), Fail, "the restore of a, begun on n1, failed: full", "--resume a, or --abort a"},
+		{Jobs([]*volume.Job{{State: volume.JobCopying, Interrupted: true, Op: cluster.OpUndo, Items: []volume.JobItem{{Volume: "a"}}}}), Fail, "was interrupted", "--resume a"},
 	})
 }
 
 func TestNodes(t *testing.T) {
-	n := func(name string, l volume.Life, version, health string) volume.NodeInfo {
-		return volume.NodeInfo{Node: name, State: l, Version: version, Health: health, Age: 100}
+	n := func(name string, l cluster.Life, version, health string) cluster.NodeInfo {
+		return cluster.NodeInfo{Node: name, State: l, Version: version, Health: health, Age: 100}
 	}
-	stopped := n("n2", volume.Expired, "1.0", "ok")
+	stopped := n("n2", cluster.Expired, "1.0", "ok")
 	stopped.Stopped = true
-	up := n("n1", volume.Live, "1.0", "ok")
-	with := func(i volume.NodeInfo) []volume.NodeInfo { return []volume.NodeInfo{up, i} }
+	up := n("n1", cluster.Live, "1.0", "ok")
+	with := func(i cluster.NodeInfo) []cluster.NodeInfo { return []cluster.NodeInfo{up, i} }
 	twice := up
 	twice.Doubled = true
-	use := func(name, node string, l volume.Life, mounts int, stale bool) volume.User {
-		return volume.User{Volume: name, Node: node, State: l, Mounts: mounts, Stale: stale}
+	use := func(name, node string, l cluster.Life, mounts int, stale bool) cluster.User {
+		return cluster.User{Volume: name, Node: node, State: l, Mounts: mounts, Stale: stale}
 	}
-	one := []volume.User{use("a", "n1", volume.Live, 1, false)}
-	two := []volume.User{use("a", "n1", volume.Live, 2, false)}
-	view := []volume.User{use("a@s", "n1", volume.Live, 1, false)}
+	one := []cluster.User{use("a", "n1", cluster.Live, 1, false)}
+	two := []cluster.User{use("a", "n1", cluster.Live, 2, false)}
+	view := []cluster.User{use("a@s", "n1", cluster.Live, 1, false)}
 	requireAll(t, []judged{
 		{heartbeats(with(stopped)), OK, "n1 beats; stopped with nothing in use: n2", ""},
 		{heartbeats(nil), OK, "none beats yet", ""},
-		{heartbeats(with(n("n2", volume.Expired, "1.0", "ok"))), Warn, "n2: silent for 100s", ".berth/nodes/n2.json"},
-		{heartbeats(with(n("n2", volume.Unattended, "1.0", "ok"))), Warn, "its containers go on", "on n2: docker plugin enable"},
+		{heartbeats(with(n("n2", cluster.Expired, "1.0", "ok"))), Warn, "n2: silent for 100s", ".berth/nodes/n2.json"},
+		{heartbeats(with(n("n2", cluster.Unattended, "1.0", "ok"))), Warn, "its containers go on", "on n2: docker plugin enable"},
 		{doubled(with(up), "n1"), OK, "this node is n1", ""},
-		{doubled([]volume.NodeInfo{twice}, "n1"), Fail, "two nodes call themselves n1", "BERTH_NODE"},
-		{versions(with(n("n2", volume.Live, "1.0", "ok"))), OK, "1.0 on all", ""},
-		{versions(with(n("n2", volume.Live, "0.9", "ok"))), Warn, "n1 has 1.0, n2 has 0.9", "upgrade --nodes n1,n2"},
-		{versions(with(n("n2", volume.Expired, "0.9", "ok"))), OK, "1.0 on all", ""},
+		{doubled([]cluster.NodeInfo{twice}, "n1"), Fail, "two nodes call themselves n1", "BERTH_NODE"},
+		{versions(with(n("n2", cluster.Live, "1.0", "ok"))), OK, "1.0 on all", ""},
+		{versions(with(n("n2", cluster.Live, "0.9", "ok"))), Warn, "n1 has 1.0, n2 has 0.9", "upgrade --nodes n1,n2"},
+		{versions(with(n("n2", cluster.Expired, "0.9", "ok"))), OK, "1.0 on all", ""},
 		{health(with(up)), OK, "well", ""},
-		{health(with(n("n2", volume.Live, "1.0", "degraded: no locks"))), Warn, "n2 says: degraded: no locks", "on n2: berth doctor"},
+		{health(with(n("n2", cluster.Live, "1.0", "degraded: no locks"))), Warn, "n2 says: degraded: no locks", "on n2: berth doctor"},
 		{Users(one), OK, "1 use", ""},
-		{Users([]volume.User{use("a", "n1", volume.Live, 1, true)}), Warn, "old mount of the export: a on n1", "restart"},
-		{Users([]volume.User{use("a", "n1", volume.Fenced, 1, true)}), Fail, "write to the trash", "stop"},
+		{Users([]cluster.User{use("a", "n1", cluster.Live, 1, true)}), Warn, "old mount of the export: a on n1", "restart"},
+		{Users([]cluster.User{use("a", "n1", cluster.Fenced, 1, true)}), Fail, "write to the trash", "stop"},
 
 		{Claims(one, one, map[string]int{"a": 1}), OK, "has its container", ""},
 		{Claims(two, one, map[string]int{"a": 1}), OK, "has its container", ""},
@@ -361,7 +362,7 @@ func TestNodes(t *testing.T) {
 		{Swarm([]string{"n1"}, with(up)), OK, "1 ready node", ""},
 		{Swarm(nil, with(up)), Warn, "none of its nodes ready", "docker node ls"},
 		{Swarm([]string{"n1", "n3"}, with(up)), Warn, "n3", "install --nodes n3"},
-		{Swarm([]string{"n1", "n3"}, with(n("web3", volume.Live, "1.0", "ok"))), OK, "one reports under other names: web3", ""},
+		{Swarm([]string{"n1", "n3"}, with(n("web3", cluster.Live, "1.0", "ok"))), OK, "one reports under other names: web3", ""},
 		{Shadows([]string{"x"}, []string{"a"}), OK, "none of 1 local volume", ""},
 		{Shadows([]string{"a", "x"}, []string{"a"}), Warn, "hide the export's of the same name: a", "docker volume rm a"},
 		{Drift(nil, ""), OK, "", ""},

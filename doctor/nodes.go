@@ -6,26 +6,26 @@ import (
 	"strings"
 	"time"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/cluster"
 )
 
 // Nodes judges what the nodes report, and users that have to be restarted; we
 // is this node.
-func Nodes(nodes []volume.NodeInfo, we string) []Finding {
+func Nodes(nodes []cluster.NodeInfo, we string) []Finding {
 	return []Finding{heartbeats(nodes), doubled(nodes, we), versions(nodes), health(nodes)}
 }
 
-func heartbeats(nodes []volume.NodeInfo) Finding {
+func heartbeats(nodes []cluster.NodeInfo) Finding {
 	var bad, up, stopped []string
 	next := ""
 	for _, n := range nodes {
 		age := time.Duration(n.Age * float64(time.Second))
 		switch {
-		case n.State == volume.Live:
+		case n.State == cluster.Live:
 			up = append(up, n.Node)
 		case n.Stopped:
 			stopped = append(stopped, n.Node)
-		case n.State == volume.Unattended:
+		case n.State == cluster.Unattended:
 			bad = append(bad, fmt.Sprintf("%s: berth was stopped there %s ago, its containers go on", n.Node, long(age)))
 			next = or(next, "on "+n.Node+": docker plugin enable berth")
 		default:
@@ -53,7 +53,7 @@ func or(a, b string) string {
 	return b
 }
 
-func doubled(nodes []volume.NodeInfo, we string) Finding {
+func doubled(nodes []cluster.NodeInfo, we string) Finding {
 	for _, n := range nodes {
 		if n.Doubled || strings.HasPrefix(n.Health, "another node uses the name") {
 			return fail("set BERTH_NODE to another name on one of them", "two nodes call themselves %s: single volumes are refused on both", n.Node).named("names")
@@ -62,7 +62,7 @@ func doubled(nodes []volume.NodeInfo, we string) Finding {
 	return ok("no name is used twice; this node is %s", we).named("names")
 }
 
-func versions(nodes []volume.NodeInfo) Finding {
+func versions(nodes []cluster.NodeInfo) Finding {
 	var all []string
 	for _, n := range nodes {
 		if n.State.Holds() && n.Version != "" && !slices.Contains(all, n.Version) {
@@ -82,7 +82,7 @@ func versions(nodes []volume.NodeInfo) Finding {
 	return warn("deploy/berth-nodes.sh upgrade --nodes "+strings.Join(live, ","), "%s", strings.Join(text, ", ")).named("versions")
 }
 
-func health(nodes []volume.NodeInfo) Finding {
+func health(nodes []cluster.NodeInfo) Finding {
 	for _, n := range nodes {
 		if n.State.Holds() && n.Health != "" && n.Health != "ok" {
 			return warn("on "+n.Node+": berth doctor", "%s says: %s", n.Node, n.Health).named("health")
@@ -92,11 +92,11 @@ func health(nodes []volume.NodeInfo) Finding {
 }
 
 // Users judges which mounts of the export the containers use.
-func Users(users []volume.User) Finding {
+func Users(users []cluster.User) Finding {
 	var stale, fenced []string
 	for _, u := range users {
 		switch {
-		case u.State == volume.Fenced:
+		case u.State == cluster.Fenced:
 			fenced = append(fenced, u.Volume+" on "+u.Node)
 		case u.Stale && u.State.Holds():
 			stale = append(stale, u.Volume+" on "+u.Node)

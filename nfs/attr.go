@@ -18,19 +18,6 @@ type Handle struct {
 	b [maxHandle]byte
 }
 
-// HandleOf makes a handle of bytes that Bytes returned.
-func HandleOf(b []byte) (Handle, error) {
-	var h Handle
-	if len(b) > maxHandle {
-		return h, fmt.Errorf("a file handle of %d bytes where %d are allowed", len(b), maxHandle)
-	}
-	h.n = uint8(copy(h.b[:], b))
-	return h, nil
-}
-
-// Bytes returns a copy of the handle's bytes.
-func (h Handle) Bytes() []byte { return append([]byte(nil), h.b[:h.n]...) }
-
 // IsZero tells whether h is the zero Handle.
 func (h Handle) IsZero() bool { return h.n == 0 }
 

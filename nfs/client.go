@@ -235,9 +235,6 @@ func dialHost(ctx context.Context, target Target, host string, cfg *Config) (_ *
 	return c, nil
 }
 
-// Target returns what the client was made for.
-func (c *Client) Target() Target { return c.target }
-
 // Root returns the handle of the directory that the target names.
 func (c *Client) Root() Handle { return c.root }
 

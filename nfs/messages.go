@@ -43,7 +43,6 @@ var Messages = catalogue.Messages{
 		{"reading the source at …: …", "berth cannot read what it copies", "the words behind the colon"},
 		{"the listing of the directory does not end: the server repeats itself", "a defect of the server, in a large directory", "the server's release notes; fewer names in that directory"},
 		{"malformed reply", "the program at that port does not speak NFSv3", "`rpcinfo -p FILER`; is it the right port?"},
-		{"a file handle of … bytes where … are allowed", "the program at that port does not speak NFSv3", "`rpcinfo -p FILER`; is it the right port?"},
 		{"rpc: the server does not export this program (PROG_UNAVAIL)", "no NFSv3, MOUNT or locks at that port", "`rpcinfo -p FILER`; turn NFSv3 on"},
 		{"rpc: the server has versions … to … of this program (PROG_MISMATCH)", "version 3 is off", "ONTAP: `vserver nfs modify -v3 enabled`"},
 		{"rpc: the server does not have this procedure (PROC_UNAVAIL)", "not a whole NFSv3 server", "another server"},

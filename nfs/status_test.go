@@ -25,13 +25,3 @@ func TestTime(t *testing.T) {
 	require.Equal(t, nfs.Time{}, nfs.TimeOf(time.Unix(-1, 5)))
 	require.Equal(t, nfs.Time{Sec: 1<<32 - 1, Nsec: 999999999}, nfs.TimeOf(time.Unix(1<<32, 0)))
 }
-
-func TestHandles(t *testing.T) {
-	h, err := nfs.HandleOf([]byte{1, 0xab})
-	require.NoError(t, err)
-	require.Equal(t, "01ab", h.String())
-	require.Equal(t, []byte{1, 0xab}, h.Bytes())
-	require.False(t, h.IsZero())
-	_, err = nfs.HandleOf(make([]byte, 65))
-	require.Error(t, err)
-}

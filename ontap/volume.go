@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/casit/berth/several"
 )
 
 // Volume is a FlexVol, or a FlexGroup, which has the Style flexgroup.
@@ -145,7 +147,7 @@ func (c *Client) choose(ctx context.Context, found []Volume, lifs []Interface, s
 		names = append(names, v.SVM.Name)
 	}
 	slices.Sort(names)
-	return Volume{}, exportError(nil, clean+" is a junction path of several SVMs, "+strings.Join(names, ", ")+"; name one")
+	return Volume{}, exportError(nil, clean+" is a junction path of several SVMs, "+several.Join(names, ", ")+"; name one")
 }
 
 func serves(lifs []Interface, svmUUID string, addrs []netip.Addr) bool {

@@ -3,6 +3,7 @@ package plugin
 import (
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/volume"
 )
@@ -31,14 +32,14 @@ type Empty struct{}
 
 // About is the answer to Berth.Version.
 type About struct {
-	Version string            `json:"version"`
-	Node    string            `json:"node"`
-	Export  string            `json:"export"`
-	ID      string            `json:"export_id"`
-	Health  string            `json:"health"`
-	Mount   string            `json:"mount"`
-	Metrics string            `json:"metrics,omitempty"` // where they are served
-	Nodes   []volume.NodeInfo `json:"nodes"`
+	Version string             `json:"version"`
+	Node    string             `json:"node"`
+	Export  string             `json:"export"`
+	ID      string             `json:"export_id"`
+	Health  string             `json:"health"`
+	Mount   string             `json:"mount"`
+	Metrics string             `json:"metrics,omitempty"` // where they are served
+	Nodes   []cluster.NodeInfo `json:"nodes"`
 }
 
 // InspectRequest asks for volumes; no name means all.
@@ -72,10 +73,10 @@ type UsersRequest struct {
 
 // Users is the answer to Berth.VolumeUsers.
 type Users struct {
-	Users []volume.User     `json:"users"`
-	Locks []volume.Lock     `json:"operations"`
-	Jobs  []*volume.Job     `json:"jobs"` // unfinished
-	Nodes []volume.NodeInfo `json:"nodes"`
+	Users []cluster.User     `json:"users"`
+	Locks []cluster.Lock     `json:"operations"`
+	Jobs  []*volume.Job      `json:"jobs"` // unfinished
+	Nodes []cluster.NodeInfo `json:"nodes"`
 	// Fenced are the trees that were taken over from a node, in the trash, with
 	// what it wrote late.
 	Fenced []*volume.Trashed `json:"fenced"`

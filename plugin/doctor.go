@@ -263,7 +263,7 @@ func (e *examiner) volumeChecks() []doctor.Check {
 			if err != nil {
 				return []doctor.Finding{doctor.Failed(err)}
 			}
-			return append(doctor.Nodes(e.store.Nodes(), e.settings.Node), doctor.Users(users))
+			return append(doctor.Nodes(e.store.Cluster.Nodes(), e.settings.Node), doctor.Users(users))
 		}),
 	}
 }

@@ -183,18 +183,8 @@ func (s *Server) mount(ctx context.Context, ss *session, r mountRequest) (docker
 		return docker.MountResponse{}, err
 	}
 	m, err := ss.store.Mount(ctx, r.Name, r.ID, generation)
-	if silent := (*volume.SilentHolder)(nil); errors.As(err, &silent) {
-		if err = ss.versions.TakeOver(ctx, silent.Volume, silent.Node); err == nil {
-			m, err = ss.store.Mount(ctx, r.Name, r.ID, generation)
-		}
-	}
 	if err != nil {
 		return docker.MountResponse{}, err
-	}
-	if m.Before != "" {
-		if err := ss.versions.BreakLocks(ctx, r.Name, m.Before); err != nil {
-			s.log.WithError(err).WithField("volume", r.Name).Warn("locks that a node has left may still be there")
-		}
 	}
 	if err := ss.mounts.dropStaleName(ctx, root, m); err != nil {
 		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
@@ -67,7 +68,7 @@ func newMetrics(version string) *metrics {
 }
 
 // jobOps are the operations that are jobs.
-var jobOps = []volume.Op{volume.OpRestore, volume.OpUndo, volume.OpTakeover}
+var jobOps = []cluster.Op{cluster.OpRestore, cluster.OpUndo, cluster.OpTakeover}
 
 // outcomes are what can come of a request.
 var outcomes = []string{"ok", string(problem.Failed), string(problem.Invalid), string(problem.NotFound), string(problem.InUse), string(problem.Unreachable), string(problem.Nothing)}
@@ -107,7 +108,7 @@ func (m *metrics) ontapRequest(method string, status int, took time.Duration) {
 }
 
 // job counts a job that has ended.
-func (m *metrics) job(op volume.Op, p snapshot.Progress, err error) {
+func (m *metrics) job(op cluster.Op, p snapshot.Progress, err error) {
 	outcome := "done"
 	if err != nil || p.State == volume.JobFailed {
 		outcome = "failed"

@@ -14,6 +14,8 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/several"
 )
 
 // mounts is this node's mount of the export: one for all volumes and
@@ -262,13 +264,13 @@ func (m *mounts) retire(inUse []int, all bool) error {
 		return err
 	}
 	_, current := m.currentOf(have)
-	var errs []error
+	var failed several.Errors
 	for _, g := range have {
 		if !all && (g.number == current || current == 0 || slices.Contains(inUse, g.number)) {
 			continue
 		}
 		if err := unix.Unmount(g.path, unix.MNT_DETACH); err != nil {
-			errs = append(errs, fmt.Errorf("detach %s: %w", g.path, err))
+			failed.Add(fmt.Errorf("detach %s: %w", g.path, err))
 			continue
 		}
 		_ = os.Remove(g.path)
@@ -277,5 +279,5 @@ func (m *mounts) retire(inUse []int, all bool) error {
 			_ = os.Remove(filepath.Join(m.root, emptyPrefix+strconv.Itoa(g.number)))
 		}
 	}
-	return errors.Join(errs...)
+	return failed.Err()
 }

@@ -99,7 +99,7 @@ func users(ctx context.Context, st *volume.Store, r UsersRequest) (Users, error)
 	if err == nil && r.Late {
 		fenced, err = st.LateWrites(ctx, r.Name)
 	}
-	return Users{Users: u, Locks: locks, Jobs: jobs, Nodes: st.Nodes(), Fenced: fenced}, err
+	return Users{Users: u, Locks: locks, Jobs: jobs, Nodes: st.Cluster.Nodes(), Fenced: fenced}, err
 }
 
 // about answers also when the settings are wrong: that is what it says then.
@@ -110,7 +110,7 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	a.Mount, _ = ss.mounts.current()
 	if err == nil {
 		if _, err = ss.store.FS(ctx); err == nil {
-			a.ID, a.Nodes = ss.store.ExportID(), ss.store.Nodes()
+			a.ID, a.Nodes = ss.store.ExportID(), ss.store.Cluster.Nodes()
 		}
 	}
 	if err != nil {

@@ -96,7 +96,9 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 			}
 			return localAddress(settings.NFS.Host)
 		},
-		Report: s.report,
+		TakeOver:   func(ctx context.Context, name, from string) error { return ss.versions.TakeOver(ctx, name, from) },
+		BreakLocks: func(ctx context.Context, name, node string) error { return ss.versions.BreakLocks(ctx, name, node) },
+		Report:     s.report,
 	})
 	filer, err := s.tuningOf(settings)
 	if err != nil {
@@ -229,7 +231,7 @@ func (ss *session) end(why error) error {
 	last, cancel := context.WithTimeout(context.Background(), leaveLimit)
 	defer cancel()
 	return errors.Join(left, ss.tasks.run(last, "leaving the export", func() error {
-		return errors.Join(ss.mounts.retire(nil, !ss.store.InUse()), ss.store.Close())
+		return errors.Join(ss.mounts.retire(nil, !ss.store.Cluster.InUse()), ss.store.Close())
 	}))
 }
 
@@ -324,7 +326,7 @@ func (s *Server) watch(ctx context.Context) {
 		if err != nil || !ss.alone() {
 			continue
 		}
-		if err := ss.mounts.retire(ss.store.Generations(), false); err != nil {
+		if err := ss.mounts.retire(ss.store.Cluster.Generations(), false); err != nil {
 			s.log.WithError(err).Warn("an old mount stays")
 		}
 	}

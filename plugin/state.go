@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -68,8 +69,8 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(out, descReachable, 0)
 		return
 	}
-	gauge(out, descReachable, truth(ss.store.Reached()))
-	for _, n := range ss.store.Nodes() {
+	gauge(out, descReachable, truth(ss.store.Cluster.Reached()))
+	for _, n := range ss.store.Cluster.Nodes() {
 		if volume.CheckName(n.Node) == nil { // else it is nobody's heartbeat
 			collectNode(out, n)
 		}
@@ -84,9 +85,9 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 }
 
 // nodeStates are the lives of a node, and what it is after a goodbye.
-var nodeStates = []string{string(volume.Live), string(volume.Silent), string(volume.Expired), string(volume.Unattended), "stopped"}
+var nodeStates = []string{string(cluster.Live), string(cluster.Silent), string(cluster.Expired), string(cluster.Unattended), "stopped"}
 
-func collectNode(out chan<- prometheus.Metric, n volume.NodeInfo) {
+func collectNode(out chan<- prometheus.Metric, n cluster.NodeInfo) {
 	is := string(n.State)
 	if n.Stopped {
 		is = "stopped"

@@ -67,7 +67,7 @@ func Compare(dir string, files []File) (Changes, error) {
 			change.Kind = Added
 		case err != nil:
 			return c, err
-		case f.Name != Manifest && !isOurs(f.Name, old):
+		case f.Name != manifest && !isOurs(f.Name, old):
 			return c, &NotOurs{path}
 		case bytes.Equal(old, f.Data):
 			change.Kind = Same
@@ -83,7 +83,7 @@ func Compare(dir string, files []File) (Changes, error) {
 }
 
 func isManifest(c Change) int {
-	if c.Name == Manifest {
+	if c.Name == manifest {
 		return 1
 	}
 	return 0

@@ -17,10 +17,10 @@ type File struct {
 	Data []byte
 }
 
-// Manifest is the name of the file that lists the others with their sums, as
+// manifest is the name of the file that lists the others with their sums, as
 // sha256sum(1) does. It is written last, so that apply.sh notices an incomplete
 // copy of the directory.
-const Manifest = "manifest"
+const manifest = "manifest"
 
 //go:embed site.conf.tmpl
 var siteText string
@@ -52,5 +52,5 @@ func Render(sites []Site, nodes []netip.Addr) []File {
 	for _, f := range files {
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(f.Data), f.Name)
 	}
-	return append(files, File{Manifest, sums.Bytes()})
+	return append(files, File{manifest, sums.Bytes()})
 }

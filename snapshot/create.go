@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -69,11 +70,11 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		return err
 	})
 	if err == nil {
-		detail := c.Snapshot.Name
+		detail := []string{c.Snapshot.Name}
 		for _, f := range c.Failed {
-			detail += fmt.Sprintf(", without %s: %s", f.Volume, f.Reason)
+			detail = append(detail, fmt.Sprintf("without %s: %s", f.Volume, f.Reason))
 		}
-		v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot create", Detail: detail})
+		v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot create", Detail: several.Join(detail, ", ")})
 	}
 	return c, err
 }

@@ -75,6 +75,8 @@ func worldOn(t testing.TB, dir, node string, change ...func(*volume.Config)) *wo
 		defer w.mu.Unlock()
 		w.said = append(w.said, event{what, fields})
 	}
+	cfg.TakeOver = func(ctx context.Context, name, from string) error { return w.TakeOver(ctx, name, from) }
+	cfg.BreakLocks = func(ctx context.Context, name, node string) error { return w.BreakLocks(ctx, name, node) }
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -95,7 +97,7 @@ func worldOn(t testing.TB, dir, node string, change ...func(*volume.Config)) *wo
 		w.store.Close()
 	})
 	// Run has beaten once when the server's time is known.
-	require.Eventually(t, func() bool { _, err := w.store.List(ctx); return err == nil && len(w.store.Nodes()) > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { _, err := w.store.List(ctx); return err == nil && len(w.store.Cluster.Nodes()) > 0 }, 10*time.Second, time.Millisecond)
 	return w
 }
 
@@ -210,14 +212,14 @@ func (w *world) tryRestore(r RestoreRequest) (*Plan, error) {
 func (w *world) nothingLeft() {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
-		locks, _ := os.ReadDir(w.path(".berth/locks"))
+		locks, err := w.store.Operations(ctx, "")
 		staging, _ := os.ReadDir(w.path(".berth/staging"))
 		for _, e := range staging {
 			if !strings.HasPrefix(e.Name(), "tmp.") { // these wait for the sweep
 				return false
 			}
 		}
-		return len(locks) == 0
+		return err == nil && len(locks) == 0
 	}, 10*time.Second, 10*time.Millisecond, "locks and staging are empty: %s", w.listing())
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
@@ -87,9 +88,9 @@ func needs(j *volume.Job, snap string, all []reference.Snapshot) bool {
 		return false
 	}
 	switch j.Op {
-	case volume.OpTakeover:
+	case cluster.OpTakeover:
 		return takeoverSnapshot(j) == snap
-	case volume.OpRestore:
+	case cluster.OpRestore:
 		for _, it := range j.Items {
 			if snapshotOf(it.Ref, all) == snap {
 				return true

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -34,7 +35,7 @@ func TestASnapshotThatIsReadIsInUse(t *testing.T) {
 		require.NoError(t, err)
 	}
 	w.write("blog/i", "newer")
-	var beat volume.Heartbeat
+	var beat cluster.Heartbeat
 	require.NoError(t, json.Unmarshal([]byte(w.read(".berth/nodes/n2.json")), &beat))
 	busy := func(what string) {
 		t.Helper()
@@ -90,7 +91,7 @@ func TestACloneSaysWhatItReads(t *testing.T) {
 	w.write("blog/i", "old")
 	_, err := w.Create(ctx, CreateRequest{Name: "s"})
 	require.NoError(t, err)
-	var asked []volume.Lock
+	var asked []cluster.Lock
 	var removed error
 	slow := worldOn(t, dir, "n2", func(cfg *volume.Config) {
 		cfg.Open = func(ctx context.Context) (tree.FS, error) {

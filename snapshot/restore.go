@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
@@ -49,14 +50,14 @@ type RestoreRequest struct {
 
 // Plan is what a restore would do.
 type Plan struct {
-	Op       volume.Op     `json:"op"`
-	Engine   Engine        `json:"engine"`
-	Items    []PlanItem    `json:"items"`
-	Users    []volume.User `json:"used_by"` // of the volumes, on all nodes
-	Need     int64         `json:"need_bytes"`
-	Avail    int64         `json:"avail_bytes"`
-	Total    int64         `json:"total_bytes"` // of the export
-	KeepDays float64       `json:"keep_days"`   // what is replaced
+	Op       cluster.Op     `json:"op"`
+	Engine   Engine         `json:"engine"`
+	Items    []PlanItem     `json:"items"`
+	Users    []cluster.User `json:"used_by"` // of the volumes, on all nodes
+	Need     int64          `json:"need_bytes"`
+	Avail    int64          `json:"avail_bytes"`
+	Total    int64          `json:"total_bytes"` // of the export
+	KeepDays float64        `json:"keep_days"`   // what is replaced
 	// Without is what the export cannot keep and so does not come back, "" for
 	// nothing.
 	Without string `json:"without,omitempty"`
@@ -139,14 +140,14 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Op: volume.OpRestore, Engine: EngineCopy, request: r, KeepDays: v.volumes.TrashTTL().Hours() / 24}
+	p := &Plan{Op: cluster.OpRestore, Engine: EngineCopy, request: r, KeepDays: v.volumes.TrashTTL().Hours() / 24}
 	if r.Keep > 0 {
 		p.KeepDays = r.Keep.Hours() / 24
 	}
 	var err error
 	switch {
 	case r.Undo:
-		p.Op = volume.OpUndo
+		p.Op = cluster.OpUndo
 		err = v.planUndo(ctx, p, job)
 	case r.Stack != "" && r.Exact == nil:
 		err = v.planStack(ctx, fsys, p)
@@ -297,7 +298,7 @@ func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem
 		}
 	}
 	if it.New && (it.Path != "" || it.partial) {
-		if err := it.lookUp(ctx, fsys, p.request.To == "" && p.Op != volume.OpUndo); err != nil {
+		if err := it.lookUp(ctx, fsys, p.request.To == "" && p.Op != cluster.OpUndo); err != nil {
 			return err
 		}
 	}
@@ -353,9 +354,9 @@ func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 		whole = whole && it.Path == "" && !it.partial
 	}
 	switch {
-	case p.Op == volume.OpUndo && whole && !p.request.Live:
+	case p.Op == cluster.OpUndo && whole && !p.request.Live:
 		return EngineMove
-	case p.Op == volume.OpUndo:
+	case p.Op == cluster.OpUndo:
 		return EngineSync
 	case p.request.To == "" && (p.request.Live || !whole):
 		return EngineSync
@@ -461,7 +462,7 @@ func (p *Plan) exact() RestoreRequest {
 	r := p.request
 	r.Stack, r.Refs, r.Exact = "", nil, nil
 	for _, it := range p.Items {
-		if p.Op == volume.OpUndo {
+		if p.Op == cluster.OpUndo {
 			r.Refs = append(r.Refs, it.Volume)
 		} else {
 			r.Refs = append(r.Refs, it.Ref)

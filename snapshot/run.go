@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
@@ -63,7 +64,7 @@ func (p Progress) Done() bool { return p.Over && p.State == volume.JobSwapped &&
 
 // Start carries a prepared or interrupted job out in the background.
 func (v *Versions) Start(ctx context.Context, id string) error {
-	if w := v.work(id); w != nil && w.started.Op == volume.OpTakeover {
+	if w := v.work(id); w != nil && w.started.Op == cluster.OpTakeover {
 		return nil // it begins and ends by itself
 	}
 	j, err := v.volumes.Job(ctx, id)
@@ -128,7 +129,7 @@ func (v *Versions) run(ctx context.Context, w *work) {
 	v.volumes.Caught(string(w.started.Op)+" of "+strings.Join(w.started.Volumes(), ", "), err)
 	p := w.end(j, err, v.now())
 	v.ended(w.started.Op, p, err)
-	if w.started.Op == volume.OpTakeover && p.State != volume.JobSwapping && !p.Interrupted {
+	if w.started.Op == cluster.OpTakeover && p.State != volume.JobSwapping && !p.Interrupted {
 		// The caller may be gone, so the goroutine ends the takeover itself. If
 		// that fails, the next takeover ends it.
 		_ = guard.Run(func() error { return v.endTakeover(ctx, cmp.Or(j, w.started)) })
@@ -186,10 +187,10 @@ func (w *work) over() bool {
 }
 
 // Running counts this node's jobs that are at work, from memory.
-func (v *Versions) Running() map[volume.Op]int {
+func (v *Versions) Running() map[cluster.Op]int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	n := map[volume.Op]int{}
+	n := map[cluster.Op]int{}
 	for _, w := range v.running {
 		if !w.over() {
 			n[w.started.Op]++
@@ -288,7 +289,7 @@ func (v *Versions) forget(id string, err error) error {
 
 // fill makes the trees of a job, below its directory, or syncs in place.
 func (v *Versions) fill(ctx context.Context, fsys tree.FS, w *work, j *volume.Job) error {
-	if j.Op == volume.OpTakeover {
+	if j.Op == cluster.OpTakeover {
 		return v.fillTakeover(ctx, fsys, w, j)
 	}
 	var r RestoreRequest

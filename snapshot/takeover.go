@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
@@ -82,7 +83,7 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 		return nil, err
 	}
 	for _, j := range jobs {
-		if j.Op == volume.OpTakeover && j.Items[0].Volume == name && (j.Interrupted || j.State == volume.JobFailed || j.State == volume.JobSwapped || v.orphan(j)) {
+		if j.Op == cluster.OpTakeover && j.Items[0].Volume == name && (j.Interrupted || j.State == volume.JobFailed || j.State == volume.JobSwapped || v.orphan(j)) {
 			if err := v.endTakeover(ctx, j); err != nil {
 				return nil, err
 			}
@@ -107,7 +108,7 @@ func (v *Versions) takeover(name string) *work {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, w := range v.running {
-		if w.started.Op == volume.OpTakeover && w.started.Items[0].Volume == name && !w.over() {
+		if w.started.Op == cluster.OpTakeover && w.started.Items[0].Volume == name && !w.over() {
 			return w
 		}
 	}
@@ -116,7 +117,7 @@ func (v *Versions) takeover(name string) *work {
 
 // orphan tells a takeover that was prepared and never begun.
 func (v *Versions) orphan(j *volume.Job) bool {
-	return j.State == volume.JobPrepared && v.now().Sub(j.Since) > time.Minute
+	return j.State == volume.JobPrepared && (v.volumes.Cluster.Gone(j.Node, j.Incarnation) || j.Incarnation == v.volumes.Cluster.Incarnation())
 }
 
 // endTakeover forgets a takeover that is over, and the snapshot made for it.
@@ -198,7 +199,7 @@ func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *v
 // BreakLocks takes the locks that a node left on a volume away from it, where
 // the filer's API can: the node is gone, or is fenced off from the volume.
 func (v *Versions) BreakLocks(ctx context.Context, name, node string) error {
-	address, filer := v.volumes.Address(node), v.tuned.Load().Filer
+	address, filer := v.volumes.Cluster.Address(node), v.tuned.Load().Filer
 	if filer == nil || address == "" {
 		return nil
 	}

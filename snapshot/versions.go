@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/netapp"
@@ -28,7 +29,7 @@ type Config struct {
 	Now func() time.Time // default time.Now
 	// Ended is told when a job of this node has ended, how far it came, and why
 	// not further. Default: nobody.
-	Ended func(op volume.Op, p Progress, err error)
+	Ended func(op cluster.Op, p Progress, err error)
 }
 
 // Tuning is the part of a Config that may change while jobs run.
@@ -43,7 +44,7 @@ type Versions struct {
 	volumes *volume.Store
 	tuned   atomic.Pointer[Tuning]
 	now     func() time.Time
-	ended   func(op volume.Op, p Progress, err error)
+	ended   func(op cluster.Op, p Progress, err error)
 
 	mu      sync.Mutex // guards the fields below
 	running map[string]*work
@@ -62,7 +63,7 @@ func New(cfg Config) *Versions {
 		cfg.Now = time.Now
 	}
 	if cfg.Ended == nil {
-		cfg.Ended = func(volume.Op, Progress, error) {}
+		cfg.Ended = func(cluster.Op, Progress, error) {}
 	}
 	v := &Versions{volumes: cfg.Volumes, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
 	v.Tune(cfg.Tuning)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/several"
 )
 
 // Compare compares the directory trees a and b and calls fn for each
@@ -199,7 +200,7 @@ func (c *comparing) pair(ctx context.Context, p *pair) error {
 	}
 	reading.Wait()
 	p.found = slices.DeleteFunc(p.found, func(f finding) bool { return f == (finding{}) })
-	return errors.Join(append(failed, ctx.Err())...)
+	return several.Of(append(failed, ctx.Err())...)
 }
 
 // asked is what attributes do not decide, and where its finding is.

@@ -43,9 +43,9 @@ type Equality struct {
 	Exact bool
 }
 
-// Proven tells whether two entries are one file in one state: nobody can have
+// proven tells whether two entries are one file in one state: nobody can have
 // made them look so.
-func (q *Equality) Proven(x, y Attr) bool {
+func (q *Equality) proven(x, y Attr) bool {
 	if x.Kind != y.Kind || x.FileID != y.FileID || x.Size != y.Size || !x.Mtime.Equal(y.Mtime) || !x.Ctime.Equal(y.Ctime) || x.Ctime.Unix() <= 0 {
 		return false
 	}
@@ -62,7 +62,7 @@ func (q *Equality) Proven(x, y Attr) bool {
 func (q *Equality) Told(x, y Attr) (d *Difference, open bool) {
 	c := &comparing{opts: *q}
 	d = c.attributes(".", &entryAt{attr: x}, &entryAt{attr: y})
-	return d, x.Kind == y.Kind && (d == nil || d.Kind == Updated || c.mustRead(x, y)) && (q.Checksum || !q.Proven(x, y))
+	return d, x.Kind == y.Kind && (d == nil || d.Kind == Updated || c.mustRead(x, y)) && (q.Checksum || !q.proven(x, y))
 }
 
 // settled tells whether a file of one side has one content for good in the state
@@ -135,7 +135,7 @@ func (c *comparing) open(x, y Attr, d *Difference) bool {
 	if c.opts.Checksum && x.Kind == Regular && x.Size > 0 {
 		return true
 	}
-	return !c.opts.Proven(x, y) && (c.mustRead(x, y) || c.attributed)
+	return !c.opts.proven(x, y) && (c.mustRead(x, y) || c.attributed)
 }
 
 // mustRead tells whether the content decides.

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/several"
 )
 
 // Xattrs are the extended attributes of a file, by their full names
@@ -50,7 +52,7 @@ func isPolicy(name string) bool {
 // name and the reason.
 type lostXattrs []error
 
-func (l lostXattrs) Error() string { return errors.Join(l...).Error() }
+func (l lostXattrs) Error() string { return several.Of(l...).Error() }
 
 func (l lostXattrs) Unwrap() []error { return l }
 

@@ -6,6 +6,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
@@ -58,10 +59,10 @@ func MetaNow(ctx context.Context, fsys tree.FS, name string) (*Meta, error) {
 func NamesIn(ctx context.Context, fsys tree.FS) ([]string, error) { return listVolumes(ctx, fsys) }
 
 // Holders lists who uses the volumes, on all nodes; silent ones no longer count.
-func (s *Store) Holders(ctx context.Context, names []string) ([]User, error) {
-	out := []User{}
+func (s *Store) Holders(ctx context.Context, names []string) ([]cluster.User, error) {
+	out := []cluster.User{}
 	err := s.with(ctx, "list the users", func(e *export.Export) error {
-		if err := s.poll(ctx, e); err != nil {
+		if err := s.Cluster.Poll(ctx, e); err != nil {
 			return err
 		}
 		for _, name := range names {

@@ -52,11 +52,8 @@ func (s *Store) audit(ctx context.Context, e *export.Export, r AuditRecord) {
 
 func (s *Store) appendAudit(ctx context.Context, e *export.Export, r AuditRecord) error {
 	// This node's lines are kept apart: the end of the file is read, then written.
-	release, err := s.audits.hold(ctx, "")
-	if err != nil {
-		return err
-	}
-	defer release()
+	s.audits.Lock()
+	defer s.audits.Unlock()
 	name := path.Join(export.AuditDir, fmt.Sprintf("%s-%s.jsonl", s.cfg.Node, r.Time.Format("200601")))
 	f, err := e.FS.Open(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {

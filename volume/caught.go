@@ -14,6 +14,12 @@ func (s *Store) Caught(what string, err error) {
 	}
 }
 
+// passOver notes what came of the work on one item among many, and reports an
+// error of that item, once. It returns an error that ends the work on all.
+func (s *Store) passOver(event, item string, err error) error {
+	return s.faults.PassOver(s.cfg.Report, event, item, err)
+}
+
 // guarded runs f in the background of a request; a panic of f ends f alone.
 func (s *Store) guarded(ctx context.Context, what string, f func(ctx context.Context)) {
 	err := guard.Run(func() error {

@@ -124,9 +124,10 @@ func (n *simNode) start() {
 	p := &simProcess{ended: make(chan struct{})}
 	life := fmt.Sprintf("%s/%d/%d", n.name, n.boots(), n.link.roll("life"))
 	p.store = New(Config{URL: "nfs://filer/export", Node: n.name, Boot: fmt.Sprintf("boot-%s-%d", n.name, n.boots()), LeaseTTL: chaosTTL,
-		Rand:  rand.NewChaCha8([32]byte(bytes.Repeat([]byte(fmt.Sprintf("%08x", n.link.roll("rand "+life)&0xffffffff)), 4))),
-		Open:  func(context.Context) (tree.FS, error) { return simFS{n.c.server, n.link, &p.dead}, nil },
-		Flush: n.flush,
+		Rand:     rand.NewChaCha8([32]byte(bytes.Repeat([]byte(fmt.Sprintf("%08x", n.link.roll("rand "+life)&0xffffffff)), 4))),
+		Open:     func(context.Context) (tree.FS, error) { return simFS{n.c.server, n.link, &p.dead}, nil },
+		Flush:    n.flush,
+		TakeOver: func(_ context.Context, _, from string) error { return n.takeOver(p.store, from) },
 		Report: func(event string, fields map[string]any) {
 			n.c.note("%s says: %s %v", n.name, event, fields)
 		},
@@ -261,11 +262,6 @@ func (n *simNode) tryStart() {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
 	defer cancel()
 	m, err := p.store.Mount(ctx, "db", id, 1)
-	if silent := (*SilentHolder)(nil); errors.As(err, &silent) {
-		if err = n.takeOver(p.store, silent); err == nil {
-			m, err = p.store.Mount(ctx, "db", id, 1)
-		}
-	}
 	if err != nil {
 		n.c.note("%s: no mount: %v", n.name, err)
 		n.c.count(string(problem.KindOf(err)))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
@@ -16,7 +17,7 @@ import (
 // What somebody types at a host while the chaos goes on.
 
 // takeOver is what package snapshot does.
-func (n *simNode) takeOver(s *Store, from *SilentHolder) error {
+func (n *simNode) takeOver(s *Store, from string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	jobs, err := s.Jobs(ctx)
@@ -24,13 +25,13 @@ func (n *simNode) takeOver(s *Store, from *SilentHolder) error {
 		return err
 	}
 	for _, j := range jobs {
-		if j.Op == OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared && s.cfg.Now().Sub(j.Since) > time.Minute) {
+		if j.Op == cluster.OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared && s.cfg.Now().Sub(j.Since) > time.Minute) {
 			if err := s.EndJob(ctx, j.ID); err != nil {
 				return err
 			}
 		}
 	}
-	j, err := s.PrepareTakeover(ctx, "db", from.Node, "copy", false)
+	j, err := s.PrepareTakeover(ctx, "db", from, "copy", false)
 	if err != nil {
 		return err
 	}
@@ -48,12 +49,12 @@ func (n *simNode) takeOver(s *Store, from *SilentHolder) error {
 		_, err = tree.Copy(ctx, fsys, path.Join(".snapshot", snap, "db"), j.Items[0].From, tree.CopyOptions{}, nil)
 		return err
 	})
-	n.c.note("%s: takeover from %s: %v", n.name, from.Node, err)
+	n.c.note("%s: takeover from %s: %v", n.name, from, err)
 	if err == nil && j.State == JobSwapped {
 		n.c.count("takeover")
 		n.c.server.mu.Lock()
 		if i := n.c.server.root.names["db"]; i != nil && i.id == j.Items[0].New && (i.names["log"] == nil && len(had) > 0 || i.names["log"] != nil && !bytes.HasPrefix(i.names["log"].data, had)) {
-			n.c.breaks("the takeover from %s does not have what was written", from.Node)
+			n.c.breaks("the takeover from %s does not have what was written", from)
 		}
 		n.c.server.mu.Unlock()
 	}
@@ -137,7 +138,7 @@ func (n *simNode) restore(ctx context.Context, s *Store) error {
 	if snap == "" {
 		return errors.New("no snapshot")
 	}
-	j := &Job{Op: OpRestore, Engine: "copy", Items: []JobItem{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID(),
+	j := &Job{Op: cluster.OpRestore, Engine: "copy", Items: []JobItem{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID(),
 		Meta: s.newMeta("db", Options{"access": "single"})}}} // as the snapshot has it
 	if err := s.PrepareJob(ctx, j); err != nil {
 		return err
@@ -159,10 +160,10 @@ func (n *simNode) endJobs(ctx context.Context, s *Store, resume bool) error {
 		return err
 	}
 	for _, j := range jobs {
-		if j.Op == OpTakeover && !j.Interrupted && j.State == JobCopying {
+		if j.Op == cluster.OpTakeover && !j.Interrupted && j.State == JobCopying {
 			continue
 		}
-		if resume && j.Op == OpRestore && j.State != JobSwapped {
+		if resume && j.Op == cluster.OpRestore && j.State != JobSwapped {
 			_, snap, _ := strings.Cut(j.Items[0].Ref, "@")
 			if _, err := s.RunJob(ctx, j.ID, copyOver(snap)); err != nil {
 				return err
@@ -180,8 +181,8 @@ func (n *simNode) endJobs(ctx context.Context, s *Store, resume bool) error {
 // that no container has them.
 func (n *simNode) forgetLost(ctx context.Context) {
 	s := n.proc().store
-	for l, ok := s.leases.copy("db"); n.inside() == nil && ok && len(l.Mounts) > 0; l, ok = s.leases.copy("db") {
-		for id := range l.Mounts {
+	for l := s.Cluster.Claims("db"); n.inside() == nil && len(l) > 0; l = s.Cluster.Claims("db") {
+		for id := range l {
 			n.c.count("lost")
 			_ = s.Unmount(ctx, "db", id)
 		}

@@ -1,6 +1,8 @@
 package volume
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -258,10 +260,7 @@ func (c *chaos) noteControl() {
 	}
 	for _, n := range c.nodes {
 		if n.proc() != nil {
-			for _, name := range n.proc().store.leases.names() {
-				l, _ := n.proc().store.leases.copy(name)
-				c.note("in %s's memory: %+v", n.name, l)
-			}
+			c.note("in %s's memory: %+v", n.name, n.proc().store.Cluster.Claims("db"))
 		}
 	}
 }
@@ -297,11 +296,19 @@ func (c *chaos) judge() {
 	if lost > 0 {
 		c.breaks("%d of %d acknowledged records are nowhere", lost, len(c.acked))
 	}
-	for _, dir := range []string{"locks", "staging"} {
-		for name := range control.names[dir].names {
-			if !strings.HasPrefix(name, export.TmpPrefix) { // swept after an hour
-				c.breaks("%s/%s is left", dir, name)
-			}
+	for name := range control.names["staging"].names {
+		if !strings.HasPrefix(name, export.TmpPrefix) { // swept after an hour
+			c.breaks("staging/%s is left", name)
+		}
+	}
+	for name, dir := range control.names["locks"].names {
+		if dir.names == nil {
+			c.breaks("locks/%s is left", name)
+			continue
+		}
+		highest := slices.MaxFunc(slices.Collect(maps.Keys(dir.names)), func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+		if !bytes.Contains(dir.names[highest].data, []byte(`"state":"free"`)) {
+			c.breaks("locks/%s/%s is held", name, highest)
 		}
 	}
 	c.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
@@ -101,14 +102,14 @@ func (s *Store) startClone(ctx context.Context, e *export.Export, name string, s
 	if src.Snapshot != "" {
 		reads = src.String()
 	}
-	unlock, err := s.lockReading(ctx, e, OpClone, name, work, reads)
+	lock, err := s.Cluster.Lock(ctx, e, cluster.Lock{Op: cluster.OpClone, Volume: name, Work: work, Reads: reads})
 	if err != nil {
 		return nil, err
 	}
 	j := &job{done: make(chan struct{}), total: size.Bytes}
 	go func() {
 		defer close(j.done)
-		defer unlock()
+		defer lock.Unlock(ctx)
 		ctx := context.WithoutCancel(ctx)
 		err := guard.Run(func() error { return s.runClone(ctx, e, j, name, src, work, opts) })
 		s.Caught("clone of "+src.String(), err)
@@ -143,10 +144,10 @@ func (s *Store) checkCloneSource(ctx context.Context, e *export.Export, name str
 	if err != nil || meta == nil || meta.Options.Get("access") != "single" {
 		return err
 	}
-	leases, err := readLeases(ctx, e.FS, name)
-	if err == nil && len(leases) > 0 {
+	users, err := s.Cluster.Users(ctx, e, name)
+	if err == nil && len(users) > 0 {
 		return problem.New(problem.InUse, fmt.Sprintf("stop it, or clone a snapshot of it: from=%s@SNAPSHOT", name),
-			"volume %q is access=single and in use on %s: a copy made meanwhile would be torn", name, leases[0].Node)
+			"volume %q is access=single and in use on %s: a copy made meanwhile would be torn", name, users[0].Node)
 	}
 	return err
 }

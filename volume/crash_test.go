@@ -86,7 +86,7 @@ func checkAfterDeath(t *testing.T, what, dir, op string, killed bool, do func(*t
 	other.beats()
 	again.beats()
 	again.sweeps()
-	require.Empty(t, entries(t, dir, ".berth/locks"), what)
+	require.Empty(t, lockedVolumes(t, dir), what)
 
 	// Nothing is lost: each tree is a volume or in the trash, whole.
 	names := other.names()
@@ -138,7 +138,7 @@ func checkAfterDeath(t *testing.T, what, dir, op string, killed bool, do func(*t
 		require.NoError(t, err)
 		require.Equal(t, "0700", got.Options["mode"], what)
 	}
-	require.Empty(t, entries(t, dir, ".berth/locks"), what)
+	require.Empty(t, lockedVolumes(t, dir), what)
 	again.sweeps() // the sweep of a tick may have been at work when do wanted to
 	for _, e := range entries(t, dir, ".berth/staging") {
 		require.Contains(t, e, export.TmpPrefix, "%s: only private files wait for the sweep", what)

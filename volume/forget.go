@@ -20,32 +20,16 @@ func (s *Store) Forget(ctx context.Context, volume string, older time.Duration, 
 		return 0, 0, err
 	}
 	name, what := ref.String(), "forget the uses of "+ref.String()
-	release, err := s.names.hold(ctx, name)
+	release, err := s.Cluster.Turn(ctx, name)
 	if err != nil {
 		return 0, 0, s.conn.Explain(what, err)
 	}
 	defer release()
-	l, ok := s.leases.copy(name)
-	if !ok {
-		return 0, 0, nil
-	}
-	var old []string
-	for id, c := range l.Mounts {
-		if s.cfg.Now().Sub(c.Since) >= older {
-			old = append(old, id)
-		}
-	}
-	gone, young = len(old), len(l.Mounts)-len(old)
-	if gone == 0 || dryRun {
+	if gone, young = s.Cluster.UnclaimOld(name, older, dryRun); gone == 0 || dryRun {
 		return gone, young, nil
 	}
-	s.change(name, func(m map[string]Claim) {
-		for _, id := range old {
-			delete(m, id)
-		}
-	})
 	return gone, young, s.with(ctx, what, func(e *export.Export) error {
 		s.audit(ctx, e, AuditRecord{Op: "release", Volume: name, Detail: fmt.Sprintf("%d uses that no container had", gone)})
-		return s.saveLease(ctx, e, name)
+		return s.Cluster.SaveLease(ctx, e, name)
 	})
 }

@@ -93,6 +93,6 @@ func TestADeadServerHangsNobody(t *testing.T) {
 	n.clock.move(time.Minute)
 	n.beats()
 	require.Empty(t, entries(t, dir, ".berth/leases"), "the lease is taken back when the server answers")
-	require.Empty(t, entries(t, dir, ".berth/locks"))
+	require.Empty(t, lockedVolumes(t, dir))
 	require.Equal(t, []string{"site1"}, n.names())
 }

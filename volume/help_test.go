@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
@@ -76,6 +77,44 @@ func (n *testNode) beats() {
 	require.NoError(n.t, n.tick(context.Background()))
 }
 
+// tick is one round, and the upkeep that follows it.
+func (n *testNode) tick(ctx context.Context) error {
+	if err := n.Cluster.Round(ctx); err != nil {
+		return err
+	}
+	return n.upkeep(ctx)
+}
+
+// waits lets time go by while the node beats, as Run does.
+func (n *testNode) waits(d time.Duration) {
+	n.t.Helper()
+	for step := n.cfg.LeaseTTL / 3; d > 0; d -= step {
+		n.clock.move(min(step, d))
+		n.beats()
+	}
+}
+
+// stops is Run's end.
+func (n *testNode) stops() {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	n.Run(ctx)
+}
+
+// claimed tells whether this node uses name under id.
+func (n *testNode) claimed(name, id string) bool {
+	_, ok := n.Cluster.Claims(name)[id]
+	return ok
+}
+
+// lock takes the lock of a volume.
+func (n *testNode) lock(op cluster.Op, volume, work string) *cluster.Locking {
+	n.t.Helper()
+	l, err := n.Cluster.Lock(ctx, n.conn.Current(), cluster.Lock{Op: op, Volume: volume, Work: work})
+	n.must(err)
+	return l
+}
+
 // sweeps deletes what is to be deleted, also while the sweep that a tick began
 // in the background is still at it.
 func (n *testNode) sweeps() {
@@ -121,6 +160,20 @@ func read(t *testing.T, parts ...string) string {
 	return string(data)
 }
 
+// lockedVolumes lists the volumes below dir that have a lock.
+func lockedVolumes(t *testing.T, dir string) (volumes []string) {
+	t.Helper()
+	fsys, err := tree.OpenLocal(ctx, dir)
+	require.NoError(t, err)
+	defer fsys.Close()
+	locks, err := cluster.Locks(ctx, fsys)
+	require.NoError(t, err)
+	for _, l := range locks {
+		volumes = append(volumes, l.Volume)
+	}
+	return volumes
+}
+
 // listing is every path below dir with its mode, to prove that nothing changed.
 func listing(t *testing.T, dir string) []string {
 	t.Helper()
@@ -130,7 +183,7 @@ func listing(t *testing.T, dir string) []string {
 			return err
 		}
 		rel, _ := filepath.Rel(dir, p)
-		if rel == ".berth/staging" || rel == ".berth/locks" || rel == ".berth" {
+		if rel == ".berth/staging" || strings.HasPrefix(rel, ".berth/locks") || rel == ".berth" {
 			return nil // their times change, their content is listed
 		}
 		out = append(out, fmt.Sprintf("%s %s %d", rel, i.Mode(), i.Size()))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
@@ -17,7 +18,7 @@ import (
 // had of it, and leaves the directory as it is. It returns false where there
 // is metadata already, which stays. A zero created is now.
 func (s *Store) Import(ctx context.Context, name, origin string, created time.Time) (made bool, err error) {
-	err = s.locked(ctx, OpImport, name, func(e *export.Export) error {
+	err = s.locked(ctx, cluster.OpImport, name, func(e *export.Export, _ *cluster.Locking) error {
 		if err := s.checkDirectory(ctx, e, name); err != nil {
 			return err
 		}
@@ -42,7 +43,7 @@ func (s *Store) Import(ctx context.Context, name, origin string, created time.Ti
 // Unimport moves metadata aside that Import made and nobody has changed since,
 // and returns where it went. Other metadata is refused, kind InUse.
 func (s *Store) Unimport(ctx context.Context, name, origin string) (aside string, err error) {
-	err = s.locked(ctx, OpImport, name, func(e *export.Export) error {
+	err = s.locked(ctx, cluster.OpImport, name, func(e *export.Export, _ *cluster.Locking) error {
 		meta, err := readMeta(ctx, e.FS, name)
 		if err != nil || meta == nil {
 			return err

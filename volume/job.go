@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
@@ -41,18 +42,18 @@ const (
 // into the place of volumes, outlives the request that began it, and can be
 // resumed or aborted after a crash. Its trees are beside the journal.
 type Job struct {
-	Version     int       `json:"version"`
-	ID          string    `json:"id"`
-	Op          Op        `json:"op"`
-	State       JobState  `json:"state"`
-	Live        bool      `json:"live,omitempty"` // containers go on meanwhile
-	Engine      string    `json:"engine"`
-	Node        string    `json:"node"`
-	Incarnation string    `json:"incarnation"`
-	By          string    `json:"by,omitempty"`
-	Since       time.Time `json:"since"`
-	Items       []JobItem `json:"items"`
-	Error       string    `json:"error,omitempty"`
+	Version     int        `json:"version"`
+	ID          string     `json:"id"`
+	Op          cluster.Op `json:"op"`
+	State       JobState   `json:"state"`
+	Live        bool       `json:"live,omitempty"` // containers go on meanwhile
+	Engine      string     `json:"engine"`
+	Node        string     `json:"node"`
+	Incarnation string     `json:"incarnation"`
+	By          string     `json:"by,omitempty"`
+	Since       time.Time  `json:"since"`
+	Items       []JobItem  `json:"items"`
+	Error       string     `json:"error,omitempty"`
 	// From and Epoch are the node from which a takeover takes its volume, and
 	// the epoch in which that node holds it.
 	From  string `json:"from,omitempty"`
@@ -73,7 +74,7 @@ type Job struct {
 	// Interrupted: its owner is dead. Never on the export.
 	Interrupted bool `json:"interrupted,omitempty"`
 
-	beat *peer // of From, when the takeover began
+	sign *cluster.Sign // of From, when the takeover began
 }
 
 // JobItem is one tree of a job.
@@ -104,7 +105,7 @@ func (j *Job) Status() string {
 	switch {
 	case j.State == JobUnreadable:
 		return j.Error
-	case j.Op == OpTakeover:
+	case j.Op == cluster.OpTakeover:
 		return fmt.Sprintf("takeover from %s %s", j.From, j.State)
 	case j.Waits():
 		state := string(j.State)
@@ -118,7 +119,7 @@ func (j *Job) Status() string {
 
 // Waits tells whether nothing goes on until somebody resumes or aborts the job.
 func (j *Job) Waits() bool {
-	return j.State == JobUnreadable || j.Op != OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared)
+	return j.State == JobUnreadable || j.Op != cluster.OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared)
 }
 
 // Volumes are the names of the job's volumes, each once, sorted.
@@ -175,14 +176,14 @@ func (s *Store) checkJobs(ctx context.Context, e *export.Export, names []string)
 	return nil
 }
 
-func (s *Store) own(j *Job) { j.Node, j.Incarnation = s.cfg.Node, s.incarnation }
+func (s *Store) own(j *Job) { j.Node, j.Incarnation = s.cfg.Node, s.Cluster.Incarnation() }
 
 // blocks is the answer to a job on a volume that has this one.
 func (j *Job) blocks(name string) error {
 	if j.State == JobUnreadable {
 		return unreadableJob(j.ID)
 	}
-	if j.Op == OpTakeover {
+	if j.Op == cluster.OpTakeover {
 		return problem.New(problem.InUse, "try again in a moment", "volume %q is being taken over from %s, on %s", name, j.From, j.Node)
 	}
 	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
@@ -210,7 +211,7 @@ func (j *Job) incomplete() error {
 
 // ways is how a job that nobody is at work on goes on.
 func (j *Job) ways() string {
-	if j.Op == OpTakeover {
+	if j.Op == cluster.OpTakeover {
 		return fmt.Sprintf("'berth volume takeover %s --from %s' begins it anew", j.Items[0].Volume, j.From)
 	}
 	name := j.Volumes()[0]
@@ -292,7 +293,7 @@ func (s *Store) jobList(ctx context.Context, e *export.Export) ([]*Job, error) {
 
 // unreadableJob is a job of which only the locks tell.
 func (s *Store) unreadableJob(ctx context.Context, e *export.Export, id string) (*Job, error) {
-	locks, err := s.locks(ctx, e)
+	locks, err := cluster.Locks(ctx, e.FS)
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +328,7 @@ func (s *Store) readJob(ctx context.Context, e *export.Export, id string) (*Job,
 	if why, ok := s.unsaved.Load(id); ok && j.State == JobCopying {
 		j.State, j.Error = JobFailed, why.(string)
 	}
-	j.Interrupted = (j.State == JobCopying || j.State == JobSwapping) && s.gone(j.Node, j.Incarnation)
+	j.Interrupted = (j.State == JobCopying || j.State == JobSwapping) && s.Cluster.Gone(j.Node, j.Incarnation)
 	return &j, err
 }
 
@@ -372,44 +373,41 @@ func (s *Store) RunJob(ctx context.Context, id string, fill func(ctx context.Con
 	if err == nil && j.State == JobSwapping {
 		err = j.incomplete()
 	}
-	return j, s.conn.Explain(string(OpRestore), err)
+	return j, s.conn.Explain(string(cluster.OpRestore), err)
 }
 
 // lockAll takes the locks of the job's volumes in the order of their names.
 // The function it returns gives them back; not done, they are left to be
 // finished like a dead node's.
 func (s *Store) lockAll(ctx context.Context, e *export.Export, j *Job) (unlock func(done bool), err error) {
-	var held []func()
-	var ids []string
+	var held []*cluster.Locking
 	unlock = func(done bool) {
-		if !done {
-			for _, id := range ids {
-				s.orphans.Store(id, true)
+		for _, l := range held {
+			if done {
+				l.Unlock(ctx)
+			} else {
+				l.Leave()
 			}
-			return
-		}
-		for _, f := range held {
-			f()
 		}
 	}
 	for _, name := range j.Volumes() {
-		release, err := s.names.hold(ctx, name)
+		l, err := s.lockOne(ctx, e, j, name)
 		if err != nil {
 			unlock(true)
 			return nil, err
 		}
-		f, err := s.lock(ctx, e, j.Op, name, j.ID)
-		release()
-		if err != nil {
-			unlock(true)
-			return nil, err
-		}
-		held = append(held, f)
-		if l, err := readLock(ctx, e.FS, name); err == nil && l != nil {
-			ids = append(ids, l.ID)
-		}
+		held = append(held, l)
 	}
 	return unlock, nil
+}
+
+func (s *Store) lockOne(ctx context.Context, e *export.Export, j *Job, name string) (*cluster.Locking, error) {
+	end, err := s.Cluster.Turn(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return s.Cluster.Lock(ctx, e, cluster.Lock{Op: j.Op, Volume: name, Work: j.ID})
 }
 
 // runLocked is RunJob under the locks. A panic is the job's failure.
@@ -439,7 +437,7 @@ func (s *Store) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 // begins.
 func (s *Store) bring(ctx context.Context, e *export.Export, j *Job, fill func(ctx context.Context, fsys tree.FS, j *Job) error) error {
 	err := s.checkJob(ctx, e, j)
-	if err == nil && j.Op == OpTakeover {
+	if err == nil && j.Op == cluster.OpTakeover {
 		err = s.checkTakeover(ctx, e, j)
 	}
 	if err == nil && fill != nil {
@@ -448,7 +446,7 @@ func (s *Store) bring(ctx context.Context, e *export.Export, j *Job, fill func(c
 	if err == nil {
 		err = ctx.Err()
 	}
-	if err == nil && j.Op == OpTakeover {
+	if err == nil && j.Op == cluster.OpTakeover {
 		err = s.checkTakeover(ctx, e, j)
 	}
 	if err == nil {
@@ -460,7 +458,7 @@ func (s *Store) bring(ctx context.Context, e *export.Export, j *Job, fill func(c
 // checkJob refuses volumes that are in use, unless the job is live, those
 // whose metadata nobody understands, and those with something mounted in them.
 func (s *Store) checkJob(ctx context.Context, e *export.Export, j *Job) error {
-	if err := s.poll(ctx, e); err != nil {
+	if err := s.Cluster.Poll(ctx, e); err != nil {
 		return err
 	}
 	for _, name := range j.Volumes() {
@@ -471,7 +469,7 @@ func (s *Store) checkJob(ctx context.Context, e *export.Export, j *Job) error {
 		if err := checkMounts(ctx, e, name); err != nil {
 			return err
 		}
-		if j.Live || j.Op == OpTakeover {
+		if j.Live || j.Op == cluster.OpTakeover {
 			continue // checkTakeover looks at the holder
 		}
 		if err := s.silentHolder(ctx, e, name, meta); err != nil {
@@ -490,27 +488,18 @@ func (s *Store) checkJob(ctx context.Context, e *export.Export, j *Job) error {
 
 // holders lists who uses a volume, this node too; those whose node has been
 // silent for its whole lease no longer count.
-func (s *Store) holders(ctx context.Context, e *export.Export, name string) ([]User, error) {
-	leases, err := readLeases(ctx, e.FS, name)
-	if err != nil {
-		return nil, err
-	}
-	var out []User
-	for _, l := range leases {
-		if u := s.user(l); u.State.Holds() {
-			out = append(out, u)
-		}
-	}
-	return out, nil
+func (s *Store) holders(ctx context.Context, e *export.Export, name string) ([]cluster.User, error) {
+	users, err := s.Cluster.Users(ctx, e, name)
+	return slices.DeleteFunc(users, func(u cluster.User) bool { return !u.State.Holds() }), err
 }
 
-func inUse(name string, users []User) error {
+func inUse(name string, users []cluster.User) error {
 	where := ""
 	for i, u := range users {
 		if i > 0 {
 			where += ", "
 		}
-		where += fmt.Sprintf("%s (%s)", u.Node, u.heartbeat())
+		where += fmt.Sprintf("%s (%s)", u.Node, u.LastSign())
 	}
 	return problem.New(problem.InUse, "--stop stops what uses it, restores, and starts it again; --live replaces changed files while it runs",
 		"volume %q is in use on %s", name, where)

@@ -12,6 +12,5 @@ func TestEveryMessageHasARow(t *testing.T) {
 			"meta.go":   "the metadata of volume … (…) ",
 			"option.go": "option …=…: ",
 		},
-		Silent: []string{"SilentHolder"},
 	})
 }

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 )
 
 // checkMounts refuses a volume with something mounted in it, or on it: what is
@@ -41,5 +41,5 @@ func checkMounts(ctx context.Context, e *export.Export, name string) error {
 		return nil
 	}
 	return problem.New(problem.InUse, fmt.Sprintf("unmount it first ('umount %s'), then again", path.Join(l.Path(), found[0])),
-		"volume %q has another filesystem mounted in it: %s", name, strings.Join(found, ", "))
+		"volume %q has another filesystem mounted in it: %s", name, several.Join(found, ", "))
 }

@@ -36,5 +36,5 @@ func TestARestartedProcessKeepsUsesAndTakesThemBack(t *testing.T) {
 	}
 	again.must(again.Unmount(ctx, "more", "b"))
 	again.must(again.Unmount(ctx, "used", "a"))
-	require.False(t, again.InUse())
+	require.False(t, again.Cluster.InUse())
 }

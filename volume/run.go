@@ -8,8 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -17,13 +19,13 @@ import (
 // memory.
 type polled struct {
 	mu     sync.Mutex // guards the fields
-	users  map[string][]User
+	users  map[string][]cluster.User
 	newest string
 	trash  []*Trashed
 }
 
-func (p *polled) set(users []User, newest string) {
-	byName := map[string][]User{}
+func (p *polled) set(users []cluster.User, newest string) {
+	byName := map[string][]cluster.User{}
 	for _, u := range users {
 		byName[u.Volume] = append(byName[u.Volume], u)
 	}
@@ -38,10 +40,10 @@ func (p *polled) setTrash(items []*Trashed) {
 	p.trash = items
 }
 
-func (p *polled) usersOf(name string) []User {
+func (p *polled) usersOf(name string) []cluster.User {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]User{}, p.users[name]...)
+	return append([]cluster.User{}, p.users[name]...)
 }
 
 func (p *polled) newestSnapshot() string {
@@ -58,29 +60,45 @@ func (s *Store) TrashSeen() []*Trashed {
 	return s.polled.trash
 }
 
-// tickTimeout bounds one round of upkeep.
-const tickTimeout = 20 * time.Second
+// upkeepTimeout bounds one round of upkeep.
+const upkeepTimeout = 20 * time.Second
 
-// Run keeps the Store alive until ctx ends: it connects, beats every third of
-// the lease TTL, watches the other nodes, finishes what dead ones began, saves
-// what could not be saved, empties the trash. Then it says goodbye: with
-// containers still running, "unattended".
+// Run keeps the Store alive until ctx ends: it stays in touch with the other
+// nodes, finishes what dead ones began, and empties the trash. Upkeep follows
+// each round of the Cluster, and never delays the next heartbeat.
 func (s *Store) Run(ctx context.Context) {
+	rounds := make(chan error, 1)
+	var nodes sync.WaitGroup
+	nodes.Go(func() {
+		s.Cluster.Run(ctx, func(err error) {
+			select {
+			case <-rounds: // upkeep is late: the newer one counts
+			default:
+			}
+			rounds <- err
+		})
+	})
+	defer nodes.Wait()
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
 	for {
-		err := guard.Run(func() error { return s.tick(ctx) })
-		s.Caught("upkeep", err)
-		wait := s.cfg.LeaseTTL / 3
-		if err != nil || !s.named() {
-			wait = min(wait, 2*time.Second)
-		}
-		s.noteHealth(err)
+		var err error
 		select {
-		case <-time.After(wait):
+		case err = <-rounds:
 		case <-s.wake:
+		case <-again.C:
 		case <-ctx.Done():
-			s.goodbye()
 			return
 		}
+		again.Stop()
+		if err == nil {
+			err = guard.Run(func() error { return s.upkeep(ctx) })
+			s.Caught("upkeep", err)
+			if err != nil {
+				again.Reset(min(s.cfg.LeaseTTL/3, 2*time.Second))
+			}
+		}
+		s.noteHealth(err)
 	}
 }
 
@@ -101,46 +119,37 @@ func (s *Store) noteHealth(err error) {
 	s.health = now
 }
 
-func (s *Store) tick(ctx context.Context) error {
+// upkeep is one round of what has to be done for the volumes.
+func (s *Store) upkeep(ctx context.Context) error {
 	run := ctx
-	ctx, cancel := context.WithTimeout(ctx, tickTimeout)
+	ctx, cancel := context.WithTimeout(ctx, upkeepTimeout)
 	defer cancel()
-	seen := false
-	err := s.with(ctx, "keep in touch", func(e *export.Export) error {
-		if err := s.beat(ctx, e, NodeUp); err != nil {
+	return s.with(ctx, "look after the volumes", func(e *export.Export) error {
+		if err := s.readOthers(ctx, e); err != nil {
 			return err
 		}
-		if s.named() {
-			if err := s.dropOldLeases(ctx, e); err != nil {
-				return err
-			}
-		}
-		if err := s.pollAll(ctx, e); err != nil {
-			return err
-		}
-		seen = true
 		if err := s.noteFenced(ctx, e); err != nil {
 			return err
 		}
 		if err := s.refresh(ctx, e); err != nil {
 			return err
 		}
-		s.flushLeases(ctx, e)
 		go s.guarded(run, "sweep", func(ctx context.Context) { s.sweep(ctx, e) })
-		return errors.Join(s.finishDead(ctx, e), s.expireTrash(ctx, e))
+		return errors.Join(s.Cluster.FinishDead(ctx, e), s.expireTrash(ctx, e))
 	})
-	if !seen {
-		s.pollLost() // what others did meanwhile is not known
-	}
-	return err
 }
 
-// pollAll reads what Get shows of the other nodes.
+// pollAll reads what Get shows of the other nodes, as of now.
 func (s *Store) pollAll(ctx context.Context, e *export.Export) error {
-	if err := s.poll(ctx, e); err != nil {
+	if err := s.Cluster.Poll(ctx, e); err != nil {
 		return err
 	}
-	users, err := s.readUsers(ctx, e)
+	return s.readOthers(ctx, e)
+}
+
+// readOthers is pollAll as of the last look at the heartbeats.
+func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
+	users, err := s.Cluster.AllUsers(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -157,32 +166,6 @@ func (s *Store) pollAll(ctx context.Context, e *export.Export) error {
 	return nil
 }
 
-// flushLeases writes leases that changed while the export was away.
-func (s *Store) flushLeases(ctx context.Context, e *export.Export) {
-	for _, name := range s.leases.names() {
-		if l, ok := s.leases.copy(name); !ok || !l.unsaved {
-			continue
-		}
-		release, err := s.names.hold(ctx, name)
-		if err != nil {
-			return
-		}
-		s.flushLease(ctx, e, name)
-		release()
-	}
-}
-
-// finishDead finishes the operations of nodes that died.
-func (s *Store) finishDead(ctx context.Context, e *export.Export) error {
-	locks, err := s.locks(ctx, e)
-	for _, l := range locks {
-		if s.abandoned(l) {
-			err = errors.Join(err, guard.Run(func() error { return s.finish(ctx, e, l) }))
-		}
-	}
-	return err
-}
-
 // expireTrash hands what has expired in the export's time to the sweepers.
 func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
 	now, ok := s.conn.Time()
@@ -194,6 +177,7 @@ func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
 		return err
 	}
 	var kept []*Trashed
+	var failed several.Errors
 	for _, t := range items {
 		if !t.expired(now) {
 			kept = append(kept, t)
@@ -203,10 +187,10 @@ func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
 		if fault != nil {
 			kept = append(kept, t)
 		}
-		err = errors.Join(err, s.passOver(keptInTrash, t.ID, fault))
+		failed.Add(s.passOver(keptInTrash, t.ID, fault))
 	}
 	s.polled.setTrash(kept)
-	return err
+	return failed.Err()
 }
 
 // sweepSoon wakes Run, so that what was purged goes now.
@@ -259,22 +243,4 @@ func (s *Store) sweepTemporary(ctx context.Context, e *export.Export, name strin
 		return
 	}
 	_ = e.FS.Remove(ctx, name)
-}
-
-// goodbye is the last heartbeat.
-func (s *Store) goodbye() {
-	e := s.conn.Current()
-	if e == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	s.flushLeases(ctx, e)
-	state := NodeStopped
-	if len(s.leases.names()) > 0 { // in use, or not given back
-		state = NodeUnattended
-	}
-	if err := s.beat(ctx, e, state); err != nil {
-		s.cfg.Report("the last heartbeat was not written", map[string]any{"err": err})
-	}
 }

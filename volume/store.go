@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -41,6 +43,14 @@ type Config struct {
 	// Address is this node's as the server sees it, "" if it is not known.
 	Address func() string
 
+	// TakeOver takes a single-writer volume over from a node that was silent for
+	// its whole lease, when this node mounts it. Default: the Mount is refused.
+	TakeOver func(ctx context.Context, volume, from string) error
+	// BreakLocks is called when this node mounts a single-writer volume that
+	// another node has not given back: that node may have left file locks on the
+	// server. Default: nothing to do.
+	BreakLocks func(ctx context.Context, volume, node string) error
+
 	// Degraded says what this node does without, "" for nothing; for the
 	// heartbeat's health.
 	Degraded func() string
@@ -52,33 +62,28 @@ type Config struct {
 // Store is the volumes of one export as one node sees and changes them. All
 // methods may be called concurrently and on several nodes at once.
 type Store struct {
-	cfg         Config
-	incarnation string // of this start; whoever writes under our node name with another one is not us
+	// Cluster is the nodes of the export, and who of them holds what.
+	Cluster *cluster.Cluster
 
-	names keyed // one operation per volume name on this node, held across the network
+	cfg  Config
+	conn *export.Conn
 
 	hintMu sync.Mutex // held while the hint is written
 
-	conn *export.Conn
-
 	index  index
-	peers  peers
-	leases ownLeases
 	jobs   jobs
 	polled polled
-	audits keyed
+	audits sync.Mutex // held while a line is written, across the network
 
-	// orphans are the ids of our own locks that we could not remove.
-	orphans sync.Map
 	// unsaved are our jobs that failed where that could not be written down,
 	// as on a full export: id to reason.
 	unsaved sync.Map
 
-	faults faults // of single items, as of this node's last attempt
+	faults problem.Faults // of single items, as of this node's last attempt
 
 	trashTTL atomic.Int64 // in force: it may change while jobs run
 
-	wake     chan struct{} // asks Run for a tick now
+	wake     chan struct{} // asks Run for upkeep now
 	health   string        // what Run reported last; Run's own
 	sweeping sync.Mutex    // held by the one sweep, across the network
 }
@@ -100,26 +105,14 @@ func New(cfg Config) *Store {
 	if cfg.Report == nil {
 		cfg.Report = func(string, map[string]any) {}
 	}
-	if cfg.MountPath == nil {
-		cfg.MountPath = func() (string, int) { return "", 0 }
-	}
-	if cfg.Flush == nil {
-		cfg.Flush = func(context.Context) error { return nil }
-	}
-	if cfg.Address == nil {
-		cfg.Address = func() string { return "" }
-	}
-	if cfg.Degraded == nil {
-		cfg.Degraded = func() string { return "" }
-	}
 	s := &Store{cfg: cfg, wake: make(chan struct{}, 1)}
 	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
 		Known: s.index.knownID, Learned: s.learn, Ready: s.ready})
-	s.incarnation = s.conn.NewID()
+	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
+		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,
+		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
 	s.SetTrashTTL(cfg.TrashTTL)
 	s.index.init()
-	s.peers.byName = map[string]*peer{}
-	s.leases.byName, s.leases.early = map[string]*Lease{}, map[string]map[string]int{}
 	s.jobs.byName = map[string]*job{}
 	s.loadHint()
 	return s
@@ -127,7 +120,7 @@ func New(cfg Config) *Store {
 
 // ready reads what this node left on the export, before anybody uses it.
 func (s *Store) ready(ctx context.Context, e *export.Export) error {
-	if err := s.loadOwnLeases(ctx, e); err != nil {
+	if err := s.Cluster.Load(ctx, e); err != nil {
 		return err
 	}
 	s.index.invalidate()
@@ -153,9 +146,6 @@ func (s *Store) FS(ctx context.Context) (tree.FS, error) {
 
 // ExportID returns the id of the export, "" before it was ever seen.
 func (s *Store) ExportID() string { return s.index.knownID() }
-
-// InUse tells whether this node uses any volume.
-func (s *Store) InUse() bool { return s.leases.inUse() }
 
 // Close ends use of the export. The Store must not be used afterwards.
 func (s *Store) Close() error { return s.conn.Close() }

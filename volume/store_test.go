@@ -42,7 +42,7 @@ func TestCreateMakesADirectoryWithOwnerModeAndMetadata(t *testing.T) {
 	err = n2.Create(ctx, "site1", map[string]string{"access": "shared"})
 	require.ErrorContains(t, err, "access=single, not access=shared")
 	require.ErrorContains(t, err, "berth volume set site1 access=shared")
-	require.Empty(t, entries(t, dir, ".berth/locks"), "no lock stays")
+	require.Empty(t, lockedVolumes(t, dir), "no lock stays")
 	require.Empty(t, entries(t, dir, ".berth/staging"), "no private file stays")
 }
 

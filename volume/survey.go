@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
@@ -79,13 +80,13 @@ func (s *Store) surveyMeta(ctx context.Context, e *export.Export, v *Survey) err
 		return err
 	}
 	slices.Sort(recorded)
-	busy, err := s.locks(ctx, e) // what an operation is at work on is not ours to judge
+	busy, err := cluster.Locks(ctx, e.FS) // what an operation is at work on is not ours to judge
 	if err != nil {
 		return err
 	}
 	var missing []string
 	for _, n := range recorded {
-		at := func(l *Lock) bool { return l.Volume == n }
+		at := func(l *cluster.Lock) bool { return l.Volume == n }
 		if _, there := slices.BinarySearch(v.Volumes, n); !there && CheckName(n) == nil && !slices.ContainsFunc(busy, at) {
 			missing = append(missing, n)
 		}
@@ -139,7 +140,7 @@ func stillMissing(ctx context.Context, fsys tree.FS, volumes []string) (out []st
 }
 
 func (s *Store) surveyLeases(ctx context.Context, e *export.Export, v *Survey) error {
-	leased, err := leasedNames(ctx, e.FS)
+	leased, err := cluster.LeasedNames(ctx, e.FS)
 	if err != nil {
 		return export.Absent(err)
 	}
@@ -151,7 +152,7 @@ func (s *Store) surveyLeases(ctx context.Context, e *export.Export, v *Survey) e
 		there, err := export.Exists(ctx, e.FS, ref.Path())
 		var nodes []string
 		if err == nil && !there {
-			nodes, _, err = leaseFiles(ctx, e.FS, n)
+			nodes, err = cluster.LeaseNodes(ctx, e.FS, n)
 		}
 		if err != nil && problem.OfExport(err) {
 			return err
@@ -171,7 +172,7 @@ func (s *Store) surveyStaging(ctx context.Context, e *export.Export, v *Survey) 
 			v.Purging++
 			// Its time changes when it is handed over, and when what is in it goes.
 			if name := path.Join(export.StagingDir, d.Name); now.Sub(d.Attr.Ctime) > stuckAfter {
-				v.Stuck = append(v.Stuck, Stuck{name, d.Attr.Ctime, s.faults.reason(stuck + " " + name)})
+				v.Stuck = append(v.Stuck, Stuck{name, d.Attr.Ctime, s.faults.Reason(stuck, name)})
 			}
 		case strings.HasPrefix(d.Name, export.TmpPrefix) && now.Sub(d.Attr.Mtime) > lostAfter:
 			v.Lost++

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
@@ -25,8 +26,8 @@ func (s *Store) swapAll(ctx context.Context, e *export.Export, j *Job) error {
 			return err
 		}
 	}
-	if j.Op == OpTakeover {
-		if err := s.raise(ctx, e, j); err != nil {
+	if j.Op == cluster.OpTakeover {
+		if err := s.Cluster.Raise(ctx, e, j.Items[0].Volume, j.Epoch, j.From); err != nil {
 			return err
 		}
 	}
@@ -118,15 +119,15 @@ func (s *Store) keepOld(ctx context.Context, e *export.Export, j *Job, it *JobIt
 // NewUndo is the record of what a job replaces at one place.
 func (s *Store) NewUndo(j *Job, it *JobItem) *Trashed {
 	kind := "undo"
-	if j.Op == OpTakeover {
+	if j.Op == cluster.OpTakeover {
 		kind = "fenced"
 	}
 	t := s.newTrash(kind, it.Volume, nil)
 	t.ID, t.Job, t.Reason, t.From = it.Trash, j.ID, string(j.Op), j.From
 	switch j.Op {
-	case OpRestore:
+	case cluster.OpRestore:
 		t.Reason += " to " + it.Ref
-	case OpTakeover:
+	case cluster.OpTakeover:
 		t.Reason += " from " + j.From
 		t.Since = j.Began.Add(-time.Second) // clocks are read over the network
 	}
@@ -173,7 +174,7 @@ func (s *Store) place(ctx context.Context, e *export.Export, it *JobItem) error 
 // finishJob ends a job whose owner died under the lock l: before the swap
 // nothing has to be done, and the job can be resumed; after it the swap is
 // completed.
-func (s *Store) finishJob(ctx context.Context, e *export.Export, l *Lock) error {
+func (s *Store) finishJob(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	j, err := s.readJob(ctx, e, l.Work)
 	if err != nil || j == nil || j.State != JobSwapping {
 		return err

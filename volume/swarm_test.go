@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
@@ -53,16 +54,17 @@ func TestAnExpiredLeaseNoLongerRefusesAndSaysSo(t *testing.T) {
 	_, err := n1.Mount(ctx, "site1", "a", 1)
 	require.NoError(t, err)
 	n2.beats()
-	n2.clock.move(8 * time.Second)
+	n2.waits(8 * time.Second)
 	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")))
 
 	// Time in which the export did not answer does not count.
-	n2.pollLost()
-	n2.clock.move(8 * time.Second)
-	n2.beats()
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	require.Error(t, n2.Cluster.Poll(gone, n2.conn.Current()))
+	n2.waits(8 * time.Second)
 	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")))
 
-	n2.clock.move(10 * time.Second)
+	n2.waits(4 * time.Second)
 	n2.must(n2.Remove(ctx, "site1"))
 	require.Contains(t, fmt.Sprint(*n2.said), "an expired lease no longer keeps")
 	records, err := n2.Audit(ctx, "site1", time.Time{})
@@ -77,16 +79,18 @@ func TestAnUnattendedNodeKeepsItsVolumesForADay(t *testing.T) {
 	n1.must(n1.Create(ctx, "site1", nil))
 	_, err := n1.Mount(ctx, "site1", "a", 1)
 	require.NoError(t, err)
-	n1.goodbye()
+	n1.stops()
 	beat := filepath.Join(dir, ".berth/nodes/n1.json")
 	old := time.Now().Add(-23 * time.Hour)
 	require.NoError(t, os.Chtimes(beat, old, old))
 	n2.beats()
-	n2.clock.move(time.Minute) // silence is not counted
+	n2.waits(time.Minute) // silence is not counted
 	require.ErrorContains(t, n2.Remove(ctx, "site1"), "in use on n1 (its berth was stopped, its containers go on)")
 	old = old.Add(-2 * time.Hour)
 	require.NoError(t, os.Chtimes(beat, old, old))
 	n2.beats()
+	require.ErrorContains(t, n2.Remove(ctx, "site1"), "in use on n1", "its berth may just come back, as after an outage")
+	n2.waits(10 * time.Second)
 	n2.must(n2.Remove(ctx, "site1"))
 }
 
@@ -110,8 +114,7 @@ func TestARestartedNodeKnowsWhatItsContainersUse(t *testing.T) {
 	rebooted := node(t, dir, "n1", func(c *Config) { c.Boot = "another" })
 	rebooted.beats()
 	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")), "it may be another machine with that name")
-	rebooted.clock.move(5 * time.Second) // longer than a living n1 is silent
-	rebooted.beats()
+	rebooted.waits(5 * time.Second) // longer than a living n1 is silent
 	n2.must(n2.Remove(ctx, "site1"))
 }
 
@@ -135,35 +138,35 @@ func TestTwoNodesWithOneNameAreNoticed(t *testing.T) {
 
 func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 	for _, c := range []struct {
-		op   Op
-		half func(t *testing.T, n *testNode, dir string) // what the dead node did under its lock
+		op   cluster.Op
+		half func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) // what the dead node did under its lock
 		want []string
 	}{
-		{OpRemove, func(t *testing.T, n *testNode, dir string) {}, []string{"site1"}},
-		{OpRemove, func(t *testing.T, n *testNode, dir string) {
+		{cluster.OpRemove, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {}, []string{"site1"}},
+		{cluster.OpRemove, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {
 			tr := n.newTrash("removed", "site1", nil)
-			n.must(n.noteWork(ctx, n.conn.Current(), "site1", tr.ID))
+			n.must(lock.SetWork(ctx, tr.ID))
 			n.must(export.Mkdir(ctx, n.conn.Current().FS, export.TrashPath(tr.ID)))
 			n.must(n.conn.Current().Publish(ctx, export.TrashMeta(tr.ID), tr))
 		}, []string{"site1"}},
-		{OpRemove, func(t *testing.T, n *testNode, dir string) {
+		{cluster.OpRemove, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {
 			meta, err := readMeta(ctx, n.conn.Current().FS, "site1")
 			require.NoError(t, err)
 			tr := n.newTrash("removed", "site1", meta)
-			n.must(n.noteWork(ctx, n.conn.Current(), "site1", tr.ID))
+			n.must(lock.SetWork(ctx, tr.ID))
 			n.must(export.Mkdir(ctx, n.conn.Current().FS, export.TrashPath(tr.ID)))
 			n.must(n.conn.Current().Publish(ctx, export.TrashMeta(tr.ID), tr))
 			n.must(n.conn.Current().FS.Rename(ctx, "site1", export.TrashData(tr.ID)))
 		}, nil},
-		{OpUndelete, func(t *testing.T, n *testNode, dir string) {
+		{cluster.OpUndelete, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {
 			meta, err := readMeta(ctx, n.conn.Current().FS, "site1")
 			require.NoError(t, err)
 			tr := n.newTrash("removed", "site1", meta)
 			n.must(n.toTrash(ctx, n.conn.Current(), tr))
-			n.must(n.noteWork(ctx, n.conn.Current(), "site1", tr.ID))
+			n.must(lock.SetWork(ctx, tr.ID))
 		}, []string{"site1"}},
-		{OpClone, func(t *testing.T, n *testNode, dir string) {
-			n.must(n.noteWork(ctx, n.conn.Current(), "site1", "clone-1"))
+		{cluster.OpClone, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {
+			n.must(lock.SetWork(ctx, "clone-1"))
 			write(t, dir, ".berth/staging/clone-1/data/file", "x")
 		}, []string{"site1"}},
 	} {
@@ -173,17 +176,14 @@ func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 			n1.beats()
 			n1.must(n1.Create(ctx, "site1", map[string]string{"mode": "0700"}))
 			write(t, dir, "site1/page", "hello")
-			_, err := n1.lock(ctx, n1.conn.Current(), c.op, "site1", "")
-			require.NoError(t, err)
-			c.half(t, n1, dir)
+			c.half(t, n1, dir, n1.lock(c.op, "site1", ""))
 
 			n2.beats()
-			_, err = n2.Mount(short(t), "site1", "x", 1)
+			_, err := n2.Mount(short(t), "site1", "x", 1)
 			require.Error(t, err, "the owner is alive")
-			n2.clock.move(time.Minute)
-			n2.beats()
+			n2.waits(15 * time.Second)
 			n2.sweeps()
-			require.Empty(t, entries(t, dir, ".berth/locks"))
+			require.Empty(t, lockedVolumes(t, dir))
 			require.Empty(t, entries(t, dir, ".berth/staging"))
 			require.Equal(t, c.want, n2.names())
 			if len(c.want) > 0 {
@@ -355,7 +355,7 @@ func TestManyNodesAtOnceEndAsTheirAnswersImply(t *testing.T) {
 			require.NoFileExists(t, filepath.Join(dir, ".berth/volumes", name+".json"))
 		}
 	}
-	require.Empty(t, entries(t, dir, ".berth/locks"))
+	require.Empty(t, lockedVolumes(t, dir))
 	require.Empty(t, entries(t, dir, ".berth/leases"))
 	require.Empty(t, entries(t, dir, ".berth/staging"))
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
@@ -32,7 +33,7 @@ func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, 
 		if err != nil {
 			return err
 		}
-		j = &Job{Op: OpTakeover, Engine: engine, From: from, Epoch: h.epoch, Unattended: unattended,
+		j = &Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended,
 			Items: []JobItem{{Volume: name, Dest: name, Ref: name, Trash: s.NewTrashID()}}}
 		return nil
 	})
@@ -54,7 +55,7 @@ func (s *Store) CheckTakeover(ctx context.Context, name, from string, unattended
 }
 
 // takeable returns the holder if it is from, and may be taken over from.
-func (s *Store) takeable(ctx context.Context, e *export.Export, name, from string, unattended bool) (*holder, error) {
+func (s *Store) takeable(ctx context.Context, e *export.Export, name, from string, unattended bool) (*cluster.Holder, error) {
 	if err := s.checkDirectory(ctx, e, name); err != nil {
 		return nil, err
 	}
@@ -65,26 +66,26 @@ func (s *Store) takeable(ctx context.Context, e *export.Export, name, from strin
 	if !meta.single() {
 		return nil, problem.New(problem.Invalid, "nothing has to be taken over: any node may mount it", "volume %q is not access=single", name)
 	}
-	h, _, err := s.holderOf(ctx, e, name)
+	h, err := s.Cluster.Holder(ctx, e, name)
 	if err != nil {
 		return nil, err
 	}
-	if h == nil || h.node != from {
+	if h == nil || h.Node != from {
 		who := "by nobody"
 		if h != nil {
-			who = "by " + h.node
+			who = "by " + h.Node
 		}
 		return nil, problem.New(problem.NotFound, fmt.Sprintf("'berth volume ps %s' lists who uses it", name), "volume %q is not held by %s, but %s", name, from, who)
 	}
-	switch life, age := s.life(from); {
+	switch life, age := s.Cluster.Life(from); {
 	case from == s.cfg.Node:
 		return nil, problem.New(problem.InUse, "stop its containers", "volume %q is held by this node", name)
-	case life == Expired, life == Unattended && unattended:
+	case life == cluster.Expired, life == cluster.Unattended && unattended:
 		return h, nil
 	default:
-		u := User{State: life, Age: age.Seconds()}
-		return nil, problem.New(problem.InUse, fmt.Sprintf("stop it there; a holder is taken over from only when it was silent for its whole lease (%s)", s.ttlOf(from)),
-			"volume %q is held by %s (%s)", name, from, u.heartbeat())
+		u := cluster.User{State: life, Age: age.Seconds()}
+		return nil, problem.New(problem.InUse, fmt.Sprintf("stop it there; a holder is taken over from only when it was silent for its whole lease (%s)", s.Cluster.TTL(from)),
+			"volume %q is held by %s (%s)", name, from, u.LastSign())
 	}
 }
 
@@ -98,22 +99,20 @@ func (s *Store) checkTakeover(ctx context.Context, e *export.Export, j *Job) err
 	if err != nil {
 		return err
 	}
-	if h.epoch != j.Epoch {
+	if h.Epoch != j.Epoch {
 		return problem.New(problem.InUse, "try again", "volume %q was held by %s anew meanwhile", name, j.From)
 	}
-	if j.beat == nil {
+	if j.sign == nil {
 		if j.Began, err = e.AskTime(ctx); err != nil {
 			return err
 		}
 	}
-	s.peers.mu.Lock()
-	defer s.peers.mu.Unlock()
-	is := s.peers.byName[j.From]
-	if j.beat == nil {
-		j.beat = &peer{beat: is.beat, mtime: is.mtime, absent: is.absent}
+	is := s.Cluster.Sign(j.From)
+	if j.sign == nil {
+		j.sign = &is
 		return nil
 	}
-	if !j.beat.same(is) {
+	if *j.sign != is {
 		return problem.New(problem.InUse, fmt.Sprintf("stop it there first; 'berth volume ps %s' shows who uses it", name), "%s is back, and keeps volume %q", j.From, name)
 	}
 	return nil
@@ -189,18 +188,11 @@ func (s *Store) noteLate(ctx context.Context, e *export.Export, t *Trashed) erro
 // noteFenced looks whether volumes were taken over from this node while it was
 // silent: its containers then write to trash, and somebody has to know.
 func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
-	for _, name := range s.leases.names() {
-		epoch := s.leases.unfenced(name)
-		if epoch == 0 {
-			continue
-		}
-		top, err := readEpoch(ctx, e.FS, name)
-		if err != nil {
-			return err
-		}
-		if top.num() <= epoch {
-			continue
-		}
+	lost, err := s.Cluster.TakenOver(ctx, e)
+	if err != nil {
+		return err
+	}
+	for name, epoch := range lost {
 		items, err := s.lateWrites(ctx, e, name)
 		if err != nil {
 			return err
@@ -210,32 +202,11 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 		if len(items) > 0 {
 			where = items[len(items)-1].ID
 		}
-		s.change(name, func(m map[string]Claim) {
-			for id, c := range m {
-				if c.Epoch != 0 && c.Epoch <= epoch && c.Fenced == "" {
-					c.Fenced = where
-					m[id] = c
-				}
-			}
-		})
+		s.Cluster.NoteFenced(name, epoch, where)
 		s.cfg.Report("a volume was taken over while this node was silent; its containers here write to the trash: stop them",
 			map[string]any{"volume": name, "trash": where})
+		s.Cluster.Flush(ctx, e)
 		s.audit(ctx, e, AuditRecord{Op: "fenced", Volume: name, Detail: "containers of " + s.cfg.Node + " write to trash " + where})
 	}
 	return nil
-}
-
-// unfenced is the epoch of this node's newest claims on name that are not known
-// to be fenced, 0 for none.
-func (o *ownLeases) unfenced(name string) (epoch uint64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if l := o.byName[name]; l != nil {
-		for _, c := range l.Mounts {
-			if c.Fenced == "" {
-				epoch = max(epoch, c.Epoch)
-			}
-		}
-	}
-	return epoch
 }

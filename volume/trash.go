@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
@@ -59,7 +60,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		return err
 	}
 	name := ref.Name
-	return s.locked(ctx, OpRemove, name, func(e *export.Export) error {
+	return s.locked(ctx, cluster.OpRemove, name, func(e *export.Export, lock *cluster.Locking) error {
 		err := s.checkDirectory(ctx, e, name)
 		if problem.KindOf(err) == problem.NotFound {
 			s.index.drop(name)
@@ -82,7 +83,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 			return err
 		}
 		t := s.newTrash("removed", name, meta)
-		if err := s.noteWork(ctx, e, name, t.ID); err != nil {
+		if err := lock.SetWork(ctx, t.ID); err != nil {
 			return err
 		}
 		if err := s.toTrash(ctx, e, t); err != nil {
@@ -131,7 +132,7 @@ func (s *Store) purgeExpired(ctx context.Context, e *export.Export, t *Trashed) 
 // checkUnused refuses while another node uses the volume. dockerd has proven
 // that this node does not; an expired lease no longer counts, and is reported.
 func (s *Store) checkUnused(ctx context.Context, e *export.Export, name string) error {
-	if err := s.poll(ctx, e); err != nil {
+	if err := s.Cluster.Poll(ctx, e); err != nil {
 		return err
 	}
 	others, err := s.othersUsing(ctx, e, name)
@@ -141,14 +142,14 @@ func (s *Store) checkUnused(ctx context.Context, e *export.Export, name string) 
 	for _, u := range others {
 		if u.State.Holds() {
 			return problem.New(problem.InUse, fmt.Sprintf("stop its containers there first; 'berth volume ps %s' lists them", name),
-				"volume %q is in use on %s (%s)", name, u.Node, u.heartbeat())
+				"volume %q is in use on %s (%s)", name, u.Node, u.LastSign())
 		}
 	}
 	for _, u := range others {
-		s.cfg.Report("an expired lease no longer keeps a volume from being removed", map[string]any{"volume": name, "node": u.Node, "silent": u.heartbeat()})
-		s.audit(ctx, e, AuditRecord{Op: "lease-expired", Volume: name, Detail: "of " + u.Node + ", " + u.heartbeat()})
+		s.cfg.Report("an expired lease no longer keeps a volume from being removed", map[string]any{"volume": name, "node": u.Node, "silent": u.LastSign()})
+		s.audit(ctx, e, AuditRecord{Op: "lease-expired", Volume: name, Detail: "of " + u.Node + ", " + u.LastSign()})
 	}
-	s.dropClaims(name)
+	s.Cluster.UnclaimAll(name)
 	return nil
 }
 
@@ -169,20 +170,6 @@ func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
 func (s *Store) NewTrashID() string {
 	now, _ := s.conn.Time()
 	return now.UTC().Format("20060102-1504") + "-" + s.conn.NewID()[:6]
-}
-
-// noteWork writes the trash or staging item into our lock, so that whoever
-// finds the lock of a dead node knows where to look.
-func (s *Store) noteWork(ctx context.Context, e *export.Export, name, work string) error {
-	l, err := readLock(ctx, e.FS, name)
-	if err != nil {
-		return err
-	}
-	if l == nil || l.Incarnation != s.incarnation {
-		return problem.New(problem.InUse, "try again", "the lock of volume %q was lost", name)
-	}
-	l.Work = work
-	return e.Replace(ctx, export.LockPath(name), l)
 }
 
 // toTrash is the removal proper: the record, the rename, the metadata, and
@@ -221,17 +208,7 @@ func (s *Store) forgetVolume(ctx context.Context, e *export.Export, name string)
 	if err := export.Absent(e.FS.Remove(ctx, export.MetaPath(name))); err != nil {
 		return err
 	}
-	leases, err := readLeases(ctx, e.FS, name)
-	if err != nil {
-		return err
-	}
-	for _, l := range leases {
-		if err := removeLease(ctx, e.FS, name, l.Node); err != nil {
-			return err
-		}
-	}
-	_ = e.FS.Rmdir(ctx, path.Join(export.LeaseDir, name)) // one left empty by a node that died
-	return nil
+	return cluster.RemoveLeases(ctx, e.FS, name)
 }
 
 // forgetUnfinished removes the metadata of a volume that never got a directory.
@@ -244,7 +221,7 @@ func (s *Store) forgetUnfinished(ctx context.Context, e *export.Export, name str
 
 // finishRemove ends a removal whose owner died: if the data is in the trash it
 // was removed, else nothing has happened.
-func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *Lock) error {
+func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	if l.Work == "" {
 		return nil
 	}
@@ -340,7 +317,7 @@ func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, s
 	if err := CheckName(name); err != nil {
 		return nil, "", err
 	}
-	return t, name, s.locked(ctx, OpUndelete, name, func(e *export.Export) error {
+	return t, name, s.locked(ctx, cluster.OpUndelete, name, func(e *export.Export, lock *cluster.Locking) error {
 		if err := checkPlace(ctx, e.FS, name); err != nil {
 			return err
 		}
@@ -349,7 +326,7 @@ func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, s
 		} else if there {
 			return problem.New(problem.InUse, fmt.Sprintf("bring it back under another name: 'berth trash restore %s --as %s-restored'", t.ID, name), "a volume %q exists", name)
 		}
-		if err := s.noteWork(ctx, e, name, t.ID); err != nil {
+		if err := lock.SetWork(ctx, t.ID); err != nil {
 			return err
 		}
 		if err := s.fromTrash(ctx, e, t, name); err != nil {
@@ -426,7 +403,7 @@ func (s *Store) copyFenced(ctx context.Context, e *export.Export, t *Trashed, na
 	return e.FS.Rename(ctx, tmp, name)
 }
 
-func (s *Store) finishUndelete(ctx context.Context, e *export.Export, l *Lock) error {
+func (s *Store) finishUndelete(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	if l.Work == "" {
 		return nil
 	}

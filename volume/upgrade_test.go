@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
@@ -121,8 +122,8 @@ func leaveRelease(t *testing.T) (dir string) {
 	_, err = n2.Mount(ctx, "shop_db", "c3", 1)
 	require.NoError(t, err)
 	n1.beats()
-	n1.goodbye()
-	n2.goodbye()
+	n1.stops()
+	n2.stops()
 
 	// n3 dies in the middle of a removal: the data is in the trash already.
 	left := &atomic.Int64{}
@@ -139,7 +140,7 @@ func leaveRelease(t *testing.T) (dir string) {
 	require.ErrorIs(t, n3.Remove(ctx, "leaving"), treetest.ErrKilled)
 	require.NoDirExists(t, filepath.Join(root, "leaving"))
 	require.FileExists(t, filepath.Join(root, export.MetaPath("leaving")))
-	require.FileExists(t, filepath.Join(root, export.LockPath("leaving")))
+	require.Equal(t, []string{"leaving"}, lockedVolumes(t, root))
 	return dir
 }
 
@@ -158,7 +159,7 @@ func (d diesAt) Remove(ctx context.Context, name string) error {
 
 // newJob is a restore of a whole volume to what fill makes.
 func newJob(n *testNode, name string) *Job {
-	return &Job{Op: OpRestore, Engine: "copy", Request: []byte(fmt.Sprintf(`{"refs":["%s@nightly"]}`, name)),
+	return &Job{Op: cluster.OpRestore, Engine: "copy", Request: []byte(fmt.Sprintf(`{"refs":["%s@nightly"]}`, name)),
 		Items: []JobItem{{Volume: name, Ref: name + "@nightly", Dest: name, Trash: n.NewTrashID()}}}
 }
 
@@ -335,8 +336,8 @@ func readRelease(t *testing.T, dir string) {
 	under, err := n.Operations(ctx, "")
 	require.NoError(t, err)
 	require.Len(t, under, 1)
-	require.Equal(t, Lock{Version: 1, ID: under[0].ID, Op: OpRemove, Volume: "leaving", Node: "n3", Incarnation: under[0].Incarnation,
-		Since: under[0].Since, Work: trash["removed leaving"].ID}, under[0])
+	require.Equal(t, []string{string(cluster.OpRemove), "leaving", "n3", trash["removed leaving"].ID},
+		[]string{string(under[0].Op), under[0].Volume, under[0].Node, under[0].Work})
 
 	require.Equal(t, before, contents(t, dir), "reading changes nothing")
 	n.beats()
@@ -351,8 +352,16 @@ func useRelease(t *testing.T, dir string) {
 	root := filepath.Join(dir, "export")
 	n := onRelease(t, dir, "n1")
 	n.beats()
-	require.True(t, n.InUse(), "its containers go on")
-	require.Equal(t, []int{1}, n.Generations())
+	require.True(t, n.Cluster.InUse(), "its containers go on")
+	if l, err := cluster.ReadLock(ctx, n.conn.Current().FS, "leaving"); err == nil && l.State == "" {
+		err := n.Remove(ctx, "copy")
+		require.Equal(t, problem.InUse, problem.KindOf(err))
+		require.ErrorContains(t, err, "berth on n3 is older and would not see the lock; upgrade it first")
+		n.must(n.Set(ctx, "old_site", map[string]string{"on-remove": "retain"}))
+		n.must(n.Set(ctx, "old_site", map[string]string{"on-remove": ""}))
+	}
+	n.waits(12 * time.Second) // n3 is dead
+	require.Equal(t, []int{1}, n.Cluster.Generations())
 
 	err := n.Remove(ctx, "shop_db")
 	require.Equal(t, problem.InUse, problem.KindOf(err))
@@ -365,7 +374,7 @@ func useRelease(t *testing.T, dir string) {
 	n.must(n.Unmount(ctx, "blog", "c1"))
 	require.NoFileExists(t, filepath.Join(root, export.LeasePath("blog", "n1")))
 	n.must(n.Unmount(ctx, "blog@nightly", "c2"))
-	require.False(t, n.InUse())
+	require.False(t, n.Cluster.InUse())
 	_, err = n.Mount(ctx, "old_site", "c8", 1)
 	require.NoError(t, err)
 	n.must(n.Unmount(ctx, "old_site", "c8"))
@@ -412,8 +421,7 @@ func useRelease(t *testing.T, dir string) {
 func mendRelease(t *testing.T, dir string) {
 	n := onRelease(t, dir, "n4")
 	n.beats()
-	n.clock.move(10 * time.Second)
-	n.beats()
+	n.waits(12 * time.Second)
 	under, err := n.Operations(ctx, "")
 	require.NoError(t, err)
 	require.Empty(t, under)
@@ -446,13 +454,13 @@ func TestWhatANewerReleaseWroteIsLeftToIt(t *testing.T) {
 	n1.beats()
 	n2.beats()
 	n1.must(n1.Create(ctx, "site1", nil))
-	lock := &Lock{Version: export.FormatVersion, ID: n1.conn.NewID(), Op: "rekey", Volume: "site1", Node: "n1", Incarnation: n1.incarnation, Since: time.Now().UTC()}
-	n1.must(n1.conn.Current().Publish(ctx, export.LockPath("site1"), lock))
+	n1.lock("rekey", "site1", "")
 	n2.must(n2.Create(ctx, "site2", nil))
 	n2.beats()
 
-	n1.goodbye() // dies with the lock
-	before := read(t, dir, export.LockPath("site1"))
+	n1.stops() // dies with the lock
+	held := filepath.Join(dir, export.LockDir, "site1@")
+	before := contents(t, held)
 	err := n2.tick(ctx)
 	require.ErrorContains(t, err, `an operation this berth does not know ("rekey", on n1)`)
 	require.ErrorContains(t, err, "upgrade berth on this node")
@@ -461,7 +469,7 @@ func TestWhatANewerReleaseWroteIsLeftToIt(t *testing.T) {
 	require.ErrorContains(t, err, "upgrade berth on this node")
 	_, err = n2.Mount(ctx, "site1", "a", 1)
 	require.ErrorContains(t, err, "upgrade berth on this node")
-	require.Equal(t, before, read(t, dir, export.LockPath("site1")))
+	require.Equal(t, before, contents(t, held))
 	_, err = n2.Mount(ctx, "site2", "a", 1)
 	require.NoError(t, err, "the other volumes go on")
 

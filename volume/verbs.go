@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
@@ -20,15 +21,15 @@ import (
 
 // Info is a volume as it is shown.
 type Info struct {
-	Name    string    `json:"name"`
-	Path    string    `json:"path"` // below the export
-	Created time.Time `json:"created,omitzero"`
-	Adopted bool      `json:"adopted"`          // a directory that berth did not make
-	Origin  string    `json:"origin,omitempty"` // whose it was before
-	Options Options   `json:"options"`          // effective
-	Health  string    `json:"health"`           // "ok", or what is wrong and what to type
-	Users   []User    `json:"used_by"`
-	Newest  string    `json:"newest_snapshot,omitempty"`
+	Name    string         `json:"name"`
+	Path    string         `json:"path"` // below the export
+	Created time.Time      `json:"created,omitzero"`
+	Adopted bool           `json:"adopted"`          // a directory that berth did not make
+	Origin  string         `json:"origin,omitempty"` // whose it was before
+	Options Options        `json:"options"`          // effective
+	Health  string         `json:"health"`           // "ok", or what is wrong and what to type
+	Users   []cluster.User `json:"used_by"`
+	Newest  string         `json:"newest_snapshot,omitempty"`
 	// SizeBytes and Files are measured on request only.
 	// UsedBytes is what it takes on the disk: holes left out, hard links once.
 	SizeBytes int64 `json:"size_bytes,omitempty"`
@@ -100,8 +101,8 @@ func (s *Store) lookup(ctx context.Context, e *export.Export, name string) (bool
 		if err := e.Confirm(ctx); err != nil {
 			return false, err
 		}
-		l, lockErr := readLock(ctx, e.FS, name)
-		return l != nil && l.Op.swaps(), lockErr
+		l, lockErr := cluster.ReadLock(ctx, e.FS, name)
+		return l != nil && l.Op.Swaps(), lockErr
 	}
 	if err != nil {
 		return false, err
@@ -244,7 +245,7 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 		return err
 	}
 	what := "create " + ref.String()
-	release, err := s.names.hold(ctx, ref.String())
+	release, err := s.Cluster.Turn(ctx, ref.String())
 	if err != nil {
 		return s.conn.Explain(what, err)
 	}
@@ -266,11 +267,11 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 		if from, ok := opts["from"]; ok {
 			return s.clone(ctx, e, ref.Name, from, opts)
 		}
-		unlock, err := s.lock(ctx, e, OpCreate, ref.Name, "")
+		lock, err := s.Cluster.Lock(ctx, e, cluster.Lock{Op: cluster.OpCreate, Volume: ref.Name})
 		if err != nil {
 			return err
 		}
-		defer unlock()
+		defer lock.Unlock(ctx)
 		if done, err = s.agree(ctx, e, ref.Name, opts); done || err != nil {
 			return err
 		}
@@ -357,7 +358,7 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 	if len(changes) == 0 {
 		return problem.New(problem.Invalid, fmt.Sprintf("for example 'berth volume set %s on-remove=retain'", name), "nothing to set")
 	}
-	return s.locked(ctx, OpSet, name, func(e *export.Export) error {
+	return s.locked(ctx, cluster.OpSet, name, func(e *export.Export, _ *cluster.Locking) error {
 		if err := s.checkDirectory(ctx, e, name); err != nil {
 			return err
 		}
@@ -404,28 +405,28 @@ func (s *Store) checkAccessChange(ctx context.Context, e *export.Export, name st
 	if next.Get("access") == was.Get("access") || next.Get("access") != "single" {
 		return nil
 	}
-	leases, err := readLeases(ctx, e.FS, name)
-	if err != nil || len(leases) < 2 {
+	users, err := s.Cluster.Users(ctx, e, name)
+	if err != nil || len(users) < 2 {
 		return err
 	}
-	return problem.New(problem.InUse, fmt.Sprintf("stop all but one; 'berth volume ps %s' lists them", name), "volume %q is in use on %d nodes", name, len(leases))
+	return problem.New(problem.InUse, fmt.Sprintf("stop all but one; 'berth volume ps %s' lists them", name), "volume %q is in use on %d nodes", name, len(users))
 }
 
 // locked runs a change of a volume under its lock.
-func (s *Store) locked(ctx context.Context, op Op, name string, f func(e *export.Export) error) error {
+func (s *Store) locked(ctx context.Context, op cluster.Op, name string, f func(e *export.Export, lock *cluster.Locking) error) error {
 	what := string(op) + " " + name
-	release, err := s.names.hold(ctx, name)
+	release, err := s.Cluster.Turn(ctx, name)
 	if err != nil {
 		return s.conn.Explain(what, err)
 	}
 	defer release()
 	return s.with(ctx, what, func(e *export.Export) error {
-		unlock, err := s.lock(ctx, e, op, name, "")
+		lock, err := s.Cluster.Lock(ctx, e, cluster.Lock{Op: op, Volume: name})
 		if err != nil {
 			return err
 		}
-		defer unlock()
-		return f(e)
+		defer lock.Unlock(ctx)
+		return f(e, lock)
 	})
 }
 
@@ -437,7 +438,7 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		return "", err
 	}
 	var aside string
-	err := s.locked(ctx, OpRepair, name, func(e *export.Export) error {
+	err := s.locked(ctx, cluster.OpRepair, name, func(e *export.Export, _ *cluster.Locking) error {
 		_, err := readMeta(ctx, e.FS, name)
 		if err == nil {
 			return problem.New(problem.Nothing, "", "the metadata of volume %q is whole; nothing to repair", name)

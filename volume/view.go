@@ -88,7 +88,7 @@ func (s *Store) getView(ctx context.Context, ref Ref) (*Info, error) {
 	if err == nil {
 		return i, nil
 	}
-	if l, ok := s.leases.copy(ref.String()); ok && len(l.Mounts) > 0 {
+	if len(s.Cluster.Claims(ref.String())) > 0 {
 		i.Health = "unverified: " + err.Error()
 		return i, nil
 	}

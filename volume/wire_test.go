@@ -59,9 +59,12 @@ func TestTheSameVolumesOverNFS(t *testing.T) {
 	_, err = n2.TrashPurge(ctx, []string{items[0].ID}, 0, false)
 	require.NoError(t, err)
 	n2.sweeps()
-	for _, dir := range []string{export.LockDir, export.LeaseDir, export.StagingDir, export.TrashDir} {
+	for _, dir := range []string{export.LeaseDir, export.StagingDir, export.TrashDir} {
 		require.Empty(t, treetest.Names(t, n1.conn.Current().FS, dir), dir)
 	}
+	locks, err := n1.Operations(ctx, "")
+	n1.must(err)
+	require.Empty(t, locks)
 }
 
 func TestManyMountsAtOnceShareLeaseWrites(t *testing.T) {

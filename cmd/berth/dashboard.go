@@ -14,7 +14,7 @@ import (
 )
 
 func dashboardCommand(a *app) *cobra.Command {
-	cfg := dashboard.Config{Berth: dashboard.NewClient(func() (string, error) { return findSocket(a.socket) }), Docker: cluster{}, Version: version}
+	cfg := dashboard.Config{Berth: dashboard.NewClient(func() (string, error) { return findSocket(a.socket) }), Docker: engineRuns{}, Version: version}
 	c := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Serve a page that shows what runs where; it changes nothing",
@@ -71,11 +71,11 @@ func runDashboard(ctx context.Context, a *app, cfg dashboard.Config) error {
 	return d.Serve(ctx, l)
 }
 
-// cluster is what the Docker engine of this node says runs, for the dashboard.
-type cluster struct{}
+// engineRuns is what the Docker engine of this node says runs, for the dashboard.
+type engineRuns struct{}
 
 // Running asks the engine: lists, and nothing else.
-func (cluster) Running(ctx context.Context) (out dashboard.Cluster, err error) {
+func (engineRuns) Running(ctx context.Context) (out dashboard.Cluster, err error) {
 	got, err := docker.Running(ctx)
 	out.Swarm = got.Swarm
 	for _, n := range got.Nodes {

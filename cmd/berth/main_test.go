@@ -22,6 +22,7 @@ import (
 
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
@@ -132,13 +133,13 @@ func TestExitCodesAreDocumented(t *testing.T) {
 
 func TestAgesMayBeInDays(t *testing.T) {
 	for in, want := range map[string]time.Duration{"3d": 72 * time.Hour, "90m": 90 * time.Minute, "1.5d": 36 * time.Hour, "": 0} {
-		got, err := parseAge(in)
+		got, err := show.ParseAge(in)
 		require.NoError(t, err)
 		require.Equal(t, want, got, in)
 	}
 	for _, in := range []string{"3", "-1h", "0s", "week", "d"} {
-		_, err := parseAge(in)
+		_, err := show.ParseAge(in)
 		require.Error(t, err, in)
 	}
-	require.Equal(t, []string{"5s", "110s", "5m", "3h", "9d"}, []string{age(5), age(110), age(300), age(3 * 3600), age(9 * 86400)})
+	require.Equal(t, []string{"5s", "110s", "5m", "3h", "9d"}, []string{show.Age(5), show.Age(110), show.Age(300), show.Age(3 * 3600), show.Age(9 * 86400)})
 }

@@ -44,12 +44,10 @@ var messages = catalogue.Messages{
 	catalogue.Restore: {
 		{"cancelled; some files may have been replaced", "Ctrl-C during a restore with `--live`", "`berth undo NAME --live` puts them back"},
 		{"the … is under way on …", "`--resume` of a restore that another node carries out", "wait; `berth volume ps NAME` shows how far it is"},
-		{"the … failed", "a restore failed, and the plugin that knows why was restarted; the restore is kept", "`berth snapshot restore --resume NAME` tries again, `berth snapshot restore --abort NAME` ends it"},
+		{"the … is not done, and nobody is at work on it", "the plugin was stopped, upgraded or killed while a restore ran; the restore is kept", "`berth snapshot restore --resume NAME` completes it, `berth snapshot restore --abort NAME` ends it"},
+		{"… could not be started again: Docker has removed it", "`--stop` stopped a container of `docker run --rm`, or somebody removed it meanwhile", "start it as it was started first"},
 		{"container …, which Docker removes when it stops, was started meanwhile; nothing was changed", "while `--stop` asked, somebody ran another container with `--rm`", "the same command again: it names that container too"},
-		{"aborted", "`berth snapshot restore --abort` ended the restore that this command waits for", "nothing: the volume is as it was"},
 		{"…? Nobody is here to answer", "a command that destroys or replaces something is not typed at a terminal", "`--yes`, or `--dry-run` first"},
-		{"… could not be started again: Docker has removed it", "a container of `docker run --rm` was stopped for the restore, and Docker removed it then", "start it as it was started first"},
-		{"the … was interrupted: the plugin that ran it ended", "the plugin was restarted, or its node was, while it worked", "`berth snapshot restore --resume NAME` goes on, `--abort NAME` ends it"},
 		{"nothing to do: … is what is there now", "the version and the volume are equal", "nothing"},
 		{"… in snapshot …: …", "these volumes could not be copied; the others are in the snapshot", "mend each error, then make another snapshot"},
 		{"cancelled; the volume is as it was", "Ctrl-C", "nothing; stopped containers are started"},
@@ -64,7 +62,6 @@ var messages = catalogue.Messages{
 	catalogue.Trash: {
 		{"nothing to purge", "no item has expired", "`berth trash ls` shows when each item expires"},
 		{"ids and --older exclude each other", "both are given", "one of them"},
-		{"… is not an age", "no unit", "`90m`, `12h` or `3d`"},
 	},
 	catalogue.Takeover: {
 		{"--from NODE is missing", "`volume takeover` without it", "`berth volume ps NAME` shows the holder"},
@@ -82,7 +79,6 @@ var messages = catalogue.Messages{
 		{"no service of this swarm has a label berth.site, and all sites of … would go", "the wrong swarm, or all sites are gone", "if it is right, remove the files below `sites/` yourself"},
 	},
 	catalogue.Doctor: {
-		{"it has no client here", "doctor found no way to the Docker engine", "as root; `systemctl status docker`"},
 		{"what about the …?", "a group of commands without a verb", "`berth volume --help`, for example"},
 	},
 }

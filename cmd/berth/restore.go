@@ -10,11 +10,12 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
 )
 
 // restoreOptions are what restore and undo were asked for.
@@ -45,7 +46,7 @@ Docker removes a container of 'docker run --rm' when it stops: --stop says so, a
 		ValidArgsFunction: volumeNames(a),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.Refs = args
-			if o.Keep, err = parseAge(keep); err != nil {
+			if o.Keep, err = show.ParseAge(keep); err != nil {
 				return err
 			}
 			return runRestore(c.Context(), a, o)
@@ -111,7 +112,7 @@ func runPlan(ctx context.Context, a *app, o restoreOptions) error {
 		return err
 	}
 	if !plan.Any() {
-		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("nothing to do: %s is what is there now", quoted(plan.Items[0].RefName()))}
+		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("nothing to do: %s is what is there now", show.Quoted(plan.Items[0].RefName()))}
 	}
 	v := planView{Plan: &plan, stop: o.Stop, to: o.To, uses: docker.Uses(ctx), times: a.times()}
 	var engine *client.Client
@@ -161,7 +162,7 @@ func planStop(ctx context.Context, a *app, engine *client.Client, p *snapshot.Pl
 		return docker.Stops{}, err
 	}
 	var names []string
-	var users []volume.User
+	var users []cluster.User
 	for _, it := range p.Items {
 		names = append(names, it.Volume)
 		now, err := usersOf(ctx, a, it.Volume)
@@ -174,9 +175,9 @@ func planStop(ctx context.Context, a *app, engine *client.Client, p *snapshot.Pl
 }
 
 // usersOf are who keeps a volume from being changed, on all nodes.
-func usersOf(ctx context.Context, a *app, name string) ([]volume.User, error) {
+func usersOf(ctx context.Context, a *app, name string) ([]cluster.User, error) {
 	got, err := ask[plugin.Users](ctx, a, "Berth.VolumeUsers", plugin.UsersRequest{Name: name})
-	return slices.DeleteFunc(got.Users, func(u volume.User) bool { return u.Volume != name || !u.State.Holds() }), err
+	return slices.DeleteFunc(got.Users, func(u cluster.User) bool { return u.Volume != name || !u.State.Holds() }), err
 }
 
 // another returns one of names that is not among known, "" if all are.
@@ -192,11 +193,11 @@ func another(names, known []string) string {
 // question is what a person has to agree to.
 func question(v *planView) string {
 	q := "Restore"
-	if v.Op == volume.OpUndo {
+	if v.Op == cluster.OpUndo {
 		q = "Undo"
 	}
 	if len(v.stops.Lost) > 0 {
-		q += ", and lose " + plural(len(v.stops.Lost), "container") + " (" + strings.Join(v.stops.Lost, ", ") + ") for good"
+		q += ", and lose " + show.Plural(len(v.stops.Lost), "container") + " (" + strings.Join(v.stops.Lost, ", ") + ") for good"
 	}
 	return q
 }
@@ -206,7 +207,7 @@ func question(v *planView) string {
 func exact(r snapshot.RestoreRequest, p *snapshot.Plan) snapshot.RestoreRequest {
 	r.Stack, r.Refs, r.Exact = "", nil, nil
 	for _, it := range p.Items {
-		if p.Op == volume.OpUndo {
+		if p.Op == cluster.OpUndo {
 			r.Refs = append(r.Refs, it.Volume)
 		} else {
 			r.Refs = append(r.Refs, it.RefName())
@@ -242,7 +243,7 @@ func runClone(ctx context.Context, a *app, o restoreOptions) error {
 		return err
 	}
 	if o.dry {
-		return a.done(o.as, "would be made of "+quoted(got.Ref))
+		return a.done(o.as, "would be made of "+show.Quoted(got.Ref))
 	}
 	r = plugin.CloneRequest{Ref: got.Ref, Exact: got.Exact, As: o.as}
 	for {
@@ -255,7 +256,7 @@ func runClone(ctx context.Context, a *app, o restoreOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.done(o.as, "made of "+quoted(got.Ref))
+	return a.done(o.as, "made of "+show.Quoted(got.Ref))
 }
 
 // isTryAgain tells an operation that goes on from one that failed.

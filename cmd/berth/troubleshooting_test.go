@@ -6,10 +6,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/dashboard"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/doctor"
+	"github.com/casit/berth/examine"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
@@ -18,6 +20,7 @@ import (
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/problem/catalogue"
 	"github.com/casit/berth/proxy"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/netapp"
@@ -34,8 +37,8 @@ func TestTroubleshootingIsMadeOfTheMessages(t *testing.T) {
 	const file = "../../docs/troubleshooting.md"
 	page, err := os.ReadFile(file)
 	require.NoError(t, err)
-	made, err := catalogue.Render(string(page), messages, plugin.Messages, problem.Messages, guard.Messages, export.Messages, volume.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages,
-		tree.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages)
+	made, err := catalogue.Render(string(page), messages, plugin.Messages, problem.Messages, guard.Messages, export.Messages, cluster.Messages, volume.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages,
+		tree.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages, show.Messages, examine.Messages)
 	require.NoError(t, err)
 	if *update {
 		require.NoError(t, os.WriteFile(file, []byte(made), 0o644))

@@ -16,8 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/integration/lab"
-	"github.com/casit/berth/volume"
 )
 
 // trio is a shared lab: a swarm of three hosts, with the plugin on the export of
@@ -193,7 +193,7 @@ func (m *marks) String() string {
 }
 
 // epoch is a volume's highest, as it is on the export.
-func epoch(l *Lab, name string) (top volume.Epoch, number int) {
+func epoch(l *Lab, name string) (top cluster.Epoch, number int) {
 	entries, _ := os.ReadDir(l.Server.Path(".berth", "leases", name))
 	for _, e := range entries {
 		n, err := strconv.Atoi(strings.TrimPrefix(e.Name(), "epoch."))
@@ -235,15 +235,15 @@ func recovery(t *testing.T, l *Lab, service, name string, was *Host, breakHost f
 				host = task.Host
 			}
 		}
-		var lock volume.Lock
+		var lock cluster.Lock
 		top, number := epoch(l, name)
-		if l.Server.control(&lock, "locks", name) == nil && lock.Op == volume.OpTakeover || number > before {
+		if l.Server.control(&lock, "locks", name) == nil && lock.Op == cluster.OpTakeover || number > before {
 			m.end("lease")
 		}
 		if number > before {
 			m.end("takeover")
 		}
-		if number > before && top.State == volume.EpochHeld {
+		if number > before && top.State == cluster.Held {
 			m.end("mount")
 		}
 		if host == nil {

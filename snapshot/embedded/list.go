@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
@@ -130,7 +131,7 @@ func (r made) text() string {
 		for _, f := range r.Failed {
 			names = append(names, f.Volume)
 		}
-		parts = append(parts, "without "+strings.Join(names, ", "))
+		parts = append(parts, "without "+several.Join(names, ", "))
 	}
 	return strings.Join(parts, "; ")
 }

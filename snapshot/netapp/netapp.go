@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot/reference"
 )
 
@@ -184,18 +185,18 @@ func (f *Filer) BreakLocks(ctx context.Context, dir, client string) (n int, err 
 	if err != nil {
 		return 0, f.failed(err)
 	}
-	var failed []error
+	var failed several.Errors
 	for _, l := range locks {
 		if l.Protocol != "nlm" || l.ClientAddress != client {
 			continue
 		}
 		if err := f.client.LockBreak(ctx, x.SVM.UUID, l); err != nil {
-			failed = append(failed, err)
+			failed.Add(err)
 			continue
 		}
 		n++
 	}
-	return n, f.failed(errors.Join(failed...))
+	return n, f.failed(failed.Err())
 }
 
 // SnapshotBytes are the bytes that all snapshots of the FlexVol keep.

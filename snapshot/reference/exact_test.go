@@ -80,7 +80,7 @@ func FuzzReferencesRoundTrip(f *testing.F) {
 	f.Add("a", "a:b", "b")
 	f.Add("2026-11-20T03", "2026-11-20T03:00", "00")
 	f.Fuzz(func(t *testing.T, one, two, p string) {
-		p, err := CleanPath(p)
+		p, err := cleanPath(p)
 		bad := func(n string) bool {
 			return n == "" || n == "." || n == ".." || len(n) > 255 || strings.ContainsAny(n, "/\x00\n")
 		}

@@ -61,7 +61,7 @@ func Ask(s string) (Asked, error) {
 		return a, nil
 	}
 	var err error
-	if a.Path, err = CleanPath(rest); err == nil && i >= 0 && strings.Trim(rest, "/") == "" {
+	if a.Path, err = cleanPath(rest); err == nil && i >= 0 && strings.Trim(rest, "/") == "" {
 		err = noPath(s)
 	}
 	return a, err
@@ -84,16 +84,16 @@ func (a Asked) cut(snap, p string) (Ref, error) {
 	case len(snap) < len(a.after) && clock.MatchString(a.after):
 		return Ref{}, problem.New(problem.Invalid, "write the time without a colon: "+a.Volume+"@"+snap+p[:2], "%q: what follows a colon is a path", a.Volume+"@"+a.after)
 	}
-	within, err := CleanPath(p)
+	within, err := cleanPath(p)
 	if err == nil && strings.Trim(p, "/") == "" && len(snap) < len(a.after) {
 		err = noPath(a.Volume + "@" + a.after)
 	}
 	return Ref{Volume: a.Volume, Snapshot: snap, Path: within}, err
 }
 
-// CleanPath cleans a path in a volume. It refuses a path that leads out of the
+// cleanPath cleans a path in a volume. It refuses a path that leads out of the
 // volume.
-func CleanPath(p string) (string, error) {
+func cleanPath(p string) (string, error) {
 	if strings.ContainsRune(p, 0) {
 		return "", problem.New(problem.Invalid, "", "the path has a byte 0 in it")
 	}
@@ -120,7 +120,7 @@ func (a Asked) Resolve(all []Snapshot, now time.Time, zone *time.Location) (r Re
 		r = a.Ref
 	}
 	if err == nil && a.Within != nil {
-		r.Path, err = CleanPath(*a.Within)
+		r.Path, err = cleanPath(*a.Within)
 	}
 	return r, s, err
 }
@@ -130,7 +130,7 @@ func (a Asked) version(all []Snapshot, now time.Time, zone *time.Location) (Ref,
 	for end := len(a.after); end > 0; end = strings.LastIndexByte(a.after[:end], ':') {
 		for i, s := range all {
 			if s.Name == a.after[:end] {
-				p, err := CleanPath(strings.TrimPrefix(a.after[end:], ":"))
+				p, err := cleanPath(strings.TrimPrefix(a.after[end:], ":"))
 				if err == nil && end < len(a.after) && strings.Trim(a.after[end+1:], "/") == "" {
 					err = noPath(a.Volume + "@" + a.after)
 				}

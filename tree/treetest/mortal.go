@@ -11,8 +11,9 @@ import (
 // ErrKilled is what a process that was killed would have seen.
 var ErrKilled = errors.New("killed")
 
-// Mortal is a filesystem whose process dies at its n-th change of a name or of
-// attributes: that one and all later ones do not happen.
+// Mortal is a filesystem whose process dies at its n-th change of a name, of
+// attributes or of a file that was there: that one and all later ones do not
+// happen.
 type Mortal struct {
 	tree.FS
 	Left *atomic.Int64 // changes until the end
@@ -26,6 +27,25 @@ func (m Mortal) Change(ctx context.Context, do func(context.Context) error) erro
 		return ErrKilled
 	}
 	return do(context.WithoutCancel(ctx))
+}
+
+// Open opens a file whose writes are changes.
+func (m Mortal) Open(ctx context.Context, name string) (tree.File, error) {
+	f, err := m.FS.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return mortalFile{f, m}, nil
+}
+
+type mortalFile struct {
+	tree.File
+	m Mortal
+}
+
+func (f mortalFile) WriteAt(ctx context.Context, p []byte, off int64) (n int, err error) {
+	err = f.m.Change(ctx, func(ctx context.Context) error { n, err = f.File.WriteAt(ctx, p, off); return err })
+	return n, err
 }
 
 func (m Mortal) Create(ctx context.Context, name string, set tree.SetAttr) (f tree.File, err error) {

@@ -1,0 +1,222 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"github.com/casit/berth/export"
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/tree"
+)
+
+// NodeState is what a node says of itself in its heartbeat.
+type NodeState string
+
+// The states of a node.
+const (
+	NodeUp         NodeState = "up"
+	NodeUnattended NodeState = "unattended" // berth was stopped, containers go on
+	NodeStopped    NodeState = "stopped"    // berth was stopped, nothing was in use
+)
+
+// Heartbeat is .berth/nodes/NODE.json, rewritten by its node every third of
+// the TTL. Leases refer to it, so 200 volumes in use cost one heartbeat.
+type Heartbeat struct {
+	Version     int       `json:"version"`
+	Node        string    `json:"node"`
+	Incarnation string    `json:"incarnation"` // drawn at every start
+	Boot        string    `json:"boot"`
+	Counter     uint64    `json:"counter"`
+	TTLSeconds  float64   `json:"ttl_seconds"`
+	State       NodeState `json:"state"`
+	Berth       string    `json:"berth"`
+	Mount       string    `json:"mount,omitempty"`
+	Generation  int       `json:"generation,omitempty"` // of Mount
+	Health      string    `json:"health"`
+	Written     time.Time `json:"written"` // by the node's own clock; for people
+	// Address is the node's as the server sees it; locks that it left there
+	// are found by it.
+	Address string `json:"address,omitempty"`
+	// Doubled: another node beats under this name too, so the file says
+	// nothing of either.
+	Doubled bool `json:"doubled,omitempty"`
+	// Locks is how the node locks volumes: "numbered", or "" for berth 0.1,
+	// which does not see numbered locks.
+	Locks string `json:"locks,omitempty"`
+}
+
+// numbered is Heartbeat.Locks of this berth.
+const numbered = "numbered"
+
+// own is what this node knows of the heartbeat under its own name. It is
+// guarded by peers.mu.
+type own struct {
+	counter uint64 // of our heartbeats
+	wrote   bool   // we have written one since the start
+	watch   watch  // of the file
+	// foreign is the heartbeat that stood under our name before our first one,
+	// from another boot.
+	foreign *peer
+	// doubled is another incarnation under our name, "" for none, and quiet for
+	// how long it was not seen.
+	doubled string
+	quiet   time.Duration
+}
+
+// beat writes our heartbeat in the given state, unless the name may be another
+// machine's.
+func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) error {
+	name := export.NodePath(c.cfg.Node)
+	begin := c.cfg.Now()
+	there, err := readPeer(ctx, e.FS, c.cfg.Node)
+	if err != nil {
+		c.peers.loseOwn()
+		return err
+	}
+	if !c.ownName(begin, there) {
+		return nil
+	}
+	mount, generation := c.cfg.MountPath()
+	address, without := c.cfg.Address(), c.cfg.Degraded()
+	c.peers.mu.Lock()
+	c.peers.own.counter++
+	doubled := c.peers.own.doubled != ""
+	mine := Heartbeat{
+		Version: export.FormatVersion, Node: c.cfg.Node, Incarnation: c.incarnation, Boot: c.cfg.Boot,
+		Counter: c.peers.own.counter, TTLSeconds: c.cfg.LeaseTTL.Seconds(), State: state,
+		Berth: c.cfg.Version, Mount: mount, Generation: generation, Written: c.cfg.Now().UTC(),
+		Health: c.health(doubled, without), Address: address, Doubled: doubled, Locks: numbered,
+	}
+	c.peers.mu.Unlock()
+	err = e.Replace(ctx, name, mine)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		// A full export must not look like a dead node: the file's time is
+		// enough of a change, if it is ours.
+		var again Heartbeat
+		if readErr := export.Read(ctx, e.FS, name, &again); readErr == nil && again.Incarnation == c.incarnation {
+			stamp, _ := c.cfg.Conn.Time()
+			err = e.FS.SetAttr(ctx, name, tree.SetAttr{Mtime: &stamp})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := e.SetClock(ctx, name); err != nil {
+		return err
+	}
+	c.peers.mu.Lock()
+	c.peers.own.wrote = true
+	c.peers.mu.Unlock()
+	return nil
+}
+
+func (c *Cluster) health(doubled bool, without string) string {
+	switch {
+	case doubled:
+		return "another node uses the name " + c.cfg.Node
+	case without != "":
+		return "degraded: " + without
+	}
+	return "ok"
+}
+
+// ownName looks at the heartbeat that stands under our name, nil for none, in a
+// look that began at begin, and tells whether we may write ours.
+//
+// A heartbeat from another boot is either our own earlier one, or another
+// machine has the same name. It is ours when we have watched it be silent for
+// longer than a living node ever is. Until then nothing is written, so that a
+// machine that is started with a name that is taken disturbs nobody.
+func (c *Cluster) ownName(begin time.Time, there *peer) bool {
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
+	o := &c.peers.own
+	watched := o.watch.look(begin, c.cfg.Now(), c.mostBetween())
+	if there != nil && o.wrote && there.beat.Incarnation != c.incarnation {
+		c.noteDouble(there.beat.Incarnation)
+	} else if o.doubled != "" {
+		if o.quiet += watched; o.quiet > 2*c.cfg.LeaseTTL {
+			o.doubled = ""
+		}
+	}
+	if there == nil || o.wrote || o.doubled != "" || there.beat.Boot == c.cfg.Boot || there.beat.State == NodeStopped {
+		return true
+	}
+	switch {
+	case o.foreign == nil:
+		o.foreign = there
+		return false
+	case !o.foreign.same(there):
+		c.noteDouble(there.beat.Incarnation)
+		return true
+	}
+	o.foreign.quiet += watched
+	return o.foreign.quiet > c.namePatience(there.beat)
+}
+
+// noteDouble says that two nodes share our name. The caller holds peers.mu.
+func (c *Cluster) noteDouble(incarnation string) {
+	if c.peers.own.doubled == "" {
+		c.cfg.Report("another node uses the same name; set BERTH_NODE differently on one", map[string]any{"node": c.cfg.Node})
+	}
+	c.peers.own.doubled, c.peers.own.quiet = incarnation, 0
+}
+
+// namePatience is how long a heartbeat under our name has to be silent before
+// the name is ours: 1.5 times the longest pause of a living node.
+func (c *Cluster) namePatience(there Heartbeat) time.Duration { return c.ttlIn(there) / 2 }
+
+// checkIdentity refuses to hold a volume under a name that may be another
+// node's.
+func (c *Cluster) checkIdentity(ctx context.Context, e *export.Export) error {
+	c.peers.mu.Lock()
+	wrote := c.peers.own.wrote
+	c.peers.mu.Unlock()
+	if !wrote {
+		if err := c.beat(ctx, e, NodeUp); err != nil {
+			return err
+		}
+	}
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
+	o := &c.peers.own
+	switch {
+	case o.doubled != "":
+		return problem.New(problem.InUse, "set BERTH_NODE to another name on one of them", "the volume is access=single, and two nodes call themselves %s", c.cfg.Node)
+	case !o.wrote:
+		left := c.namePatience(o.foreign.beat) - o.foreign.quiet
+		return problem.New(problem.InUse, fmt.Sprintf("it is known in %s; try again", max(left, time.Second).Round(time.Second)),
+			"the volume is access=single, and a heartbeat of %s from another boot is too new to be sure that no other node has that name", c.cfg.Node)
+	}
+	return nil
+}
+
+// Named tells whether our name is known to be ours alone.
+func (c *Cluster) Named() bool {
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
+	return c.peers.own.wrote && c.peers.own.doubled == ""
+}
+
+// readPeer reads the heartbeat of a node, nil if there is none. A broken file
+// is a node that is there and says nothing.
+func readPeer(ctx context.Context, fsys tree.FS, node string) (*peer, error) {
+	p := &peer{}
+	err := export.Read(ctx, fsys, export.NodePath(node), &p.beat)
+	if export.IsBroken(err) {
+		p.beat, err = Heartbeat{}, nil
+	}
+	if err == nil {
+		var attr tree.Attr
+		attr, err = fsys.Stat(ctx, export.NodePath(node))
+		p.mtime = attr.Mtime
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return p, err
+}

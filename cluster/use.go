@@ -1,0 +1,227 @@
+package cluster
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/casit/berth/export"
+)
+
+// uses is this node's leases, true in memory and saved on the export.
+type uses struct {
+	mu     sync.Mutex // guards the fields and the leases in them, never held across the network
+	byName map[string]*Lease
+	// read: the leases of an earlier process of this boot are in byName. Until
+	// then early counts, by name and id, the uses that were taken back and that
+	// may be of an earlier process.
+	read  bool
+	early map[string]map[string]int
+}
+
+// change applies f to this node's claims on name.
+func (c *Cluster) change(name string, f func(map[string]Claim)) {
+	c.uses.mu.Lock()
+	defer c.uses.mu.Unlock()
+	l := c.uses.byName[name]
+	if l == nil {
+		l = &Lease{Version: export.FormatVersion, Volume: name, Node: c.cfg.Node, Boot: c.cfg.Boot, Mounts: map[string]Claim{}}
+		c.uses.byName[name] = l
+	}
+	if len(l.Mounts) == 0 {
+		l.Since = c.cfg.Now().UTC()
+	}
+	f(l.Mounts)
+	l.Incarnation, l.unsaved = c.incarnation, true
+}
+
+// addClaim adds u.Count uses of name under id; the first one's time and
+// generation stay.
+func (c *Cluster) addClaim(name, id string, u Claim) {
+	c.change(name, func(m map[string]Claim) {
+		if was, ok := m[id]; ok {
+			was.Count += u.Count
+			u = was
+		}
+		m[id] = u
+	})
+}
+
+// subClaim takes one use back and returns the claim as it was.
+func (c *Cluster) subClaim(name, id string) (was Claim, ok bool) {
+	if !c.claimed(name, id) {
+		c.uses.takeEarly(name, id)
+		return Claim{}, false
+	}
+	c.change(name, func(m map[string]Claim) {
+		was, ok = m[id]
+		if u := was; u.Count > 1 {
+			u.Count--
+			m[id] = u
+		} else {
+			delete(m, id)
+		}
+	})
+	return was, ok
+}
+
+// claimed tells whether this node uses name under id.
+func (c *Cluster) claimed(name, id string) bool {
+	l, ok := c.uses.copy(name)
+	return ok && l.Mounts[id].Count > 0
+}
+
+// Claims is this node's uses of a name by dockerd's ids, empty for none.
+func (c *Cluster) Claims(name string) map[string]Claim {
+	l, ok := c.uses.copy(name)
+	if !ok {
+		return nil
+	}
+	return l.Mounts
+}
+
+// InUse tells whether this node uses anything.
+func (c *Cluster) InUse() bool {
+	c.uses.mu.Lock()
+	defer c.uses.mu.Unlock()
+	for _, l := range c.uses.byName {
+		if len(l.Mounts) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Generations returns the mount generations that claims of this node refer to.
+func (c *Cluster) Generations() []int {
+	c.uses.mu.Lock()
+	defer c.uses.mu.Unlock()
+	var out []int
+	for _, l := range c.uses.byName {
+		for _, u := range l.Mounts {
+			if !slices.Contains(out, u.Generation) {
+				out = append(out, u.Generation)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// loaded tells whether the leases of an earlier process are in memory.
+func (o *uses) loaded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.read
+}
+
+// takeEarly notes a use that was taken back before the leases of an earlier
+// process were read.
+func (o *uses) takeEarly(name, id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.read {
+		return
+	}
+	if o.early[name] == nil {
+		o.early[name] = map[string]int{}
+	}
+	o.early[name][id]++
+}
+
+// load adds the leases of an earlier process of this boot to what this one was
+// asked for meanwhile.
+func (o *uses) load(left []*Lease) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range left {
+		was, early := o.byName[l.Volume], o.early[l.Volume]
+		if l.Mounts == nil {
+			l.Mounts = map[string]Claim{}
+		}
+		for id, n := range early {
+			if u := l.Mounts[id]; u.Count > n {
+				u.Count -= n
+				l.Mounts[id] = u
+			} else {
+				delete(l.Mounts, id)
+			}
+		}
+		l.unsaved = was != nil || len(early) > 0 || len(l.Mounts) == 0
+		if was != nil {
+			for id, u := range was.Mounts {
+				if earlier, ok := l.Mounts[id]; ok {
+					earlier.Count += u.Count
+					u = earlier
+				}
+				l.Mounts[id] = u
+			}
+			l.Incarnation = was.Incarnation
+		}
+		o.byName[l.Volume] = l
+	}
+	o.read, o.early = true, nil
+}
+
+// noteEpoch says in which epoch the new claims on name are.
+func (o *uses) noteEpoch(name string, epoch uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l := o.byName[name]; l != nil {
+		for id, u := range l.Mounts {
+			if u.Epoch == 0 && u.Fenced == "" {
+				u.Epoch = epoch
+				l.Mounts[id] = u
+			}
+		}
+	}
+}
+
+// unfenced is the epoch of this node's newest claims on name that are not known
+// to be fenced, 0 for none.
+func (o *uses) unfenced(name string) (epoch uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l := o.byName[name]; l != nil {
+		for _, u := range l.Mounts {
+			if u.Fenced == "" {
+				epoch = max(epoch, u.Epoch)
+			}
+		}
+	}
+	return epoch
+}
+
+// copy returns a snapshot of the lease of name.
+func (o *uses) copy(name string) (*Lease, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l, ok := o.byName[name]
+	if !ok {
+		return nil, false
+	}
+	c := *l
+	c.Mounts = maps.Clone(l.Mounts)
+	return &c, true
+}
+
+// saved says that the export has the lease as it was when copied.
+func (o *uses) saved(name string, as *Lease) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.byName[name]
+	if l == nil || !maps.Equal(l.Mounts, as.Mounts) {
+		return
+	}
+	l.unsaved = false
+	if len(l.Mounts) == 0 {
+		delete(o.byName, name)
+	}
+}
+
+// names lists what this node uses, or has to tidy up.
+func (o *uses) names() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Sorted(maps.Keys(o.byName))
+}
