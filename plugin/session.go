@@ -70,7 +70,7 @@ func mountRoot(name string) (string, error) {
 // begin returns a session with settings that are right, or with what is wrong
 // with them. before is closed when the session before has ended.
 func (s *Server) begin(settings Settings, root string, wrong error, before chan struct{}) *session {
-	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: newLockService()}
+	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: s.locks}
 	ss.set.Store(&settings)
 	ss.ctx, ss.cancel = context.WithCancelCause(context.Background())
 	ss.mounts = newMounts(root, &ss.tasks)
@@ -122,9 +122,6 @@ func (s *Server) report(event string, fields map[string]any) {
 	s.log.WithFields(fields).Log(level, event)
 }
 
-// again is how long a goroutine that panicked waits before it goes on.
-const again = 5 * time.Second
-
 // keep runs f in a goroutine until ctx ends. After a panic, which is logged, f
 // begins again: a node whose heartbeat stops loses its volumes.
 func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context.Context)) {
@@ -140,7 +137,7 @@ func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context
 				return
 			}
 			s.log.WithError(err).WithField("stack", guard.Stack(err)).Error(name + " panicked and begins again")
-			if !pause(ctx, again) {
+			if !pause(ctx, s.cfg.Reload) {
 				return
 			}
 		}
@@ -403,6 +400,9 @@ func (s *Server) reload() {
 		line.WithError(next.err).Error("berth cannot work with these settings")
 		return
 	case runs && next.settings.Identity == ss.settings().Identity:
+		if next.settings.Socket != ss.settings().Socket {
+			s.log.Warn("BERTH_SOCKET has changed: berth listens there from its next start on")
+		}
 		s.tune(ss, next.settings)
 		line.Info("settings changed in place")
 		return

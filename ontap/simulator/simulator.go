@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/ontap/simulator/flexvol"
 )
 
 // Config describes the cluster that is played.
@@ -86,7 +87,7 @@ type Entry struct {
 type Simulator struct {
 	cfg     Config
 	version ontap.Version
-	dir     *dir
+	dir     *flexvol.Dir
 	listen  *listener
 
 	mu     sync.Mutex // guards all below; never held across the directory or the network
@@ -99,10 +100,10 @@ type Simulator struct {
 
 	pageSize int // records on a page at most; 0 is no limit but the query's
 
-	work    sync.Mutex     // one change of the directory at a time; taken before mu
-	running sync.WaitGroup // jobs
-	closed  chan struct{}  // closed by Close: stuck jobs give up
-	once    sync.Once
+	changing sync.Mutex     // one change of the directory at a time; taken before mu
+	running  sync.WaitGroup // jobs
+	closed   chan struct{}  // closed by Close: stuck jobs give up
+	once     sync.Once
 }
 
 var versionPattern = regexp.MustCompile(`^9\.(\d{1,2})\.(\d)$`)
@@ -148,11 +149,11 @@ func New(cfg Config) (*Simulator, error) {
 		s.role = []ontap.Privilege{{Path: "/api", Access: ontap.AccessAll}}
 	}
 	var err error
-	if s.dir, err = openRoot(s.cfg.Root, cfg.Immutable); err != nil {
+	if s.dir, err = flexvol.Open(s.cfg.Root, cfg.Immutable); err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
-		s.dir.close()
+		s.dir.Close()
 		return nil, err
 	}
 	return s, nil
@@ -168,13 +169,13 @@ func (s *Simulator) Close() error {
 			err = s.listen.close()
 		}
 		s.running.Wait()
-		s.dir.close()
+		s.dir.Close()
 	})
 	return err
 }
 
 // Engine says how snapshots are made in Root: btrfs, reflink or copy.
-func (s *Simulator) Engine() string { return s.dir.engine }
+func (s *Simulator) Engine() string { return s.dir.Engine }
 
 // SetRole changes what the user may do.
 func (s *Simulator) SetRole(role []ontap.Privilege) {

@@ -117,10 +117,11 @@ func (s *Simulator) load() error {
 // adopt makes records and directories agree: what lies in .snapshot is a
 // snapshot, what does not is none.
 func (s *Simulator) adopt() error {
-	there, err := s.dir.snapshots()
+	there, err := s.dir.Snapshots()
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(there, func(name string, _ time.Time) bool { return validSnapshotName(name) != "" })
 	s.world.Snapshots = slices.DeleteFunc(s.world.Snapshots, func(r *snapshot) bool {
 		_, ok := there[r.Name]
 		return !ok
