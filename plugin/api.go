@@ -38,7 +38,7 @@ type About struct {
 	ID      string             `json:"export_id"`
 	Health  string             `json:"health"`
 	Mount   string             `json:"mount"`
-	Metrics string             `json:"metrics,omitempty"` // where they are served
+	Metrics string             `json:"metrics,omitempty"` // their address, if they are served
 	Nodes   []cluster.NodeInfo `json:"nodes"`
 }
 
@@ -77,8 +77,8 @@ type Users struct {
 	Locks []cluster.Lock     `json:"operations"`
 	Jobs  []*volume.Job      `json:"jobs"` // unfinished
 	Nodes []cluster.NodeInfo `json:"nodes"`
-	// Fenced are the trees that were taken over from a node, in the trash, with
-	// what it wrote late.
+	// Fenced are the fenced trees in the trash, with the late writes of their
+	// nodes.
 	Fenced []*volume.Trashed `json:"fenced"`
 }
 

@@ -33,6 +33,22 @@ type mounts struct {
 	answered atomic.Int64
 }
 
+// mountRoot makes the mount root and returns its one true name, which is what
+// the kernel calls it.
+func mountRoot(name string) (string, error) {
+	err := os.MkdirAll(name, 0o700)
+	if err == nil {
+		name, err = filepath.EvalSymlinks(name)
+	}
+	if err == nil && name == "/" {
+		return "", badMountRoot(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("BERTH_MOUNT_ROOT: %w", err)
+	}
+	return name, nil
+}
+
 func newMounts(root string, t *tasks) *mounts {
 	m := &mounts{root: root, tasks: t, busy: make(chan struct{}, 1)}
 	m.busy <- struct{}{}

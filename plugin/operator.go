@@ -113,7 +113,9 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 			a.ID, a.Nodes = ss.store.ExportID(), ss.store.Cluster.Nodes()
 		}
 	}
-	if err != nil {
+	if wrong := ss.wrong.Load(); err == nil && wrong != nil {
+		a.Health = (*wrong).Error() + "; the settings before it stay in force"
+	} else if err != nil {
 		a.Health = err.Error()
 	} else if without := s.degraded(ss); without != "" {
 		a.Health = "degraded: " + without

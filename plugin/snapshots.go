@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
@@ -43,7 +44,8 @@ type Newest struct {
 
 // PrepareRequest asks to prepare a restore that was planned.
 type PrepareRequest struct {
-	Request snapshot.RestoreRequest `json:"request"`
+	Plan    *snapshot.Plan          `json:"plan,omitempty"`
+	Request snapshot.RestoreRequest `json:"request"` // of an earlier command line, which sends no plan
 	Stopped snapshot.Stopped        `json:"stopped"`
 }
 
@@ -112,7 +114,7 @@ func (s *Server) snapshotRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.SnapshotClone", route(s, "SnapshotClone", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r CloneRequest) (Cloned, error) {
 		return v.MakeClone(ctx, r)
 	})))
-	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*snapshot.Usage, error) {
+	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*df.Usage, error) {
 		if r.Trash {
 			return v.UsageOfTrash(ctx)
 		}
@@ -126,7 +128,14 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 		return v.Plan(ctx, r)
 	})))
 	mux.HandleFunc("/Berth.RestorePrepare", route(s, "RestorePrepare", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r PrepareRequest) (*volume.Job, error) {
-		return v.Prepare(ctx, r.Request, r.Stopped)
+		p := r.Plan
+		if p == nil {
+			var err error
+			if p, err = v.Resolve(ctx, r.Request); err != nil {
+				return nil, err
+			}
+		}
+		return v.Prepare(ctx, p, r.Stopped)
 	})))
 	mux.HandleFunc("/Berth.JobList", route(s, "JobList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Jobs, error) {
 		j, err := st.Jobs(ctx)

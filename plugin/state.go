@@ -84,7 +84,7 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	ss.survey.collectTrash(out, ss.store.TrashSeen(), now)
 }
 
-// nodeStates are the lives of a node, and what it is after a goodbye.
+// nodeStates are the lives of a node, and its state after a goodbye.
 var nodeStates = []string{string(cluster.Live), string(cluster.Silent), string(cluster.Expired), string(cluster.Unattended), "stopped"}
 
 func collectNode(out chan<- prometheus.Metric, n cluster.NodeInfo) {

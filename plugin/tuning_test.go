@@ -158,6 +158,7 @@ func TestTuningEndsNothing(t *testing.T) {
 		}
 		s.logs("those before them stay in force", says)
 		require.Contains(t, s.about().Health, says)
+		require.NotContains(t, s.about().Health, "degraded", "which deploy's scripts take for healthy")
 		found, _ := s.examine()
 		require.Contains(t, found["settings"].Evidence, says)
 		if values[name] = was; was == "" {

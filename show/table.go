@@ -55,18 +55,20 @@ func Table(w io.Writer, heading []string, rows [][]string, width int) error {
 }
 
 // Wrap breaks text at blanks into lines of at most width characters; a longer
-// word has a line of its own.
+// word has a line of its own. Blanks elsewhere stay as they are: names may
+// differ in nothing else.
 func Wrap(text string, width int) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+	line, begun := "", false
+	for _, word := range strings.Split(text, " ") {
+		switch {
+		case !begun:
+			line, begun = word, true
+		case line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
 			lines = append(lines, line)
-			line = ""
+			line = word
+		default:
+			line += " " + word
 		}
-		if line != "" {
-			line += " "
-		}
-		line += word
 	}
 	return append(lines, line)
 }

@@ -22,7 +22,6 @@ import (
 
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/show"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
@@ -129,17 +128,4 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	require.Equal(t, exitDone, run(t.Context(), []string{"--help"}, nil, &out, &out))
 	require.Contains(t, out.String(), exitHelp)
 	require.Equal(t, exitUsage, run(t.Context(), []string{"--frobnicate"}, nil, &out, &out))
-}
-
-func TestAgesMayBeInDays(t *testing.T) {
-	for in, want := range map[string]time.Duration{"3d": 72 * time.Hour, "90m": 90 * time.Minute, "1.5d": 36 * time.Hour, "": 0} {
-		got, err := show.ParseAge(in)
-		require.NoError(t, err)
-		require.Equal(t, want, got, in)
-	}
-	for _, in := range []string{"3", "-1h", "0s", "week", "d"} {
-		_, err := show.ParseAge(in)
-		require.Error(t, err, in)
-	}
-	require.Equal(t, []string{"5s", "110s", "5m", "3h", "9d"}, []string{show.Age(5), show.Age(110), show.Age(300), show.Age(3 * 3600), show.Age(9 * 86400)})
 }

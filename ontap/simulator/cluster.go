@@ -83,7 +83,7 @@ func (s inventory) svmRecords() collection {
 	return c
 }
 
-// peers are none: no SVM here is peered.
+// peers is an empty collection: no SVM of the simulator has a peer.
 func (s inventory) peers() collection {
 	return collection{schema: "/svm/peers", key: "uuid", defaults: []string{"name"}, self: hrefOf("/svm/peers")}
 }
@@ -155,7 +155,7 @@ func (s inventory) policySchedules(r *call) (any, error) {
 	return nil, entryNotFound("snapshot_policy.uuid")
 }
 
-// whoami answers with the role that is in force.
+// whoami answers with the user's present role.
 func (s inventory) whoami(*call) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,7 +32,7 @@ func defaultPolicy() *exportPolicy {
 		Protocols: []string{"nfs3"}, RO: []string{"sys"}, RW: []string{"sys"}, Superuser: []string{"sys"}, Anonymous: "65534", Chown: "restricted"}}}
 }
 
-// record shows a rule; of a policy's own list if policy is nil.
+// record shows a rule. With a policy of nil the rule is shown inside its policy.
 func (x exportRule) record(policy *exportPolicy) record {
 	clients := []record{}
 	for _, m := range x.Match {
@@ -50,7 +50,7 @@ func (x exportRule) record(policy *exportPolicy) record {
 // exportCalls answers for export policies and their rules.
 type exportCalls struct{ *Simulator }
 
-// policies is a copy of the export policies. It takes mu.
+// policies copies the export policies. It takes mu.
 func (s exportCalls) policies() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +134,7 @@ func (s exportCalls) policyDelete(r *call) (any, error) {
 	})
 }
 
-// onPolicy runs do on a policy under mu.
+// onPolicy calls do on a policy, with mu held.
 func (s exportCalls) onPolicy(id string, do func(*exportPolicy) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +146,7 @@ func (s exportCalls) onPolicy(id string, do func(*exportPolicy) error) error {
 	return fail(http.StatusNotFound, "1703954", "policy.id", "Export policy does not exist")
 }
 
-// rules is a copy of a policy's rules. It takes mu.
+// rules copies the rules of a policy. It takes mu.
 func (s exportCalls) rules(id string) (collection, error) {
 	c := collection{schema: rulesSchema, key: "index", defaults: []string{"policy"},
 		self: func(x record) string {

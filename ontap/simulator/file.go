@@ -19,8 +19,8 @@ import (
 
 const filesSchema = "/storage/volumes/{volume.uuid}/files/{path}"
 
-// inside is a path of a request as a clean one below the root, "." being the
-// root itself. What leads out of the FlexVol is refused.
+// inside cleans the path of a request; "." is the FlexVol's root. It refuses a
+// path that leads out of the FlexVol.
 func inside(p string) (string, error) {
 	clean := path.Clean("./" + strings.TrimLeft(p, "/"))
 	if clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsRune(clean, 0) {
@@ -29,7 +29,7 @@ func inside(p string) (string, error) {
 	return clean, nil
 }
 
-// fileCalls answers for what is in the FlexVol: files, clones, restored
+// fileCalls answers for the content of the FlexVol: files, clones, restored
 // directories.
 type fileCalls struct{ *Simulator }
 
@@ -155,7 +155,7 @@ func (s fileCalls) rename(r *call) (any, error) {
 	return nil, err
 }
 
-// change is what POST and PATCH have in common.
+// change reads a POST or PATCH: the path and the body.
 func (s fileCalls) change(r *call) (string, record, error) {
 	if err := r.onlyQuery(); err != nil {
 		return "", nil, err
@@ -276,7 +276,7 @@ func (s fileCalls) named(uuid, name string) error {
 }
 
 // directoryRestore copies a directory out of a snapshot under new inodes, to a
-// name that is free; without one it replaces the directory.
+// free name. Without a name it replaces the directory.
 func (s fileCalls) directoryRestore(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
@@ -324,7 +324,7 @@ func (s fileCalls) directoryRestore(r *call) (any, error) {
 	return s.start(r, "", func() error { return s.replace(source, to) })
 }
 
-// replace swaps a copy of source for what lies at to.
+// replace replaces the tree at to by a copy of source.
 func (s fileCalls) replace(source, to string) error {
 	fresh := path.Join(path.Dir(to), fmt.Sprintf("%snew-%s", flexvol.Unfinished, s.drawUUID()))
 	if err := s.dir.CopyOut(source, fresh); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// keptJobs is how many jobs can be asked about; ONTAP forgets old ones too.
+// keptJobs is how many jobs are remembered; ONTAP forgets old jobs too.
 const keptJobs = 1000
 
 // job is an asynchronous operation. It runs in a goroutine of its own.
@@ -64,7 +64,7 @@ func (s *Simulator) start(r *call, location string, do func() error) (any, error
 	return record{"job": j.link()}, nil
 }
 
-// finished waits for a job, at most as long as the call may.
+// finished waits for a job, for wait at most.
 func (s *Simulator) finished(r *call, j *job, wait time.Duration) bool {
 	t := time.NewTimer(wait)
 	defer t.Stop()
@@ -82,7 +82,7 @@ func (j *job) link() record {
 	return record{"uuid": j.uuid, "_links": record{"self": record{"href": "/api/cluster/jobs/" + j.uuid}}}
 }
 
-// run calls do, or what a fault wants instead.
+// run calls do, or does what the fault says instead.
 func (s *Simulator) run(j *job, fault *Fault, do func() error) {
 	kind := ""
 	if fault != nil {
@@ -118,7 +118,7 @@ func (s *Simulator) drawUUID() string {
 // jobCalls answers for jobs.
 type jobCalls struct{ *Simulator }
 
-// all is a copy of all jobs. It takes mu.
+// all copies all jobs. It takes mu.
 func (s jobCalls) all() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +150,7 @@ func (s jobCalls) list(r *call) (any, error) { return s.all().list(r) }
 
 func (s jobCalls) get(r *call) (any, error) { return s.all().one(r, r.vars["uuid"]) }
 
-// patch answers PATCH action=: none of our jobs can be paused or cancelled.
+// patch refuses PATCH action=: no job of the simulator can be paused or cancelled.
 func (s jobCalls) patch(r *call) (any, error) {
 	if err := r.onlyQuery("action"); err != nil {
 		return nil, err

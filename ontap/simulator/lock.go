@@ -10,7 +10,7 @@ import (
 // lockCalls answers for the locks of clients.
 type lockCalls struct{ *Simulator }
 
-// all is a copy of the locks. It takes mu.
+// all copies the locks. It takes mu.
 func (s lockCalls) all() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,8 +30,8 @@ func (s lockCalls) all() collection {
 
 func (s lockCalls) list(r *call) (any, error) { return s.all().list(r) }
 
-// delete breaks the locks that a query selects; it wants one that names
-// them, as ONTAP does.
+// delete breaks the locks that a query selects. As in ONTAP, a query without a
+// filter is refused.
 func (s lockCalls) delete(r *call) (any, error) {
 	c := s.all()
 	q, err := c.parse(r)

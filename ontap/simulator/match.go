@@ -184,7 +184,7 @@ func plain(part []char) string {
 	return b.String()
 }
 
-// check refuses a value that the kind cannot have.
+// check refuses a value that is not of the kind.
 func check(value, kind string) error {
 	var err error
 	switch kind {

@@ -12,14 +12,15 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// handler answers one call. An error that is no failure is an internal one.
+// handler answers one call. An error of another type than *failure is an internal
+// error.
 type handler func(*call) (any, error)
 
-// route is what is served at a template, by method.
+// route has the handlers of a template, by method.
 type route map[string]handler
 
-// ServeHTTP answers one request as ONTAP would, in ONTAP's order: is it sane,
-// is there such an API, who asks, may he, and then the rest.
+// ServeHTTP answers one request as ONTAP would. It checks in ONTAP's order: the
+// path, the login, the API, the privilege, and then the rest.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
 	r := &call{Request: req, header: w.Header(), status: http.StatusOK}
@@ -111,7 +112,7 @@ func getForHead(method string) string {
 
 // find is the route of a path below /api; it fills the call's variables.
 func (s *Simulator) find(r *call, path string) route {
-	// ONTAP takes a trailing slash, and clients send one.
+	// ONTAP accepts a trailing slash, and clients send one.
 	have := strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
 	for template, found := range s.routes() {
 		want := strings.Split(strings.TrimPrefix(template, "/"), "/")
@@ -150,8 +151,8 @@ func dots(uri string) bool {
 	return false
 }
 
-// send writes an answer: a failure's envelope, nothing, JSON, or what a fault
-// makes of it.
+// send writes an answer: a failure's envelope, nothing, JSON, or the text of a
+// fault.
 func (s *Simulator) send(w http.ResponseWriter, r *call, answer any, err error) {
 	var spoiled *spoiled
 	if errors.As(err, &spoiled) {
@@ -172,7 +173,7 @@ func (s *Simulator) send(w http.ResponseWriter, r *call, answer any, err error) 
 	}
 	w.WriteHeader(r.status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(text) // a client that has gone is its own affair
+		_, _ = w.Write(text) // an error means that the client has left
 	}
 }
 

@@ -17,19 +17,19 @@ import (
 	"github.com/casit/berth/ontap/simulator/flexvol"
 )
 
-// Config describes the cluster that is played.
+// Config describes the cluster that the simulator plays.
 type Config struct {
 	_ struct{}
 
 	// Root is the directory that is the FlexVol. It must exist. Required.
 	Root string
 
-	// SVM, Volume and Junction name the SVM, the FlexVol and where it is
-	// mounted in the SVM's namespace, e.g. svm1, docker_vols, /docker_vols. Required.
+	// SVM, Volume and Junction name the SVM, the FlexVol and its junction path in
+	// the SVM's namespace, e.g. svm1, docker_vols, /docker_vols. Required.
 	SVM, Volume, Junction string
 
-	// User and PasswordFile are who may log in. The file is read for each
-	// request, so the password can be rotated. Required.
+	// User and PasswordFile are the login. The file is read for each request, so
+	// the password can be rotated. Required.
 	User, PasswordFile string
 
 	// Role is what the user may do; nil means everything.
@@ -57,8 +57,8 @@ type Config struct {
 	MaxSnapshots int
 
 	// Immutable makes the files of a copied snapshot immutable (chattr +i), so
-	// that root cannot write into them either. It needs root and a filesystem
-	// that can; deleting the snapshot through REST undoes it.
+	// that even root cannot write into them. It needs root and a filesystem with
+	// that flag. Deleting the snapshot through REST clears the flag first.
 	Immutable bool
 
 	// NoWaiting answers every asynchronous change with 202 and its job, as if
@@ -69,8 +69,8 @@ type Config struct {
 	Now    func() time.Time
 	Random io.Reader
 
-	// Log is told of every request after its answer; nil means nobody. It may
-	// be called concurrently.
+	// Log hears of every request after its answer; it may be nil. It may be called
+	// concurrently.
 	Log func(Entry)
 }
 
@@ -78,7 +78,7 @@ type Config struct {
 type Entry struct {
 	Method, URI string
 	Status      int
-	Note        string // what was refused or done to it, e.g. a fault
+	Note        string // the reason of a refusal, or the fault
 	Took        time.Duration
 }
 
@@ -159,8 +159,8 @@ func New(cfg Config) (*Simulator, error) {
 	return s, nil
 }
 
-// Close stops serving, lets stuck jobs go, waits for running ones and closes
-// the directory. Snapshots stay.
+// Close stops serving, ends stuck jobs, waits for running jobs and closes the
+// directory. Snapshots stay.
 func (s *Simulator) Close() error {
 	var err error
 	s.once.Do(func() {
@@ -199,7 +199,8 @@ func (s *Simulator) AddLock(l ontap.Lock) ontap.Lock {
 	return l
 }
 
-// Own gives the snapshot of that name owners, e.g. snapmirror; none frees it.
+// Own gives a snapshot owners, e.g. snapmirror. Without owners the snapshot can be
+// deleted again.
 func (s *Simulator) Own(snapshot string, owners ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -208,7 +209,7 @@ func (s *Simulator) Own(snapshot string, owners ...string) {
 	}
 }
 
-// Set changes what an administrator would have set by hand.
+// Set changes the settings of an administrator.
 func (s *Simulator) Set(change func(*Settings)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,12 +247,12 @@ func orString(v, otherwise string) string {
 
 var _ http.Handler = (*Simulator)(nil)
 
-// UUIDs returns those of the FlexVol and its SVM.
+// UUIDs returns the uuids of the FlexVol and of its SVM.
 func (s *Simulator) UUIDs() (volume, svm string) {
 	return s.world.VolumeUUID, s.world.SVMUUIDs[s.cfg.SVM]
 }
 
-// SetPageSize makes every page of a collection hold at most n records; 0 ends it.
+// SetPageSize limits every page of a collection to n records; 0 ends the limit.
 func (s *Simulator) SetPageSize(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

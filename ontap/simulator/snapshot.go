@@ -13,7 +13,7 @@ import (
 // snapshotCalls answers for the snapshots of the FlexVol.
 type snapshotCalls struct{ *Simulator }
 
-// all is a copy of the FlexVol's snapshots. It takes mu.
+// all copies the FlexVol's snapshots. It takes mu.
 func (s snapshotCalls) all() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +61,7 @@ func (s snapshotCalls) get(r *call) (any, error) {
 	return s.all().one(r, r.vars["uuid"])
 }
 
-// byUUID is a copy of the record of a snapshot. It takes mu.
+// byUUID copies the record of a snapshot. It takes mu.
 func (s snapshotCalls) byUUID(uuid string) (snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +94,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// create is always asynchronous, but checks first what it can.
+// create starts a job, after all checks that need no job.
 func (s snapshotCalls) create(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func expiry(body record) (time.Time, error) {
 	return t, nil
 }
 
-// room refuses a name that is taken and a FlexVol that is full. It takes mu.
+// room refuses a taken name and a full FlexVol. It takes mu.
 func (s snapshotCalls) room(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,7 +225,8 @@ func (s snapshotCalls) patch(r *call) (any, error) {
 	})
 }
 
-// delete accepts at once; owners and expiry make the job fail.
+// delete starts a job at once. A snapshot with owners or an expiry time makes the
+// job fail.
 func (s snapshotCalls) delete(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
@@ -240,7 +241,8 @@ func (s snapshotCalls) delete(r *call) (any, error) {
 	return s.start(r, "", func() error { return s.drop(x.UUID) })
 }
 
-// deleteQuery deletes all that match, as DELETE on a collection does.
+// deleteQuery deletes all snapshots that match the query of DELETE on the
+// collection.
 func (s snapshotCalls) deleteQuery(r *call) (any, error) {
 	if err := s.onVolume(r); err != nil {
 		return nil, err

@@ -65,9 +65,8 @@ func (s volumeCalls) list(r *call) (any, error) { return s.volumes().list(r) }
 
 func (s volumeCalls) get(r *call) (any, error) { return s.volumes().one(r, r.vars["uuid"]) }
 
-// patch changes what a berth administrator would: the comment, the
-// snapshot policy, the export policy and whether .snapshot is shown. A revert
-// is refused, because it would take every berth volume back.
+// patch changes the comment, the snapshot policy, the export policy and the access
+// to .snapshot. It refuses a revert, which would take all berth volumes back.
 func (s volumeCalls) patch(r *call) (any, error) {
 	if err := r.onlyQuery("snapshot_directory_access_enabled", "is_constituent", "validate_only"); err != nil {
 		return nil, err

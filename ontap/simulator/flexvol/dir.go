@@ -7,7 +7,7 @@
 //	err = d.Take("nightly") // in /srv/vol/.snapshot/nightly
 //
 // A snapshot is an instant only where the directory is a btrfs subvolume.
-// Elsewhere it is a copy, by reflink if possible, of what was there meanwhile.
+// Elsewhere it is a copy, by reflink if possible, that takes a while.
 package flexvol
 
 import (
@@ -23,10 +23,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SnapDir is where the snapshots of a FlexVol are shown.
+// SnapDir is the directory with the snapshots of a FlexVol.
 const SnapDir = ".snapshot"
 
-// beneath is how every path below the root is resolved: not out of it, over no
+// beneath resolves every path below the root: not out of the root, through no
 // symlink and into no other mount.
 const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
 
@@ -84,7 +84,7 @@ func (d *Dir) prepare() error {
 
 func (d *Dir) fd() int { return int(d.root.Fd()) }
 
-// Open opens what lies at a clean relative path, "." being the root.
+// Open opens a clean relative path; "." is the root.
 func (d *Dir) Open(name string, flags int) (*os.File, error) {
 	fd, err := unix.Openat2(d.fd(), name, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Resolve: beneath})
 	if err != nil {
@@ -99,7 +99,7 @@ func (d *Dir) Parent(name string) (*os.File, string, error) {
 	return f, path.Base(name), err
 }
 
-// Lstat is the status of what lies at a clean relative path.
+// Lstat returns the status of a clean relative path.
 func (d *Dir) Lstat(name string) (unix.Stat_t, error) {
 	var st unix.Stat_t
 	if name == "." {
@@ -181,7 +181,7 @@ func (d *Dir) removeAt(parent *os.File, name string) error {
 		if err != nil {
 			return err
 		}
-		// Removing moved the rest: begin again.
+		// Removals have moved the other entries: begin again.
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
@@ -236,7 +236,7 @@ func (d *Dir) Snapshots() (map[string]time.Time, error) {
 // Usage is how full the FlexVol is: bytes, and inodes.
 type Usage struct{ Size, Free, Used, Files, FilesUsed int64 }
 
-// Usage asks the filesystem; it is zero where that does not answer.
+// Usage asks the filesystem. It is zero after an error.
 func (d *Dir) Usage() Usage {
 	var st unix.Statfs_t
 	if unix.Fstatfs(d.fd(), &st) != nil {

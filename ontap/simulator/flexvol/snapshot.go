@@ -26,7 +26,7 @@ func (d *Dir) changingSnapshots(change func(snapshots *os.File) error) error {
 	return errors.Join(change(f), f.Chmod(0o555))
 }
 
-// Take shows the root as it is under .snapshot/name.
+// Take makes a snapshot of the root: .snapshot/name.
 func (d *Dir) Take(name string) error {
 	return d.changingSnapshots(func(snapshots *os.File) error {
 		if d.Engine == "btrfs" {
@@ -49,7 +49,7 @@ func (d *Dir) Take(name string) error {
 	})
 }
 
-// Drop makes a snapshot disappear at once, then frees its space.
+// Drop hides a snapshot at once, then frees its space.
 func (d *Dir) Drop(name string) error {
 	return d.changingSnapshots(func(snapshots *os.File) error {
 		if err := d.renameSnapshotAt(snapshots, name, Unfinished+name); err != nil {
@@ -181,7 +181,7 @@ func setImmutable(fd int, on bool) error {
 	return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags)
 }
 
-// mutableAt clears the mark of a file, and says whether it could.
+// mutableAt clears the immutable flag of a file, and says whether that worked.
 func mutableAt(at int, name string) bool {
 	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
