@@ -155,6 +155,7 @@ var large = map[string]int{
 	"cluster.Cluster":   75,
 	"volume.Store":      210,
 	"snapshot.Versions": 75,
+	"snapshot":          4400,
 	"volume":            7500,
 }
 
