@@ -153,12 +153,12 @@ func (c *chaos) happen() {
 		}},
 		{1, "full", func() { c.setFull(true) }},
 		{8, "freed", func() { c.setFull(false) }},
-		{4, "snapshot", func() { go n.operate("snapshot") }},
-		{6, "restore", func() { go n.operate("restore") }},
-		{2, "remove", func() { go n.operate("remove") }},
-		{6, "undelete", func() { go n.operate("undelete") }},
-		{2, "resume", func() { go n.operate("resume") }},
-		{1, "abort", func() { go n.operate("abort") }},
+		{4, "snapshot", func() { n.operate("snapshot") }},
+		{6, "restore", func() { n.operate("restore") }},
+		{2, "remove", func() { n.operate("remove") }},
+		{6, "undelete", func() { n.operate("undelete") }},
+		{2, "resume", func() { n.operate("resume") }},
+		{1, "abort", func() { n.operate("abort") }},
 	}
 	total := 0
 	for _, e := range events {
