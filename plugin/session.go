@@ -14,6 +14,7 @@ import (
 
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
@@ -219,7 +220,7 @@ func (ss *session) end(why error) error {
 	defer cancel()
 	quick, cancel := context.WithTimeout(ctx, jobsLimit)
 	defer cancel()
-	left := ss.versions.Stop(quick, why)
+	left := ss.versions.Jobs.Stop(quick, why)
 	ss.part()
 	left = errors.Join(left, ss.tasks.wait(ctx))
 	if ss.before != nil {
@@ -419,7 +420,7 @@ func (s *Server) reload() {
 // its export may be dead, and nobody waits for a dead export.
 func (s *Server) succeed(was *session, next read, root string) {
 	why := problem.New(problem.Failed, goesOn, "interrupted: berth begins another session, since %s changed",
-		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(volume.ErrSessionEnds)
+		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(job.ErrSessionEnds)
 	s.log.SetLevel(next.settings.LogLevel)
 	s.session.Store(s.begin(next.settings, root, nil, was.ended))
 	end := s.tasks.begin("the end of a session")

@@ -61,7 +61,7 @@ func TestASnapshotThatIsReadIsInUse(t *testing.T) {
 	j, err := n2.prepare(RestoreRequest{Refs: []string{"blog@s"}})
 	require.NoError(t, err)
 	busy(`snapshot "s" is needed by the restore of volume "blog" on n2`)
-	require.NoError(t, n2.Abort(ctx, j.ID))
+	require.NoError(t, n2.Jobs.Abort(ctx, j.ID))
 
 	// What looks, here: asked from within.
 	var out bytes.Buffer

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/netapp"
@@ -29,7 +30,7 @@ type Config struct {
 	Now func() time.Time // default time.Now
 	// Ended is told when a job of this node has ended, how far it came, and why
 	// not further. Default: nobody.
-	Ended func(op cluster.Op, p Progress, err error)
+	Ended func(op cluster.Op, p job.Progress, err error)
 }
 
 // Tuning is the part of a Config that may change while jobs run.
@@ -41,14 +42,12 @@ type Tuning struct {
 // Versions are the volumes of one export as its snapshots have them. All
 // methods may be called concurrently.
 type Versions struct {
+	Jobs *job.Jobs // of cfg.Volumes
+
 	volumes *volume.Store
 	tuned   atomic.Pointer[Tuning]
 	now     func() time.Time
-	ended   func(op cluster.Op, p Progress, err error)
-
-	mu      sync.Mutex // guards the fields below
-	running map[string]*work
-	stopped error // why no job begins any more, nil while jobs may begin
+	ended   func(op cluster.Op, p job.Progress, err error)
 
 	readers readers // of snapshots, in this process
 
@@ -63,9 +62,9 @@ func New(cfg Config) *Versions {
 		cfg.Now = time.Now
 	}
 	if cfg.Ended == nil {
-		cfg.Ended = func(cluster.Op, Progress, error) {}
+		cfg.Ended = func(cluster.Op, job.Progress, error) {}
 	}
-	v := &Versions{volumes: cfg.Volumes, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
+	v := &Versions{Jobs: cfg.Volumes.Jobs, volumes: cfg.Volumes, now: cfg.Now, ended: cfg.Ended}
 	v.Tune(cfg.Tuning)
 	return v
 }
