@@ -408,9 +408,14 @@ func (js *Jobs) end(ctx context.Context, id string, abort bool) error {
 
 // discard hands the directory of a job to the sweepers.
 func (js *Jobs) discard(ctx context.Context, e *export.Export, id string) error {
-	err := e.FS.Rename(ctx, path.Join(export.StagingDir, id), path.Join(export.StagingDir, export.PurgePrefix+id))
+	away := path.Join(export.StagingDir, export.PurgePrefix+id)
+	err := e.FS.Rename(ctx, path.Join(export.StagingDir, id), away)
 	if err = export.Absent(err); err != nil {
 		return err
+	}
+	// Most have no trees left.
+	if e.FS.Remove(ctx, path.Join(away, "journal.json")) == nil {
+		_ = e.FS.Rmdir(ctx, away)
 	}
 	js.unsaved.Delete(id)
 	js.cfg.Sweep()

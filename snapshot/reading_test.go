@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -121,7 +122,7 @@ type asking struct {
 }
 
 func (a asking) Create(ctx context.Context, name string, set tree.SetAttr) (tree.File, error) {
-	if bytes.Contains([]byte(name), []byte("/clone-")) {
+	if strings.Contains(name, "/data/") {
 		a.ask()
 	}
 	return a.foreign.Create(ctx, name, set)
