@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"io/fs"
+	"sync/atomic"
 
 	"github.com/casit/berth/tree"
 )
@@ -13,6 +14,8 @@ type hooked struct {
 	tree.FS
 	stat, list    func(name string) error
 	rename, after func(o, n string) error
+
+	armed atomic.Bool // the test's own
 }
 
 // hook opens the export as h.

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
 )
 
 // relay puts a socket between the command line and the plugin: before is called
@@ -40,7 +40,7 @@ func (s *server) relay(before func(route string)) {
 }
 
 // jobs lists what is unfinished.
-func (s *server) jobs() []*volume.Job {
+func (s *server) jobs() []*job.Job {
 	s.t.Helper()
 	var got plugin.Jobs
 	require.NoError(s.t, plugin.NewClient(s.socket, "test").Call(s.t.Context(), "Berth.JobList", plugin.Empty{}, &got))
@@ -67,7 +67,7 @@ func TestARestoreWhosePluginIsKilledIsNotRestored(t *testing.T) {
 					return
 				}
 				killed = true
-				for s.jobs()[0].State == volume.JobPrepared {
+				for s.jobs()[0].State == job.Prepared {
 					time.Sleep(time.Millisecond)
 				}
 				s.stop()
@@ -97,26 +97,26 @@ func TestARestoreWhosePluginIsKilledIsNotRestored(t *testing.T) {
 // TestTheEndOfAJobIsOneValue for each answer that a plugin may give.
 func TestTheEndOfAJobIsOneValue(t *testing.T) {
 	failure := &plugin.Failure{Kind: "unreachable", Reason: "the export does not answer", Hint: "look at the filer"}
-	j := &volume.Job{ID: "job-1", Op: cluster.OpRestore, Engine: string(snapshot.EngineCopy), Items: []volume.JobItem{{Volume: "blog"}}}
+	j := &job.Job{ID: "job-1", Op: cluster.OpRestore, Engine: string(snapshot.EngineCopy), Items: []job.Item{{Volume: "blog"}}}
 	for name, c := range map[string]struct {
-		state     volume.JobState
+		state     job.State
 		err       error
 		code      int
 		reason    string
 		resumable bool
 	}{
-		"done":                        {volume.JobSwapped, nil, exitDone, "", false},
-		"interrupted":                 {volume.JobCopying, nil, exitFailed, "the restore of blog is not done", true},
-		"never begun":                 {volume.JobPrepared, nil, exitFailed, "the restore of blog is not done", true},
-		"interrupted in the swap":     {volume.JobSwapping, nil, exitFailed, "the restore of blog is not done", true},
-		"failed, and nobody says why": {volume.JobFailed, nil, exitFailed, "the restore of blog is not done", true},
-		"failed":                      {volume.JobFailed, failure, exitUnreachable, "the export does not answer", false},
-		"done, with an error":         {volume.JobSwapped, failure, exitUnreachable, "the export does not answer", true},
+		"done":                        {job.Swapped, nil, exitDone, "", false},
+		"interrupted":                 {job.Copying, nil, exitFailed, "the restore of blog is not done", true},
+		"never begun":                 {job.Prepared, nil, exitFailed, "the restore of blog is not done", true},
+		"interrupted in the swap":     {job.Swapping, nil, exitFailed, "the restore of blog is not done", true},
+		"failed, and nobody says why": {job.Failed, nil, exitFailed, "the restore of blog is not done", true},
+		"failed":                      {job.Failed, failure, exitUnreachable, "the export does not answer", false},
+		"done, with an error":         {job.Swapped, failure, exitUnreachable, "the export does not answer", true},
 		"a state of a later berth":    {"paused", nil, exitFailed, "the restore of blog is not done", true},
 		"no answer":                   {"", failure, exitUnreachable, "the export does not answer", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := endOf(j, snapshot.Progress{State: c.state, Over: true}, c.err)
+			e := endOf(j, job.Progress{State: c.state, Over: true}, c.err)
 			require.Equal(t, c.code == exitDone, e.done())
 			if c.code == exitDone {
 				return
