@@ -38,7 +38,7 @@ Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 someth
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
 			if o.maxAge, err = show.ParseAge(limit); err != nil {
-				return &verdict{3, "UNKNOWN - " + err.Error()}
+				return unknown(err)
 			}
 			return runDoctor(c.Context(), a, o)
 		},

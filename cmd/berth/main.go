@@ -15,7 +15,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -164,8 +163,10 @@ func usageErrors(c *cobra.Command) {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
 				hint := fmt.Sprintf("'%s --help' shows how", c.CommandPath())
-				if near := c.SuggestionsFor(strings.Join(args, "")); len(args) > 0 && len(near) > 0 {
-					hint = "did you mean '" + c.CommandPath() + " " + near[0] + "'?"
+				if len(args) > 0 {
+					if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+						hint = "did you mean '" + c.CommandPath() + " " + near[0] + "'?"
+					}
 				}
 				return &usageError{err.Error(), hint}
 			}
