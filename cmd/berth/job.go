@@ -233,11 +233,10 @@ type ending struct {
 // done tells whether the job did what it was asked for.
 func (e ending) done() bool { return e.err == nil }
 
-// over tells whether nobody has to go on with the job: it is done, or it failed
-// and says why, or it was given up. Any other job stays for --resume.
-func (e ending) over() bool {
-	return e.done() || e.givenUp || e.progress.State == volume.JobFailed && !e.progress.Interrupted
-}
+// over tells whether nobody has to go on with the job: it is done, or it was
+// given up. Any other job stays for --resume: what looks like a failure here
+// may be a plugin that does not yet know enough.
+func (e ending) over() bool { return e.done() || e.givenUp }
 
 // endOf is the one place that says what a job's last answer means: a job that
 // is done says so, and every other answer is an error.
@@ -247,13 +246,8 @@ func endOf(job *volume.Job, p snapshot.Progress, err error) ending {
 		return ending{progress: p}
 	case err == nil: // an answer of an earlier plugin
 		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s is not done, and nobody is at work on it", nameOf(job))}
-		p.Interrupted = true
 	}
-	end := ending{progress: p, err: err}
-	if !end.over() {
-		end.err = wayOn(job, err)
-	}
-	return end
+	return ending{progress: p, err: wayOn(job, err)}
 }
 
 // wayOn adds to an error what to type where the job is still there.
@@ -302,7 +296,7 @@ func cancel(ctx context.Context, a *app, job *volume.Job) ending {
 	}
 	p, err := poll(ctx, a, job)
 	end := endOf(job, p, err)
-	if end.over() && !end.done() {
+	if p.State == volume.JobFailed && !p.Interrupted {
 		end.givenUp = true
 		end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; the volume is as it was"}
 		if job.Engine == string(snapshot.EngineSync) {
