@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -134,4 +137,50 @@ func TestTheEndOfAJobIsOneValue(t *testing.T) {
 			require.Equal(t, !c.resumable, e.over(), "a job that is resumed is kept")
 		})
 	}
+}
+
+// TestAFailedRestoreIsKept until somebody says what is to become of it.
+func TestAFailedRestoreIsKept(t *testing.T) {
+	s := blog(t)
+	s.relay(func(route string) {
+		if route == "JobStart" {
+			require.NoError(t, os.RemoveAll(filepath.Join(s.export, ".snapshot/s1/blog")))
+		}
+	})
+	got := s.types("snapshot", "restore", "blog@s1", "--yes")
+	require.NotEqual(t, exitDone, got.code)
+	require.NotContains(t, got.out, "restored")
+	require.Contains(t, got.err, "'--abort blog' ends it")
+	require.Len(t, s.jobs(), 1)
+	require.Equal(t, "blog: the restore is ended\n", s.must("snapshot", "restore", "--abort", "blog"))
+	require.Empty(t, s.jobs())
+	require.Equal(t, "newer", s.read("blog/index.php"))
+}
+
+// TestCtrlCEndsTheJob and starts what was stopped for it.
+func TestCtrlCEndsTheJob(t *testing.T) {
+	s := blog(t)
+	for i := range 2000 {
+		s.write(fmt.Sprintf(".snapshot/s1/blog/d%d/f%d", i%50, i), "old")
+	}
+	e := s.engine(web)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	s.relay(func(route string) {
+		if route == "JobWait" {
+			interrupt()
+		}
+	})
+	var out, talk bytes.Buffer
+	code := run(ctx, []string{"--socket", s.asked, "snapshot", "restore", "blog@s1", "--stop", "--yes"}, nil, &out, &talk)
+	require.Equal(t, []string{"stop web", "start web"}, e.Did())
+	require.Empty(t, s.jobs(), talk.String())
+	if code == exitDone { // the swap had begun
+		require.Equal(t, "old", s.read("blog/index.php"))
+		return
+	}
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, talk.String(), "berth: cancelling\n")
+	require.Contains(t, talk.String(), "berth: cancelled; the volume is as it was\n")
+	require.Equal(t, "newer", s.read("blog/index.php"))
 }
