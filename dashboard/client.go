@@ -10,6 +10,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/volume"
 )
 
@@ -81,8 +82,8 @@ func (c *Client) Newest(ctx context.Context) (plugin.Newest, error) {
 }
 
 // Usage says where the export's space is; it walks the trash.
-func (c *Client) Usage(ctx context.Context) (snapshot.Usage, error) {
-	return call[snapshot.Usage](ctx, c, "Berth.Usage", plugin.UsageRequest{Trash: true})
+func (c *Client) Usage(ctx context.Context) (df.Usage, error) {
+	return call[df.Usage](ctx, c, "Berth.Usage", plugin.UsageRequest{Trash: true})
 }
 
 // Snapshots lists the versions of a volume.

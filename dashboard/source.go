@@ -7,6 +7,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/volume"
 )
 
@@ -18,7 +19,7 @@ type Berth interface {
 	Volumes(ctx context.Context, names []string, size bool) ([]*volume.Info, error)
 	Users(ctx context.Context) (plugin.Users, error)
 	Newest(ctx context.Context) (plugin.Newest, error)
-	Usage(ctx context.Context) (snapshot.Usage, error)
+	Usage(ctx context.Context) (df.Usage, error)
 	Snapshots(ctx context.Context, volume string) (snapshot.Listing, error)
 	Browse(ctx context.Context, r snapshot.BrowseRequest) (snapshot.Browsed, error)
 	Diff(ctx context.Context, r snapshot.DiffRequest, fn func(snapshot.Diff) error) error

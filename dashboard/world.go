@@ -10,7 +10,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/plugin"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/volume"
 )
 
@@ -20,7 +20,7 @@ type world struct {
 	volumes feed[[]*volume.Info]
 	users   feed[plugin.Users]
 	newest  feed[plugin.Newest]
-	usage   feed[snapshot.Usage]
+	usage   feed[df.Usage]
 	docker  feed[Cluster]
 }
 
@@ -40,7 +40,7 @@ func newWorld(b Berth, d Docker, every time.Duration) *world {
 		volumes: feed[[]*volume.Info]{name: "the list of volumes", every: every, limit: askLimit, ask: all},
 		users:   feed[plugin.Users]{name: "the users of the volumes", every: every, limit: askLimit, ask: b.Users},
 		newest:  feed[plugin.Newest]{name: "the list of snapshots", every: slowEvery, limit: askLimit, ask: b.Newest},
-		usage:   feed[snapshot.Usage]{name: "the space of the export", every: walkEvery, limit: walkLimit, ask: b.Usage},
+		usage:   feed[df.Usage]{name: "the space of the export", every: walkEvery, limit: walkLimit, ask: b.Usage},
 		docker:  feed[Cluster]{name: "the Docker engine", every: every, limit: askLimit, ask: d.Running},
 	}
 }
@@ -56,7 +56,7 @@ type seen struct {
 	Volumes state[[]*volume.Info]
 	Users   state[plugin.Users]
 	Newest  state[plugin.Newest]
-	Usage   state[snapshot.Usage]
+	Usage   state[df.Usage]
 	Docker  state[Cluster]
 }
 

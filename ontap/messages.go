@@ -32,7 +32,7 @@ var Messages = catalogue.Messages{
 		{"ontap: …: job has state …", "the filer may have done it", "on the filer: `job show`"},
 		{"ontap: …: job is gone from the cluster", "the filer may have done it (a fail-over)", "look: `berth snapshot ls NAME`; try again"},
 		{"ontap: …: job cannot be asked: …", "the filer did not answer for a long time; it may have done it", "look: `berth snapshot ls NAME`; try again"},
-		{"ontap: …: job is still … and was not waited for any longer", "the job takes long", "look later: `berth snapshot ls NAME`"},
+		{"ontap: …: job is still …; berth has stopped waiting for it", "it takes long", "look later: `berth snapshot ls NAME`"},
 		{"ontap: …: encode request: …", "a defect of berth", "report it"},
 	},
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
@@ -66,7 +63,11 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		if r.Name == "" {
 			r.Name = reference.NewName(v.now())
 		}
-		c, err = v.create(ctx, fsys, r, names, len(all))
+		made, read, err := v.create(ctx, fsys, r, names, len(all))
+		for _, r := range read {
+			v.keepRead(ctx, []copyRead{{r.Volume, nil, r.Proofs}})
+		}
+		c = made
 		return err
 	})
 	if err == nil {
@@ -77,58 +78,6 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot create", Detail: several.Join(detail, ", ")})
 	}
 	return c, err
-}
-
-func (v *Versions) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int) (*Created, error) {
-	if filer := v.tuned.Load().Filer; filer != nil {
-		comment := r.Comment
-		if comment == "" {
-			comment = "berth"
-			if len(names) > 0 {
-				comment += ": for " + strings.Join(names, ", ")
-			}
-		}
-		s, err := filer.Create(ctx, r.Name, comment[:min(len(comment), 255)])
-		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, err
-	}
-	e, ok := embedded.New(fsys, v.tuned.Load().Zone)
-	if !ok {
-		return nil, readOnly("make")
-	}
-	made, err := e.Create(ctx, r.Name, r.Comment, names, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range made.Reads {
-		v.keepRead(ctx, []copyRead{{r.Volume, nil, r.Proofs}})
-	}
-	c := &Created{Snapshot: reference.Snapshot{Name: made.Name, Origin: "berth", Comment: r.Comment, Time: v.now()}, By: ByBerth,
-		Volumes: len(made.Volumes), Method: made.How, Files: made.Files, Bytes: made.Bytes, Failed: made.Failed,
-		Changed: made.Changed, ChangedPaths: few(made.ChangedPaths), Absent: made.Absent, AbsentPaths: few(made.AbsentPaths),
-		Missing: made.Missing, MissingPaths: few(made.MissingPaths)}
-	list, err := e.List(ctx)
-	for _, s := range list {
-		if s.Name == made.Name {
-			c.Snapshot = s
-		}
-	}
-	return c, err
-}
-
-// few is the beginning of a list, for people: what is no text is quoted.
-func few(paths []string) (out []string) {
-	for _, p := range paths[:min(len(paths), 10)] {
-		if !utf8.ValidString(p) {
-			p = strconv.Quote(p)
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-func readOnly(verb string) error {
-	return problem.New(problem.Failed, "set BERTH_ONTAP for the filer's API (docs/ontap.md), or use the filer's own tools",
-		"berth cannot %s snapshots here: the export is on a server whose API it does not have", verb)
 }
 
 // Removal is a snapshot that goes, and who loses a version by it.
@@ -201,17 +150,6 @@ func (v *Versions) viewed(ctx context.Context, snap string, vols []string) error
 		return problem.New(problem.InUse, "stop its containers there first", "snapshot %q is mounted as %s on %s", snap, users[0].Volume, users[0].Node)
 	}
 	return err
-}
-
-func (v *Versions) remove(ctx context.Context, fsys tree.FS, s reference.Snapshot, how How) error {
-	if filer := v.tuned.Load().Filer; how == ByFiler && filer != nil {
-		return filer.Remove(ctx, s)
-	}
-	e, ok := embedded.New(fsys, v.tuned.Load().Zone)
-	if !ok {
-		return readOnly("remove")
-	}
-	return e.Remove(ctx, s.Name)
 }
 
 // Newest returns the newest snapshot, nil if there is none.

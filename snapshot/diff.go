@@ -279,7 +279,7 @@ func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference.As
 			return nil, err
 		}
 		if there == nil {
-			return nil, v.missing(ctx, fsys, ref)
+			return nil, missing(ctx, fsys, ref)
 		}
 		out = append(out, s)
 	}
@@ -287,7 +287,7 @@ func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference.As
 }
 
 // missing explains a reference that names nothing.
-func (v *Versions) missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
+func missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
 	whole := reference.Ref{Volume: ref.Volume, Snapshot: ref.Snapshot}
 	if ref.Path != "" {
 		if there, err := stat(ctx, fsys, whole.Source(ref.Snapshot)); err != nil || there != nil {

@@ -56,6 +56,8 @@ var Messages = catalogue.Messages{
 		{"volume … holds a database: files replaced under it while it runs would ruin it", "`--live` on a database", "`--stop`; `--force` if it is none"},
 		{"the restore needs … MiB, and less than 5 % of the export would be left", "not enough space", "`berth df`, `berth trash purge ID`; space that snapshots keep comes free when they are deleted"},
 		{"the snapshot has other volumes now than when the restore was planned", "another snapshot of that name replaced it", "`--abort NAME`, then restore again"},
+		{"the plan of the … of volume … is not readable by this berth", "a newer berth has prepared the job, or its journal was changed by hand", "`--abort NAME`, then again; or resume it on the node that prepared it"},
+		{"the restore's plan is not complete", "a request that no command line of this version sends", "upgrade `berth` on this node, then again"},
 		{"the plan of … changed while it was carried out", "another snapshot of that name replaced it", "`--abort NAME`, then restore again"},
 		{"the restore was planned for the filer's API, which this node does not use", "resumed on a node without `BERTH_ONTAP`", "set it here too, or resume on the node that planned it"},
 		{"the filer brought … back with another owner or mode", "the filer's own restore is not exact", "`berth snapshot restore --checksum NAME@…` copies instead"},

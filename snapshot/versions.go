@@ -8,12 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
-	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -32,18 +30,12 @@ type Config struct {
 	Ended func(op cluster.Op, p Progress, err error)
 }
 
-// Tuning is the part of a Config that may change while jobs run.
-type Tuning struct {
-	Filer *netapp.Filer  // the filer's API; nil: what .snapshot shows, or berth's own
-	Zone  *time.Location // of the filer: of the times in names, and of its schedules; default UTC
-}
-
 // Versions are the volumes of one export as its snapshots have them. All
 // methods may be called concurrently.
 type Versions struct {
+	source
+	proofs
 	volumes *volume.Store
-	tuned   atomic.Pointer[Tuning]
-	now     func() time.Time
 	ended   func(op cluster.Op, p Progress, err error)
 
 	mu      sync.Mutex // guards the fields below
@@ -53,8 +45,6 @@ type Versions struct {
 	readers readers // of snapshots, in this process
 
 	takeovers sync.Mutex // held while one is begun, across the network
-
-	proofs proofs
 }
 
 // New returns the versions of cfg.Volumes.
@@ -65,78 +55,9 @@ func New(cfg Config) *Versions {
 	if cfg.Ended == nil {
 		cfg.Ended = func(cluster.Op, Progress, error) {}
 	}
-	v := &Versions{volumes: cfg.Volumes, now: cfg.Now, ended: cfg.Ended, running: map[string]*work{}}
+	v := &Versions{source: source{now: cfg.Now}, proofs: proofs{volumes: cfg.Volumes}, volumes: cfg.Volumes, ended: cfg.Ended, running: map[string]*work{}}
 	v.Tune(cfg.Tuning)
 	return v
-}
-
-// Tune replaces the tuning. Steps that run go on with the one before.
-func (v *Versions) Tune(t Tuning) {
-	if t.Zone == nil {
-		t.Zone = time.UTC
-	}
-	v.tuned.Store(&t)
-}
-
-// How says who makes the export's snapshots.
-type How string
-
-// Who makes snapshots.
-const (
-	ByFiler  How = "filer"     // instants of the whole export, through its API
-	ByBerth  How = "berth"     // copies, on a local filesystem
-	ReadOnly How = "read-only" // somebody else: .snapshot shows them
-)
-
-// all lists the export's snapshots, newest first.
-func (v *Versions) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
-	if filer := v.tuned.Load().Filer; filer != nil {
-		list, err := filer.List(ctx)
-		if err == nil {
-			reference.Sort(list)
-			return list, ByFiler, nil
-		}
-		// Reading goes on without the API, by what .snapshot shows.
-		shown, how, dirErr := v.shown(ctx, fsys)
-		if dirErr != nil || len(shown) == 0 {
-			return nil, ByFiler, err
-		}
-		return shown, how, nil
-	}
-	if e, ok := embedded.New(fsys, v.tuned.Load().Zone); ok {
-		list, err := e.List(ctx)
-		reference.Sort(list)
-		return list, ByBerth, err
-	}
-	return v.shown(ctx, fsys)
-}
-
-// shown lists what is in .snapshot. The times are in the names, else they are
-// those of the directories: of the last change before the snapshot.
-func (v *Versions) shown(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
-	var list []reference.Snapshot
-	zone := v.tuned.Load().Zone
-	err := fsys.ReadDirPlus(ctx, reference.Dir, func(d tree.EntryPlus) error {
-		if d.Attr.Kind != tree.Directory || strings.HasPrefix(d.Name, ".") {
-			return nil
-		}
-		list = append(list, reference.FromDirectory(d.Name, d.Attr.Mtime, zone))
-		return nil
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	reference.Sort(list)
-	return list, ReadOnly, err
-}
-
-// resolve finds the snapshot that a word means to the caller.
-func (v *Versions) resolve(ctx context.Context, fsys tree.FS, word string) (reference.Snapshot, error) {
-	list, _, err := v.all(ctx, fsys)
-	if err != nil {
-		return reference.Snapshot{}, err
-	}
-	return reference.Resolve(word, list, v.now(), reference.ZoneOf(ctx))
 }
 
 // Version is a volume as one snapshot has it.
@@ -184,7 +105,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 		}
 		for _, name := range names {
 			l := Listing{Volume: name, How: how, Policy: policy, Versions: []Version{}}
-			if err := v.listOne(ctx, fsys, &l, all); err != nil {
+			if err := listOne(ctx, fsys, &l, all); err != nil {
 				return err
 			}
 			if r.Changes {
@@ -200,7 +121,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 }
 
 // listOne fills in the versions of one volume.
-func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snapshot) error {
+func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snapshot) error {
 	if err := volume.CheckName(l.Volume); err != nil {
 		return err
 	}

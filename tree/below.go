@@ -14,10 +14,10 @@ import (
 	"github.com/casit/berth/nfs"
 )
 
-// StatBelow calls fn, one call at a time, for each directory D of dir that has
-// something at D/rel: with D and the attributes of what is there. That is how
-// one name is found in all snapshots: over the wire it costs one listing of dir
-// and, for each D, one call for each component of rel.
+// StatBelow calls fn for each directory D in dir in which the path D/rel exists,
+// with the name of D and the attributes of D/rel, one call at a time. This finds
+// one name in all snapshots. Over the wire it costs one listing of dir and, for
+// each D, one call for each component of rel.
 func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, a Attr)) error {
 	e := engineOf(fsys)
 	at, a, err := e.find(ctx, dir)
@@ -27,8 +27,8 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 	if a.Kind != Directory {
 		return &fs.PathError{Op: "list", Path: dir, Err: syscall.ENOTDIR}
 	}
-	var dirs []place
-	if err := e.names(ctx, at, func(entry Entry, at place) error {
+	var dirs []location
+	if err := e.names(ctx, at, func(entry Entry, at location) error {
 		if entry.Kind == Directory {
 			dirs = append(dirs, at)
 		}
@@ -36,7 +36,7 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 	}); err != nil {
 		return err
 	}
-	var mu sync.Mutex // fn's
+	var mu sync.Mutex // held while fn runs
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(e.workers())
 	for _, d := range dirs {
@@ -56,8 +56,8 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 	return g.Wait()
 }
 
-// statFrom looks rel up, from the handle of d where there is one.
-func statFrom(ctx context.Context, e engine, d place, rel string) (a Attr, err error) {
+// statFrom looks rel up in the directory d, from the handle of d if the listing told one.
+func statFrom(ctx context.Context, e engine, d location, rel string) (a Attr, err error) {
 	name := path.Join(d.name, rel)
 	w, ok := e.(*Wire)
 	if !ok {

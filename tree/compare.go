@@ -14,20 +14,20 @@ import (
 	"github.com/casit/berth/several"
 )
 
-// Compare compares the directory trees a and b and calls fn for each
-// difference, what has to be done to a to make it b: in the order of names,
-// byte by byte, directory by directory, one at a time. Names of which only the
-// other names of their files differ come last. An error of fn ends it and is
-// returned.
+// Compare compares the directory trees a and b and calls fn for each difference,
+// one at a time. A difference says what has to be done to a to make it b. They
+// come in the order of names, byte by byte, directory by directory. Last come
+// names that differ only in which other names their files have. An error of fn
+// ends the comparison and is returned.
 //
-// See Equality for what is equal. .snapshot in a and b themselves is left out
-// where it is the export's, and so is what an NFS client has kept of removed
-// files (.nfs and 24 digits). A mount in one of the trees is an error: what is in
-// it is not the tree's, and what it hides cannot be compared.
+// See Equality for what is equal. Two things are left out: the export's .snapshot
+// in a and b themselves, and the files .nfs and 24 digits, which an NFS client
+// keeps of removed files. A mount in one of the trees is an error: the files in
+// the mount are not the tree's, and the files below it cannot be compared.
 //
-// Directories are listed ahead, in parallel; what is held in memory is bounded
-// by the largest directories and the number of names that share a file, not by
-// the trees.
+// Directories are listed ahead, in parallel. The memory in use is bounded by the
+// largest directories and by the number of names that share a file, and not by
+// the size of the trees.
 func Compare(ctx context.Context, fsys FS, a, b string, q Equality, fn func(Difference) error) (Stats, error) {
 	c := newComparing(fsys, q)
 	c.stats.Dirs = 1
@@ -77,22 +77,22 @@ func newComparing(fsys FS, q Equality) *comparing {
 type comparing struct {
 	e    engine
 	opts Equality
-	// attributed: the filesystem may have extended attributes.
+	// attributed says that the filesystem may have extended attributes.
 	attributed bool
-	// shared are names whose files have others; walk's own.
+	// shared are names whose files have other names; only walk uses them.
 	shared []sharedName
 
-	slots chan struct{} // one token for each directory, on both sides, or file at work
-	ahead atomic.Int64  // directories that were listed before their turn
-	held  atomic.Int64  // findings that wait for theirs
-	wait  sync.WaitGroup
+	slots   chan struct{} // one token for each pair of directories, or file, that is being read
+	ahead   atomic.Int64  // directories that were listed before their turn
+	waiting atomic.Int64  // findings that were not handed out yet
+	wait    sync.WaitGroup
 
 	mu    sync.Mutex // guards stats
 	stats Stats
 }
 
-// Directories that are listed before their turn: next siblings, and those below
-// them, as long as there are not too many altogether, nor too many findings.
+// How many directories are listed before their turn: the next siblings, and the
+// directories below them; and how many findings may wait altogether.
 const (
 	maxSiblings = 64
 	maxAhead    = 1024
@@ -101,29 +101,29 @@ const (
 
 // entryAt is a name on one side.
 type entryAt struct {
-	at   place
+	at   location
 	attr Attr
 }
 
 // pair is a directory, on both sides or one.
 type pair struct {
 	path  string
-	a, b  *entryAt // nil where it is no directory
+	a, b  *entryAt // nil where the name is no directory
 	once  sync.Once
 	ready chan struct{} // closed when the fields below are set
 	found []finding     // in the order of names
 	err   error
 }
 
-// finding is a difference, a directory to go into, or first one and then the
-// other; or a name whose file has others.
+// finding is a difference, or a directory to go into, or first a difference and
+// then a directory; or a name whose file has other names.
 type finding struct {
 	diff   *Difference
 	dir    *pair
 	shared *sharedName
 }
 
-// start lists a pair apart, once.
+// start lists a pair in a goroutine of its own, once.
 func (c *comparing) start(ctx context.Context, p *pair) {
 	p.once.Do(func() {
 		p.ready = make(chan struct{})
@@ -131,9 +131,9 @@ func (c *comparing) start(ctx context.Context, p *pair) {
 		c.wait.Go(func() {
 			defer close(p.ready)
 			p.err = guard.Run(func() error { return c.pair(ctx, p) })
-			c.held.Add(int64(len(p.found)))
+			c.waiting.Add(int64(len(p.found)))
 			for _, f := range p.found {
-				if f.dir != nil && c.ahead.Load() < maxAhead && c.held.Load() < maxHeld && ctx.Err() == nil {
+				if f.dir != nil && c.ahead.Load() < maxAhead && c.waiting.Load() < maxHeld && ctx.Err() == nil {
 					c.start(ctx, f.dir)
 				}
 			}
@@ -141,7 +141,7 @@ func (c *comparing) start(ctx context.Context, p *pair) {
 	})
 }
 
-// walk hands out what is different in a directory and below.
+// walk calls fn with the differences in a directory and below it.
 func (c *comparing) walk(ctx context.Context, p *pair, fn func(Difference) error) error {
 	c.start(ctx, p)
 	select {
@@ -155,14 +155,14 @@ func (c *comparing) walk(ctx context.Context, p *pair, fn func(Difference) error
 	}
 	next, started := 0, 0
 	for i, f := range p.found {
-		for ; next < len(p.found) && (started < maxSiblings && c.held.Load() < maxHeld || next <= i); next++ {
+		for ; next < len(p.found) && (started < maxSiblings && c.waiting.Load() < maxHeld || next <= i); next++ {
 			if p.found[next].dir != nil {
 				c.start(ctx, p.found[next].dir)
 				started++
 			}
 		}
 		p.found[i] = finding{}
-		c.held.Add(-1)
+		c.waiting.Add(-1)
 		if f.shared != nil && c.share(f) {
 			continue
 		}
@@ -181,7 +181,7 @@ func (c *comparing) walk(ctx context.Context, p *pair, fn func(Difference) error
 	return ctx.Err()
 }
 
-// pair lists a directory on both sides and finds what is different in it.
+// pair lists a directory on both sides and finds the differences in it.
 func (c *comparing) pair(ctx context.Context, p *pair) error {
 	ask, err := c.lists(ctx, p)
 	if err != nil {
@@ -203,15 +203,15 @@ func (c *comparing) pair(ctx context.Context, p *pair) error {
 	return several.Of(append(failed, ctx.Err())...)
 }
 
-// asked is what attributes do not decide, and where its finding is.
+// asked is a name on both sides that has to be read, since attributes do not decide.
 type asked struct {
 	index int
 	a, b  entryAt
 }
 
-// lists compares a directory by what listings tell, and returns what else is to
-// be read. Both lists are in memory at once, and no others than those of the
-// directories that have a slot.
+// lists compares a directory by its listings, and returns the names that have to
+// be read as well. Both listings are in memory at once. The slots bound how many
+// listings there are altogether.
 func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -249,11 +249,12 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 	return ask, err
 }
 
-// list lists a directory, sorted. One that vanished is empty, but for the root.
-func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, error) {
+// list lists a directory, sorted. A directory that has vanished is empty; for the
+// root of a tree that is an error.
+func (c *comparing) list(ctx context.Context, dir location, root bool) ([]entryAt, error) {
 	var entries []entryAt
 	var busy int64
-	err := c.e.list(ctx, dir, func(e EntryPlus, at place) error {
+	err := c.e.list(ctx, dir, func(e EntryPlus, at location) error {
 		own, err := isSnapshots(ctx, c.e, dir, e.Name, e.Attr.Kind, root)
 		switch {
 		case err != nil || own:
@@ -278,7 +279,7 @@ func (c *comparing) list(ctx context.Context, dir place, root bool) ([]entryAt, 
 	return entries, err
 }
 
-// one compares what a name is on both sides, by attributes.
+// one compares the attributes of a name on both sides.
 func (c *comparing) one(p *pair, x, y *entryAt) (f finding) {
 	some := x
 	if x == nil {

@@ -2,18 +2,17 @@ package tree
 
 import "slices"
 
-// sharedName is a name whose file has others, on one side or both. Which names
-// are one file is known when all names are.
+// sharedName is a name whose file has other names, on one side or both. Which
+// names are one file is known only when all names are known.
 type sharedName struct {
 	name   string
-	a, b   *Attr // nil where it is not there, or is a directory
+	a, b   *Attr // nil where the name does not exist, or is a directory
 	diff   *Difference
-	silent bool // the difference was told
+	silent bool // fn has got the difference already
 }
 
-// sharedOf is what has to be known of a name for links; nil for nothing. What is
-// on one side only has no counterpart that it could be one file with: it counts
-// where an undo needs every name.
+// sharedOf is what links needs to know of a name; nil for nothing. A name that one
+// side alone has counts only for an undo, which needs every name.
 func (c *comparing) sharedOf(name string, x, y *entryAt) *sharedName {
 	a, b := fileAt(x), fileAt(y)
 	both := a != nil && b != nil && a.Kind == b.Kind
@@ -32,7 +31,7 @@ func (c *comparing) sharedOf(name string, x, y *entryAt) *sharedName {
 	return s
 }
 
-// fileAt is what is at an entry, nil for nothing and for a directory.
+// fileAt is the attributes of an entry, nil for no entry and for a directory.
 func fileAt(e *entryAt) *Attr {
 	if e == nil || e.attr.Kind == Directory {
 		return nil
@@ -40,7 +39,8 @@ func fileAt(e *entryAt) *Attr {
 	return &e.attr
 }
 
-// share keeps a name for links; true if its difference is told there.
+// share keeps a name for links. It returns true if links will report the
+// difference of the name.
 func (c *comparing) share(f finding) bool {
 	s := *f.shared
 	s.diff = f.diff
@@ -50,8 +50,8 @@ func (c *comparing) share(f finding) bool {
 	return both && !s.silent
 }
 
-// links tells of the names that are one file with other names on one side than
-// on the other, and of what share has held back.
+// links reports the names whose files have other names on one side than on the
+// other, and the differences that share has kept for it.
 func (c *comparing) links(fn func(Difference) error) error {
 	of := func(a *Attr) inode {
 		if a == nil {

@@ -11,12 +11,12 @@ import (
 
 // CopyOptions choose how a tree is copied. The zero value is good.
 type CopyOptions struct {
-	Parallel int  // files and directories at work at once; 0 for what suits the filesystem
+	Parallel int  // files and directories that are copied at once; 0 lets the filesystem choose
 	Checksum bool // read every copied file again and compare its content
-	// Live: the source may change while it is read. Without it a copy is whole,
-	// or an error.
+	// Live allows the source to change while it is read. Without Live a copy is
+	// whole, or an error.
 	Live bool
-	// Proofs takes what is read of small files; nil for nothing.
+	// Proofs gets the sums of the small files that were read; nil for none.
 	Proofs *Proofs
 }
 
@@ -24,16 +24,16 @@ type CopyOptions struct {
 type Stats struct {
 	Progress
 	Links    int64  // of Files: further names of a file copied once
-	Busy     int64  // files that an NFS client keeps open, which are no part of the tree
-	Vanished Listed // were listed, and gone when read
+	Busy     int64  // removed files that an NFS client keeps open; they are no part of the tree
+	Vanished Listed // names that were listed, and removed before they were read
 	Changed  Listed // files that changed while they were read: the copy may be torn
-	Missing  Listed // could not be recreated here, with the reason
+	Missing  Listed // names that cannot be made here, with the reason
 }
 
-// Listed are paths, of which there may be more than anybody reads.
+// Listed are the first of many paths, and how many there are.
 type Listed struct {
 	Paths []string // the first maxListed
-	Total int64    // with those that Paths has no room for
+	Total int64    // of all paths, also those that are not in Paths
 }
 
 const maxListed = 1000
@@ -44,8 +44,8 @@ func (l *Listed) add(path string) {
 	}
 }
 
-// chunk is how much is read and written at once, in bytes; holes are found in
-// its blocks.
+// chunk is how many bytes are read and written at once. Holes are found in blocks
+// of holeBlock bytes.
 const (
 	chunk     = 1 << 20
 	holeBlock = 64 << 10
@@ -58,19 +58,18 @@ const maxHeavy = 8
 // hard links within it, symlinks, special files, owners, modes with setuid,
 // setgid and sticky bits, times to the nanosecond, and extended attributes with
 // ACLs and capabilities. Every copied file's size and mtime are compared
-// afterwards. .snapshot in src itself is left out, and so is what an NFS client
-// has kept of removed files (.nfs and 24 digits). What is mounted in src is an
-// ErrMount; a Live copy has an empty directory there, and says so.
+// afterwards. Two things are left out: .snapshot in src itself, and the files .nfs
+// and 24 digits, which an NFS client keeps of removed files. A mount in src is an
+// ErrMount; a Live copy has an empty directory in its place and lists it in Stats.
 //
-// A copy is the tree as it was when the copying began. One from which anything
-// is missing, because it cannot be made here, has vanished or was changed since,
-// is an error, *Incomplete, when all the rest is done; opts.Live leaves that to
-// who reads Stats. That src itself is removed or moved meanwhile is always an
-// error.
+// A copy is the tree as it was when Copy began. If files cannot be made here, or
+// vanish or change meanwhile, Copy copies the rest and returns *Incomplete. With
+// opts.Live the caller reads Stats instead. It is always an error if src itself
+// is removed or moved meanwhile.
 //
-// When it returns without an error, dst is on stable storage. On error or
-// cancellation dst is partial: copy into a place that nobody sees. progress
-// may be nil; it is called from several goroutines, one at a time.
+// When Copy returns without an error, dst is on stable storage. After an error or
+// a cancellation dst is partial, so copy to a name that nobody sees. progress may
+// be nil; it is called from several goroutines, one at a time.
 func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progress func(Progress)) (Stats, error) {
 	c := &copying{e: engineOf(fsys), opts: opts, report: progress, links: map[inode]*firstName{}, heavy: make(chan struct{}, maxHeavy)}
 	if !opts.Checksum {
@@ -93,8 +92,8 @@ func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progr
 	if err := stay(ctx, c.e, src); err != nil {
 		return c.stats, err
 	}
-	err = carryOut(ctx, opts.Parallel, func(ctx context.Context, w *work) error {
-		c.work = w
+	err = runPool(ctx, opts.Parallel, func(ctx context.Context, w *pool) error {
+		c.pool = w
 		return c.dir(ctx, &dirNode{src: from, attr: a}, parent, base)
 	})
 	if err == nil {
@@ -117,10 +116,10 @@ func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progr
 
 type copying struct {
 	e      engine
-	quick  quick // nil if there is none, or content is compared
+	quick  quick // nil if the filesystem has none, or with Checksum
 	opts   CopyOptions
 	report func(Progress)
-	work   *work
+	pool   *pool
 	heavy  chan struct{} // one token for each file with a chunk in memory
 	began  beginning
 
@@ -131,27 +130,28 @@ type copying struct {
 
 type inode struct{ device, id uint64 }
 
-// firstName is where a file with several names is copied first.
+// firstName is the name by which a file with several names is copied. Its other
+// names become links to it.
 type firstName struct {
-	at      place
-	over    bool   // it exists, or never will
-	ok      bool   // it exists
-	met     uint32 // names of it
-	waiting []task // further names
+	at      location
+	ready   bool   // the file exists by this name, or never will
+	ok      bool   // the file exists by this name
+	met     uint32 // names of the file so far
+	waiting []task // tasks of its other names
 }
 
-// dirNode is a directory at work. Its attributes are set when nothing below it
-// is at work any more, since every new entry changes its times.
+// dirNode is a directory that is being copied. Its attributes are set when
+// everything in it is done, because every new entry changes its times.
 type dirNode struct {
 	parent   *dirNode
-	src, dst place
+	src, dst location
 	attr     Attr
 	xattrs   Xattrs
 	pending  atomic.Int64
 }
 
-// dir makes a directory's copy and lists it: all that is in it becomes tasks.
-func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string) (err error) {
+// dir makes the copy of a directory, and a task of each of its entries.
+func (c *copying) dir(ctx context.Context, n *dirNode, parent location, base string) (err error) {
 	private := uint32(0o700)
 	if n.dst, err = c.e.mkdir(ctx, parent, base, SetAttr{Mode: &private}); err != nil {
 		return err
@@ -161,8 +161,8 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 			return err
 		}
 	}
-	// What the copy's parent may have left in it, as a default ACL, is not for
-	// what is made there.
+	// The new directory may have got a default ACL from its parent. The files
+	// that are made in it must not get that ACL.
 	if err := c.noteLost(n.src.name, c.e.setXattrs(ctx, n.dst, nil)); err != nil {
 		return err
 	}
@@ -170,8 +170,8 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 	if err := c.noteLost(n.src.name, err); err != nil && !isGone(err) {
 		return err
 	}
-	n.pending.Store(1) // this listing
-	now, err := c.e.listing(ctx, n.src, func(e EntryPlus, src place) error {
+	n.pending.Store(1) // for the listing itself
+	now, err := c.e.listing(ctx, n.src, func(e EntryPlus, src location) error {
 		own, err := isSnapshots(ctx, c.e, n.src, e.Name, e.Attr.Kind, n.parent == nil)
 		switch {
 		case err != nil || own:
@@ -182,7 +182,7 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 			return c.mounted(ctx, src, n, e)
 		case e.Attr.Kind == Directory:
 			n.pending.Add(1)
-			return c.work.dir(ctx, func(ctx context.Context) error {
+			return c.pool.dir(ctx, func(ctx context.Context) error {
 				return c.dir(ctx, &dirNode{parent: n, src: src, attr: e.Attr}, n.dst, e.Name)
 			})
 		default:
@@ -197,25 +197,25 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent place, base string
 			if first != nil && !mine && c.wait(first, t) {
 				return nil
 			}
-			return c.work.file(ctx, t)
+			return c.pool.file(ctx, t)
 		}
 		return ctx.Err()
 	})
 	switch {
-	case isGone(err) && n.parent != nil && c.gone(ctx, n.src.name, Directory):
+	case isGone(err) && n.parent != nil && c.vanished(ctx, n.src.name, Directory):
 		c.list(&c.stats.Vanished, n.src.name)
 	case err != nil:
 		return err
-	case c.opts.Live: // names come and go all the time
+	case c.opts.Live: // names come and go while a volume is in use
 	case c.began.before(n.attr), now.Kind == Directory && !isUnchanged(n.attr, now):
 		c.list(&c.stats.Changed, n.src.name)
 	}
 	return c.finish(ctx, n)
 }
 
-// mounted leaves out what is mounted in the source: who copies all of it wants
-// to know at once, who copies what is in use gets an empty directory.
-func (c *copying) mounted(ctx context.Context, src place, n *dirNode, e EntryPlus) error {
+// mounted leaves a mount in the source out. It is an error; a Live copy gets an
+// empty directory.
+func (c *copying) mounted(ctx context.Context, src location, n *dirNode, e EntryPlus) error {
 	if !c.opts.Live {
 		return mounted(src.name)
 	}
@@ -227,8 +227,8 @@ func (c *copying) mounted(ctx context.Context, src place, n *dirNode, e EntryPlu
 	return err
 }
 
-// finish counts one thing below a directory as done; the last one sets the
-// directory's attributes, and is one thing done for its parent.
+// finish counts one entry of a directory as done. The last entry sets the
+// attributes of the directory, which is then one entry done of its parent.
 func (c *copying) finish(ctx context.Context, n *dirNode) error {
 	for ; n != nil && n.pending.Add(-1) == 0; n = n.parent {
 		if err := c.setAll(ctx, n.src.name, n.dst, n.attr, n.xattrs); err != nil {
@@ -244,8 +244,8 @@ func allOf(a Attr) SetAttr {
 	return SetAttr{Mode: &a.Mode, UID: &a.UID, GID: &a.GID, Atime: &a.Atime, Mtime: &a.Mtime}
 }
 
-// firstOf returns where this file is copied first, and whether that is this
-// name; nil if it has one name only.
+// firstOf returns the name by which a file is copied, and whether it is this name;
+// nil for a file with one name.
 func (c *copying) firstOf(a Attr) (f *firstName, mine bool) {
 	if a.Nlink < 2 {
 		return nil, false
@@ -258,39 +258,39 @@ func (c *copying) firstOf(a Attr) (f *firstName, mine bool) {
 		c.links[id] = f
 	}
 	if f.met++; f.met >= a.Nlink {
-		delete(c.links, id) // there are no more
+		delete(c.links, id) // this was the last name
 	}
 	return f, mine
 }
 
-// wait puts off a further name of a file until the first one is over; false if
-// it is.
+// wait keeps the task of a further name until the first name is ready. It returns
+// false if the first name is ready already.
 func (c *copying) wait(f *firstName, t task) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !f.over {
+	if !f.ready {
 		f.waiting = append(f.waiting, t)
 	}
-	return !f.over
+	return !f.ready
 }
 
-// over lets further names of a file go on.
-func (c *copying) over(ctx context.Context, f *firstName, at place, ok bool) error {
+// resume says that the first name is ready, and starts the tasks that wait for it.
+func (c *copying) resume(ctx context.Context, f *firstName, at location, ok bool) error {
 	c.mu.Lock()
-	f.at, f.ok, f.over = at, ok, true
+	f.at, f.ok, f.ready = at, ok, true
 	waiting := f.waiting
 	f.waiting = nil
 	c.mu.Unlock()
 	for _, t := range waiting {
-		if err := c.work.file(ctx, t); err != nil {
+		if err := c.pool.file(ctx, t); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// entry copies what is not a directory.
-func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first *firstName, mine bool) error {
+// entry copies one entry that is no directory.
+func (c *copying) entry(ctx context.Context, src, dir location, e EntryPlus, first *firstName, mine bool) error {
 	if first != nil && !mine && first.ok {
 		if err := c.e.link(ctx, first.at, dir, e.Name); err != nil {
 			return err
@@ -303,8 +303,8 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 		if !errors.Is(err, errRemoved) {
 			break
 		}
-		// Removed or replaced while it was read: what was made of it is
-		// nothing, and what is there now is copied.
+		// The file was removed or replaced while it was read. Its copy is
+		// removed, and the new file is copied.
 		if undoErr := c.e.remove(ctx, dir, e.Name); undoErr != nil && !errors.Is(undoErr, fs.ErrNotExist) {
 			return undoErr
 		}
@@ -316,8 +316,8 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 		made, err = c.build(ctx, src, dir, e)
 	}
 	switch {
-	// Gone from the source? Anything else is ours.
-	case isReplaced(err) && c.gone(ctx, src.name, e.Attr.Kind):
+	// Has the source lost the name? Other errors are errors of the copy.
+	case isReplaced(err) && c.vanished(ctx, src.name, e.Attr.Kind):
 		c.list(&c.stats.Vanished, src.name)
 	case errors.Is(err, fs.ErrNotExist):
 		return err
@@ -335,13 +335,13 @@ func (c *copying) entry(ctx context.Context, src, dir place, e EntryPlus, first 
 		c.count(func(s *Stats) { s.Files++ })
 	}
 	if mine {
-		return c.over(ctx, first, made.at, err == nil)
+		return c.resume(ctx, first, made.at, err == nil)
 	}
 	return nil
 }
 
-// make is build, and lists a file that changed meanwhile.
-func (c *copying) make(ctx context.Context, src, dir place, e EntryPlus) (place, error) {
+// make is build; it also lists a file that changed meanwhile.
+func (c *copying) make(ctx context.Context, src, dir location, e EntryPlus) (location, error) {
 	r, err := c.build(ctx, src, dir, e)
 	if err == nil && r.changed {
 		c.list(&c.stats.Changed, src.name)
@@ -349,8 +349,8 @@ func (c *copying) make(ctx context.Context, src, dir place, e EntryPlus) (place,
 	return r.at, err
 }
 
-// build makes a copy of what is not a directory.
-func (c *copying) build(ctx context.Context, src, dir place, e EntryPlus) (r copied, err error) {
+// build makes the copy of one entry that is no directory.
+func (c *copying) build(ctx context.Context, src, dir location, e EntryPlus) (r copied, err error) {
 	a := e.Attr
 	switch a.Kind {
 	case Regular:
@@ -397,7 +397,7 @@ func (c *copying) count(f func(*Stats)) {
 	}
 }
 
-// list adds to one of the lists of Stats.
+// list adds a path to one of the lists of Stats.
 func (c *copying) list(l *Listed, line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

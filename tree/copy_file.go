@@ -10,8 +10,8 @@ import (
 	"io/fs"
 )
 
-// file copies one regular file and compares the copy.
-func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr) (r copied, err error) {
+// file copies one regular file and compares the attributes of the copy.
+func (c *copying) file(ctx context.Context, src, dir location, base string, a Attr) (r copied, err error) {
 	if a.Size > holeBlock {
 		select {
 		case c.heavy <- struct{}{}:
@@ -85,18 +85,18 @@ func (c *copying) file(ctx context.Context, src, dir place, base string, a Attr)
 	return r, nil
 }
 
-// sparse is a File that knows where its holes are. NFSv3 does not.
+// sparse is a File that knows where its holes are. NFSv3 cannot tell.
 type sparse interface {
-	// data returns where the first data at or behind off begin and end; both
-	// are behind all data if there are none.
+	// data returns the begin and the end of the first data at or behind off.
+	// Without such data both are behind all data.
 	data(ctx context.Context, off int64) (from, to int64, err error)
 }
 
-// content reads in up to the size in a, shows it to see, writes what is no hole
-// to out, if there is one, and returns the size. It does not follow a file that
-// grows: one that is written faster than it is read would never end. Holes are
-// skipped where the file tells them; where there are some that it does not
-// tell, blocks of zeros are taken for them.
+// content reads in, up to the size in a. It passes the content to see, writes all
+// but holes to out, unless out is nil, and returns the size. It does not follow a
+// file that grows, because a file that is written faster than it is read has no
+// end. If in knows its holes, they are skipped. If it does not, and a says that
+// there are holes, blocks of zeros are taken for holes.
 func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]byte) (int, error)) (int64, error) {
 	holes := a.Used < a.Size
 	sp, told := in.(sparse)
@@ -119,7 +119,7 @@ func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]
 	return a.Size, nil
 }
 
-// hole shows the zeros of a hole that was not read.
+// hole passes the zeros of a hole to see.
 func (c *copying) hole(size int64, count bool, see func([]byte) (int, error)) error {
 	if count {
 		c.count(func(s *Stats) { s.Bytes += size })
@@ -134,8 +134,8 @@ func (c *copying) hole(size int64, count bool, see func([]byte) (int, error)) er
 	return nil
 }
 
-// extent is content of a part, and returns where it ended: before to if the
-// file is shorter by now.
+// extent is content for a part of a file. It returns where the part ended: before
+// to if the file has become shorter.
 func (c *copying) extent(ctx context.Context, in, out File, off, to int64, holes bool, see func([]byte) (int, error)) (int64, error) {
 	buf := spare(int(min(chunk, to-off)))
 	defer reuse(buf)
@@ -161,7 +161,7 @@ func (c *copying) extent(ctx context.Context, in, out File, off, to int64, holes
 	return off, nil
 }
 
-// write writes data at off, but for its blocks of zeros if holes is set.
+// write writes data at off. With holes it leaves blocks of zeros out.
 func write(ctx context.Context, out File, data []byte, off int64, holes bool) error {
 	if !holes {
 		_, err := out.WriteAt(ctx, data, off)

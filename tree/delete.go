@@ -11,16 +11,17 @@ import (
 	"syscall"
 )
 
-// Progress is how far work on a tree has come.
+// Progress is how much of a tree is done.
 type Progress struct {
 	Files int64 // everything that is not a directory
 	Dirs  int64
 	Bytes int64
 }
 
-// isBusy tells the names that the Linux NFS client gives to files that were
-// removed while open: the file id in 16 digits, a counter in 8. They go away by
-// themselves. On a local filesystem nobody makes such names but their owner.
+// isBusy tells the names that the Linux NFS client gives to files that are removed
+// while they are open: .nfs, 16 digits of the file id, 8 of a counter. The client
+// removes them itself when the file is closed. On a local filesystem such a name
+// is an ordinary one.
 func isBusy(e engine, name string, kind Kind) bool {
 	if isLocal(e) {
 		return false
@@ -32,16 +33,17 @@ func isBusy(e engine, name string, kind Kind) bool {
 // errEnough ends a listing early.
 var errEnough = errors.New("enough")
 
-// maxNames is how many names of one directory are held in memory.
+// maxNames is how many names of one directory are in memory.
 const maxNames = 4096
 
-// Delete removes the tree at name, bottom up. It may be repeated, and run on
-// several nodes at once: what is gone already is fine. What cannot be removed
-// is passed over; the error then tells the first reason and how many. Files of
-// removed-but-open kind (.nfs and 24 digits) are left, with their directories,
-// for a later call, and .snapshot in name itself is never gone into. What is
-// mounted below name is left as it is, with its directory: ErrMount. progress may
-// be nil; it is called from several goroutines, one at a time.
+// Delete removes the tree at name, bottom up. It may be repeated, and several nodes
+// may run it at once: a name that does not exist any more is no error. Delete
+// passes over a name that cannot be removed; its error then has the first reason
+// and the number of such names. Three things stay: files of removed-but-open kind
+// (.nfs and 24 digits), with their directories, for a later call; .snapshot in
+// name itself; and mounts below name, with their directories, which are an
+// ErrMount. progress may be nil; it is called from several goroutines, one at a
+// time.
 func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) error {
 	d := &deletion{e: engineOf(fsys), report: progress}
 	at, a, err := d.e.find(ctx, name)
@@ -64,8 +66,8 @@ func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) 
 	if err != nil {
 		return err
 	}
-	err = carryOut(ctx, d.e.workers(), func(ctx context.Context, w *work) error {
-		d.work = w
+	err = runPool(ctx, d.e.workers(), func(ctx context.Context, w *pool) error {
+		d.pool = w
 		if a.Kind != Directory {
 			d.remove(ctx, parent, base)
 			return nil
@@ -81,12 +83,12 @@ func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) 
 	return nil
 }
 
-// maxRounds is how often a directory is emptied that fills again meanwhile.
+// maxRounds is how often Delete empties a directory that others fill again.
 const maxRounds = 10
 
 type deletion struct {
 	e    engine
-	work *work
+	pool *pool
 
 	mu     sync.Mutex // guards the fields below; held while report is called
 	done   Progress
@@ -95,19 +97,20 @@ type deletion struct {
 	first  error
 }
 
-// doomed is a directory at work. It is removed when nothing in it is at work
-// any more.
+// doomed is a directory that is being deleted. It is removed when all of its
+// entries are done.
 type doomed struct {
 	parent  *doomed
-	in, at  place
+	in, at  location
 	base    string
 	pending atomic.Int64
 	stays   atomic.Bool // something in it could not be removed
-	full    bool        // there were more names than fit in one batch
-	rounds  int         // it was found not to be empty
+	full    bool        // the directory has more names than one batch
+	rounds  int         // how often the directory was found not to be empty
 }
 
-// note counts a failure, except of what is gone.
+// note counts a failure. It returns true for no error and for a name that does not
+// exist any more.
 func (d *deletion) note(err error) bool {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return true
@@ -129,7 +132,7 @@ func (d *deletion) count(f func(*Progress)) {
 	}
 }
 
-func (d *deletion) remove(ctx context.Context, dir place, base string) bool {
+func (d *deletion) remove(ctx context.Context, dir location, base string) bool {
 	if !d.note(d.e.remove(ctx, dir, base)) {
 		return false
 	}
@@ -137,13 +140,13 @@ func (d *deletion) remove(ctx context.Context, dir place, base string) bool {
 	return true
 }
 
-// empty lists a directory, a bounded number of names at a time, and makes tasks
-// of removing them.
+// empty lists a bounded number of names of a directory and makes a task of each
+// removal.
 func (d *deletion) empty(ctx context.Context, n *doomed) error {
-	n.pending.Store(1) // this listing
+	n.pending.Store(1) // for the listing itself
 	batch, err := d.names(ctx, n)
 	if errors.Is(err, fs.ErrPermission) {
-		// A directory that nobody may enter; root of a squashed export included.
+		// A directory that nobody may enter, also root of a squashed export.
 		mode := uint32(0o700)
 		if err = d.e.setAttr(ctx, n.at, SetAttr{Mode: &mode}); err == nil {
 			batch, err = d.names(ctx, n)
@@ -156,11 +159,11 @@ func (d *deletion) empty(ctx context.Context, n *doomed) error {
 	n.pending.Add(int64(len(batch)))
 	for _, b := range batch {
 		if b.dir && !b.at.mount {
-			err = d.work.dir(ctx, func(ctx context.Context) error {
+			err = d.pool.dir(ctx, func(ctx context.Context) error {
 				return d.empty(ctx, &doomed{parent: n, in: n.at, base: b.base, at: b.at})
 			})
 		} else {
-			err = d.work.file(ctx, func(ctx context.Context) error {
+			err = d.pool.file(ctx, func(ctx context.Context) error {
 				if b.at.mount {
 					d.note(mounted(b.at.name))
 					n.stays.Store(true)
@@ -180,8 +183,8 @@ func (d *deletion) empty(ctx context.Context, n *doomed) error {
 	return d.finish(ctx, n)
 }
 
-// finish counts one thing in a directory as done; the last one removes the
-// directory, and is one thing done in its parent.
+// finish counts one entry of a directory as done. The last entry removes the
+// directory, which is then one entry done of its parent.
 func (d *deletion) finish(ctx context.Context, n *doomed) error {
 	for ; n != nil && n.pending.Add(-1) == 0; n = n.parent {
 		if err := ctx.Err(); err != nil {
@@ -201,7 +204,7 @@ func (d *deletion) finish(ctx context.Context, n *doomed) error {
 			if !n.full {
 				n.rounds++
 			}
-			return d.work.dir(ctx, func(ctx context.Context) error { return d.empty(ctx, n) })
+			return d.pool.dir(ctx, func(ctx context.Context) error { return d.empty(ctx, n) })
 		}
 		if d.note(err) {
 			d.count(func(p *Progress) { p.Dirs++ })
@@ -217,13 +220,13 @@ type listed struct {
 	base string
 	dir  bool
 	busy bool
-	at   place
+	at   location
 }
 
-// names lists up to maxNames entries, without a filer's snapshots.
+// names lists up to maxNames entries, without the .snapshot of a filer.
 func (d *deletion) names(ctx context.Context, n *doomed) ([]listed, error) {
 	var batch []listed
-	err := d.e.names(ctx, n.at, func(e Entry, at place) error {
+	err := d.e.names(ctx, n.at, func(e Entry, at location) error {
 		if own, err := isSnapshots(ctx, d.e, n.at, e.Name, e.Kind, n.parent == nil); err != nil || own {
 			return err
 		}

@@ -17,8 +17,8 @@ const (
 // String is the kind's letter.
 func (k DifferenceKind) String() string { return string(rune(k)) }
 
-// ChangedFields says what is different; of what is there on one side only, or
-// of another kind, nothing.
+// ChangedFields says which fields differ. It is zero for a name that one side alone
+// has, and for a name of two kinds.
 type ChangedFields uint16
 
 // The fields.
@@ -45,8 +45,8 @@ func (f ChangedFields) String() string {
 	return strings.Join(words, ", ")
 }
 
-// Disguised tells a change that only reading shows: other content, with the size
-// and the time that it had.
+// Disguised tells a change that only reading shows: other content, but the same
+// size and time.
 func (d *Difference) Disguised() bool {
 	return d.Kind == Modified && d.A.Kind == Regular && d.Fields&ChangedContent != 0 && d.Fields&(ChangedSize|ChangedMtime) == 0
 }
@@ -56,5 +56,5 @@ type Difference struct {
 	Path   string // below the trees compared; "." for themselves
 	Kind   DifferenceKind
 	Fields ChangedFields
-	A, B   Attr // on either side; zero where it is not there
+	A, B   Attr // on the two sides; zero where the name does not exist
 }

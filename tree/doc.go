@@ -1,6 +1,6 @@
-// Package tree works on directory trees of an export through one filesystem
-// interface, FS, whatever lies below: a local directory or a mounted one here,
-// an NFSv3 client on the wire elsewhere. It knows neither Docker nor the filer.
+// Package tree copies, compares, measures and deletes directory trees of an export
+// through one filesystem interface, FS. Behind the interface is a local or mounted
+// directory, or our NFSv3 client. The package knows neither Docker nor the filer.
 //
 //	fsys, err := tree.OpenLocal(ctx, "/export")
 //	err = fsys.Mkdir(ctx, "site1", tree.SetAttr{Mode: &mode, UID: &uid})
@@ -11,11 +11,11 @@
 // is ever followed. Every call ends with its context, also where the system
 // call below it hangs.
 //
-// A copy is whole, or an error: *Incomplete, unless who asks for it reads Stats
-// (CopyOptions.Live). Extended attributes, ACLs and file capabilities are copied
-// where the filesystem has them; NFSv3 has none. What is mounted in a tree is no
-// part of it, and never touched.
+// A copy is whole, or the error *Incomplete; with CopyOptions.Live the caller reads
+// Stats instead. Extended attributes, ACLs and file capabilities are copied where
+// the filesystem has them; NFSv3 has none. A mount in a tree is no part of the
+// tree, and is never touched.
 //
 // What it does not promise: a Live copy of a tree that changes meanwhile is no
-// instant of it (Stats says what changed).
+// instant of the tree. Stats says what changed.
 package tree

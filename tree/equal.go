@@ -12,73 +12,73 @@ import (
 	"time"
 )
 
-// Two names are equal if nothing tells them apart: kind, content or target,
-// size, mode, owner, extended attributes, and which names are one file. Times of
-// files belong to it, those of directories and symlinks do not, since each entry
-// changes those and not every server sets these.
+// Two names are equal if they have the same kind, content or target, size, mode,
+// owner and extended attributes, and if their files have the same other names.
+// Files must have the same mtime too. Directories need not, because each new entry
+// changes it; symlinks need not, because not every server sets it.
 //
-// An owner can set all of these and the mtime as well, so nothing is taken for
-// equal because of them. What an owner cannot set are the file's id and its
-// ctime, which the server sets at each change. If both sides have one id and one
-// ctime, then they are one file in one state, and nothing needs to be read. In
-// all other cases the content is read: once, since Sums remember it.
+// The owner of a file can set all of this, the mtime included, so none of it
+// proves that two files are equal. The owner can set neither the file's id nor its
+// ctime, which the server sets at each change. Where both sides have the same id
+// and the same ctime, they are one file in one state, and nothing has to be read.
+// In all other cases the content is read: once, because Sums keep the result.
 
 // Equality says how two sides are compared. The zero value is good.
 type Equality struct {
-	// Checksum: read all files of equal size, whatever was read before, and let
-	// the content of those with other times decide too.
+	// Checksum reads all files of equal size, also those that were read before.
+	// Files with equal content and other times count as equal then.
 	Checksum bool
-	// Now is the server's time, and Versions are the instants of those sides that
-	// are versions. A file that was changed about then is read, since one more
-	// change in the same tick of the server's clock would not show. Zero is
-	// unknown: without Now nothing that was read is remembered.
+	// Now is the server's time. Versions are the instants of the sides that are
+	// versions. A file that was changed near one of these times is read, because
+	// a second change in the same tick of the server's clock would not show.
+	// Zero is unknown. Without Now nothing goes to Sums.
 	Now      time.Time
 	Versions [2]time.Time
-	// Spread is how much later than that the versions may have been made.
+	// Spread is how much later than Versions says the versions may have been made.
 	Spread time.Duration
-	// Sums are what was read before; nil for none.
+	// Sums have the results of earlier reading; nil for none.
 	Sums *Sums
-	// Exact: what a restore sets besides counts as a difference too, the times of
-	// everything, so that it can be set back.
+	// Exact counts other times of directories and symlinks as a difference too. A
+	// restore sets them, and an undo has to set them back.
 	Exact bool
 }
 
-// proven tells whether two entries are one file in one state: nobody can have
-// made them look so.
+// proven tells whether two entries are one file in one state. It relies only on
+// what no owner can set.
 func (q *Equality) proven(x, y Attr) bool {
 	if x.Kind != y.Kind || x.FileID != y.FileID || x.Size != y.Size || !x.Mtime.Equal(y.Mtime) || !x.Ctime.Equal(y.Ctime) || x.Ctime.Unix() <= 0 {
 		return false
 	}
 	for _, at := range q.Versions {
-		if !at.IsZero() && !over(x.Ctime, at) {
+		if !at.IsZero() && !longBefore(x.Ctime, at) {
 			return false
 		}
 	}
 	return true
 }
 
-// Told is what attributes tell of two entries: the difference, nil for none, and
-// whether only reading can tell if there is one.
+// Told returns the difference that the attributes of two entries show, nil for
+// none, and whether the entries have to be read as well.
 func (q *Equality) Told(x, y Attr) (d *Difference, open bool) {
 	c := &comparing{opts: *q}
 	d = c.attributes(".", &entryAt{attr: x}, &entryAt{attr: y})
 	return d, x.Kind == y.Kind && (d == nil || d.Kind == Updated || c.mustRead(x, y)) && (q.Checksum || !q.proven(x, y))
 }
 
-// settled tells whether a file of one side has one content for good in the state
-// that it is in.
-func (q *Equality) settled(side int, a Attr) bool {
-	if q.Now.IsZero() || !over(a.Ctime, q.Now) {
+// final tells whether a file of one side keeps one content for ever as long as its
+// state is a. A change in the present tick of the clock might not change the state.
+func (q *Equality) final(side int, a Attr) bool {
+	if q.Now.IsZero() || !longBefore(a.Ctime, q.Now) {
 		return false
 	}
-	// What is much newer than its version is a copy of what the version was made
-	// of, whatever became of that.
+	// A file that is much newer than its version is in a copy of the version, and
+	// does not change with the original.
 	at := q.Versions[side]
-	return at.IsZero() || over(a.Ctime, at) || a.Ctime.After(at.Add(q.Spread+granule))
+	return at.IsZero() || longBefore(a.Ctime, at) || a.Ctime.After(at.Add(q.Spread+granule))
 }
 
-// attributes compares a name's attributes; a or b may be nil. The result is nil
-// if they tell of no difference; see open.
+// attributes compares the attributes of a name on both sides; a or b may be nil.
+// It returns nil if they show no difference; see open.
 func (c *comparing) attributes(name string, a, b *entryAt) *Difference {
 	d := &Difference{Path: name}
 	switch {
@@ -126,8 +126,8 @@ func (d *Difference) classified(checksum bool) *Difference {
 	return d
 }
 
-// open tells whether attributes leave it open if two names are equal, d being
-// the difference that they tell of.
+// open tells whether the names have to be read to know if they are equal; d is the
+// difference that their attributes show.
 func (c *comparing) open(x, y Attr, d *Difference) bool {
 	if d != nil && (d.Kind == Modified && !c.mustRead(x, y) || d.Kind == Retyped || d.Kind == Added || d.Kind == Removed) {
 		return false
@@ -138,7 +138,7 @@ func (c *comparing) open(x, y Attr, d *Difference) bool {
 	return !c.opts.proven(x, y) && (c.mustRead(x, y) || c.attributed)
 }
 
-// mustRead tells whether the content decides.
+// mustRead tells whether only the content can decide.
 func (c *comparing) mustRead(x, y Attr) bool {
 	switch {
 	case x.Kind != y.Kind || x.Size != y.Size:
@@ -149,8 +149,8 @@ func (c *comparing) mustRead(x, y Attr) bool {
 	return x.Kind == Regular && x.Size > 0 && (c.opts.Checksum || x.Mtime.Equal(y.Mtime))
 }
 
-// close finds out what attributes have left open about two names: it reads, and
-// completes the difference d that attributes tell of, which may be nil.
+// close reads two names to know if they are equal, and completes the difference d
+// that their attributes show, which may be nil.
 func (c *comparing) close(ctx context.Context, name string, x, y *entryAt, d *Difference) (*Difference, error) {
 	var fields ChangedFields
 	if c.mustRead(x.attr, y.attr) {
@@ -193,7 +193,7 @@ func (c *comparing) sameXattrs(ctx context.Context, x, y *entryAt) (bool, error)
 	return maps.Equal(a, b), err
 }
 
-// same tells whether both have the same content, and how much was read.
+// same tells whether both files have the same content.
 func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, int64, error) {
 	sides := []*entryAt{a, b}
 	var sums [2]sum
@@ -253,7 +253,7 @@ func (c *comparing) target(ctx context.Context, side int, e *entryAt) (sum, erro
 		return sum{}, err
 	}
 	v := sum(sha256.Sum256([]byte(text)))
-	if c.opts.Sums != nil && c.opts.settled(side, e.attr) {
+	if c.opts.Sums != nil && c.opts.final(side, e.attr) {
 		if _, now, err := c.e.find(ctx, e.at.name); err == nil && stateOf(now) == stateOf(e.attr) {
 			c.opts.Sums.put(e.attr, v)
 		}
@@ -261,7 +261,7 @@ func (c *comparing) target(ctx context.Context, side int, e *entryAt) (sum, erro
 	return v, nil
 }
 
-// readPair reads the files of one name, or the one whose sum is not known.
+// readPair reads those of the two files whose sum is not known.
 type readPair struct {
 	c     *comparing
 	files [2]File
@@ -281,7 +281,7 @@ func (r *readPair) end() {
 	}
 }
 
-// read reads what is open, of size bytes, to its end and returns the sum; it ends
+// read reads one or two open files of size bytes and returns the sum. It ends early
 // where two files differ.
 func (r *readPair) read(ctx context.Context, size int64, both bool) (same bool, v sum, err error) {
 	hash := sha256.New()
@@ -315,7 +315,7 @@ func (r *readPair) read(ctx context.Context, size int64, both bool) (same bool, 
 		hash.Write(bufs[one][:n[one]])
 		off += int64(n[one])
 		if off > size {
-			return false, v, nil // it grows, and may not end
+			return false, v, nil // the file grows, and may have no end
 		}
 		if ends[one] {
 			return true, sum(hash.Sum(nil)), nil
@@ -326,10 +326,10 @@ func (r *readPair) read(ctx context.Context, size int64, both bool) (same bool, 
 // compareBlock is how much of a file is compared at once, in bytes.
 const compareBlock = 4 * holeBlock
 
-// still tells whether a file is in the state that it was listed in, so that what
-// was read of it is that state's content.
+// still tells whether a file is in the same state as in the listing, so that the
+// content that was read belongs to that state.
 func (r *readPair) still(ctx context.Context, side int, was Attr) (bool, error) {
-	if r.c.opts.Sums == nil || !r.c.opts.settled(side, was) {
+	if r.c.opts.Sums == nil || !r.c.opts.final(side, was) {
 		return false, nil
 	}
 	if !r.c.opts.Versions[side].IsZero() {
@@ -339,8 +339,8 @@ func (r *readPair) still(ctx context.Context, side int, was Attr) (bool, error) 
 	return err == nil && stateOf(now) == stateOf(was), err
 }
 
-// CompareOne compares what is at a with what is at b, whatever it is, without
-// what is below: nil if nothing is different.
+// CompareOne compares two names of any kind. Of directories it compares no entries.
+// It returns nil if they are equal.
 func CompareOne(ctx context.Context, fsys FS, a, b string, q Equality) (*Difference, error) {
 	c := newComparing(fsys, q)
 	var sides [2]*entryAt
@@ -358,7 +358,7 @@ func CompareOne(ctx context.Context, fsys FS, a, b string, q Equality) (*Differe
 	return d, nil
 }
 
-// read settles what attributes have left open, in its turn.
+// read completes the finding of a name that has to be read.
 func (c *comparing) read(ctx context.Context, name string, a, b *entryAt, f *finding) error {
 	select {
 	case c.slots <- struct{}{}:
@@ -368,7 +368,7 @@ func (c *comparing) read(ctx context.Context, name string, a, b *entryAt, f *fin
 	}
 	d, err := c.close(ctx, name, a, b, f.diff)
 	if isReplaced(err) {
-		// Nobody can say any more that it was equal.
+		// The file is gone, so nobody can say that it was equal.
 		d = &Difference{Path: name, Kind: Modified, Fields: ChangedContent, A: a.attr, B: b.attr}
 		err = nil
 		c.mu.Lock()

@@ -8,25 +8,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrImmutable says that a file, or the directory of its name, has an attribute
-// by which nobody may change it; the path in the error is that one's. It is also
-// an fs.ErrPermission.
+// ErrImmutable says that a file, or the directory that has its name, has an
+// attribute that forbids changes to everybody. The path in the error is the path
+// that has the attribute. The error is also an fs.ErrPermission.
 var ErrImmutable error = protected("immutable (chattr +i)")
 
 const errAppendOnly = protected("append-only (chattr +a)")
 
-// protected is what an attribute makes of a file.
+// protected is the error of a file with such an attribute.
 type protected string
 
 func (p protected) Error() string { return string(p) }
 
-// Is implements errors.Is: one that may only grow counts as immutable.
+// Is implements errors.Is: a file that may only grow counts as immutable.
 func (p protected) Is(target error) bool { return target == ErrImmutable }
 
 func (p protected) Unwrap() error { return unix.EPERM }
 
-// because finds out why a change of a name was refused, as far as the file or
-// its directory tells: an attribute of it, or a mount there.
+// because finds out why a change of a name was refused: an attribute of the file or
+// of its directory, or a mount. It returns err itself if it finds no reason.
 func because(err error, dir int, name string) error {
 	known := (*fs.PathError)(nil)
 	switch {

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// Incomplete is why a copy is not whole: the tree of which it is one changed
-// while it was read, or cannot be recreated here.
+// Incomplete says why a copy is not whole: the source changed while it was read, or
+// has something that cannot be made here.
 type Incomplete struct {
 	Name     string // of the tree
-	Gone     bool   // it was removed, moved or replaced as a whole
-	Missing  Listed // cannot be made here, with the reason
-	Vanished Listed // were removed while they were read
-	Changed  Listed // were changed while they were read
+	Gone     bool   // the tree itself was removed, moved or replaced
+	Missing  Listed // names that cannot be made here, with the reason
+	Vanished Listed // names that were removed while they were read
+	Changed  Listed // files that were changed while they were read
 }
 
-// Error counts what is not as it was, the worst first, and names one.
+// Error counts the names of the worst kind, and tells the first of them.
 func (e *Incomplete) Error() string {
 	if e.Gone {
 		return fmt.Sprintf("%s was removed or replaced while it was copied", e.Name)
@@ -28,11 +28,11 @@ func (e *Incomplete) Error() string {
 	return fmt.Sprintf("the copy of %s is not whole: %d names %s, the first: %s", e.Name, names.Total, what, names.First())
 }
 
-// Is: a tree that is gone does not exist.
+// Is implements errors.Is: a tree that is gone is an fs.ErrNotExist.
 func (e *Incomplete) Is(target error) bool { return e.Gone && target == fs.ErrNotExist }
 
-// Why is what is wrong with the names that count most, and these; of a tree that
-// is gone there may be none.
+// Why returns what is wrong with the worst kind of names, and these names. There may
+// be no names if the tree itself is gone.
 func (e *Incomplete) Why() (what string, names Listed) {
 	switch {
 	case e.Missing.Total > 0:
@@ -43,8 +43,7 @@ func (e *Incomplete) Why() (what string, names Listed) {
 	return "changed while they were read", e.Changed
 }
 
-// Whole returns nil for a copy of name that has all of it as it was, else an
-// *Incomplete.
+// Whole returns nil for a whole copy of name, else an *Incomplete.
 func (s Stats) Whole(name string) error {
 	if s.Missing.Total+s.Vanished.Total+s.Changed.Total == 0 {
 		return nil
@@ -52,7 +51,7 @@ func (s Stats) Whole(name string) error {
 	return &Incomplete{Name: name, Missing: s.Missing, Vanished: s.Vanished, Changed: s.Changed}
 }
 
-// First is the first of the paths, "" for none.
+// First returns the first path, "" for none.
 func (l Listed) First() string {
 	if len(l.Paths) == 0 {
 		return ""
@@ -60,25 +59,25 @@ func (l Listed) First() string {
 	return l.Paths[0]
 }
 
-// isSame tells whether a file is still what it was, as far as its server knows:
-// its owner can put size and mtime back, and not the time of the change.
+// isSame tells by two results of Stat whether a file has not changed between them.
+// The owner of a file can set its size and mtime back, but not its ctime.
 func isSame(was, now Attr) bool {
 	return was.Kind == now.Kind && was.FileID == now.FileID && was.Size == now.Size && isUnchanged(was, now)
 }
 
-// isUnchanged is isSame for a directory, whose size means nothing.
+// isUnchanged is isSame for a directory. The size of a directory means nothing.
 func isUnchanged(was, now Attr) bool {
 	return was.Mtime.Equal(now.Mtime) && was.Ctime.Equal(now.Ctime)
 }
 
-// beginning is when a copy began, by the clock of the server that sets the
-// times of changes. The zero one is before nothing.
+// beginning is when a copy began, by the clock of the server, which sets ctimes.
+// The zero value is unknown.
 type beginning struct {
 	server time.Time
 	here   time.Time
 }
 
-// begin takes the server's time from the directory that was just made.
+// begin takes the time of the server from a directory that was just made.
 func (c *copying) begin(ctx context.Context, made string) error {
 	_, a, err := c.e.find(ctx, made)
 	c.began = beginning{server: a.Ctime, here: time.Now()}
@@ -88,20 +87,20 @@ func (c *copying) begin(ctx context.Context, made string) error {
 // maxTick is how far a server's clock may run ahead of ours within one copy.
 const maxTick = 2 * time.Second
 
-// before tells whether something was changed since. A change in the future was
-// made long ago, when the clock was ahead.
+// before tells whether the file was changed after the beginning. A ctime in the
+// future is of an earlier time, when the clock was wrong.
 func (b beginning) before(a Attr) bool {
 	return !b.server.IsZero() && a.Ctime.After(b.server) && !a.Ctime.After(b.server.Add(time.Since(b.here)+maxTick))
 }
 
-// gone tells whether what a name of the source was has vanished: nothing is
-// there, or something of another kind.
-func (c *copying) gone(ctx context.Context, name string, kind Kind) bool {
+// vanished tells whether a name of the source has vanished: it does not exist any
+// more, or it is of another kind.
+func (c *copying) vanished(ctx context.Context, name string, kind Kind) bool {
 	_, a, err := c.e.find(ctx, name)
 	return isGone(err) || err == nil && a.Kind != kind
 }
 
-// isReplaced tells errors that come of a name which is not of its kind any more.
+// isReplaced tells the errors of a call on a name that is of another kind by now.
 func isReplaced(err error) bool {
 	for _, is := range []error{syscall.EISDIR, syscall.ENXIO, syscall.EINVAL} {
 		if errors.Is(err, is) {
@@ -111,8 +110,8 @@ func isReplaced(err error) bool {
 	return isGone(err)
 }
 
-// still makes sure that the source is where it was found: one that is being
-// deleted is often moved away first, and read to the end by its handle.
+// still makes sure that the source has not been moved away. A tree that is deleted
+// is often renamed first, and its handle goes on to read it.
 func (c *copying) still(ctx context.Context, name string, was Attr) error {
 	_, now, err := c.e.find(ctx, name)
 	if isGone(err) || err == nil && (now.Kind != was.Kind || now.FileID != was.FileID || now.Device != was.Device) {

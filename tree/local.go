@@ -15,31 +15,31 @@ import (
 // host has mounted. Names are resolved by openat2 below an open handle, with
 // no symlink and no ".." anywhere.
 //
-// System calls cannot be interrupted, and on a dead NFS mount they hang; so
-// each runs apart, and its caller waits for it only as long as its context
-// lasts. At most maxStuck calls run at once: past that, a caller waits for a
-// place.
+// System calls cannot be interrupted, and on a dead NFS mount they hang. So each
+// call runs in a goroutine of its own, and its caller waits for it only until the
+// context ends. At most maxStuck calls run at once; further callers wait.
 type Local struct {
 	*handle
-	// deferred leaves it to SyncAll to put names on stable storage.
+	// deferred says that only SyncAll puts names on stable storage.
 	deferred bool
-	// trees are those that an engine stays in. They are set before it works.
+	// trees are the trees whose mounts an engine does not leave. They are set
+	// before the engine begins.
 	trees []bound
 }
 
-// handle is the open root, closed when nobody is at work below it.
+// handle is the open root. It is closed when the last call has ended.
 type handle struct {
-	dir      string // as it was named
+	dir      string // as the caller named it
 	fd       int
-	remote   bool          // on an NFS server: what it has answered is on stable storage
+	remote   bool          // on an NFS server, whose answer means that a change is on stable storage
 	dev, ino uint64        // of fd
 	magic    int64         // the type of its filesystem (statfs(2))
-	slots    chan struct{} // one token for each call at work
+	slots    chan struct{} // one token for each call that runs
 	// cloneless are the devices that have refused to clone a file.
 	cloneless sync.Map
 
 	mu     sync.Mutex // guards the fields below
-	users  int        // calls at work
+	users  int        // calls that run
 	closed bool
 }
 
@@ -86,8 +86,8 @@ func (l *Local) Handle() int { return l.fd }
 // Path returns the directory's name as it was given.
 func (l *Local) Path() string { return l.dir }
 
-// Deferred returns the same filesystem for bulk work in a place that nobody
-// sees yet: names are put on stable storage by SyncAll, not one by one.
+// Deferred returns the same filesystem for large trees that nobody sees yet: only
+// SyncAll puts their names on stable storage.
 func (l *Local) Deferred() FS { return &Local{handle: l.handle, deferred: true, trees: l.trees} }
 
 // SyncAll puts the whole filesystem on stable storage.
@@ -95,9 +95,9 @@ func (l *Local) SyncAll(ctx context.Context) error {
 	return do(ctx, l, "sync", ".", func() error { return unix.Syncfs(l.fd) })
 }
 
-// Check returns an error that matches ErrAway unless the directory under the
-// root's name is still the one that was opened: a handle follows a directory
-// that is moved, and sees the one under a mount that went away.
+// Check returns an error that matches ErrAway if the root's name is another
+// directory by now. The handle alone cannot tell: it follows a directory that is
+// moved.
 func (l *Local) Check(ctx context.Context) error {
 	return do(ctx, l, "check", ".", l.check)
 }
@@ -110,7 +110,7 @@ func (l *Local) check() error {
 	return nil
 }
 
-// Close closes the root once the calls at work have ended.
+// Close closes the root when the calls that run have ended.
 func (l *Local) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,13 +142,13 @@ func (h *handle) leave() {
 	}
 }
 
-// call runs f apart and waits for it as long as ctx lasts. What an abandoned f
-// returns in the end is given to drop.
+// call runs f in a goroutine and waits for it until ctx ends. Then the late result
+// of f goes to drop.
 func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, error), drop func(T)) (T, error) {
 	var none T
 	fail := func(err error) (T, error) {
 		if p, ok := err.(*fs.PathError); ok {
-			p.Op = op // of another name, whose fault it is
+			p.Op = op // the error is about another name
 			return none, p
 		}
 		return none, &fs.PathError{Op: op, Path: name, Err: err}
@@ -193,19 +193,18 @@ func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, er
 	}
 }
 
-// do is call for what returns nothing.
+// do is call for a function without a result.
 func do(ctx context.Context, l *Local, op, name string, f func() error) error {
 	_, err := call(ctx, l, op, name, func() (struct{}, error) { return struct{}{}, f() }, nil)
 	return err
 }
 
-// change is do for what makes, renames, removes or changes a name: f does it,
-// and changed says whose names, and whose attributes, are on stable storage
-// afterwards.
+// change is do for a function f that makes, renames, removes or changes a name. f
+// returns what has to be put on stable storage afterwards.
 //
-// The root is checked first, and ctx again behind all that may hang before f:
-// a change that its caller gave up long ago is not made when a server comes
-// back.
+// change checks the root first. It checks ctx again before f, after all calls that
+// may hang: when a server comes back, a change that the caller gave up long ago
+// must not be made.
 func (l *Local) change(ctx context.Context, op, name string, changed changed, f func(dir int, base string) error) error {
 	return do(ctx, l, op, name, func() error {
 		if err := ofRoot(op, name); err != nil {
@@ -237,7 +236,7 @@ func (l *Local) change(ctx context.Context, op, name string, changed changed, f 
 	})
 }
 
-// changed is what a change is to put on stable storage.
+// changed is what has to be put on stable storage after a change.
 type changed uint8
 
 const (
@@ -245,11 +244,11 @@ const (
 	itsAttr
 )
 
-// durable tells whether each change is put on stable storage by itself.
+// durable tells whether each change has to be put on stable storage at once.
 func (l *Local) durable() bool { return !l.deferred && !l.remote }
 
-// ofRoot is why a name cannot be made, renamed or removed if it is the root's,
-// in the same words on every filesystem.
+// ofRoot returns the error of making, renaming or removing the root, which is the
+// same on every filesystem.
 func ofRoot(op, name string) error {
 	if name != "." {
 		return nil
@@ -263,8 +262,8 @@ func ofRoot(op, name string) error {
 	return nil
 }
 
-// syncAt puts what base in dir is on stable storage: a directory's names, and
-// the attributes.
+// syncAt puts the file or directory base in dir on stable storage: its attributes,
+// and the names of a directory.
 func (l *Local) syncAt(dir int, base string) error {
 	fd, err := unix.Openat(dir, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -285,11 +284,11 @@ func (l *Local) syncAt(dir int, base string) error {
 			return err
 		}
 	}
-	// What cannot be opened, or not without consequences, goes with all the rest.
+	// A device or a FIFO must not be opened: the whole filesystem is synced.
 	return tolerable(unix.Syncfs(l.fd))
 }
 
-// tolerable takes off the errors of filesystems that have nothing to sync.
+// tolerable returns nil for the errors of filesystems that cannot sync.
 func tolerable(err error) error {
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) {
 		return nil

@@ -20,8 +20,8 @@ type localFile struct {
 	f    *os.File
 }
 
-// Open implements FS. The name is looked at before it is opened: opening a
-// device or a FIFO would do something.
+// Open implements FS. It asks for the kind of the name first, because opening a
+// device or a FIFO has effects.
 func (l *Local) Open(ctx context.Context, name string) (File, error) {
 	f, err := call(ctx, l, "open", name, func() (*os.File, error) {
 		fd, err := l.openat(name, unix.O_PATH|unix.O_NOFOLLOW)
@@ -92,7 +92,8 @@ func (l *Local) Create(ctx context.Context, name string, set SetAttr) (File, err
 	return &localFile{l, name, f}, nil
 }
 
-// bare takes the path that os added off a system error: ours is added later.
+// bare removes the path that package os added to a system error. Our path is added
+// later.
 func bare(err error) error {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
@@ -103,7 +104,8 @@ func bare(err error) error {
 
 // ReadAt implements File.
 func (f *localFile) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	// The buffer is the caller's again when ctx ends: read into another.
+	// When ctx ends, the buffer belongs to the caller again, so an abandoned call
+	// must not read into it.
 	type got struct {
 		data []byte
 		err  error
@@ -123,7 +125,7 @@ func (f *localFile) ReadAt(ctx context.Context, p []byte, off int64) (int, error
 	return copy(p, r.data), bare(r.err)
 }
 
-// chunks are buffers of reads and writes that ended before their callers went.
+// chunks are the buffers of calls that have ended.
 var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
 // spare returns a buffer of n bytes.
@@ -134,7 +136,7 @@ func spare(n int) []byte {
 	return chunks.Get().(*[chunk]byte)[:n]
 }
 
-// reuse takes a buffer back that nobody uses any more.
+// reuse takes back a buffer.
 func reuse(b []byte) {
 	if cap(b) == chunk {
 		chunks.Put((*[chunk]byte)(b[:chunk]))
@@ -152,15 +154,15 @@ func (f *localFile) WriteAt(ctx context.Context, p []byte, off int64) (int, erro
 	}, nil)
 }
 
-// data implements sparse (lseek(2), SEEK_DATA and SEEK_HOLE). A filesystem that
-// knows no holes says that all is data.
+// data implements sparse (lseek(2), SEEK_DATA and SEEK_HOLE). A filesystem without
+// holes says that all is data.
 func (f *localFile) data(ctx context.Context, off int64) (from, to int64, err error) {
 	type extent struct{ from, to int64 }
 	e, err := call(ctx, f.l, "seek", f.name, func() (e extent, err error) {
 		err = withFd(f.f, func(fd int) (err error) {
 			e.from, err = unix.Seek(fd, off, unix.SEEK_DATA)
 			switch {
-			case errors.Is(err, unix.ENXIO): // none, as far as the file goes
+			case errors.Is(err, unix.ENXIO): // no more data
 				e = extent{math.MaxInt64, math.MaxInt64}
 				return nil
 			case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP):
@@ -170,7 +172,7 @@ func (f *localFile) data(ctx context.Context, off int64) (from, to int64, err er
 				return err
 			}
 			e.to, err = unix.Seek(fd, e.from, unix.SEEK_HOLE)
-			if errors.Is(err, unix.ENXIO) { // cut off meanwhile: reading shows it
+			if errors.Is(err, unix.ENXIO) { // the file was cut off meanwhile; reading shows it
 				e.to, err = math.MaxInt64, nil
 			}
 			return err
@@ -206,8 +208,8 @@ func (f *localFile) SetAttr(ctx context.Context, set SetAttr) error {
 	})
 }
 
-// withFd runs use while f cannot be closed under it: a call that hung may go
-// on after its file was given up.
+// withFd runs use with the file descriptor. f is not closed before use returns: a
+// call that hangs may go on after its caller has given up.
 func withFd(f *os.File, use func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -223,7 +225,7 @@ func setFile(f *os.File, set SetAttr) error {
 	return withFd(f, func(fd int) error { return setFd(fd, set) })
 }
 
-// setFd changes an open file, in the order of setAttr: chown takes setuid and
+// setFd changes an open file in the same order as setAttr: chown takes setuid and
 // setgid bits away, and so may a change of the size.
 func setFd(fd int, set SetAttr) error {
 	if set.Size != nil {
@@ -252,19 +254,19 @@ func (f *localFile) Sync(ctx context.Context) error {
 	return do(ctx, f.l, "sync", f.name, func() error { return bare(f.f.Sync()) })
 }
 
-// closeWait is how long Close waits. A file on a dead NFS mount with data that
-// are not written yet is not closed before the server is back.
+// closeWait is how long Close waits. The system does not close a file with unwritten
+// data on a dead NFS mount before the server is back.
 const closeWait = 2 * time.Second
 
-// Close implements File. It waits neither for calls that hang nor long for the
-// system: after closeWait it returns os.ErrDeadlineExceeded and goes on apart.
+// Close implements File. It does not wait for calls that hang. After closeWait it
+// returns os.ErrDeadlineExceeded, and a goroutine goes on to close the file.
 func (f *localFile) Close() error {
 	done := make(chan error, 1)
 	go func() { done <- bare(f.f.Close()) }()
 	return closed(f.name, done, closeWait)
 }
 
-// closed waits for the end of a Close.
+// closed waits until a Close has ended.
 func closed(name string, done <-chan error, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

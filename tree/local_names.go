@@ -15,7 +15,7 @@ import (
 
 const statMask = unix.STATX_BASIC_STATS
 
-// Stat implements FS. An NFS client is made to ask its server.
+// Stat implements FS. On an NFS mount it makes the client ask the server.
 func (l *Local) Stat(ctx context.Context, name string) (Attr, error) {
 	return call(ctx, l, "stat", name, func() (a Attr, err error) {
 		err = l.in(name, func(dir int, base string) error {
@@ -49,21 +49,21 @@ func kindOf(mode uint32) Kind { return formats[mode&unix.S_IFMT] }
 // dirBatch is how many entries are read from a directory at once.
 const dirBatch = 1024
 
-// readDir opens the directory afresh and passes its entries on in batches; see
-// says what is wanted of each, in the goroutine that may hang.
+// readDir opens the directory anew and passes on its entries in batches. see makes
+// the result of an entry, in the goroutine that may hang.
 func readDir[T any](ctx context.Context, l *Local, name string, see func(dir int, e os.DirEntry) (T, bool, error), fn func(T) error) error {
 	dir, err := call(ctx, l, "readdir", name, func() (*os.File, error) {
 		fd, err := l.openat(name, unix.O_RDONLY|unix.O_DIRECTORY)
 		if err != nil {
 			return nil, err
 		}
-		// The name serves os.File when a filesystem does not tell types.
+		// os.File needs the name where a filesystem does not tell types.
 		return os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd)), nil
 	}, func(f *os.File) { f.Close() })
 	if err != nil {
 		return err
 	}
-	// A batch that hangs keeps the file open: it is closed after it.
+	// The file is closed only after a batch that hangs.
 	busy := false
 	defer func() {
 		if !busy {
@@ -116,7 +116,7 @@ func (l *Local) ReadDir(ctx context.Context, name string, fn func(Entry) error) 
 	}, fn)
 }
 
-// entryKind is the kind behind a directory entry's type.
+// entryKind is the kind of a directory entry by its type.
 func entryKind(m os.FileMode) Kind {
 	switch m & os.ModeType {
 	case 0:
@@ -163,7 +163,7 @@ func (l *Local) Readlink(ctx context.Context, name string) (string, error) {
 	}, nil)
 }
 
-// Mkdir implements FS: mode 0 until owner and mode are set.
+// Mkdir implements FS. The directory has mode 0 until owner and mode are set.
 func (l *Local) Mkdir(ctx context.Context, name string, set SetAttr) error {
 	return l.change(ctx, "mkdir", name, itsName|itsAttr, func(dir int, base string) error {
 		if err := unix.Mkdirat(dir, base, 0); err != nil {
@@ -258,9 +258,9 @@ func (l *Local) SetAttr(ctx context.Context, name string, set SetAttr) error {
 	})
 }
 
-// setAttr changes base in dir through a handle, so that no symlink put in its
-// place meanwhile is followed. Owner first, since chown takes setuid bits
-// away; times last, since the rest changes them.
+// setAttr changes base in dir through a handle. So it never follows a symlink that
+// somebody puts there meanwhile. It sets the owner first, because chown takes
+// setuid bits away, and the times last, because the other changes change them.
 func setAttr(dir int, base string, set SetAttr) error {
 	fd, err := unix.Openat(dir, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -296,7 +296,7 @@ func setAttr(dir int, base string, set SetAttr) error {
 	return nil
 }
 
-// idOf is chown's argument: -1 leaves an id as it is.
+// idOf is an argument of chown: -1 leaves the id as it is.
 func idOf(id *uint32) int {
 	if id == nil {
 		return -1
@@ -304,7 +304,7 @@ func idOf(id *uint32) int {
 	return int(*id)
 }
 
-// timeOf is utimensat's argument: UTIME_OMIT leaves a time as it is.
+// timeOf is an argument of utimensat: UTIME_OMIT leaves the time as it is.
 func timeOf(t *time.Time) unix.Timespec {
 	if t == nil {
 		return unix.Timespec{Nsec: unix.UTIME_OMIT}

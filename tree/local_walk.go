@@ -10,24 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLookup is how much of a name is looked up by one call, in bytes; the
-// kernel takes 4,095 (PATH_MAX). Longer names are gone along in steps.
+// maxLookup is how many bytes of a name one call looks up; the kernel takes 4,095
+// (PATH_MAX). Longer names are looked up in steps.
 const maxLookup = 4000
 
-// bound is a tree below which no mount is crossed. Its own name may be reached
-// through some: a kernel's NFS client mounts every snapshot by itself.
+// bound is a tree in which no lookup crosses a mount. The lookup of the tree itself
+// may: the kernel's NFS client mounts each snapshot by itself.
 type bound struct {
 	name   string
-	direct bool // it is on the root's mount
+	direct bool // the tree is on the root's mount
 }
 
-// staying is an engine that can be kept within a tree.
+// staying is an engine that can be kept within a mount.
 type staying interface {
 	stay(ctx context.Context, name string) error
 }
 
-// stay keeps work on the tree name within its mount, also where something is
-// mounted there while it is at work. It comes before the work begins.
+// stay keeps an engine within the mount of the tree name, also if something is
+// mounted in the tree later. Callers call it before they begin.
 func stay(ctx context.Context, e engine, name string) error {
 	if s, ok := e.(staying); ok {
 		return s.stay(ctx, name)
@@ -53,7 +53,7 @@ func (c cloning) stay(ctx context.Context, name string) error {
 	return err
 }
 
-// boundOf returns the innermost tree that a name is in.
+// boundOf returns the innermost bound that has a name.
 func (l *Local) boundOf(name string) (b bound, ok bool) {
 	for _, t := range l.trees {
 		if name != t.name && below(name, t.name) && (!ok || below(t.name, b.name)) {
@@ -96,7 +96,7 @@ func walk(dir int, name string, flags, resolve uint64) (int, error) {
 		if end > maxLookup {
 			end = strings.LastIndexByte(name[:maxLookup+1], '/')
 		}
-		if end <= 0 || end == len(name) { // its last part, or one that is too long
+		if end <= 0 || end == len(name) { // the last component, or a component that is too long
 			fd, err := lookup(at, name, flags, resolve)
 			if at != dir {
 				unix.Close(at)
@@ -114,18 +114,18 @@ func walk(dir int, name string, flags, resolve uint64) (int, error) {
 	}
 }
 
-// lookup is how every name is opened: below dir, with no symlink anywhere.
+// lookup opens a name below dir and follows no symlink. Every name is opened so.
 func lookup(dir int, name string, flags, resolve uint64) (int, error) {
 	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: resolve | unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 	fd, err := ignoringEINTR2(func() (int, error) { return unix.Openat2(dir, name, how) })
 	if errors.Is(err, unix.EAGAIN) {
-		// A rename or mount raced with the lookup (openat2(2)): once more.
+		// A rename or a mount came between (openat2(2)): look it up again.
 		fd, err = unix.Openat2(dir, name, how)
 	}
 	return fd, err
 }
 
-// in runs f with the directory of name open, and its last component.
+// in opens the directory of name and runs f with it and the last component.
 func (l *Local) in(name string, f func(dir int, base string) error) error {
 	dir, err := l.openat(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {

@@ -10,24 +10,23 @@ import (
 
 // Measured is what Measure counts.
 type Measured struct {
-	Progress // Files are names; the bytes of a file with several count once
-	// Used are the bytes that the regular files take, holes left out.
+	Progress // Files counts names; the bytes of a file with several names count once
+	// Used are the bytes that the regular files take on the disk, without holes.
 	Used int64
-	// Newest is the last change of anything but a directory.
+	// Newest is the time of the last change of anything but a directory.
 	Newest time.Time
 }
 
-// Measure counts a tree: its directories, everything else, and the bytes of
-// regular files as their sizes say, each file once however many names it has.
-// What vanishes meanwhile does not count, nor does .snapshot in name itself, nor
-// what is mounted below name.
+// Measure counts a tree: its directories, its other names, and the bytes of its
+// regular files by their sizes. The bytes of a file with several names count once.
+// Three things do not count: names that vanish meanwhile, .snapshot in name
+// itself, and mounts below name.
 func Measure(ctx context.Context, fsys FS, name string) (Measured, error) {
 	return MeasureSince(ctx, fsys, name, time.Time{})
 }
 
-// MeasureSince is Measure of what was made or changed after a time, by the
-// clock of the server, which sets the times of changes itself. Directories
-// count all.
+// MeasureSince is Measure of the files that were made or changed after a time, by
+// the clock of the server, which sets ctimes. All directories count.
 func MeasureSince(ctx context.Context, fsys FS, name string, since time.Time) (Measured, error) {
 	m := &measuring{e: engineOf(fsys), since: since, linked: map[inode]uint32{}}
 	at, a, err := m.e.find(ctx, name)
@@ -38,8 +37,8 @@ func MeasureSince(ctx context.Context, fsys FS, name string, since time.Time) (M
 		err = stay(ctx, m.e, name)
 	}
 	if err == nil {
-		err = carryOut(ctx, m.e.workers(), func(ctx context.Context, w *work) error {
-			m.work = w
+		err = runPool(ctx, m.e.workers(), func(ctx context.Context, w *pool) error {
+			m.pool = w
 			return m.dir(ctx, at, true)
 		})
 	}
@@ -52,19 +51,19 @@ func MeasureSince(ctx context.Context, fsys FS, name string, since time.Time) (M
 type measuring struct {
 	e     engine
 	since time.Time
-	work  *work
+	pool  *pool
 
 	mu  sync.Mutex // guards the fields below
 	sum Measured
-	// linked are files with several names that were counted, and how many of
+	// linked has the files with several names that were counted, and how many of
 	// their names were not met yet.
 	linked map[inode]uint32
 }
 
-// dir counts a directory, and makes tasks of those in it.
-func (m *measuring) dir(ctx context.Context, at place, root bool) error {
+// dir counts a directory, and makes a task of each directory in it.
+func (m *measuring) dir(ctx context.Context, at location, root bool) error {
 	p := Measured{Progress: Progress{Dirs: 1}}
-	err := m.e.list(ctx, at, func(e EntryPlus, below place) error {
+	err := m.e.list(ctx, at, func(e EntryPlus, below location) error {
 		own, err := isSnapshots(ctx, m.e, at, e.Name, e.Attr.Kind, root)
 		switch {
 		case err != nil || own:
@@ -81,7 +80,7 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 				p.Used += min(e.Attr.Size, e.Attr.Used)
 			}
 		default:
-			return m.work.dir(ctx, func(ctx context.Context) error { return m.dir(ctx, below, false) })
+			return m.pool.dir(ctx, func(ctx context.Context) error { return m.dir(ctx, below, false) })
 		}
 		return nil
 	})
@@ -101,8 +100,8 @@ func (m *measuring) dir(ctx context.Context, at place, root bool) error {
 	return err
 }
 
-// first tells whether a file is met for the first time. One is remembered until
-// all its names are met.
+// first tells whether a file is met for the first time. It keeps a file in linked
+// until all names of the file are met.
 func (m *measuring) first(a Attr) bool {
 	if a.Nlink < 2 {
 		return true

@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrMount says that something else is mounted in a tree: work on the tree
-// never goes into it, since what is there is not the tree's.
+// ErrMount says that another filesystem is mounted in a tree. Nothing in this package
+// goes into a mount, because the files in it are not the tree's.
 var ErrMount = errors.New("another filesystem is mounted there")
 
-// mounted is ErrMount for the name where it is.
+// mounted is ErrMount with the name of the mount.
 func mounted(name string) error {
 	return &fs.PathError{Op: "enter", Path: name, Err: ErrMount}
 }
 
-// Mounts returns the names of what is mounted below the directory name, as this
-// process sees it, sorted; not name itself. Snapshots that the kernel's NFS
-// client mounts by itself in .snapshot are no part of a tree.
+// Mounts returns the names of all mounts below the directory name, sorted, as this
+// process sees them, without name itself. The snapshots that the kernel's NFS
+// client mounts in .snapshot are no part of a tree.
 func (l *Local) Mounts(ctx context.Context, name string) ([]string, error) {
 	return call(ctx, l, "look for mounts in", name, func() ([]string, error) {
 		fd, err := l.openat(name, unix.O_PATH|unix.O_DIRECTORY)

@@ -9,23 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cloning is the engine on a Local: by names, but a file is cloned where its
-// filesystem can (ioctl_ficlone(2): btrfs, XFS). A clone shares its blocks with
-// the file until one of the two is written, and is an instant of it.
+// cloning is the engine of a Local: named, but it clones files where the filesystem
+// can (ioctl_ficlone(2): btrfs, XFS). A clone shares its blocks with the file until
+// one of the two is written, and is an instant of the file.
 type cloning struct {
 	named
 	l *Local
 }
 
-// names implements engine. Types come with the names; what is mounted shows
-// itself when it is opened, or cannot be removed.
-func (c cloning) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
+// names implements engine. Types come with the names. A mount shows when it is
+// opened, or because it cannot be removed.
+func (c cloning) names(ctx context.Context, dir location, fn func(e Entry, at location) error) error {
 	return c.l.ReadDir(ctx, dir.name, func(e Entry) error { return fn(e, dir.child(e.Name)) })
 }
 
-// copyFile clones a file, and leaves it to the others where that cannot be. A
-// filesystem is asked once.
-func (c cloning) copyFile(ctx context.Context, src place, a Attr, dir place, base string, _ bool) (copied, bool, error) {
+// copyFile implements quick by a clone. A filesystem that cannot clone is asked only
+// once.
+func (c cloning) copyFile(ctx context.Context, src location, a Attr, dir location, base string, _ bool) (copied, bool, error) {
 	at := dir.child(base)
 	if _, no := c.l.cloneless.Load(a.Device); no || a.Size == 0 {
 		return copied{}, false, nil
@@ -37,12 +37,12 @@ func (c cloning) copyFile(ctx context.Context, src place, a Attr, dir place, bas
 	return *r, true, nil
 }
 
-// clone makes at a clone of the file name with the attributes a, and compares
-// them; it returns nil where the file has to be copied.
-func (l *Local) clone(ctx context.Context, name string, a Attr, at place) (r *copied, err error) {
+// clone makes a clone of the file name with the attributes a, and compares their
+// attributes. It returns nil where the file has to be copied.
+func (l *Local) clone(ctx context.Context, name string, a Attr, at location) (r *copied, err error) {
 	in, err := l.openForClone(name)
 	if err != nil {
-		return nil, nil // the others tell why
+		return nil, nil // the copy tells why
 	}
 	defer unix.Close(in)
 	if err := l.check(); err != nil {
@@ -97,8 +97,8 @@ func (l *Local) clone(ctx context.Context, name string, a Attr, at place) (r *co
 	return r, err
 }
 
-// openForClone opens a regular file for reading, and nothing else: opening a
-// device would do something.
+// openForClone opens a regular file for reading. It opens nothing else, because
+// opening a device has effects.
 func (l *Local) openForClone(name string) (int, error) {
 	fd, err := l.openat(name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
@@ -123,7 +123,7 @@ func share(out, in int) error {
 	return err
 }
 
-// isCloneless tells that no file there can be cloned here.
+// isCloneless tells the errors of a filesystem on which no file can be cloned.
 func isCloneless(err error) bool {
 	for _, e := range []error{unix.EOPNOTSUPP, unix.ENOTTY, unix.ENOSYS, unix.EXDEV} {
 		if errors.Is(err, e) {
@@ -133,8 +133,8 @@ func isCloneless(err error) bool {
 	return false
 }
 
-// notThisOne tells that this file cannot be cloned: one that btrfs keeps
-// without checksums, a swap file, blocks that ZFS has not written yet.
+// notThisOne tells the errors of a file that cannot be cloned: a file that btrfs
+// keeps without checksums, a swap file, blocks that ZFS has not written yet.
 func notThisOne(err error) bool {
 	for _, e := range []error{unix.EINVAL, unix.ETXTBSY, unix.EPERM, unix.EAGAIN} {
 		if errors.Is(err, e) {
@@ -144,9 +144,9 @@ func notThisOne(err error) bool {
 	return false
 }
 
-// Reflinks tells whether files in the directory name can share their blocks, so
-// that Copy within its filesystem takes no space. It tries with two files that
-// have no names.
+// Reflinks tells whether files in the directory name can share their blocks, so that
+// a Copy within the filesystem takes no space. It tries with two files without
+// names.
 func (l *Local) Reflinks(ctx context.Context, name string) (bool, error) {
 	return call(ctx, l, "clone", name, func() (bool, error) {
 		dir, err := l.openat(name, unix.O_PATH|unix.O_DIRECTORY)
@@ -157,7 +157,7 @@ func (l *Local) Reflinks(ctx context.Context, name string) (bool, error) {
 		var files [2]int
 		for i := range files {
 			if files[i], err = unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600); err != nil {
-				return false, nil // no filesystem that clones lacks these
+				return false, nil // every filesystem that clones has files without names
 			}
 			defer unix.Close(files[i])
 		}

@@ -13,13 +13,13 @@ const snapshotDir = ".snapshot"
 // errFound ends a listing early.
 var errFound = errors.New("found")
 
-// isSnapshots tells whether an entry in the directory dir, which is the root of
-// a tree if inRoot, is where the export shows its snapshots, and so no part of
-// the tree. In the export's own root it is. Some servers show it in every
-// directory: it is known there by having in it what the export's own has, the
-// very directories. All else of that name is data: on a local filesystem, and
-// what somebody has made.
-func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kind, inRoot bool) (bool, error) {
+// isSnapshots tells whether an entry of the directory dir shows the export's
+// snapshots, and so is no part of the tree; inRoot says that dir is the root of a
+// tree. The .snapshot in the export's root does. Some servers show .snapshot in
+// every directory. Such a one is known because it has the same directories, by
+// their ids, as the .snapshot of the export. Any other .snapshot is data: on a
+// local filesystem, and where somebody has made it.
+func isSnapshots(ctx context.Context, e engine, dir location, name string, kind Kind, inRoot bool) (bool, error) {
 	if !inRoot || name != snapshotDir || kind != Directory {
 		return false, nil
 	}
@@ -41,10 +41,10 @@ func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kin
 		return true, nil
 	}
 	is := false
-	err = e.names(ctx, own, func(s Entry, _ place) error {
+	err = e.names(ctx, own, func(s Entry, _ location) error {
 		_, theirs, err := e.find(ctx, path.Join(snapshotDir, s.Name, dir.name))
 		if err != nil {
-			return unlessGone(err) // the tree is newer than this one
+			return unlessGone(err) // the tree is younger than this snapshot
 		}
 		_, ours, err := e.find(ctx, path.Join(dir.name, snapshotDir, s.Name))
 		if is = err == nil && inodeOf(ours) == inodeOf(theirs); unlessGone(err) != nil {
@@ -58,13 +58,14 @@ func isSnapshots(ctx context.Context, e engine, dir place, name string, kind Kin
 	return is, err
 }
 
-// isLocal tells a filesystem of this host's own: no server has a say in it.
+// isLocal tells a filesystem of this host, without a server.
 func isLocal(e engine) bool {
 	l, ok := e.(cloning)
 	return ok && !l.l.remote
 }
 
-// unlessGone is no error for what is not there, or no directory.
+// unlessGone returns nil for the error of a name that does not exist or is no
+// directory.
 func unlessGone(err error) error {
 	if isGone(err) || errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -72,8 +73,8 @@ func unlessGone(err error) error {
 	return err
 }
 
-// ShowsSnapshots tells whether .snapshot in the directory name is where the
-// export shows its snapshots, and so no part of a tree that has its root there.
+// ShowsSnapshots tells whether .snapshot in the directory name shows the export's
+// snapshots, and so is no part of a tree with the root name.
 func ShowsSnapshots(ctx context.Context, fsys FS, name string) (bool, error) {
-	return isSnapshots(ctx, engineOf(fsys), place{name: name}, snapshotDir, Directory, true)
+	return isSnapshots(ctx, engineOf(fsys), location{name: name}, snapshotDir, Directory, true)
 }

@@ -8,27 +8,26 @@ import (
 	"time"
 )
 
-// Sums remember what the content of files was, by the file's state: its id,
-// size, mtime and ctime. Nobody but the server sets a ctime, so a state that is
-// over by now has one content for good. A Sums may be used concurrently.
+// Sums keep the content's sum of files by their state: id, size, mtime and ctime.
+// Only the server sets a ctime, so a state that is old enough has one content for
+// ever. A Sums may be used concurrently.
 type Sums struct {
 	mu    sync.Mutex // guards the fields below
 	known map[state]sum
-	old   []state // of known, oldest first
-	fresh bool    // there are some that Marshal has not returned
+	old   []state // the keys of known, oldest first
+	fresh bool    // there are sums that Marshal has not returned
 }
 
-// state is a hash of what tells one state of a file from all others.
+// state is a hash of id, size, mtime and ctime of a file.
 type state [16]byte
 
 // sum is SHA-256 of a content.
 type sum [sha256.Size]byte
 
-// maxSums bounds what is kept: the newest ones are. In bytes it is 48 each.
+// maxSums is how many sums are kept, the newest ones. Each takes 48 bytes.
 const maxSums = 512 << 10
 
-// sumsMagic begins what Marshal returns; a version that hashes otherwise has
-// another one.
+// sumsMagic begins the result of Marshal. Another kind of hash needs another magic.
 const sumsMagic = "berth sums 1\n"
 
 // stateOf hashes the state of a file.
@@ -63,7 +62,7 @@ func (s *Sums) remember(at state, v sum) {
 	s.fresh = true
 }
 
-// add keeps one more; s.mu is held.
+// add keeps one sum more. The caller holds s.mu.
 func (s *Sums) add(at state, v sum) {
 	if s.known == nil {
 		s.known = map[state]sum{}
@@ -77,8 +76,8 @@ func (s *Sums) add(at state, v sum) {
 	s.known[at] = v
 }
 
-// Marshal returns all of them, oldest first; false if there is nothing new since
-// the last time.
+// Marshal returns all sums, oldest first; false if there is no new one since the
+// last call.
 func (s *Sums) Marshal() ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +97,7 @@ func (s *Sums) Marshal() ([]byte, bool) {
 	return b.Bytes(), true
 }
 
-// Unmarshal adds what Marshal returned. Anything else adds nothing, and is false.
+// Unmarshal adds the sums that Marshal returned. It returns false for other data.
 func (s *Sums) Unmarshal(data []byte) bool {
 	const entry = len(state{}) + len(sum{})
 	body := len(data) - sha256.Size
@@ -114,24 +113,23 @@ func (s *Sums) Unmarshal(data []byte) bool {
 	return true
 }
 
-// granule is how long a server may give one and the same time to two changes:
-// the coarsest clocks of filesystems have whole seconds.
+// granule is how far apart two changes may be that a server gives the same time. The
+// coarsest clocks of filesystems have whole seconds.
 const granule = 2 * time.Second
 
-// over tells whether a state with that ctime was over at an instant: whatever
-// changes the file from then on gives it another ctime.
-func over(ctime, at time.Time) bool { return ctime.Unix() > 0 && ctime.Before(at.Add(-granule)) }
+// longBefore tells whether a ctime is so long before an instant that every change
+// from then on gives the file another ctime.
+func longBefore(ctime, at time.Time) bool { return ctime.Unix() > 0 && ctime.Before(at.Add(-granule)) }
 
-// Proofs are what a copy has read: which state of a file of the source, and
-// which of its copy, have which content. They are worth nothing before the copy
-// is where it belongs, since a file may change once more in the tick of the
-// clock in which it was made.
+// Proofs are what a copy has read: which content a state of a file in the source
+// has, and a state of its copy. Callers Keep them only when the copy is complete,
+// because a new file may change again in the same tick of the clock.
 type Proofs struct {
 	mu   sync.Mutex // guards some
 	some []proof
 }
 
-// proof is one file.
+// proof is what was read of one file.
 type proof struct {
 	states [2]state
 	ctimes [2]time.Time
@@ -153,14 +151,14 @@ func (p *Proofs) add(one *proof) {
 	}
 }
 
-// Keep adds them to q.Sums, as far as they hold: the first side of q is the
-// source, and q.Now is later than the copy was put in its place.
+// Keep adds to q.Sums what is proven for ever. The first side of q is the source,
+// and q.Now is a time after the copy was complete.
 func (p *Proofs) Keep(q Equality) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, one := range p.some {
 		for side, at := range one.states {
-			if q.settled(side, Attr{Ctime: one.ctimes[side]}) {
+			if q.final(side, Attr{Ctime: one.ctimes[side]}) {
 				q.Sums.remember(at, one.sum)
 			}
 		}

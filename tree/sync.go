@@ -10,61 +10,59 @@ import (
 	"syscall"
 )
 
-// SyncOptions say with what help a tree is made equal to another one. Staging
-// and Trash are needed: directories that exist, on the filesystem of the tree
-// and outside of both trees.
+// SyncOptions are the options of Sync. Staging and Trash are needed: directories
+// that exist, on the filesystem of the tree and outside of both trees.
 type SyncOptions struct {
-	Staging string // where files are made; nobody else works in it
-	Trash   string // what is removed or replaced goes here
-	// Equality says what need not be changed. Its first side is dst.
+	Staging string // new files are made in it; nobody else uses it
+	Trash   string // removed and replaced files go there
+	// Equality says which names need no change. Its first side is dst.
 	Equality Equality
 }
 
-// SyncStats are what Sync did. Of Stats, Files and Dirs are the names of the
-// source that are done, whether they had to be changed or not, and Bytes were
-// written. A path in Missing or Vanished was not made equal.
+// SyncStats are what Sync did. Files and Dirs of Stats count the names of the source
+// that are done, changed or not; Bytes are the bytes that were written. A path in
+// Missing or Vanished was not made equal.
 type SyncStats struct {
 	Stats
 	Written    int64 // files, symlinks and special files that were made anew
 	Made       int64 // directories that were made anew
-	Attributes int64 // names of which only attributes were set; directories' times do not count
-	Trashed    int64 // names in the trash: removed ones, and replaced versions; a directory is one
+	Attributes int64 // names of which only attributes were set; times of directories do not count
+	Trashed    int64 // names in the trash, removed or replaced; a directory counts as one
 	Unchanged  int64 // of Files
 }
 
-// Sync makes the tree dst equal to src, while others read and write dst: only
-// what differs is written. Either may also be one file, symlink or special
-// file, and dst may be absent if its directory exists. src must not change.
+// Sync makes the tree dst equal to src while others read and write dst. It writes
+// only what differs. src and dst may also be one file, symlink or special file, and
+// dst may be absent if its directory exists. src must not change.
 //
-// What differs is found as Compare finds it, the times of everything and which
-// names are one file included. .snapshot in src and dst themselves is left out; what an NFS
-// client has kept of removed files (.nfs and 24 digits) stays where it is.
+// Sync compares as Compare does; the times of all names, and which names are one
+// file, count too. .snapshot in src and dst themselves is left out. The files .nfs
+// and 24 digits, which an NFS client keeps of removed files, stay in dst.
 //
-// A file is made completely in Staging, with its attributes, verified and on
-// stable storage, and then renamed over the old one: who reads sees the old
-// content or the new, and who has the old file open keeps it. The same goes for
-// symlinks, special files and, with all that is in it, a directory that dst
-// does not have. A name that becomes a directory, or stops being one, is absent
-// for an instant. Where only attributes differ they are set in place, the ones
-// of directories when all in them is done, together with their times.
+// A new file is made in Staging, with its attributes, verified and on stable
+// storage. Then a RENAME puts it over the old file. So a reader sees the old
+// content or the new one, and an open file stays as it was. Symlinks, special files
+// and directories that dst does not have are made in the same way, a directory with
+// everything in it. A name that becomes a directory, or stops being one, is absent
+// for an instant. Where only attributes differ, they are set on the file itself;
+// the attributes and times of a directory are set when its entries are done.
 //
-// Nothing is deleted. What src does not have is renamed to its path below
-// Trash, and a version that is replaced is linked there first, so that what dst
-// held can be put back; attributes that were set in place, and names that are
-// new, are not on record there. Where a path in Trash is taken already by
-// another version, "~" and the file's id are added. What another client makes
-// of a name in between that linking and the rename over it is lost.
+// Nothing is deleted. A name that src does not have is renamed to its path below
+// Trash. A file that will be replaced is linked there first, so that an undo can
+// put it back. Trash has no record of attributes that were set and of names that
+// are new. If a path in Trash is taken, "~" and the file's id are added to it. A
+// change that another client makes to a name between the link and the rename is
+// lost.
 //
-// After an error, a crash or cancellation each name is old or new; the same
-// Sync again completes it. What is left in Staging may be deleted at any time
-// when no Sync is at work. Names whose directories others remove, and names that
-// they do not stop replacing, are listed in Vanished; names that they add after
-// a directory was listed stay. A name in src that cannot be read, also
-// because it has vanished, ends everything with an error: nothing is taken for
-// absent because of that.
+// After an error, a crash or a cancellation each name is old or new, and the same
+// Sync again completes the tree. The files in Staging may be deleted when no Sync
+// runs. Vanished lists names whose directories others remove, and names that others
+// replace again and again. Names that others add after a directory was listed stay.
+// A name in src that cannot be read ends Sync with an error, also if it has
+// vanished: Sync never takes it for absent.
 //
-// What is held in memory is bounded by the largest directories and the number
-// of names that share a file. progress may be nil; it is called from several
+// The memory in use is bounded by the largest directories and by the number of
+// names that share a file. progress may be nil; it is called from several
 // goroutines, one at a time.
 func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progress func(Progress)) (SyncStats, error) {
 	if err := opts.check(src, dst); err != nil {
@@ -90,7 +88,7 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 	return s.done, err
 }
 
-// check refuses trees that are within each other.
+// check refuses two trees if one is in the other.
 func (o SyncOptions) check(src, dst string) error {
 	for _, name := range []string{src, dst, o.Staging, o.Trash} {
 		if err := CheckPath(name); err != nil {
@@ -118,30 +116,30 @@ type syncing struct {
 	e      mover
 	c      *copying   // makes files; keeps Stats and reports progress
 	diff   *comparing // compares
-	work   *work
-	stable func(context.Context) error // puts the filesystem on stable storage; nil where each answer means that
-	run    place                       // directory in Staging
+	pool   *pool
+	stable func(context.Context) error // puts the filesystem on stable storage; nil where each answer means so
+	run    location                    // directory in Staging
 	made   atomic.Int64                // names given in run
 
-	// Guarded by c.mu, as its stats are.
+	// Guarded by c.mu.
 	done   SyncStats
-	linked []*syncName // names whose file has or had others
+	linked []*syncName // names whose files have or had other names
 }
 
-// syncName is a name in a directory at work, on both sides or one.
+// syncName is a name of a directory, on both sides or one.
 type syncName struct {
 	in   *syncDir
 	base string
 	x, y *entryAt // in the source and the target
 }
 
-// path is the name in the target, for lists.
+// path is the name in the target, for the lists of Stats.
 func (m *syncName) path() string { return m.in.dst.child(m.base).name }
 
-// trees finds what is to be worked with and carries it all out: first what can
-// be decided name by name, then what takes all names of a file to be known.
+// trees finds both trees and makes them equal: first all names that can be decided
+// one by one, then the files with several names.
 func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) error {
-	var places [2]place
+	var dirs [2]location
 	for i, name := range []string{opts.Staging, opts.Trash} {
 		at, a, err := s.e.find(ctx, name)
 		if err == nil && a.Kind != Directory {
@@ -150,7 +148,7 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 		if err != nil {
 			return err
 		}
-		places[i] = at
+		dirs[i] = at
 	}
 	from, a, err := s.e.find(ctx, src)
 	if err != nil {
@@ -160,8 +158,8 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 	if err != nil {
 		return err
 	}
-	m := &syncName{in: &syncDir{dst: parent, above: true, bin: places[1], binned: true}, base: base, x: &entryAt{from, a}}
-	to, b, err := s.e.look(ctx, parent, base)
+	m := &syncName{in: &syncDir{dst: parent, above: true, bin: dirs[1], binned: true}, base: base, x: &entryAt{from, a}}
+	to, b, err := s.e.lookupIn(ctx, parent, base)
 	if err == nil {
 		m.y = &entryAt{to, b}
 		err = stay(ctx, s.e, dst)
@@ -171,31 +169,31 @@ func (s *syncing) trees(ctx context.Context, src, dst string, opts SyncOptions) 
 	if err = errors.Join(err, stay(ctx, s.e, src)); err != nil {
 		return err
 	}
-	if err := s.begin(ctx, places[0]); err != nil {
+	if err := s.begin(ctx, dirs[0]); err != nil {
 		return err
 	}
 	for _, phase := range []func(context.Context) error{
 		func(ctx context.Context) error { return s.name(ctx, m) },
 		s.groups,
 	} {
-		err := carryOut(ctx, s.e.workers(), func(ctx context.Context, w *work) error {
-			s.work = w
+		err := runPool(ctx, s.e.workers(), func(ctx context.Context, w *pool) error {
+			s.pool = w
 			return phase(ctx)
 		})
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 	}
-	// What was meant for directories that vanished is still there.
-	if err := s.e.rmdir(ctx, places[0], s.run.base()); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+	// run is not empty if directories of the target vanished meanwhile.
+	if err := s.e.rmdir(ctx, dirs[0], s.run.base()); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// begin makes a directory in staging for this run; one that was interrupted may
-// have left its own.
-func (s *syncing) begin(ctx context.Context, staging place) error {
+// begin makes a directory in staging for this run. An interrupted run may have left
+// another one there.
+func (s *syncing) begin(ctx context.Context, staging location) error {
 	private := uint32(0o700)
 	for i := 1; ; i++ {
 		at, err := s.e.mkdir(ctx, staging, fmt.Sprintf("sync-%d", i), SetAttr{Mode: &private})
@@ -206,38 +204,38 @@ func (s *syncing) begin(ctx context.Context, staging place) error {
 	}
 }
 
-// fresh is a name in run that is not taken.
+// fresh returns a new name in run.
 func (s *syncing) fresh() string { return fmt.Sprintf("%d", s.made.Add(1)) }
 
-// count changes what is told of it all in the end.
+// count changes the stats.
 func (s *syncing) count(f func(*SyncStats)) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	f(&s.done)
 }
 
-// vanished takes note of a name of the target whose directory is gone.
+// vanished lists a name of the target whose directory does not exist any more.
 func (s *syncing) vanished(name string) {
 	s.c.list(&s.c.stats.Vanished, name)
 }
 
-// mover is an engine that also works on names in directories it holds.
+// mover is an engine that also looks up and renames names in given directories.
 type mover interface {
 	engine
-	look(ctx context.Context, dir place, base string) (place, Attr, error)
-	// move renames; id is the file id of what is moved, 0 if unknown.
-	move(ctx context.Context, dir place, base string, to place, toBase string, id uint64) error
+	lookupIn(ctx context.Context, dir location, base string) (location, Attr, error)
+	// move renames; id is the id of the file, 0 if unknown.
+	move(ctx context.Context, dir location, base string, to location, toBase string, id uint64) error
 }
 
-func (n named) look(ctx context.Context, dir place, base string) (place, Attr, error) {
+func (n named) lookupIn(ctx context.Context, dir location, base string) (location, Attr, error) {
 	return n.find(ctx, dir.child(base).name)
 }
 
-func (n named) move(ctx context.Context, dir place, base string, to place, toBase string, _ uint64) error {
+func (n named) move(ctx context.Context, dir location, base string, to location, toBase string, _ uint64) error {
 	return n.fsys.Rename(ctx, dir.child(base).name, to.child(toBase).name)
 }
 
-func (w *Wire) look(ctx context.Context, dir place, base string) (at place, a Attr, err error) {
+func (w *Wire) lookupIn(ctx context.Context, dir location, base string) (at location, a Attr, err error) {
 	at = dir.child(base)
 	err = w.once(ctx, "lookup", at.name, func() error {
 		o := w.lookup(ctx, dir.handle, base)
@@ -247,7 +245,7 @@ func (w *Wire) look(ctx context.Context, dir place, base string) (at place, a At
 	return at, a, err
 }
 
-func (w *Wire) move(ctx context.Context, dir place, base string, to place, toBase string, id uint64) error {
+func (w *Wire) move(ctx context.Context, dir location, base string, to location, toBase string, id uint64) error {
 	return w.once(ctx, "rename", dir.child(base).name, func() error {
 		_, err := w.client.Rename(ctx, dir.handle, base, to.handle, toBase, id)
 		return err

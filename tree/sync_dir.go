@@ -11,30 +11,30 @@ import (
 	"github.com/casit/berth/guard"
 )
 
-// syncDir is a directory at work. It gets its attributes when nothing in it is
-// at work any more.
+// syncDir is a directory that is made equal. It gets its attributes when all of its
+// entries are done.
 type syncDir struct {
-	syncName        // itself, in its parent
-	above    bool   // it holds the target, and is no part of it
-	hidden   bool   // the target does not have it: it is made where nobody sees it
-	gone     bool   // from the target, meanwhile
-	dst      place  // where it is worked on
-	staged   string // its name in run, if it is hidden and its parent is not
+	syncName          // the directory itself, in its parent
+	above    bool     // the parent of the target, and no part of it
+	hidden   bool     // the target does not have the directory: it is made in run
+	gone     bool     // the target has lost it meanwhile
+	dst      location // where its entries are made: in the target or in run
+	staged   string   // its name in run, if it is hidden and its parent is not hidden
 	pending  atomic.Int64
 	touched  atomic.Bool // names in it were changed
 
-	mu     sync.Mutex // guards the fields below; held while they are found out
-	bin    place      // its place in the trash
+	mu     sync.Mutex // guards the fields below; held while binOf makes them
+	bin    location   // its counterpart in the trash
 	binned bool       // bin is set
 	binNew bool       // bin was made by this run
 }
 
-// name decides what becomes of a name; most of it is done by tasks.
+// name decides what is done about a name, and makes a task of it.
 func (s *syncing) name(ctx context.Context, m *syncName) error {
 	m.in.pending.Add(1)
 	switch {
 	case m.x == nil:
-		return s.work.file(ctx, func(ctx context.Context) error {
+		return s.pool.file(ctx, func(ctx context.Context) error {
 			if err := s.discard(ctx, m.in, m.base, m.y.attr); err != nil {
 				return err
 			}
@@ -48,14 +48,14 @@ func (s *syncing) name(ctx context.Context, m *syncName) error {
 		if m.in.above && !d.hidden {
 			d.bin, d.binned = m.in.bin, true // Trash stands for the target itself
 		}
-		return s.work.dir(ctx, func(ctx context.Context) error { return s.dir(ctx, d) })
+		return s.pool.dir(ctx, func(ctx context.Context) error { return s.dir(ctx, d) })
 	case m.x.attr.Nlink > 1 || m.y != nil && m.y.attr.Kind != Directory && m.y.attr.Nlink > 1:
 		s.c.mu.Lock()
 		defer s.c.mu.Unlock()
 		s.linked = append(s.linked, m)
 		return nil
 	default:
-		return s.work.file(ctx, func(ctx context.Context) error {
+		return s.pool.file(ctx, func(ctx context.Context) error {
 			if err := s.file(ctx, m); err != nil {
 				return err
 			}
@@ -64,9 +64,9 @@ func (s *syncing) name(ctx context.Context, m *syncName) error {
 	}
 }
 
-// dir lists a directory on both sides and goes through its names.
+// dir lists a directory on both sides and calls name for each name.
 func (s *syncing) dir(ctx context.Context, n *syncDir) error {
-	n.pending.Store(1) // this listing
+	n.pending.Store(1) // for the listing itself
 	var theirs, ours []entryAt
 	var err, ourErr error
 	var both sync.WaitGroup
@@ -103,8 +103,8 @@ func (s *syncing) dir(ctx context.Context, n *syncDir) error {
 }
 
 // list lists a directory, sorted.
-func (s *syncing) list(ctx context.Context, dir place, root bool) (entries []entryAt, err error) {
-	err = s.e.list(ctx, dir, func(e EntryPlus, at place) error {
+func (s *syncing) list(ctx context.Context, dir location, root bool) (entries []entryAt, err error) {
+	err = s.e.list(ctx, dir, func(e EntryPlus, at location) error {
 		own, err := isSnapshots(ctx, s.e, dir, e.Name, e.Attr.Kind, root)
 		switch {
 		case err != nil || own:
@@ -122,7 +122,7 @@ func (s *syncing) list(ctx context.Context, dir place, root bool) (entries []ent
 	return entries, err
 }
 
-// hide makes the directory that the target does not have.
+// hide makes a directory that the target does not have, where nobody sees it.
 func (s *syncing) hide(ctx context.Context, n *syncDir) (err error) {
 	private := uint32(0o700)
 	in, base := n.in.dst, n.base
@@ -133,7 +133,7 @@ func (s *syncing) hide(ctx context.Context, n *syncDir) (err error) {
 	if n.dst, err = s.e.mkdir(ctx, in, base, SetAttr{Mode: &private}); err != nil {
 		return err
 	}
-	return s.c.noteLost(n.x.at.name, s.e.setXattrs(ctx, n.dst, nil)) // what it inherits is not for what is made in it
+	return s.c.noteLost(n.x.at.name, s.e.setXattrs(ctx, n.dst, nil)) // a default ACL that it inherits is not for its entries
 }
 
 // merge goes through two sorted listings by name.
@@ -168,8 +168,8 @@ func merge(a, b []entryAt, fn func(base string, x, y *entryAt) error) error {
 	return nil
 }
 
-// finish counts one thing in a directory as done; after the last one the
-// directory is completed, and is one thing done in its parent.
+// finish counts one entry of a directory as done. After the last entry the directory
+// is completed, and is then one entry done of its parent.
 func (s *syncing) finish(ctx context.Context, n *syncDir) error {
 	for ; !n.above && n.pending.Add(-1) == 0; n = n.in {
 		complete := s.complete
@@ -184,8 +184,8 @@ func (s *syncing) finish(ctx context.Context, n *syncDir) error {
 	return nil
 }
 
-// reveal completes a directory that is new; the topmost one is shown to all,
-// with what is in it.
+// reveal completes a new directory. The topmost new directory is then renamed into
+// the target, with everything in it.
 func (s *syncing) reveal(ctx context.Context, n *syncDir) error {
 	if err := s.set(ctx, n.x.at, n.dst, allOf(n.x.attr), true); err != nil {
 		return err
@@ -198,9 +198,9 @@ func (s *syncing) reveal(ctx context.Context, n *syncDir) error {
 	return err
 }
 
-// complete gives a directory that was there, and its counterpart in the trash,
-// the attributes they lack. Times are set when they differ or names were
-// changed, which changes them.
+// complete sets the attributes of a directory that the target had, and of its
+// counterpart in the trash. Times are set if they differ, and if entries were
+// changed, which changes the times.
 func (s *syncing) complete(ctx context.Context, n *syncDir) error {
 	if n.binNew {
 		if err := s.e.setAttr(ctx, n.bin, allOf(n.y.attr)); err != nil {

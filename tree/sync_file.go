@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// base is the last component of a place's name.
-func (p place) base() string { return path.Base(p.name) }
+// base is the last component of a location's name.
+func (p location) base() string { return path.Base(p.name) }
 
-// file makes a name equal that is no directory in the source, and whose file
-// has no other names.
+// file makes a name equal that is no directory in the source and whose file has no
+// other names.
 func (s *syncing) file(ctx context.Context, m *syncName) error {
 	d, err := s.differs(ctx, m)
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *syncing) file(ctx context.Context, m *syncName) error {
 		s.count(func(s *SyncStats) { s.Attributes++ })
 	case d.Kind == Updated && !isGone(err):
 		return err
-	default: // also where it has gone since it was listed
+	default: // also if the name does not exist any more
 		if err := s.anew(ctx, m); err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (s *syncing) file(ctx context.Context, m *syncName) error {
 	return nil
 }
 
-// differs tells what is different about a name, nil for nothing.
+// differs returns the difference of a name, nil for none.
 func (s *syncing) differs(ctx context.Context, m *syncName) (*Difference, error) {
 	if m.y == nil {
 		return &Difference{Kind: Added}, nil
@@ -49,15 +49,15 @@ func (s *syncing) differs(ctx context.Context, m *syncName) (*Difference, error)
 	}
 	d, err := s.diff.close(ctx, "", m.y, m.x, d)
 	if isReplaced(err) && m.x.attr.Kind != Directory {
-		return &Difference{Kind: Modified}, nil // what is gone is made anew
+		return &Difference{Kind: Modified}, nil // a name that does not exist any more is made anew
 	}
 	return d, err
 }
 
-// set sets attributes of what is at a place of the target, with the extended
-// attributes of the source if they are to be set too. Owners come first, since a
-// change of owner takes capabilities away, and the mode and times last.
-func (s *syncing) set(ctx context.Context, from, to place, set SetAttr, xattrs bool) error {
+// set sets attributes of a name of the target, and if wanted the extended attributes
+// of the source. The owner comes first, because a change of owner takes
+// capabilities away; mode and times come last.
+func (s *syncing) set(ctx context.Context, from, to location, set SetAttr, xattrs bool) error {
 	if s.diff.attributed && xattrs {
 		x, err := s.e.xattrs(ctx, from)
 		if err = s.c.noteLost(from.name, err); err != nil {
@@ -79,8 +79,8 @@ func (s *syncing) set(ctx context.Context, from, to place, set SetAttr, xattrs b
 	return s.e.setAttr(ctx, to, set)
 }
 
-// update sets what is different of a name's attributes, in place. An mtime that
-// is equal is not set: it would hide a write that came meanwhile.
+// update sets the attributes of a name that differ. An equal mtime is not set,
+// because that would hide a write that came meanwhile.
 func (s *syncing) update(ctx context.Context, m *syncName, fields ChangedFields) error {
 	x := m.x.attr
 	var set SetAttr
@@ -96,7 +96,7 @@ func (s *syncing) update(ctx context.Context, m *syncName, fields ChangedFields)
 	return s.set(ctx, m.x.at, m.y.at, set, fields&^ChangedMtime != 0)
 }
 
-// anew makes a name's file and puts it in place.
+// anew makes the file of a name in run and renames it into the target.
 func (s *syncing) anew(ctx context.Context, m *syncName) error {
 	in, base := s.run, m.base
 	if m.in.hidden {
@@ -114,19 +114,19 @@ func (s *syncing) anew(ctx context.Context, m *syncName) error {
 	return err
 }
 
-// make makes a copy of a name's file, on stable storage. What cannot be made
-// here is listed as Missing, and ok is false.
-func (s *syncing) make(ctx context.Context, m *syncName, in place, base string) (at place, ok bool, err error) {
+// make makes a copy of a name's file in run, on stable storage. If the file cannot be
+// made here, make lists it as Missing, and ok is false.
+func (s *syncing) make(ctx context.Context, m *syncName, in location, base string) (at location, ok bool, err error) {
 	at, err = s.c.make(ctx, m.x.at, in, EntryPlus{base, m.x.attr})
 	switch {
 	case err == nil && m.x.attr.Kind == Regular:
-		return at, true, s.settle(ctx, at)
+		return at, true, s.flush(ctx, at)
 	case err == nil:
 		return at, true, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return at, false, fmt.Errorf("sync: the source cannot be read: %w", err)
 	case m.x.attr.Kind != Regular && refused(err):
-		// It may be there, with attributes that were refused.
+		// The copy may exist, without the attributes that were refused.
 		if undoErr := s.e.remove(ctx, in, base); undoErr != nil && !errors.Is(undoErr, fs.ErrNotExist) {
 			return at, false, undoErr
 		}
@@ -140,8 +140,7 @@ func (s *syncing) missing(m *syncName, err error) {
 	s.c.list(&s.c.stats.Missing, fmt.Sprintf("%s: %v", m.x.at.name, err))
 }
 
-// refused tells whether something cannot be done here at all, as opposed to
-// not now.
+// refused tells the errors of what can never be done here. Other errors may pass.
 func refused(err error) bool {
 	for _, no := range []error{fs.ErrPermission, syscall.ENOTSUP, syscall.EINVAL, syscall.ENXIO, syscall.ENODEV} {
 		if errors.Is(err, no) {
@@ -151,15 +150,15 @@ func refused(err error) bool {
 	return false
 }
 
-// settle puts a file on stable storage before it gets its name: otherwise a
-// crash could leave the name without the content.
-func (s *syncing) settle(ctx context.Context, at place) error {
+// flush puts a file on stable storage before it gets its name. Otherwise a crash
+// could leave the name without the content.
+func (s *syncing) flush(ctx context.Context, at location) error {
 	if s.stable == nil {
 		return nil
 	}
 	f, err := s.e.open(ctx, at)
 	if errors.Is(err, fs.ErrPermission) {
-		return s.stable(ctx) // not even its owner may open it
+		return s.stable(ctx) // nobody may open the file, so all is synced
 	}
 	if err != nil {
 		return err
@@ -167,14 +166,14 @@ func (s *syncing) settle(ctx context.Context, at place) error {
 	return errors.Join(f.Sync(ctx), f.Close())
 }
 
-// put renames what was made under a name in run over the name that it is for,
-// after the version there is kept in the trash. ok is false, and the name
-// listed, if its directory has vanished or others do not stop replacing it.
+// put renames a new file from run over its name in the target. Before that it keeps
+// the old file in the trash. ok is false, and the name is listed, if its directory
+// has vanished or others replace the name again and again.
 func (s *syncing) put(ctx context.Context, m *syncName, staged string) (ok bool, err error) {
 	for range maxRounds {
 		err = s.save(ctx, m)
 		if isGone(err) {
-			continue // replaced by another one after it was looked at
+			continue // somebody has replaced it after differs
 		}
 		if err != nil {
 			return false, err
@@ -197,9 +196,9 @@ func (s *syncing) put(ctx context.Context, m *syncName, staged string) (ok bool,
 	return false, err
 }
 
-// save keeps what a name is now, if anything, in the trash.
+// save keeps the present file of a name, if there is one, in the trash.
 func (s *syncing) save(ctx context.Context, m *syncName) error {
-	now, a, err := s.e.look(ctx, m.in.dst, m.base)
+	now, a, err := s.e.lookupIn(ctx, m.in.dst, m.base)
 	switch {
 	case isGone(err):
 		return nil
@@ -211,11 +210,11 @@ func (s *syncing) save(ctx context.Context, m *syncName) error {
 	return s.keep(ctx, m, now, a)
 }
 
-// moved finds out what it means that a name in run, or the directory that it
-// was for, does not exist. Nobody else takes names out of run: if it is gone,
-// a rename whose answer was lost has done it.
+// moved explains why a rename from run found no name. Nobody else takes names out of
+// run. So if the name in run does not exist, a rename whose answer was lost has
+// moved it; else the directory in the target does not exist any more.
 func (s *syncing) moved(ctx context.Context, m *syncName, staged string) (bool, error) {
-	_, _, err := s.e.look(ctx, s.run, staged)
+	_, _, err := s.e.lookupIn(ctx, s.run, staged)
 	if errors.Is(err, fs.ErrNotExist) {
 		m.in.touched.Store(true)
 		return true, nil
@@ -226,14 +225,13 @@ func (s *syncing) moved(ctx context.Context, m *syncName, staged string) (bool, 
 	return false, err
 }
 
-// isGone tells whether a name of the target does not exist, or what led to it
+// isGone tells the errors of a name that does not exist, or whose path has a name that
 // is no directory any more.
 func isGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 
-// isTaken tells whether a rename failed because of what another client has put
-// there.
+// isTaken tells the errors of a rename over a name that another client has made.
 func isTaken(err error) bool {
 	for _, is := range []error{fs.ErrExist, syscall.ENOTEMPTY, syscall.EISDIR, syscall.ENOTDIR} {
 		if errors.Is(err, is) {

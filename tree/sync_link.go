@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// groups makes tasks of the files that have several names, or had. It comes
-// last, when all names are known.
+// groups makes a task of each file that has or had several names. It comes last, when
+// all names are known.
 func (s *syncing) groups(ctx context.Context) error {
-	names := map[inode]int{} // of a file in the target, as far as the source has them
+	names := map[inode]int{} // how many names a file of the target has that the source has too
 	together := map[inode][]*syncName{}
 	var all [][]*syncName
 	for _, m := range s.linked {
@@ -26,7 +26,7 @@ func (s *syncing) groups(ctx context.Context) error {
 		all = append(all, group)
 	}
 	for _, group := range all {
-		err := s.work.file(ctx, func(ctx context.Context) error { return s.group(ctx, group, names) })
+		err := s.pool.file(ctx, func(ctx context.Context) error { return s.group(ctx, group, names) })
 		if err != nil {
 			return err
 		}
@@ -34,7 +34,7 @@ func (s *syncing) groups(ctx context.Context) error {
 	return nil
 }
 
-// group makes names one file, and no others with them.
+// group makes the names of a group one file, and no other name.
 func (s *syncing) group(ctx context.Context, group []*syncName, names map[inode]int) error {
 	d := &Difference{Kind: Modified}
 	var err error
@@ -67,8 +67,8 @@ func (s *syncing) group(ctx context.Context, group []*syncName, names map[inode]
 	return nil
 }
 
-// isOne tells whether the target has all names of a group as one file without
-// others.
+// isOne tells whether in the target all names of a group are one file, and no other
+// name is.
 func isOne(group []*syncName, names map[inode]int) bool {
 	for _, m := range group {
 		if m.y == nil || inodeOf(m.y.attr) != inodeOf(group[0].y.attr) {
@@ -78,7 +78,7 @@ func isOne(group []*syncName, names map[inode]int) bool {
 	return names[inodeOf(group[0].y.attr)] == len(group)
 }
 
-// rebuild makes a file anew and gives it all names of a group.
+// rebuild makes a file anew and gives it all names of the group.
 func (s *syncing) rebuild(ctx context.Context, group []*syncName) error {
 	if len(group) == 1 {
 		return s.anew(ctx, group[0])
@@ -102,8 +102,8 @@ func (s *syncing) rebuild(ctx context.Context, group []*syncName) error {
 	return s.e.remove(ctx, s.run, first)
 }
 
-// linkTo puts one more name of a file in place.
-func (s *syncing) linkTo(ctx context.Context, m *syncName, file place, further bool) (err error) {
+// linkTo makes one more name of a file in the target.
+func (s *syncing) linkTo(ctx context.Context, m *syncName, file location, further bool) (err error) {
 	ok := true
 	if m.in.hidden {
 		err = s.e.link(ctx, file, m.in.dst, m.base)

@@ -11,9 +11,8 @@ import (
 // maxBase is the longest name in bytes that every filesystem takes.
 const maxBase = 255
 
-// version is a name for something in the trash: its own first, others if that
-// is taken. The file's id is in them, so that a run that is repeated comes to
-// the same name.
+// version is the i-th name to try for a file in the trash: its own name first. The
+// other names have the file's id, so that a repeated run finds the same name.
 func version(base string, id uint64, i int) string {
 	suffix := ""
 	switch {
@@ -25,8 +24,8 @@ func version(base string, id uint64, i int) string {
 	return base[:min(len(base), maxBase-len(suffix))] + suffix
 }
 
-// discard renames a name to its place in the trash; a is what it is. That it is
-// gone already is fine.
+// discard renames a name into the trash; a are its attributes. A name that does not
+// exist any more is no error.
 func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) error {
 	bin, err := s.binOf(ctx, n)
 	if err != nil {
@@ -46,20 +45,20 @@ func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) 
 		if !isGone(err) {
 			return err
 		}
-		// If it is still there, it is the trash that is not, or it was
-		// replaced at that moment.
-		if _, _, lookErr := s.e.look(ctx, n.dst, base); isGone(lookErr) {
+		// If the name still exists, the trash does not, or somebody has
+		// replaced the name at this moment.
+		if _, _, lookErr := s.e.lookupIn(ctx, n.dst, base); isGone(lookErr) {
 			return nil
 		}
 	}
 	return err
 }
 
-// freeIn is a name in the trash that is not taken.
-func (s *syncing) freeIn(ctx context.Context, bin place, base string, id uint64) (string, error) {
+// freeIn returns a name in the trash that is not taken.
+func (s *syncing) freeIn(ctx context.Context, bin location, base string, id uint64) (string, error) {
 	for i := 0; ; i++ {
 		free := version(base, id, i)
-		_, _, err := s.e.look(ctx, bin, free)
+		_, _, err := s.e.lookupIn(ctx, bin, free)
 		if errors.Is(err, fs.ErrNotExist) {
 			return free, nil
 		}
@@ -69,9 +68,9 @@ func (s *syncing) freeIn(ctx context.Context, bin place, base string, id uint64)
 	}
 }
 
-// keep links the file that a name is now to its place in the trash. Files that
-// cannot be linked are moved there.
-func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) error {
+// keep links the present file of a name into the trash. A file that cannot be linked
+// is moved there.
+func (s *syncing) keep(ctx context.Context, m *syncName, now location, a Attr) error {
 	bin, err := s.binOf(ctx, m.in)
 	if err != nil {
 		return err
@@ -88,7 +87,7 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) erro
 		case !errors.Is(err, fs.ErrExist):
 			return err
 		}
-		_, there, err := s.e.look(ctx, bin, to)
+		_, there, err := s.e.lookupIn(ctx, bin, to)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -96,7 +95,7 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) erro
 			return nil
 		}
 		if err == nil {
-			// What an earlier run has made need not be kept.
+			// A file that an earlier run has made need not be kept.
 			d, err := s.differs(ctx, &syncName{in: m.in, base: m.base, x: m.x, y: &entryAt{now, a}})
 			if err != nil || d == nil {
 				return err
@@ -105,9 +104,9 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now place, a Attr) erro
 	}
 }
 
-// binOf is a directory's place in the trash. It is made where it is needed,
-// with its owner and mode; the rest follows when nothing more comes into it.
-func (s *syncing) binOf(ctx context.Context, n *syncDir) (place, error) {
+// binOf returns the counterpart of a directory in the trash. It is made when it is
+// needed, with owner and mode; complete sets the rest.
+func (s *syncing) binOf(ctx context.Context, n *syncDir) (location, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.binned {
@@ -115,7 +114,7 @@ func (s *syncing) binOf(ctx context.Context, n *syncDir) (place, error) {
 	}
 	up, err := s.binOf(ctx, n.in)
 	if err != nil {
-		return place{}, err
+		return location{}, err
 	}
 	was := n.y.attr
 	mode := was.Mode | 0o700 // or we could not enter
@@ -124,16 +123,16 @@ func (s *syncing) binOf(ctx context.Context, n *syncDir) (place, error) {
 		n.bin, err = s.e.mkdir(ctx, up, base, SetAttr{Mode: &mode, UID: &was.UID, GID: &was.GID})
 		n.binned, n.binNew = err == nil, err == nil
 		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return place{}, err
+			return location{}, err
 		}
 		if err == nil {
 			break
 		}
-		at, a, err := s.e.look(ctx, up, base)
+		at, a, err := s.e.lookupIn(ctx, up, base)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return place{}, err
+			return location{}, err
 		}
-		if err == nil && a.Kind == Directory { // of an earlier run
+		if err == nil && a.Kind == Directory { // an earlier run has made it
 			n.bin, n.binned = at, true
 		}
 	}

@@ -17,11 +17,10 @@ import (
 // Wire is an FS on an NFSv3 server, over a client of our own: no kernel mount
 // is involved, so that every call ends with its context.
 //
-// Names are looked up component by component, each time anew. Handles of
-// directories are remembered, but only to look up all components of a name at
-// once instead of one after the other: what a handle was remembered for is
-// confirmed by the server before it is used, so that a directory that another
-// node has moved is never mistaken for the one that is there now.
+// Names are looked up component by component, each time anew. Handles of directories
+// are kept only to look up all components of a name at once instead of one after
+// the other. The answers confirm each handle before it is used, so a directory that
+// another node has moved away is never taken for the one that has its name now.
 type Wire struct {
 	client *nfs.Client
 	dirs   dirCache
@@ -29,25 +28,24 @@ type Wire struct {
 	small  *semaphore.Weighted // bytes of files that are copied whole
 }
 
-// maxLarge bounds the large files that are copied at once. The bytes of theirs
-// that are in flight are bounded by the client.
+// maxLarge is how many large files are copied at once. The client bounds how many of
+// their bytes are in flight.
 const maxLarge = 8
 
-// maxSmall bounds the bytes in flight of files that are copied whole: what 1 ms
-// is worth at several GB/s.
+// maxSmall is how many bytes of small files are in flight: 1 ms at several GB/s.
 const maxSmall = 2 << 20
 
 // transfer is the largest READ or WRITE in bytes, unless the configuration
 // says otherwise: nearly all files are smaller, and take one of each.
 const transfer = 1 << 20
 
-// OpenWire connects to an export, or to a directory below one, which is looked
-// up where the server does not mount it itself; symlinks in it are refused.
-// nfs.ParseTarget makes a target of a URL. cfg may be nil. ctx bounds the
-// connecting alone.
+// OpenWire connects to an export, or to a directory below one. It looks the directory
+// up if the server does not mount it itself, and refuses symlinks in its path.
+// nfs.ParseTarget makes a target of a URL. cfg may be nil. ctx bounds only the
+// connecting.
 //
-// Whether the filesystem is usable is known when OpenWire returns; a server
-// that goes away later is waited for, as long as each call's context lasts.
+// When OpenWire returns, the filesystem is known to be usable. If the server goes
+// away later, each call waits for it until the call's context ends.
 func OpenWire(ctx context.Context, target nfs.Target, cfg *nfs.Config) (*Wire, error) {
 	var c nfs.Config
 	if cfg != nil {
@@ -63,7 +61,7 @@ func OpenWire(ctx context.Context, target nfs.Target, cfg *nfs.Config) (*Wire, e
 	return &Wire{client: client, large: make(chan struct{}, maxLarge), small: semaphore.NewWeighted(maxSmall)}, nil
 }
 
-// RootID names the export's root on its server: another one after the export
+// RootID names the export's root on its server. It is another one after the export
 // was made anew.
 func (w *Wire) RootID() string { return w.client.Root().String() }
 
@@ -77,18 +75,18 @@ func (w *Wire) Check(ctx context.Context) error {
 	return w.fail(ctx, "check", ".", err)
 }
 
-// Close ends all connections. Calls in flight fail; when Close returns, nothing
-// of the filesystem is at work any more.
+// Close ends all connections. Calls in flight fail. When Close returns, none of the
+// filesystem's goroutines runs any more.
 func (w *Wire) Close() error { return w.client.Close() }
 
-// object is what a name was found to be.
+// object is what a lookup has found.
 type object struct {
 	handle nfs.Handle
 	attr   nfs.Attr
 }
 
-// walk looks up a name, asking for all components at once whose directories
-// are remembered. Nothing but directories is gone through.
+// walk looks up a name. It asks at once for all components whose directories it has
+// handles of. It goes through directories only.
 func (w *Wire) walk(ctx context.Context, name string) (object, error) {
 	if name == "." {
 		a, err := w.client.Getattr(ctx, w.client.Root())
@@ -126,7 +124,7 @@ func (w *Wire) walk(ctx context.Context, name string) (object, error) {
 	return at.object, nil
 }
 
-// answer is a lookup's.
+// answer is the answer to a lookup.
 type answer struct {
 	object
 	err error
@@ -141,7 +139,7 @@ func (w *Wire) lookup(ctx context.Context, dir nfs.Handle, name string) answer {
 	return answer{object{res.Object, res.Attr.Attr}, err}
 }
 
-// notDir is why something is no directory.
+// notDir is the error of an object that is no directory.
 func notDir(t nfs.Type) error {
 	if t == nfs.TypeLnk {
 		return syscall.ELOOP
@@ -161,9 +159,9 @@ func (w *Wire) walkDir(ctx context.Context, name string) (nfs.Handle, error) {
 	return o.handle, err
 }
 
-// do runs an operation on name, once more if a handle turned out to be stale
-// on the way: a directory was removed while it was gone through, and another
-// may be there now. A stale handle says that nothing was done.
+// do runs an operation on name. It runs the operation again if a handle was stale: a
+// directory was removed meanwhile, and another one may have its name now. An
+// operation with a stale handle has changed nothing.
 func (w *Wire) do(ctx context.Context, op, name string, f func() error) error {
 	if CheckPath(name) != nil {
 		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
@@ -179,7 +177,7 @@ func (w *Wire) do(ctx context.Context, op, name string, f func() error) error {
 	return w.fail(ctx, op, name, err)
 }
 
-// in is do for what is done to a name in its directory.
+// in is do for an operation on a name in its directory.
 func (w *Wire) in(ctx context.Context, op, name string, f func(dir nfs.Handle, base string) error) error {
 	return w.do(ctx, op, name, func() error {
 		parent, base := split(name)
@@ -194,7 +192,7 @@ func (w *Wire) in(ctx context.Context, op, name string, f func(dir nfs.Handle, b
 	})
 }
 
-// split divides a name into its directory's and its last component.
+// split divides a name into its directory and its last component.
 func split(name string) (dir, base string) {
 	if i := strings.LastIndexByte(name, '/'); i >= 0 {
 		return name[:i], name[i+1:]
@@ -202,11 +200,11 @@ func split(name string) (dir, base string) {
 	return ".", name
 }
 
-// errRemoved says that an object was removed while it was worked with.
+// errRemoved says that an object was removed while an operation used it.
 var errRemoved = fmt.Errorf("%w: removed meanwhile", fs.ErrNotExist)
 
-// fail makes an error of this package. A stale handle is ErrAway if the root's
-// is stale, too; otherwise what it named does not exist any more.
+// fail makes an error of this package. A stale handle is ErrAway if the root's handle
+// is stale too; otherwise the object does not exist any more.
 func (w *Wire) fail(ctx context.Context, op, name string, err error) error {
 	if err == nil {
 		return nil
@@ -224,8 +222,8 @@ func (w *Wire) fail(ctx context.Context, op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
-// reason is a client's error without the operation and the name, which
-// fs.PathError tells.
+// reason is an error of the client without the operation and the name, which
+// fs.PathError has.
 type reason struct{ err *nfs.Error }
 
 func (r *reason) Error() string {
@@ -236,18 +234,18 @@ func (r *reason) Error() string {
 
 func (r *reason) Unwrap() error { return r.err }
 
-// maxDirs is how many handles of directories a Wire remembers.
+// maxDirs is how many handles of directories a Wire keeps.
 const maxDirs = 1024
 
-// dirCache remembers handles of directories by name. They are hints: the names
-// may mean something else by now.
+// dirCache keeps handles of directories by name. They are hints: a name may be another
+// directory by now.
 type dirCache struct {
 	mu      sync.Mutex // guards handles; never held across a call
 	handles map[string]nfs.Handle
 }
 
-// along returns the root's handle and those of names[:1], names[:2], … as far
-// as they are remembered.
+// along returns the handle of the root and the handles of names[:1], names[:2], … up
+// to the first that is not kept.
 func (c *dirCache) along(root nfs.Handle, names []string) []nfs.Handle {
 	handles := []nfs.Handle{root}
 	c.mu.Lock()

@@ -12,8 +12,8 @@ import (
 // workers is how many calls the client has in flight at most.
 func (w *Wire) workers() int { return 128 }
 
-// once is do for a handle that was looked up before: if it is stale, what it
-// names is gone.
+// once is do for a handle of an earlier lookup: if it is stale, the object does not
+// exist any more.
 func (w *Wire) once(ctx context.Context, op, name string, f func() error) error {
 	err := ctx.Err()
 	if err == nil {
@@ -22,28 +22,28 @@ func (w *Wire) once(ctx context.Context, op, name string, f func() error) error 
 	return w.fail(ctx, op, name, err)
 }
 
-func (w *Wire) find(ctx context.Context, name string) (at place, a Attr, err error) {
+func (w *Wire) find(ctx context.Context, name string) (at location, a Attr, err error) {
 	err = w.do(ctx, "stat", name, func() error {
 		o, err := w.walk(ctx, name)
-		at, a = place{name: name, handle: o.handle, known: err == nil, device: o.attr.FSID}, attrOf(&o.attr)
+		at, a = location{name: name, handle: o.handle, known: err == nil, device: o.attr.FSID}, attrOf(&o.attr)
 		return err
 	})
 	return at, a, err
 }
 
-func (w *Wire) list(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) error {
+func (w *Wire) list(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) error {
 	_, err := w.listing(ctx, dir, fn)
 	return err
 }
 
 // listing implements engine by the attributes that come with READDIRPLUS.
-func (w *Wire) listing(ctx context.Context, dir place, fn func(e EntryPlus, at place) error) (now Attr, err error) {
+func (w *Wire) listing(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) (now Attr, err error) {
 	var fnErr error
 	err = w.once(ctx, "readdir", dir.name, func() error {
 		a, err := w.client.Listing(ctx, dir.handle, func(e *nfs.Entry) error {
 			a := attrOf(&e.Attr.Attr)
 			a.Mount = dir.known && a.Device != dir.device
-			fnErr = fn(EntryPlus{e.Name, a}, place{name: dir.child(e.Name).name, handle: e.Handle, mount: a.Mount, known: true, device: a.Device})
+			fnErr = fn(EntryPlus{e.Name, a}, location{name: dir.child(e.Name).name, handle: e.Handle, mount: a.Mount, known: true, device: a.Device})
 			return fnErr
 		})
 		if a.Present {
@@ -57,11 +57,11 @@ func (w *Wire) listing(ctx context.Context, dir place, fn func(e EntryPlus, at p
 	return now, err
 }
 
-func (w *Wire) names(ctx context.Context, dir place, fn func(e Entry, at place) error) error {
-	return w.list(ctx, dir, func(e EntryPlus, at place) error { return fn(Entry{e.Name, e.Attr.Kind}, at) })
+func (w *Wire) names(ctx context.Context, dir location, fn func(e Entry, at location) error) error {
+	return w.list(ctx, dir, func(e EntryPlus, at location) error { return fn(Entry{e.Name, e.Attr.Kind}, at) })
 }
 
-func (w *Wire) readlink(ctx context.Context, at place) (target string, err error) {
+func (w *Wire) readlink(ctx context.Context, at location) (target string, err error) {
 	err = w.once(ctx, "readlink", at.name, func() error {
 		var err error
 		target, _, err = w.client.Readlink(ctx, at.handle)
@@ -70,11 +70,11 @@ func (w *Wire) readlink(ctx context.Context, at place) (target string, err error
 	return target, err
 }
 
-func (w *Wire) open(_ context.Context, at place) (File, error) {
+func (w *Wire) open(_ context.Context, at location) (File, error) {
 	return &wireFile{w: w, name: at.name, handle: at.handle}, nil
 }
 
-func (w *Wire) mkdir(ctx context.Context, dir place, base string, set SetAttr) (place, error) {
+func (w *Wire) mkdir(ctx context.Context, dir location, base string, set SetAttr) (location, error) {
 	at := dir.child(base)
 	err := w.once(ctx, "mkdir", at.name, func() (err error) {
 		at.handle, err = w.makeDir(ctx, dir.handle, base, set)
@@ -83,7 +83,7 @@ func (w *Wire) mkdir(ctx context.Context, dir place, base string, set SetAttr) (
 	return at, err
 }
 
-func (w *Wire) mknod(ctx context.Context, dir place, base string, a Attr, set SetAttr) (at place, err error) {
+func (w *Wire) mknod(ctx context.Context, dir location, base string, a Attr, set SetAttr) (at location, err error) {
 	at = dir.child(base)
 	err = w.once(ctx, "mknod", at.name, func() error {
 		o, err := w.makeNode(ctx, dir.handle, base, a.Kind, a.Major, a.Minor, set)
@@ -93,7 +93,7 @@ func (w *Wire) mknod(ctx context.Context, dir place, base string, a Attr, set Se
 	return at, err
 }
 
-func (w *Wire) symlink(ctx context.Context, target string, dir place, base string, set SetAttr) (at place, err error) {
+func (w *Wire) symlink(ctx context.Context, target string, dir location, base string, set SetAttr) (at location, err error) {
 	at = dir.child(base)
 	err = w.once(ctx, "symlink", at.name, func() error {
 		o, err := w.makeSymlink(ctx, target, dir.handle, base, set)
@@ -103,14 +103,14 @@ func (w *Wire) symlink(ctx context.Context, target string, dir place, base strin
 	return at, err
 }
 
-func (w *Wire) link(ctx context.Context, file, dir place, base string) error {
+func (w *Wire) link(ctx context.Context, file, dir location, base string) error {
 	return w.once(ctx, "link", dir.child(base).name, func() error {
 		_, err := w.client.Link(ctx, file.handle, dir.handle, base)
 		return err
 	})
 }
 
-func (w *Wire) create(ctx context.Context, dir place, base string, set SetAttr) (File, place, error) {
+func (w *Wire) create(ctx context.Context, dir location, base string, set SetAttr) (File, location, error) {
 	at := dir.child(base)
 	err := w.once(ctx, "create", at.name, func() error {
 		o, err := w.makeFile(ctx, dir.handle, base, set)
@@ -120,29 +120,29 @@ func (w *Wire) create(ctx context.Context, dir place, base string, set SetAttr) 
 	return &wireFile{w: w, name: at.name, handle: at.handle}, at, err
 }
 
-func (w *Wire) setAttr(ctx context.Context, at place, set SetAttr) error {
+func (w *Wire) setAttr(ctx context.Context, at location, set SetAttr) error {
 	return w.once(ctx, "setattr", at.name, func() error {
 		_, err := w.set(ctx, at.handle, sattrOf(set))
 		return err
 	})
 }
 
-func (w *Wire) remove(ctx context.Context, dir place, base string) error {
+func (w *Wire) remove(ctx context.Context, dir location, base string) error {
 	return w.once(ctx, "remove", dir.child(base).name, func() error {
 		_, err := w.client.Remove(ctx, dir.handle, base)
 		return err
 	})
 }
 
-func (w *Wire) rmdir(ctx context.Context, dir place, base string) error {
+func (w *Wire) rmdir(ctx context.Context, dir location, base string) error {
 	return w.once(ctx, "rmdir", dir.child(base).name, func() error { return w.removeDir(ctx, dir.handle, base) })
 }
 
-// copyFile copies a file without holes: CREATE, READ, WRITE FILE_SYNC and
-// SETATTR where it fits one WRITE, CREATE alone where it is empty. The answer
-// to the last call shows what was made. Larger ones are read and written
-// several chunks at a time, and committed.
-func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base string, summed bool) (r copied, done bool, err error) {
+// copyFile copies a file without holes. A file that fits one WRITE takes CREATE, READ,
+// WRITE FILE_SYNC and SETATTR; an empty one takes CREATE. The answer to the last
+// call has the attributes of the copy. A larger file is read and written several
+// chunks at a time, and committed.
+func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location, base string, summed bool) (r copied, done bool, err error) {
 	chunk := int64(min(w.client.ReadSize(), w.client.WriteSize()))
 	if a.Used < a.Size && a.Size > holeBlock {
 		return r, false, nil
@@ -162,7 +162,8 @@ func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base 
 		defer w.small.Release(a.Size)
 	}
 	r.at = dir.child(base)
-	// Read before anything is made, so that a file that is gone leaves none.
+	// The READ comes before the CREATE, so that a file that does not exist any
+	// more leaves no copy.
 	var data []byte
 	release := func() {}
 	defer func() { release() }()
@@ -182,13 +183,13 @@ func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base 
 			return err
 		})
 		if err != nil || !done || now.Size > int64(len(data)) {
-			return r, err != nil, err // it has grown, or READs are short here
+			return r, err != nil, err // the file has grown, or the server's READs are short
 		}
 	}
 	err = w.once(ctx, "create", r.at.name, func() error {
 		set := allOf(a)
 		if a.Size > 0 {
-			mode := a.Mode & 0o777 // what is written loses setuid
+			mode := a.Mode & 0o777 // a WRITE takes setuid away
 			set = SetAttr{Mode: &mode, UID: &a.UID, GID: &a.GID}
 		}
 		o, err := w.makeFile(ctx, dir.handle, base, set)
@@ -215,7 +216,7 @@ func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base 
 		r.changed = !isSame(a, now)
 		set := sattrOf(allOf(a))
 		if a.Mode&0o7000 == 0 {
-			set.Set &^= nfs.SetMode // as it was made
+			set.Set &^= nfs.SetMode // CREATE has set it
 		}
 		set.Set &^= nfs.SetUID | nfs.SetGID
 		got, err := w.set(ctx, r.at.handle, set)
@@ -230,7 +231,7 @@ func (w *Wire) copyFile(ctx context.Context, src place, a Attr, dir place, base 
 	})
 }
 
-// verify compares a copied file with what it is a copy of.
+// verify compares the attributes of a copy with those of its source.
 func verify(got *nfs.Attr, size int64, want nfs.SetAttr) error {
 	if int64(got.Size) == size && missing(want, got).Set == 0 {
 		return nil
@@ -239,7 +240,7 @@ func verify(got *nfs.Attr, size int64, want nfs.SetAttr) error {
 		got.Size, got.Mtime.Time(), got.Mode, got.UID, got.GID, size, want.Mtime.Time(), want.Mode, want.UID, want.GID)
 }
 
-// storeSmall writes what fits one WRITE.
+// storeSmall writes a file that fits one WRITE.
 func (w *Wire) storeSmall(ctx context.Context, h nfs.Handle, data []byte) error {
 	for off := 0; off < len(data); {
 		res, err := w.client.Write(ctx, h, uint64(off), data[off:], nfs.FileSync)
@@ -254,8 +255,8 @@ func (w *Wire) storeSmall(ctx context.Context, h nfs.Handle, data []byte) error 
 	return nil
 }
 
-// storeLarge copies size bytes, and returns what the source is afterwards.
-func (w *Wire) storeLarge(ctx context.Context, src place, size int64, dst place) (Attr, error) {
+// storeLarge copies size bytes, and returns the attributes of the source afterwards.
+func (w *Wire) storeLarge(ctx context.Context, src location, size int64, dst location) (Attr, error) {
 	from := &remote{ctx, w.client, src.handle}
 	if _, err := w.client.Store(ctx, dst.handle, from, nfs.Range{Length: size}); err != nil {
 		return Attr{}, err
@@ -264,7 +265,7 @@ func (w *Wire) storeLarge(ctx context.Context, src place, size int64, dst place)
 	return attrOf(&now), err
 }
 
-// remote is a file as a source for nfs.Client.Store, for the time of ctx.
+// remote is a file as the source of nfs.Client.Store, until ctx ends.
 type remote struct {
 	ctx    context.Context
 	client *nfs.Client
@@ -274,15 +275,15 @@ type remote struct {
 func (r *remote) ReadAt(p []byte, off int64) (int, error) {
 	n, err := r.client.ReadAt(r.ctx, r.handle, p, off)
 	if err == io.EOF {
-		// Cut off meanwhile: zeros stand for what is gone, and the copy is
-		// known as torn by the source's attributes.
+		// The file was cut off meanwhile. Zeros stand for the lost bytes; the
+		// attributes of the source tell that the copy is torn.
 		clear(p[n:])
 		return len(p), nil
 	}
 	return n, err
 }
 
-// Lend implements nfs.Lender: what one READ returns is written as it is.
+// Lend implements nfs.Lender: the buffer of a READ is the buffer of the WRITE.
 func (r *remote) Lend(n int, off int64) ([]byte, func(), error) {
 	res, err := r.client.ReadLent(r.ctx, r.handle, uint64(off), n)
 	if err != nil {
@@ -290,7 +291,7 @@ func (r *remote) Lend(n int, off int64) ([]byte, func(), error) {
 	}
 	if res.N < n {
 		res.Release()
-		return nil, nil, nil // the rest is asked for, or not there any more
+		return nil, nil, nil // Store asks for the rest
 	}
 	return res.Data, res.Release, nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/casit/berth/nfs"
 )
 
-// wireFile is a regular file of a Wire. NFSv3 knows no open files: it is a
-// handle, which is stale once the file's last name is removed.
+// wireFile is a regular file of a Wire. NFSv3 knows no open files, so a wireFile is a
+// handle. It is stale when the file's last name is removed.
 type wireFile struct {
 	w      *Wire
 	name   string
@@ -73,7 +73,7 @@ func (w *Wire) makeFile(ctx context.Context, dir nfs.Handle, base string, set Se
 	if err != nil {
 		return object{}, err
 	}
-	return w.settle(ctx, dir, base, m, s)
+	return w.complete(ctx, dir, base, m, s)
 }
 
 // do runs an operation on the file.
@@ -111,8 +111,8 @@ func (f *wireFile) ReadAt(ctx context.Context, p []byte, off int64) (n int, err 
 // readWindow is how many READs of one file are in flight at once.
 const readWindow = 8
 
-// read fills p from a file; short only with an error, io.EOF at the end. The
-// first READ tells the file's size, so that none is wasted behind its end.
+// read fills p from a file; short only with an error, io.EOF at the end. The first
+// READ tells the file's size, so that no READ is sent behind the end.
 func (w *Wire) read(ctx context.Context, h nfs.Handle, p []byte, off int64) (int, error) {
 	size := w.client.ReadSize()
 	first := p[:min(len(p), size)]
@@ -163,9 +163,9 @@ func (w *Wire) read(ctx context.Context, h nfs.Handle, p []byte, off int64) (int
 	return n, nil
 }
 
-// WriteAt implements File. What it has written is on stable storage: one WRITE
-// is sent FILE_SYNC, more are sent UNSTABLE and committed (RFC 1813 §4.8), so
-// that nothing has to be remembered for a server that forgets.
+// WriteAt implements File. When it returns, the data are on stable storage: one WRITE
+// is sent FILE_SYNC, several are sent UNSTABLE and committed (RFC 1813 §4.8). So no
+// data have to be kept for a server that restarts.
 func (f *wireFile) WriteAt(ctx context.Context, p []byte, off int64) (n int, err error) {
 	err = f.do(ctx, "write", func() error {
 		if off < 0 {
@@ -206,7 +206,7 @@ func (f *wireFile) SetAttr(ctx context.Context, set SetAttr) error {
 	})
 }
 
-// Sync implements File. WriteAt has done it.
+// Sync implements File. WriteAt has put the data on stable storage.
 func (f *wireFile) Sync(ctx context.Context) error {
 	return f.do(ctx, "sync", func() error { return nil })
 }

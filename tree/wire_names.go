@@ -24,8 +24,8 @@ func (w *Wire) Stat(ctx context.Context, name string) (a Attr, err error) {
 	return a, nil
 }
 
-// attrOf is a server's attributes in our terms. The kinds have RFC 1813's
-// numbers.
+// attrOf makes an Attr of the attributes of a server. The kinds have the numbers of
+// RFC 1813.
 func attrOf(a *nfs.Attr) Attr {
 	return Attr{
 		Kind: Kind(a.Type), Mode: a.Mode, UID: a.UID, GID: a.GID, Nlink: a.Nlink,
@@ -35,7 +35,7 @@ func attrOf(a *nfs.Attr) Attr {
 	}
 }
 
-// sattrOf is a change of attributes in the client's terms.
+// sattrOf makes a SETATTR of a change of attributes.
 func sattrOf(set SetAttr) (s nfs.SetAttr) {
 	if set.Mode != nil {
 		s.Set, s.Mode = s.Set|nfs.SetMode, *set.Mode&0o7777
@@ -58,8 +58,8 @@ func sattrOf(set SetAttr) (s nfs.SetAttr) {
 	return s
 }
 
-// missing is what an object with attributes a still lacks of s. Times that are
-// read, and sizes, are not looked at.
+// missing returns what of s an object with the attributes a does not have. It does
+// not compare access times and sizes.
 func missing(s nfs.SetAttr, a *nfs.Attr) nfs.SetAttr {
 	same := nfs.SetSize | nfs.SetAtime
 	if a.Mode == s.Mode {
@@ -124,8 +124,8 @@ func (w *Wire) Readlink(ctx context.Context, name string) (target string, err er
 	return target, err
 }
 
-// Mkdir implements FS, with one MKDIR (RFC 1813 §3.3.9) where the server takes
-// all attributes with it.
+// Mkdir implements FS, with one MKDIR (RFC 1813 §3.3.9) if the server sets all
+// attributes of it.
 func (w *Wire) Mkdir(ctx context.Context, name string, set SetAttr) error {
 	return w.in(ctx, "mkdir", name, func(dir nfs.Handle, base string) error {
 		_, err := w.makeDir(ctx, dir, base, set)
@@ -147,17 +147,17 @@ func (w *Wire) makeDir(ctx context.Context, dir nfs.Handle, base string, set Set
 	if !given {
 		s.Set &^= nfs.SetMode // setgid may be inherited
 	}
-	o, err := w.settle(ctx, dir, base, m, s)
+	o, err := w.complete(ctx, dir, base, m, s)
 	if err != nil {
-		// It is ours, and empty: nobody shall find it without its owner.
+		// The directory is new and empty. Without its owner it must not stay.
 		_, undoErr := w.client.Rmdir(context.WithoutCancel(ctx), dir, base)
 		return nfs.Handle{}, errors.Join(err, undoErr)
 	}
 	return o.handle, nil
 }
 
-// settle gives a new object what its making did not.
-func (w *Wire) settle(ctx context.Context, dir nfs.Handle, base string, m nfs.Made, s nfs.SetAttr) (object, error) {
+// complete sets those attributes of a new object that its making has not set.
+func (w *Wire) complete(ctx context.Context, dir nfs.Handle, base string, m nfs.Made, s nfs.SetAttr) (object, error) {
 	o := object{m.Object, m.Attr.Attr}
 	var err error
 	switch {
@@ -176,9 +176,9 @@ func (w *Wire) settle(ctx context.Context, dir nfs.Handle, base string, m nfs.Ma
 	return o, err
 }
 
-// set changes attributes, and returns what they are now. Servers that change
-// the mode first lose setuid and setgid to the owner's change: the mode is set
-// again then.
+// set changes attributes, and returns the new ones. Some servers change the mode
+// before the owner, and the change of owner takes setuid and setgid away. Then set
+// sets the mode again.
 func (w *Wire) set(ctx context.Context, h nfs.Handle, s nfs.SetAttr) (nfs.Attr, error) {
 	for again := range 2 {
 		wcc, err := w.client.Setattr(ctx, h, s, nil)
@@ -210,7 +210,7 @@ func (w *Wire) makeSymlink(ctx context.Context, target string, dir nfs.Handle, b
 	if err != nil {
 		return object{}, err
 	}
-	return w.settle(ctx, dir, base, m, s)
+	return w.complete(ctx, dir, base, m, s)
 }
 
 // Mknod implements FS (RFC 1813 §3.3.11).
@@ -233,11 +233,11 @@ func (w *Wire) makeNode(ctx context.Context, dir nfs.Handle, base string, kind K
 	if err != nil {
 		return object{}, err
 	}
-	return w.settle(ctx, dir, base, m, s)
+	return w.complete(ctx, dir, base, m, s)
 }
 
-// Link implements FS (RFC 1813 §3.3.15). A name that is taken after the request
-// had to be sent again is ours if it is the same file's.
+// Link implements FS (RFC 1813 §3.3.15). If the request was sent again and the name is
+// taken, the first request has made it, provided it is a name of the same file.
 func (w *Wire) Link(ctx context.Context, oldName, newName string) error {
 	if CheckPath(oldName) != nil {
 		return &fs.PathError{Op: "link", Path: oldName, Err: fs.ErrInvalid}
@@ -296,8 +296,8 @@ func (w *Wire) Rmdir(ctx context.Context, name string) error {
 	return w.in(ctx, "rmdir", name, func(dir nfs.Handle, base string) error { return w.removeDir(ctx, dir, base) })
 }
 
-// removeDir removes an empty directory; that it is not empty is said in two
-// ways by servers.
+// removeDir removes an empty directory. Servers have two errors for a directory that
+// is not empty.
 func (w *Wire) removeDir(ctx context.Context, dir nfs.Handle, base string) error {
 	_, err := w.client.Rmdir(ctx, dir, base)
 	if nfs.StatusOf(err) == nfs.StatusExist {

@@ -27,9 +27,9 @@ const (
 	aclDefault = "system.posix_acl_default"
 )
 
-// isKept tells the attributes that a copy keeps: those of users and of root,
-// ACLs, capabilities. What overlayfs notes in its own layers means nothing
-// elsewhere, and what other filesystems show of themselves is no data.
+// isKept tells the attributes that a copy keeps: attributes of users and of root,
+// ACLs, capabilities. It leaves out the notes of overlayfs in its own layers, and
+// attributes by which other filesystems describe themselves.
 func isKept(name string) bool {
 	if strings.HasPrefix(name, "trusted.overlay.") {
 		return false
@@ -42,21 +42,21 @@ func isKept(name string) bool {
 	return name == aclAccess || name == aclDefault
 }
 
-// isPolicy tells the labels that the system gives every file by its own policy:
-// they are set where that may be, and never taken away.
+// isPolicy tells the labels that the system gives every file by its policy. A copy
+// sets them where it may, and never removes them.
 func isPolicy(name string) bool {
 	return name == "security.selinux" || name == "security.evm" || strings.HasPrefix(name, "security.SMACK64")
 }
 
-// lostXattrs are the attributes that could not be read or set, each with its
-// name and the reason.
+// lostXattrs are the errors of attributes that could not be read or set, each with the
+// attribute's name.
 type lostXattrs []error
 
 func (l lostXattrs) Error() string { return several.Of(l...).Error() }
 
 func (l lostXattrs) Unwrap() []error { return l }
 
-// orNil is the error of those that were lost.
+// orNil returns l as an error, nil if no attribute was lost.
 func (l lostXattrs) orNil() error {
 	if len(l) == 0 {
 		return nil
@@ -64,7 +64,8 @@ func (l lostXattrs) orNil() error {
 	return l
 }
 
-// add notes one that was lost; an error that is no attribute's ends it all.
+// add adds an attribute that was lost. It returns any error that is not about the
+// attribute.
 func (l *lostXattrs) add(name string, err error) error {
 	for _, no := range []error{unix.ENOTSUP, unix.EPERM, unix.EACCES, unix.ENOSPC, unix.EDQUOT, unix.E2BIG, unix.ERANGE, unix.EINVAL} {
 		if errors.Is(err, no) {
@@ -75,8 +76,8 @@ func (l *lostXattrs) add(name string, err error) error {
 	return err
 }
 
-// attrFile is a file whose extended attributes are worked with: an open one, or
-// a name in an open directory, of any kind; no symlink is followed.
+// attrFile is a file with extended attributes: an open one, or a name of any kind in an
+// open directory. No symlink is followed.
 type attrFile struct {
 	fd   int
 	path string // of the name, in /proc; "" for the open file itself
@@ -114,7 +115,7 @@ func (f attrFile) remove(name string) error {
 	return unix.Lremovexattr(f.path, name)
 }
 
-// sized calls get with a buffer that is large enough.
+// sized calls get with larger buffers until one is large enough.
 func sized(get func(buf []byte) (int, error)) (string, error) {
 	for size := 256; ; size *= 4 {
 		buf := make([]byte, size)
@@ -129,7 +130,8 @@ func sized(get func(buf []byte) (int, error)) (string, error) {
 	}
 }
 
-// read returns what a copy keeps. What cannot be read is lost.
+// read returns the attributes that a copy keeps, and the ones that it cannot read as
+// lost.
 func (f attrFile) read() (x Xattrs, err error) {
 	names, err := sized(f.list)
 	if errors.Is(err, unix.ENOTSUP) {
@@ -145,7 +147,7 @@ func (f attrFile) read() (x Xattrs, err error) {
 		}
 		value, err := sized(func(buf []byte) (int, error) { return f.get(name, buf) })
 		if errors.Is(err, unix.ENODATA) {
-			continue // it went away meanwhile
+			continue // somebody has removed it meanwhile
 		}
 		if err != nil {
 			if err := lost.add(name, err); err != nil {
@@ -161,15 +163,15 @@ func (f attrFile) read() (x Xattrs, err error) {
 	return x, lost.orNil()
 }
 
-// write gives a file exactly these attributes. Those that cannot be set, or
-// taken away, are lost.
+// write gives a file exactly these attributes. It returns the ones that it cannot set or
+// remove as lost.
 func (f attrFile) write(want Xattrs) error {
 	have, err := f.read()
 	var lost lostXattrs
 	if err != nil && !errors.As(err, &lost) {
 		return err
 	}
-	lost = nil // they are set, or reported, below
+	lost = nil // they are set below, or lost again
 	for _, name := range slices.Sorted(maps.Keys(have)) {
 		if _, ok := want[name]; ok || isPolicy(name) {
 			continue
@@ -193,9 +195,9 @@ func (f attrFile) write(want Xattrs) error {
 	return lost.orNil()
 }
 
-// withoutACL is the mode of a file whose ACL could not be kept: where there is
-// one, the bits of the group are its mask (acl(5)), which may be more than the
-// group has.
+// withoutACL is the mode of a file whose ACL could not be kept. With an ACL the group
+// bits of the mode are the ACL's mask (acl(5)), which may be more than the group
+// has.
 func withoutACL(mode uint32, x Xattrs, lost lostXattrs) uint32 {
 	acl := x[aclAccess]
 	if len(lost) == 0 || len(acl) < 4 || !strings.Contains(lost.Error(), aclAccess) {
@@ -230,16 +232,16 @@ func (l *Local) Xattrs(ctx context.Context, name string) (Xattrs, error) {
 	return r.x, errors.Join(err, r.lost)
 }
 
-// SetXattrs gives name itself exactly these of the attributes that a copy keeps.
-// Those of an ACL change its mode.
+// SetXattrs gives name itself exactly these attributes, of those that a copy keeps. An
+// ACL changes the mode.
 func (l *Local) SetXattrs(ctx context.Context, name string, x Xattrs) error {
 	return l.change(ctx, "setxattr", name, itsAttr, func(dir int, base string) error {
 		return inDir(dir, base).write(x)
 	})
 }
 
-// xattrs implements engine: a filesystem that says nothing of them has none.
-func (n named) xattrs(ctx context.Context, at place) (Xattrs, error) {
+// xattrs implements engine: an FS without a method for them has none.
+func (n named) xattrs(ctx context.Context, at location) (Xattrs, error) {
 	if f, ok := n.fsys.(interface {
 		Xattrs(ctx context.Context, name string) (Xattrs, error)
 	}); ok {
@@ -249,7 +251,7 @@ func (n named) xattrs(ctx context.Context, at place) (Xattrs, error) {
 }
 
 // setXattrs implements engine.
-func (n named) setXattrs(ctx context.Context, at place, x Xattrs) error {
+func (n named) setXattrs(ctx context.Context, at location, x Xattrs) error {
 	if f, ok := n.fsys.(interface {
 		SetXattrs(ctx context.Context, name string, x Xattrs) error
 	}); ok {
@@ -259,21 +261,21 @@ func (n named) setXattrs(ctx context.Context, at place, x Xattrs) error {
 }
 
 // xattrs implements engine: NFSv3 has none.
-func (*Wire) xattrs(context.Context, place) (Xattrs, error) { return nil, nil }
+func (*Wire) xattrs(context.Context, location) (Xattrs, error) { return nil, nil }
 
 // setXattrs implements engine.
-func (*Wire) setXattrs(context.Context, place, Xattrs) error { return nil }
+func (*Wire) setXattrs(context.Context, location, Xattrs) error { return nil }
 
-// complete is an engine that gives a file all that a copy keeps of it by one
-// call, in the order that keeps it: the owner, whose change takes capabilities
-// and setuid away; extended attributes, of which an ACL changes the mode; the
-// mode; times.
+// complete is an engine that sets all attributes of a copy by one call, in the order
+// that keeps them: first the owner, since its change takes capabilities and setuid
+// away; then extended attributes, since an ACL changes the mode; then the mode; last
+// the times.
 type complete interface {
-	setAll(ctx context.Context, at place, a Attr, x Xattrs) error
+	setAll(ctx context.Context, at location, a Attr, x Xattrs) error
 }
 
 // setAll implements complete.
-func (c cloning) setAll(ctx context.Context, at place, a Attr, x Xattrs) error {
+func (c cloning) setAll(ctx context.Context, at location, a Attr, x Xattrs) error {
 	return c.l.change(ctx, "setattr", at.name, itsAttr, func(dir int, base string) error {
 		if err := setAttr(dir, base, SetAttr{UID: &a.UID, GID: &a.GID}); err != nil {
 			return err
@@ -302,7 +304,7 @@ func setAllFd(fd int, a Attr, x Xattrs) (lost lostXattrs, err error) {
 	return lost, setFd(fd, SetAttr{Mode: &a.Mode, Atime: &a.Atime, Mtime: &a.Mtime})
 }
 
-// apart takes attributes that were lost apart from errors that end everything.
+// apart separates attributes that were lost from other errors.
 func apart(all error) (lost lostXattrs, err error) {
 	if errors.As(all, &lost) {
 		return lost, nil
@@ -310,8 +312,8 @@ func apart(all error) (lost lostXattrs, err error) {
 	return nil, all
 }
 
-// noteLost lists attributes that were lost as missing from the copy of src;
-// other errors pass.
+// noteLost lists lost attributes as Missing from the copy of src. It returns other
+// errors.
 func (c *copying) noteLost(src string, err error) error {
 	lost := (lostXattrs)(nil)
 	if !errors.As(err, &lost) {
@@ -323,8 +325,8 @@ func (c *copying) noteLost(src string, err error) error {
 	return nil
 }
 
-// setAll gives a copy of src all attributes.
-func (c *copying) setAll(ctx context.Context, src string, at place, a Attr, x Xattrs) error {
+// setAll sets all attributes of a copy of src.
+func (c *copying) setAll(ctx context.Context, src string, at location, a Attr, x Xattrs) error {
 	if e, ok := c.e.(complete); ok {
 		return c.noteLost(src, e.setAll(ctx, at, a, x))
 	}

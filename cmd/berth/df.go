@@ -9,7 +9,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 )
 
 func dfCommand(a *app) *cobra.Command {
@@ -23,7 +23,7 @@ func dfCommand(a *app) *cobra.Command {
 }
 
 func runDf(ctx context.Context, a *app) error {
-	u, err := ask[snapshot.Usage](ctx, a, "Berth.Usage", plugin.UsageRequest{})
+	u, err := ask[df.Usage](ctx, a, "Berth.Usage", plugin.UsageRequest{})
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func runDf(ctx context.Context, a *app) error {
 
 // renderUsage writes where the space is. What nobody has measured is left out
 // of the live volumes, or unknown.
-func renderUsage(w io.Writer, u *snapshot.Usage, t show.Times, width int) error {
+func renderUsage(w io.Writer, u *df.Usage, t show.Times, width int) error {
 	removed, undo := 0, 0
 	for _, it := range u.Items {
 		if it.Kind == "undo" {
@@ -78,7 +78,7 @@ func renderUsage(w io.Writer, u *snapshot.Usage, t show.Times, width int) error 
 }
 
 // usageRemarks say what can be freed, and what could not be measured.
-func usageRemarks(u *snapshot.Usage) (out []string) {
+func usageRemarks(u *df.Usage) (out []string) {
 	upTo := ""
 	if u.Shared {
 		upTo = "up to "

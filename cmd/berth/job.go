@@ -37,26 +37,26 @@ type carried struct {
 
 // carryOut writes a job down and completes it.
 func carryOut(ctx context.Context, a *app, engine *client.Client, r snapshot.RestoreRequest, stops docker.Stops) error {
-	job, err := ask[volume.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
+	j, err := ask[volume.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
 	if err != nil {
 		return err
 	}
-	return (&carried{a, engine, &job, r, stops}).complete(ctx)
+	return (&carried{a, engine, &j, r, stops}).complete(ctx)
 }
 
 // runUnfinished completes or ends the unfinished job of a volume.
 func runUnfinished(ctx context.Context, a *app, name string, abort bool) error {
-	job, err := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: name})
+	j, err := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: name})
 	if err != nil {
 		return err
 	}
-	c := &carried{app: a, job: &job}
-	if len(job.Stopped) > 0 {
-		if err := json.Unmarshal(job.Stopped, &c.stops.Stopped); err != nil {
+	c := &carried{app: a, job: &j}
+	if len(j.Stopped) > 0 {
+		if err := json.Unmarshal(j.Stopped, &c.stops.Stopped); err != nil {
 			return fmt.Errorf("read the journal of %s: %w", name, err)
 		}
 	}
-	_ = json.Unmarshal(job.Request, &c.request) // a takeover has none
+	_ = json.Unmarshal(j.Request, &c.request) // a takeover has none
 	if !c.stops.Empty() {
 		if c.engine, err = client.New(client.FromEnv); err != nil {
 			return err
@@ -240,23 +240,23 @@ func (e ending) over() bool { return e.done() || e.givenUp }
 
 // endOf is the one place that says what a job's last answer means: a job that
 // is done says so, and every other answer is an error.
-func endOf(job *volume.Job, p snapshot.Progress, err error) ending {
+func endOf(j *volume.Job, p snapshot.Progress, err error) ending {
 	switch {
 	case err == nil && p.Done():
 		return ending{progress: p}
 	case err == nil: // an answer of an earlier plugin
-		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s is not done, and nobody is at work on it", nameOf(job))}
+		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s is not done, and nobody is at work on it", nameOf(j))}
 	}
-	return ending{progress: p, err: wayOn(job, err)}
+	return ending{progress: p, err: wayOn(j, err)}
 }
 
 // wayOn adds to an error what to type where the job is still there.
-func wayOn(job *volume.Job, err error) error {
+func wayOn(j *volume.Job, err error) error {
 	f := failureOf(err)
-	name := job.Volumes()[0]
+	name := j.Volumes()[0]
 	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
-	if job.Op == cluster.OpTakeover {
-		way = fmt.Sprintf("'berth volume takeover %s --from %s' begins it again", name, job.From)
+	if j.Op == cluster.OpTakeover {
+		way = fmt.Sprintf("'berth volume takeover %s --from %s' begins it again", name, j.From)
 	}
 	if !strings.Contains(f.Hint, "--resume") {
 		f.Hint = strings.TrimPrefix(f.Hint+"; "+way, "; ")
@@ -266,20 +266,20 @@ func wayOn(job *volume.Job, err error) error {
 
 // follow starts a job and shows its progress until it is over. Ctrl-C ends the
 // job too, unless the swap has begun.
-func follow(ctx context.Context, a *app, job *volume.Job) ending {
-	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobStart", plugin.JobRequest{ID: job.ID}); err != nil {
-		return ending{err: wayOn(job, err)}
+func follow(ctx context.Context, a *app, j *volume.Job) ending {
+	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobStart", plugin.JobRequest{ID: j.ID}); err != nil {
+		return ending{err: wayOn(j, err)}
 	}
 	line := &shown{app: a}
 	for {
-		p, err := poll(ctx, a, job)
+		p, err := poll(ctx, a, j)
 		if ctx.Err() != nil {
 			line.clear()
-			return cancel(ctx, a, job)
+			return cancel(ctx, a, j)
 		}
 		if err != nil || p.Over {
 			line.clear()
-			return endOf(job, p, err)
+			return endOf(j, p, err)
 		}
 		line.print(p)
 	}
@@ -287,19 +287,19 @@ func follow(ctx context.Context, a *app, job *volume.Job) ending {
 
 // cancel ends a job that runs. One whose swap has begun is completed all the
 // same.
-func cancel(ctx context.Context, a *app, job *volume.Job) ending {
+func cancel(ctx context.Context, a *app, j *volume.Job) ending {
 	a.say("cancelling")
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer stop()
-	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobCancel", plugin.JobRequest{ID: job.ID}); err != nil {
-		return ending{err: wayOn(job, err)}
+	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobCancel", plugin.JobRequest{ID: j.ID}); err != nil {
+		return ending{err: wayOn(j, err)}
 	}
-	p, err := poll(ctx, a, job)
-	end := endOf(job, p, err)
+	p, err := poll(ctx, a, j)
+	end := endOf(j, p, err)
 	if p.State == volume.JobFailed && !p.Interrupted {
 		end.givenUp = true
 		end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; the volume is as it was"}
-		if job.Engine == string(snapshot.EngineSync) {
+		if j.Engine == string(snapshot.EngineSync) {
 			end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; some files may have been replaced"}
 		}
 	}
@@ -312,9 +312,9 @@ const awayFor = 15 * time.Second
 
 // poll asks how far a job is. An answer that is an error is the job's own, or
 // the plugin cannot be asked.
-func poll(ctx context.Context, a *app, job *volume.Job) (snapshot.Progress, error) {
+func poll(ctx context.Context, a *app, j *volume.Job) (snapshot.Progress, error) {
 	for end := time.Now().Add(awayFor); ; time.Sleep(200 * time.Millisecond) {
-		p, err := ask[snapshot.Progress](ctx, a, "Berth.JobWait", plugin.JobRequest{ID: job.ID})
+		p, err := ask[snapshot.Progress](ctx, a, "Berth.JobWait", plugin.JobRequest{ID: j.ID})
 		f := (*plugin.Failure)(nil)
 		answered := errors.As(err, &f) && f.Kind != problem.Unreachable
 		if err == nil || ctx.Err() != nil || p.Over || answered || time.Now().After(end) {

@@ -106,7 +106,7 @@ func TestARestoreWhosePluginIsKilledIsNotRestored(t *testing.T) {
 // TestTheEndOfAJobIsOneValue for each answer that a plugin may give.
 func TestTheEndOfAJobIsOneValue(t *testing.T) {
 	failure := &plugin.Failure{Kind: "unreachable", Reason: "the export does not answer", Hint: "look at the filer"}
-	job := &volume.Job{ID: "job-1", Op: cluster.OpRestore, Engine: string(snapshot.EngineCopy), Items: []volume.JobItem{{Volume: "blog"}}}
+	j := &volume.Job{ID: "job-1", Op: cluster.OpRestore, Engine: string(snapshot.EngineCopy), Items: []volume.JobItem{{Volume: "blog"}}}
 	for name, c := range map[string]struct {
 		state     volume.JobState
 		err       error
@@ -125,7 +125,7 @@ func TestTheEndOfAJobIsOneValue(t *testing.T) {
 		"no answer":                   {"", failure, exitUnreachable, "the export does not answer", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := endOf(job, snapshot.Progress{State: c.state, Over: true}, c.err)
+			e := endOf(j, snapshot.Progress{State: c.state, Over: true}, c.err)
 			require.Equal(t, c.code == exitDone, e.done())
 			if c.code == exitDone {
 				return

@@ -1,0 +1,163 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/embedded"
+	"github.com/casit/berth/snapshot/netapp"
+	"github.com/casit/berth/snapshot/reference"
+	"github.com/casit/berth/tree"
+)
+
+// Tuning is the part of a Config that may change while jobs run.
+type Tuning struct {
+	Filer *netapp.Filer  // the filer's API; nil: what .snapshot shows, or berth's own
+	Zone  *time.Location // of the filer: of the times in names, and of its schedules; default UTC
+}
+
+// source is where the snapshots of the export come from: the filer's API, berth's
+// own on a local disk, or else what .snapshot shows.
+type source struct {
+	tuned atomic.Pointer[Tuning]
+	now   func() time.Time
+}
+
+// Tune replaces the tuning. Steps that run go on with the one before.
+func (o *source) Tune(t Tuning) {
+	if t.Zone == nil {
+		t.Zone = time.UTC
+	}
+	o.tuned.Store(&t)
+}
+
+// How says who makes the export's snapshots.
+type How string
+
+// Who makes snapshots.
+const (
+	ByFiler  How = "filer"     // instants of the whole export, through its API
+	ByBerth  How = "berth"     // copies, on a local filesystem
+	ReadOnly How = "read-only" // somebody else: .snapshot shows them
+)
+
+// all lists the export's snapshots, newest first.
+func (o *source) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
+	if filer := o.tuned.Load().Filer; filer != nil {
+		list, err := filer.List(ctx)
+		if err == nil {
+			reference.Sort(list)
+			return list, ByFiler, nil
+		}
+		// Reading goes on without the API, by what .snapshot shows.
+		shown, how, dirErr := o.shown(ctx, fsys)
+		if dirErr != nil || len(shown) == 0 {
+			return nil, ByFiler, err
+		}
+		return shown, how, nil
+	}
+	if e, ok := embedded.New(fsys, o.tuned.Load().Zone); ok {
+		list, err := e.List(ctx)
+		reference.Sort(list)
+		return list, ByBerth, err
+	}
+	return o.shown(ctx, fsys)
+}
+
+// shown lists what is in .snapshot. The times are in the names, else they are
+// those of the directories: of the last change before the snapshot.
+func (o *source) shown(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
+	var list []reference.Snapshot
+	zone := o.tuned.Load().Zone
+	err := fsys.ReadDirPlus(ctx, reference.Dir, func(d tree.EntryPlus) error {
+		if d.Attr.Kind != tree.Directory || strings.HasPrefix(d.Name, ".") {
+			return nil
+		}
+		list = append(list, reference.FromDirectory(d.Name, d.Attr.Mtime, zone))
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	reference.Sort(list)
+	return list, ReadOnly, err
+}
+
+// resolve finds the snapshot that a word means to the caller.
+func (o *source) resolve(ctx context.Context, fsys tree.FS, word string) (reference.Snapshot, error) {
+	list, _, err := o.all(ctx, fsys)
+	if err != nil {
+		return reference.Snapshot{}, err
+	}
+	return reference.Resolve(word, list, o.now(), reference.ZoneOf(ctx))
+}
+
+// create makes a snapshot. It returns also what was read for a copy.
+func (o *source) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int) (*Created, []embedded.Read, error) {
+	if filer := o.tuned.Load().Filer; filer != nil {
+		comment := r.Comment
+		if comment == "" {
+			comment = "berth"
+			if len(names) > 0 {
+				comment += ": for " + strings.Join(names, ", ")
+			}
+		}
+		s, err := filer.Create(ctx, r.Name, comment[:min(len(comment), 255)])
+		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, nil, err
+	}
+	e, ok := embedded.New(fsys, o.tuned.Load().Zone)
+	if !ok {
+		return nil, nil, readOnly("make")
+	}
+	made, err := e.Create(ctx, r.Name, r.Comment, names, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &Created{Snapshot: reference.Snapshot{Name: made.Name, Origin: "berth", Comment: r.Comment, Time: o.now()}, By: ByBerth,
+		Volumes: len(made.Volumes), Method: made.How, Files: made.Files, Bytes: made.Bytes, Failed: made.Failed,
+		Changed: made.Changed, ChangedPaths: few(made.ChangedPaths), Absent: made.Absent, AbsentPaths: few(made.AbsentPaths),
+		Missing: made.Missing, MissingPaths: few(made.MissingPaths)}
+	list, err := e.List(ctx)
+	for _, s := range list {
+		if s.Name == made.Name {
+			c.Snapshot = s
+		}
+	}
+	return c, made.Reads, err
+}
+
+// few is the beginning of a list, for people: what is no text is quoted.
+func few(paths []string) (out []string) {
+	for _, p := range paths[:min(len(paths), 10)] {
+		if !utf8.ValidString(p) {
+			p = strconv.Quote(p)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// remove removes a snapshot that all has listed.
+func (o *source) remove(ctx context.Context, fsys tree.FS, s reference.Snapshot, how How) error {
+	if filer := o.tuned.Load().Filer; how == ByFiler && filer != nil {
+		return filer.Remove(ctx, s)
+	}
+	e, ok := embedded.New(fsys, o.tuned.Load().Zone)
+	if !ok {
+		return readOnly("remove")
+	}
+	return e.Remove(ctx, s.Name)
+}
+
+// readOnly refuses to make or remove snapshots of somebody else.
+func readOnly(verb string) error {
+	return problem.New(problem.Failed, "set BERTH_ONTAP for the filer's API (docs/ontap.md), or use the filer's own tools",
+		"berth cannot %s snapshots here: the export is on a server whose API it does not have", verb)
+}
