@@ -181,7 +181,7 @@ func usageErrors(c *cobra.Command) {
 // group is a command that only has verbs below it.
 func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		return &usageError{"what about the " + use + "?", fmt.Sprintf("'%s --help' lists the verbs", c.CommandPath())}
+		return &usageError{fmt.Sprintf("'%s' needs a verb", c.CommandPath()), fmt.Sprintf("'%s --help' lists the verbs", c.CommandPath())}
 	}}
 	c.AddCommand(verbs...)
 	return c
