@@ -152,8 +152,10 @@ const (
 
 // large are the types and packages that are larger, with a limit of their own.
 var large = map[string]int{
+	"cluster.Cluster":   75,
 	"volume.Store":      210,
 	"snapshot.Versions": 75,
+	"snapshot":          4400,
 	"volume":            7500,
 }
 

@@ -204,8 +204,8 @@ func failureOf(err error) *plugin.Failure {
 // containers there have ended.
 const unusedWithin = 30 * time.Second
 
-// waitUnused waits until no node uses the volumes; whoever still does then is
-// named by the refusal of the job.
+// waitUnused waits until no node uses the volumes. After unusedWithin it
+// returns all the same: the plugin then refuses the job and names the users.
 func waitUnused(ctx context.Context, a *app, names []string) error {
 	for end := time.Now().Add(unusedWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		used := false
