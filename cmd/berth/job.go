@@ -204,8 +204,8 @@ func failureOf(err error) *plugin.Failure {
 // containers there have ended.
 const unusedWithin = 30 * time.Second
 
-// waitUnused waits until no node uses the volumes; whoever still does then is
-// named by the refusal of the job.
+// waitUnused waits until no node uses the volumes. After unusedWithin it
+// returns all the same: the plugin then refuses the job and names the users.
 func waitUnused(ctx context.Context, a *app, names []string) error {
 	for end := time.Now().Add(unusedWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		used := false
@@ -233,11 +233,10 @@ type ending struct {
 // done tells whether the job did what it was asked for.
 func (e ending) done() bool { return e.err == nil }
 
-// over tells whether nobody has to go on with the job: it is done, or it failed
-// and says why, or it was given up. Any other job stays for --resume.
-func (e ending) over() bool {
-	return e.done() || e.givenUp || e.progress.State == job.Failed && !e.progress.Interrupted
-}
+// over tells whether nobody has to go on with the job: it is done, or it was
+// given up. Any other job stays for --resume: what looks like a failure here
+// may be a plugin that does not yet know enough.
+func (e ending) over() bool { return e.done() || e.givenUp }
 
 // endOf is the one place that says what a job's last answer means: a job that
 // is done says so, and every other answer is an error.
@@ -247,13 +246,8 @@ func endOf(j *job.Job, p job.Progress, err error) ending {
 		return ending{progress: p}
 	case err == nil: // an answer of an earlier plugin
 		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s is not done, and nobody is at work on it", nameOf(j))}
-		p.Interrupted = true
 	}
-	end := ending{progress: p, err: err}
-	if !end.over() {
-		end.err = wayOn(j, err)
-	}
-	return end
+	return ending{progress: p, err: wayOn(j, err)}
 }
 
 // wayOn adds to an error what to type where the job is still there.
@@ -302,7 +296,7 @@ func cancel(ctx context.Context, a *app, j *job.Job) ending {
 	}
 	p, err := poll(ctx, a, j)
 	end := endOf(j, p, err)
-	if end.over() && !end.done() {
+	if p.State == job.Failed && !p.Interrupted {
 		end.givenUp = true
 		end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; the volume is as it was"}
 		if j.Engine == string(snapshot.EngineSync) {
