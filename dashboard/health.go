@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/job"
 )
 
 // level is the state of something. It decides colour and symbol.
@@ -43,7 +43,7 @@ func healthOfUser(u cluster.User) health {
 }
 
 // healthOfVolume is the worst known state of a volume.
-func healthOfVolume(v *volumeView, j *volume.Job) health {
+func healthOfVolume(v *volumeView, j *job.Job) health {
 	switch {
 	case strings.HasPrefix(v.Info.Health, "unverified"):
 		return health{warn, "unverified", strings.TrimSpace(strings.TrimPrefix(v.Info.Health, "unverified:"))}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/volume"
 )
 
@@ -67,7 +68,7 @@ type volumePage struct {
 	Name       string
 	View       *volumeView // nil: it is not on the export
 	Deleted    bool
-	Job        *volume.Job
+	Job        *job.Job
 	Complaints []complaint
 	Line       *timeLine
 	NoLine     string // why there is none

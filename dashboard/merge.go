@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/casit/berth/cluster"
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/job"
 )
 
 // merged is the world with its parts put together.
@@ -39,7 +39,7 @@ func merge(s *seen) *merged {
 		known[i.Name] = v
 		m.volumes = append(m.volumes, v)
 	}
-	jobs := map[string]*volume.Job{}
+	jobs := map[string]*job.Job{}
 	for _, j := range s.Users.Value.Jobs {
 		for _, name := range j.Volumes() {
 			jobs[name] = j

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
@@ -309,16 +310,16 @@ func TestVolumes(t *testing.T) {
 		{staging(&volume.Survey{Purging: 2, Stuck: []volume.Stuck{{Path: ".berth/staging/purge.x", Since: now.Add(-3 * time.Hour), Reason: "1 left: operation not permitted"}}}), Warn,
 			"a tree cannot be deleted: purge.x, since " + now.Add(-3*time.Hour).UTC().Format("2006-01-02 15:04Z") + ": 1 left: operation not permitted", "look at .berth/staging/purge.x on the export: lsattr -R"},
 		{staging(&volume.Survey{Purging: 2, Stuck: []volume.Stuck{{Path: "a/x", Since: now}, {Path: "a/y", Since: now}}}), Warn, "2 trees cannot be deleted: x, y, since", "chattr -R -ia"},
-		{Jobs([]*volume.Job{{ID: "job-1", State: volume.JobUnreadable, Error: "the journal x is not readable", Items: []volume.JobItem{{Volume: "blog"}}}}), Fail, "the journal x is not readable, and nothing can be done to blog", "look at it on the export"},
+		{Jobs([]*job.Job{{ID: "job-1", State: job.Unreadable, Error: "the journal x is not readable", Items: []job.Item{{Volume: "blog"}}}}), Fail, "the journal x is not readable, and nothing can be done to blog", "look at it on the export"},
 		{staging(&volume.Survey{Lost: 2}), Warn, "2 private files", "journalctl"},
 		{Trash(nil, now), OK, "empty", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(-time.Hour)}, {ID: "2", Kind: "removed"}}, now), OK, "1 removed, 1 undo", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}}, now), Warn, "one item is long expired and still there: 1", "berth trash purge"},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "unreadable"}}, now), Warn, "cannot be read", ".berth/trash/1"},
 		{Jobs(nil), OK, "0 jobs", ""},
-		{Jobs([]*volume.Job{{State: volume.JobCopying}}), OK, "1 job at work", ""},
-		{Jobs([]*volume.Job{{State: volume.JobFailed, Op: cluster.OpRestore, Node: "n1", Error: "full", Items: []volume.JobItem{{Volume: "a"}}}}), Fail, "the restore of a, begun on n1, failed: full", "--resume a, or --abort a"},
-		{Jobs([]*volume.Job{{State: volume.JobCopying, Interrupted: true, Op: cluster.OpUndo, Items: []volume.JobItem{{Volume: "a"}}}}), Fail, "was interrupted", "--resume a"},
+		{Jobs([]*job.Job{{State: job.Copying}}), OK, "1 job at work", ""},
+		{Jobs([]*job.Job{{State: job.Failed, Op: cluster.OpRestore, Node: "n1", Error: "full", Items: []job.Item{{Volume: "a"}}}}), Fail, "the restore of a, begun on n1, failed: full", "--resume a, or --abort a"},
+		{Jobs([]*job.Job{{State: job.Copying, Interrupted: true, Op: cluster.OpUndo, Items: []job.Item{{Volume: "a"}}}}), Fail, "was interrupted", "--resume a"},
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/volume"
 )
 
@@ -132,13 +133,13 @@ func locked(volumes []string) string {
 }
 
 // Jobs judges the unfinished jobs of all nodes.
-func Jobs(jobs []*volume.Job) Finding {
+func Jobs(jobs []*job.Job) Finding {
 	running := 0
 	for _, j := range jobs {
-		if j.State == volume.JobUnreadable {
+		if j.State == job.Unreadable {
 			return fail("look at it on the export; a newer berth may have written it. Its trees are beside it", "%s%s", j.Error, locked(j.Volumes())).named("jobs")
 		}
-		if j.State != volume.JobFailed && !j.Interrupted {
+		if j.State != job.Failed && !j.Interrupted {
 			running++
 			continue
 		}
@@ -148,7 +149,7 @@ func Jobs(jobs []*volume.Job) Finding {
 			first = v[0]
 		}
 		why := "was interrupted"
-		if j.State == volume.JobFailed {
+		if j.State == job.Failed {
 			why = "failed: " + j.Error
 		}
 		return fail(fmt.Sprintf("berth snapshot restore --resume %s, or --abort %s", first, first), "the %s of %s, begun on %s, %s", j.Op, name, j.Node, why).named("jobs")

@@ -185,3 +185,17 @@ func IsContent(err error) bool {
 	}
 	return false
 }
+
+// FileID identifies what is at a name, 0 for nothing. Where the host's kernel
+// has mounted the export, asking for the root first makes it forget the names
+// in it that other nodes have changed.
+func FileID(ctx context.Context, fsys tree.FS, name string) (uint64, error) {
+	if _, err := fsys.Stat(ctx, "."); err != nil {
+		return 0, err
+	}
+	a, err := fsys.Stat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return a.FileID, err
+}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/volume"
 )
@@ -75,7 +76,7 @@ type UsersRequest struct {
 type Users struct {
 	Users []cluster.User     `json:"users"`
 	Locks []cluster.Lock     `json:"operations"`
-	Jobs  []*volume.Job      `json:"jobs"` // unfinished
+	Jobs  []*job.Job         `json:"jobs"` // unfinished
 	Nodes []cluster.NodeInfo `json:"nodes"`
 	// Fenced are the fenced trees in the trash, with the late writes of their
 	// nodes.

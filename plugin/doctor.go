@@ -252,7 +252,7 @@ func (e *examiner) volumeChecks() []doctor.Check {
 			return []doctor.Finding{doctor.Trash(items, e.store.Now())}
 		}),
 		e.onExport("volumes", "jobs", func(ctx context.Context, _ tree.FS) []doctor.Finding {
-			jobs, err := e.store.Jobs(ctx)
+			jobs, err := e.store.Jobs.List(ctx)
 			if err != nil {
 				return []doctor.Finding{doctor.Failed(err)}
 			}

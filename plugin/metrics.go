@@ -10,10 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
-	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
 )
 
 // metrics are the counters of this process, from its start and across sessions.
@@ -108,9 +107,9 @@ func (m *metrics) ontapRequest(method string, status int, took time.Duration) {
 }
 
 // job counts a job that has ended.
-func (m *metrics) job(op cluster.Op, p snapshot.Progress, err error) {
+func (m *metrics) job(op cluster.Op, p job.Progress, err error) {
 	outcome := "done"
-	if err != nil || p.State == volume.JobFailed {
+	if err != nil || p.State == job.Failed {
 		outcome = "failed"
 	}
 	m.jobs.WithLabelValues(string(op), outcome).Inc()

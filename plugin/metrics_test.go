@@ -19,11 +19,11 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs/nfstest"
 	"github.com/casit/berth/ontap/simulator"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/tree/treetest"
-	"github.com/casit/berth/volume"
 )
 
 // about asks the server about itself.
@@ -224,16 +224,16 @@ func TestMetricsCountJobs(t *testing.T) {
 
 	restore := func(spoil func()) error {
 		require.NoError(t, os.WriteFile(page, []byte("newer"), 0o644))
-		job := berth[volume.Job](s, "RestorePrepare", PrepareRequest{Request: snapshot.RestoreRequest{Refs: []string{"site1@s1"}}})
+		prepared := berth[job.Job](s, "RestorePrepare", PrepareRequest{Request: snapshot.RestoreRequest{Refs: []string{"site1@s1"}}})
 		spoil()
-		berth[Empty](s, "JobStart", JobRequest{ID: job.ID})
-		var p snapshot.Progress
+		berth[Empty](s, "JobStart", JobRequest{ID: prepared.ID})
+		var p job.Progress
 		var err error
 		require.Eventually(t, func() bool {
-			err = NewClient(s.socket, "test").Call(t.Context(), "Berth.JobWait", JobRequest{ID: job.ID}, &p)
+			err = NewClient(s.socket, "test").Call(t.Context(), "Berth.JobWait", JobRequest{ID: prepared.ID}, &p)
 			return err != nil || p.Over
 		}, 30*time.Second, 10*time.Millisecond)
-		berth[Empty](s, "JobEnd", JobRequest{ID: job.ID})
+		berth[Empty](s, "JobEnd", JobRequest{ID: prepared.ID})
 		return err
 	}
 	require.NoError(t, restore(func() {}))

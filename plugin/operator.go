@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/casit/berth/convoy"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/volume"
 )
 
@@ -76,7 +77,7 @@ func takeover(ctx context.Context, ss *session, r TakeoverRequest) (Jobs, error)
 		return Jobs{}, ss.store.CheckTakeover(ctx, r.Name, r.From, true)
 	}
 	j, err := ss.versions.TakeOverNow(ctx, r.Name, r.From)
-	return Jobs{[]*volume.Job{j}}, err
+	return Jobs{[]*job.Job{j}}, err
 }
 
 func users(ctx context.Context, st *volume.Store, r UsersRequest) (Users, error) {
@@ -88,8 +89,8 @@ func users(ctx context.Context, st *volume.Store, r UsersRequest) (Users, error)
 	if err != nil {
 		return Users{}, err
 	}
-	all, err := st.Jobs(ctx)
-	jobs := []*volume.Job{}
+	all, err := st.Jobs.List(ctx)
+	jobs := []*job.Job{}
 	for _, j := range all {
 		if r.Name == "" || slices.Contains(j.Volumes(), r.Name) {
 			jobs = append(jobs, j)

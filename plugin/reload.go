@@ -8,8 +8,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
-	"github.com/casit/berth/volume"
 )
 
 // watch re-reads the settings until ctx ends, and retires old mounts.
@@ -121,7 +121,7 @@ func (s *Server) succeed(was *session, next read) {
 	}
 	s.session.Store(s.begin(next.settings, next.root, nil, was.ended))
 	why := problem.New(problem.Failed, goesOn, "interrupted: berth begins another session, since %s changed",
-		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(volume.ErrSessionEnds)
+		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(job.ErrSessionEnds)
 	end := s.tasks.begin("the end of a session")
 	go func() {
 		defer end()

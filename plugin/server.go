@@ -17,9 +17,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
-	"github.com/casit/berth/volume"
 )
 
 // Config describes a Server. Only Socket is required.
@@ -109,7 +109,7 @@ func (s *Server) Run(ctx context.Context) error {
 	over, cancel := context.WithTimeout(context.Background(), 2*endLimit)
 	defer cancel()
 	err = errors.Join(err, watching.wait(over), s.session.Load().end(
-		problem.New(problem.Failed, goesOn, "interrupted: berth stops").Because(volume.ErrSessionEnds)))
+		problem.New(problem.Failed, goesOn, "interrupted: berth stops").Because(job.ErrSessionEnds)))
 	return errors.Join(err, s.tasks.wait(over)) // sessions that were ending
 }
 

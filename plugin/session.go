@@ -187,7 +187,7 @@ func (ss *session) end(why error) error {
 	defer cancel()
 	quick, cancel := context.WithTimeout(ctx, jobsLimit)
 	defer cancel()
-	left := ss.versions.Stop(quick, why)
+	left := ss.versions.Jobs.Stop(quick, why)
 	ss.part()
 	left = errors.Join(left, ss.tasks.wait(ctx))
 	if ss.before != nil {

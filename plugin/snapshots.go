@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
@@ -71,13 +72,13 @@ type JobRequest struct {
 // JobProgress is the answer to Berth.JobWait: of a job that is over and not done
 // also a Failure.
 type JobProgress struct {
-	snapshot.Progress
+	job.Progress
 	*Failure
 }
 
 // Jobs is the answer to Berth.JobList.
 type Jobs struct {
-	Jobs []*volume.Job `json:"jobs"`
+	Jobs []*job.Job `json:"jobs"`
 }
 
 // snapshotRoutes adds what the command line asks about versions.
@@ -127,7 +128,7 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.RestorePlan", route(s, "RestorePlan", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.RestoreRequest) (*snapshot.Plan, error) {
 		return v.Plan(ctx, r)
 	})))
-	mux.HandleFunc("/Berth.RestorePrepare", route(s, "RestorePrepare", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r PrepareRequest) (*volume.Job, error) {
+	mux.HandleFunc("/Berth.RestorePrepare", route(s, "RestorePrepare", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r PrepareRequest) (*job.Job, error) {
 		p := r.Plan
 		if p == nil {
 			var err error
@@ -138,18 +139,18 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 		return v.Prepare(ctx, p, r.Stopped)
 	})))
 	mux.HandleFunc("/Berth.JobList", route(s, "JobList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Jobs, error) {
-		j, err := st.Jobs(ctx)
+		j, err := st.Jobs.List(ctx)
 		return Jobs{j}, err
 	})))
-	mux.HandleFunc("/Berth.JobFind", route(s, "JobFind", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (*volume.Job, error) {
-		return v.Find(ctx, r.Volume)
+	mux.HandleFunc("/Berth.JobFind", route(s, "JobFind", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (*job.Job, error) {
+		return v.Jobs.Find(ctx, r.Volume)
 	})))
 	mux.HandleFunc("/Berth.JobStart", route(s, "JobStart", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Start(ctx, r.ID)
 	})))
 	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (JobProgress, error) {
-		p, err := v.Wait(ctx, r.ID)
-		if why := context.Cause(ctx); !p.Over && errors.Is(why, volume.ErrSessionEnds) {
+		p, err := v.Jobs.Wait(ctx, r.ID)
+		if why := context.Cause(ctx); !p.Over && errors.Is(why, job.ErrSessionEnds) {
 			return JobProgress{Progress: p}, why // the next session may know nothing of the job
 		}
 		if !p.Over || err == nil {
@@ -158,13 +159,13 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 		return JobProgress{p, failure(err)}, nil
 	})))
 	mux.HandleFunc("/Berth.JobCancel", route(s, "JobCancel", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
-		return Empty{}, v.Cancel(ctx, r.ID)
+		return Empty{}, v.Jobs.Cancel(ctx, r.ID)
 	})))
 	mux.HandleFunc("/Berth.JobEnd", route(s, "JobEnd", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		if r.Abort {
-			return Empty{}, v.Abort(ctx, r.ID)
+			return Empty{}, v.Jobs.Abort(ctx, r.ID)
 		}
-		return Empty{}, v.End(ctx, r.ID)
+		return Empty{}, v.Jobs.End(ctx, r.ID)
 	})))
 }
 

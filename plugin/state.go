@@ -75,7 +75,7 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 			collectNode(out, n)
 		}
 	}
-	running := ss.versions.Running()
+	running := ss.versions.Jobs.AtWork()
 	for _, op := range jobOps {
 		gauge(out, descRunning, float64(running[op]), string(op))
 	}

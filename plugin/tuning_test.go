@@ -11,11 +11,11 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/nfs/nfstest"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // others is another right value of each setting.
@@ -77,28 +77,28 @@ func hold(t *testing.T, env map[string]string) held {
 }
 
 // restoring begins the restore of blog and waits until it is held.
-func (h held) restoring() (job string) {
+func (h held) restoring() (id string) {
 	h.t.Helper()
 	h.server.On(nfstest.Symlink, -1, nfstest.Fault{Status: jukebox})
-	job = berth[volume.Job](h.served, "RestorePrepare", PrepareRequest{Request: snapshot.RestoreRequest{Refs: []string{"blog@s1"}}}).ID
-	berth[Empty](h.served, "JobStart", JobRequest{ID: job})
+	id = berth[job.Job](h.served, "RestorePrepare", PrepareRequest{Request: snapshot.RestoreRequest{Refs: []string{"blog@s1"}}}).ID
+	berth[Empty](h.served, "JobStart", JobRequest{ID: id})
 	calls := h.server.Calls(nfstest.Symlink)
 	require.Eventually(h.t, func() bool { return h.server.Calls(nfstest.Symlink) > calls }, time.Minute, 10*time.Millisecond)
-	return job
+	return id
 }
 
 // jukebox is NFS3ERR_JUKEBOX: later.
 const jukebox = 10008
 
 // finish lets the restore go on to its end.
-func (h held) finish(job string) {
+func (h held) finish(id string) {
 	h.t.Helper()
 	h.server.Reset()
-	var p snapshot.Progress
+	var p job.Progress
 	for !p.Over {
-		p = berth[snapshot.Progress](h.served, "JobWait", JobRequest{ID: job})
+		p = berth[job.Progress](h.served, "JobWait", JobRequest{ID: id})
 	}
-	require.Equal(h.t, volume.JobSwapped, p.State)
+	require.Equal(h.t, job.Swapped, p.State)
 	page, err := h.server.ReadFile("/vols/blog/page")
 	require.NoError(h.t, err)
 	require.Equal(h.t, "old", string(page))
@@ -131,7 +131,7 @@ func (s *served) logs(words ...string) {
 // session goes on, and so do they.
 func TestTuningEndsNothing(t *testing.T) {
 	s := hold(t, nil)
-	job := s.restoring()
+	id := s.restoring()
 	values, other := map[string]string{}, others(s.base)
 	for _, set := range SettingTable {
 		if set.Class == OfIdentity {
@@ -166,7 +166,7 @@ func TestTuningEndsNothing(t *testing.T) {
 		}
 	}
 	s.write(values)
-	s.finish(job)
+	s.finish(id)
 	require.Equal(t, 1, strings.Count(s.log.String(), "settings in force"), "one session")
 }
 
@@ -182,21 +182,21 @@ func TestTuningIsUsedFromTheNextStepOn(t *testing.T) {
 	require.Contains(t, s.log.String(), "level=debug")
 }
 
-// wait waits for the end of a job as the command line does.
-func (h held) wait(job string) (end chan error) {
+// wait waits for the end of a id as the command line does.
+func (h held) wait(id string) (end chan error) {
 	end = make(chan error, 1)
 	go func() {
 		client := NewClient(h.socket, "test")
 		var err error
-		for p := (snapshot.Progress{}); err == nil && !p.Over; {
-			err = client.Call(h.t.Context(), "Berth.JobWait", JobRequest{ID: job}, &p)
+		for p := (job.Progress{}); err == nil && !p.Over; {
+			err = client.Call(h.t.Context(), "Berth.JobWait", JobRequest{ID: id}, &p)
 		}
 		end <- err
 	}()
 	return end
 }
 
-// Whoever waits for a job hears why it has no end.
+// Whoever waits for a id hears why it has no end.
 func TestAnotherExportInterruptsAJob(t *testing.T) {
 	s := hold(t, map[string]string{"BERTH_EXPORT": ""})
 	s.configure(s.server.URL("/vols"))
@@ -209,8 +209,8 @@ func TestAnotherExportInterruptsAJob(t *testing.T) {
 
 func TestAnotherIdentityInterruptsAJobThatCanBeResumed(t *testing.T) {
 	s := hold(t, map[string]string{"BERTH_LEASE_TTL": ""})
-	job := s.restoring()
-	waits := s.wait(job)
+	id := s.restoring()
+	waits := s.wait(id)
 	s.write(map[string]string{"BERTH_LEASE_TTL": "100s"})
 	s.logs("settings in force", "BERTH_LEASE_TTL")
 	f := (*Failure)(nil)
@@ -220,10 +220,10 @@ func TestAnotherIdentityInterruptsAJobThatCanBeResumed(t *testing.T) {
 	require.Contains(t, f.Hint, "--resume")
 	jobs := berth[Jobs](s.served, "JobList", Empty{}).Jobs
 	require.Len(t, jobs, 1)
-	require.Equal(t, volume.JobCopying, jobs[0].State)
+	require.Equal(t, job.Copying, jobs[0].State)
 	require.True(t, jobs[0].Interrupted)
 	require.NotContains(t, s.log.String(), "not left cleanly")
 	s.server.Reset()
-	berth[Empty](s.served, "JobStart", JobRequest{ID: job})
-	s.finish(job)
+	berth[Empty](s.served, "JobStart", JobRequest{ID: id})
+	s.finish(id)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
@@ -111,17 +112,17 @@ func killRestore(t *testing.T, r RestoreRequest, name string, step int64, abort 
 		require.True(t, is(before) || is(after), what)
 	}
 
-	j, err := again.Find(ctx, vol)
+	j, err := again.Jobs.Find(ctx, vol)
 	if err == nil {
-		if abort && j.State != volume.JobSwapped {
-			require.NoError(t, again.Abort(ctx, j.ID), what)
+		if abort && j.State != job.Swapped {
+			require.NoError(t, again.Jobs.Abort(ctx, j.ID), what)
 		} else {
 			require.NoError(t, again.Start(ctx, j.ID), what)
-			p, err := again.Wait(ctx, j.ID)
-			for ; err == nil && !p.Over; p, err = again.Wait(ctx, j.ID) {
+			p, err := again.Jobs.Wait(ctx, j.ID)
+			for ; err == nil && !p.Over; p, err = again.Jobs.Wait(ctx, j.ID) {
 			}
 			require.NoError(t, err, what)
-			require.NoError(t, again.End(ctx, j.ID), what)
+			require.NoError(t, again.Jobs.End(ctx, j.ID), what)
 			requireDone(t, w, name, vol, after, what)
 		}
 	}

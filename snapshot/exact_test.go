@@ -69,7 +69,7 @@ func TestAPlanIsNeverResolvedAgain(t *testing.T) {
 			prepare := func(p *Plan) error {
 				j, err := w.Prepare(ctx, overTheWire(t, p), Stopped{})
 				if err == nil {
-					require.NoError(t, w.Abort(ctx, j.ID))
+					require.NoError(t, w.Jobs.Abort(ctx, j.ID))
 				}
 				old, oldErr := w.prepare(p.Request) // as an earlier command line does
 				require.Equal(t, err, oldErr)
@@ -82,7 +82,7 @@ func TestAPlanIsNeverResolvedAgain(t *testing.T) {
 				require.NoError(t, json.Unmarshal(j.Request, &again))
 				require.Equal(t, "nightly", string(again.Exact[0].Snapshot), "the journal is exact too")
 				require.Empty(t, again.Stack)
-				return w.Abort(ctx, j.ID)
+				return w.Jobs.Abort(ctx, j.ID)
 			}
 			require.NoError(t, prepare(act))
 
@@ -118,11 +118,11 @@ func TestAResumedRestoreTakesItsOwnVersion(t *testing.T) {
 			w.dated("daily", at("2026-11-21 10:00"))
 		}
 		require.NoError(t, w.Start(ctx, j.ID))
-		require.Eventually(t, func() bool { p, _ := w.Wait(ctx, j.ID); return p.Over }, 10*time.Second, time.Millisecond)
-		_, err = w.Wait(ctx, j.ID)
+		require.Eventually(t, func() bool { p, _ := w.Jobs.Wait(ctx, j.ID); return p.Over }, 10*time.Second, time.Millisecond)
+		_, err = w.Jobs.Wait(ctx, j.ID)
 		require.ErrorContains(t, err, `no snapshot "daily" any more`)
 		require.Equal(t, "live", w.read("blog/i"))
-		require.NoError(t, w.End(ctx, j.ID))
+		require.NoError(t, w.Jobs.End(ctx, j.ID))
 		w.dated("daily", at("2026-11-20 10:00"))
 	}
 }

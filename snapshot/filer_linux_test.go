@@ -472,9 +472,9 @@ func (w *world) attempt(id string) error {
 		return err
 	}
 	for {
-		got, err := w.Wait(ctx, id)
+		got, err := w.Jobs.Wait(ctx, id)
 		if got.Over || err != nil {
-			if endErr := w.End(ctx, id); err == nil {
+			if endErr := w.Jobs.End(ctx, id); err == nil {
 				err = endErr
 			}
 			return err

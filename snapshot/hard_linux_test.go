@@ -156,7 +156,7 @@ func TestASquashedExportNamesTheRule(t *testing.T) {
 		if engine == EngineCopy {
 			f.same(".snapshot/hacked/blog", "blog")
 		}
-		require.NoError(t, f.End(ctx, j.ID))
+		require.NoError(t, f.Jobs.End(ctx, j.ID))
 		f.nothingLeft()
 		f.restore(RestoreRequest{Refs: []string{"blog@nightly"}})
 		f.same(".snapshot/nightly/blog", "blog")

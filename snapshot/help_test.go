@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 	"github.com/casit/berth/volume"
@@ -199,9 +200,9 @@ func (w *world) tryRestore(r RestoreRequest) (*Plan, error) {
 		return p, err
 	}
 	for {
-		got, err := w.Wait(ctx, j.ID)
+		got, err := w.Jobs.Wait(ctx, j.ID)
 		if got.Over || err != nil {
-			if endErr := w.End(ctx, j.ID); err == nil {
+			if endErr := w.Jobs.End(ctx, j.ID); err == nil {
 				err = endErr
 			}
 			return p, err
@@ -238,7 +239,7 @@ func (w *world) listing() (out string) {
 
 // prepare prepares a request without showing its plan to anybody, as an earlier
 // command line does.
-func (v *Versions) prepare(r RestoreRequest) (*volume.Job, error) {
+func (v *Versions) prepare(r RestoreRequest) (*job.Job, error) {
 	p, err := v.Resolve(ctx, r)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -43,10 +44,10 @@ func onOpen(t *testing.T, dir, node string, open func(ctx context.Context, name 
 }
 
 // ends waits for the end of a job.
-func (w *world) ends(id string) (p Progress, err error) {
+func (w *world) ends(id string) (p job.Progress, err error) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
-		p, err = w.Wait(ctx, id)
+		p, err = w.Jobs.Wait(ctx, id)
 		return p.Over || err != nil
 	}, 20*time.Second, time.Millisecond)
 	return p, err
@@ -71,12 +72,12 @@ func TestAnUndoWhoseDirectoryIsGone(t *testing.T) {
 			require.NoError(t, w.Start(ctx, j.ID))
 			p, err := w.ends(j.ID)
 			require.Equal(t, problem.NotFound, problem.KindOf(err), "%v", err)
-			require.NoError(t, w.End(ctx, j.ID))
+			require.NoError(t, w.Jobs.End(ctx, j.ID))
 			_, err = w.Plan(ctx, undo)
 			require.Equal(t, problem.NotFound, problem.KindOf(err), "%v", err)
 			require.NotContains(t, err.Error(), "blog@")
 			require.Empty(t, guard.Stack(err), "%v", err)
-			require.Equal(t, volume.JobFailed, p.State)
+			require.Equal(t, job.Failed, p.State)
 			require.False(t, p.Done())
 		})
 	}
@@ -103,7 +104,7 @@ func TestAPanicIsTheFailureOfItsJob(t *testing.T) {
 	require.NoError(t, w.Start(ctx, j.ID))
 	p, err := w.ends(j.ID)
 	require.ErrorContains(t, err, "berth has a bug: panic: runtime error")
-	require.Equal(t, volume.JobFailed, p.State)
+	require.Equal(t, job.Failed, p.State)
 	require.Contains(t, p.Error, "berth has a bug")
 	require.Eventually(t, func() bool { return len(w.reported("a panic was caught")) == 1 }, 10*time.Second, time.Millisecond)
 	require.Contains(t, w.reported("a panic was caught")[0]["stack"], "jobend_test.go", "the stack is of what panicked")
@@ -114,7 +115,7 @@ func TestAPanicIsTheFailureOfItsJob(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, p.Done())
 	require.Equal(t, "one", w.read("blog/index.php"))
-	require.NoError(t, w.End(ctx, j.ID))
+	require.NoError(t, w.Jobs.End(ctx, j.ID))
 	w.nothingLeft()
 }
 
@@ -141,26 +142,26 @@ func TestTheEndOfAJobWhoseProcessDied(t *testing.T) {
 	require.NoError(t, err)
 
 	other := worldOn(t, dir, "n2")
-	p, err := other.Wait(ctx, j.ID)
+	p, err := other.Jobs.Wait(ctx, j.ID)
 	require.ErrorContains(t, err, "never begun")
 	require.True(t, p.Over && p.Interrupted && !p.Done())
-	require.ErrorContains(t, other.End(ctx, j.ID), "--resume blog")
+	require.ErrorContains(t, other.Jobs.End(ctx, j.ID), "--resume blog")
 
 	require.NoError(t, dead.Start(ctx, j.ID))
 	<-copying
 	dead.stops()
 	again := worldOn(t, dir, "n1")
 	require.Eventually(t, func() bool { // n2 has seen the goodbye
-		p, _ := other.Wait(ctx, j.ID)
+		p, _ := other.Jobs.Wait(ctx, j.ID)
 		return p.Over
 	}, 20*time.Second, time.Millisecond)
 	for who, w := range map[string]*world{"the same node": again, "another node": other} {
-		p, err := w.Wait(ctx, j.ID)
+		p, err := w.Jobs.Wait(ctx, j.ID)
 		require.ErrorContains(t, err, "interrupted on n1 and is not done", who)
 		require.ErrorContains(t, err, "--resume blog", who)
-		require.Equal(t, Progress{Job: j.ID, Volumes: []string{"blog"}, Engine: "copy", State: volume.JobCopying, Over: true, Interrupted: true, Error: err.Error()}, p, who)
+		require.Equal(t, job.Progress{Job: j.ID, Volumes: []string{"blog"}, Engine: "copy", State: job.Copying, Over: true, Interrupted: true, Error: err.Error()}, p, who)
 		require.False(t, p.Done(), who)
-		require.ErrorContains(t, w.End(ctx, j.ID), "--abort blog", who)
+		require.ErrorContains(t, w.Jobs.End(ctx, j.ID), "--abort blog", who)
 	}
 	require.Equal(t, "two", again.read("blog/index.php"))
 	require.NoError(t, again.Start(ctx, j.ID))
@@ -168,10 +169,10 @@ func TestTheEndOfAJobWhoseProcessDied(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, p.Done())
 	require.Equal(t, "one", again.read("blog/index.php"))
-	p, err = other.Wait(ctx, j.ID)
+	p, err = other.Jobs.Wait(ctx, j.ID)
 	require.NoError(t, err)
 	require.True(t, p.Done(), "another node reads it in the journal")
-	require.NoError(t, other.End(ctx, j.ID))
+	require.NoError(t, other.Jobs.End(ctx, j.ID))
 }
 
 // A process that ends interrupts its jobs and waits for them.
@@ -194,18 +195,18 @@ func TestStopInterruptsJobs(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.Start(ctx, j.ID))
 	<-copying
-	require.NoError(t, w.Stop(ctx, fmt.Errorf("berth is stopping: %w", volume.ErrSessionEnds)))
-	p, err := w.Wait(ctx, j.ID)
+	require.NoError(t, w.Jobs.Stop(ctx, fmt.Errorf("berth is stopping: %w", job.ErrSessionEnds)))
+	p, err := w.Jobs.Wait(ctx, j.ID)
 	require.ErrorContains(t, err, "was interrupted on n1: berth is stopping: the session ends; 'berth snapshot restore --resume blog'")
 	require.True(t, p.Over && p.Interrupted)
 	require.ErrorContains(t, w.Start(ctx, j.ID), "no job begins on this node: berth is stopping")
 
 	w.stops()
 	again := worldOn(t, dir, "n1")
-	p, err = again.Wait(ctx, j.ID)
+	p, err = again.Jobs.Wait(ctx, j.ID)
 	require.ErrorContains(t, err, "interrupted on n1")
 	require.True(t, p.Interrupted)
 	require.NoError(t, again.store.Remove(ctx, "nothing"))
-	require.NoError(t, again.Abort(ctx, j.ID))
+	require.NoError(t, again.Jobs.Abort(ctx, j.ID))
 	again.nothingLeft()
 }

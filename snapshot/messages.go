@@ -5,10 +5,6 @@ import "github.com/casit/berth/problem/catalogue"
 // Messages are what this package says when something is wrong; with those of the
 // other packages they are the tables of docs/troubleshooting.md.
 var Messages = catalogue.Messages{
-	catalogue.InUse: {
-		{"no job begins on this node: …", "the plugin is about to stop", "again in a moment"},
-		{"the … of … has not ended: …", "in the log, when the plugin stops: a job waits for an export that does not answer", "nothing; the job is found interrupted at the next start"},
-	},
 	catalogue.Volumes: {
 		{"… names no snapshot", "`NAME@` without a snapshot, or with a word that names none", "`NAME@SNAPSHOT`, exactly as `berth snapshot ls NAME` prints it"},
 		{"… is empty", "a flag or argument without a value, usually from an unset shell variable", "give it a value, or leave it out"},
@@ -41,7 +37,6 @@ var Messages = catalogue.Messages{
 	catalogue.Restore: {
 		{"nothing to undo for …: no restore whose copy is still in the trash", "there was no restore, or its undo copy is purged", "`berth trash ls`; `berth snapshot ls NAME`"},
 		{"nothing to undo for …: the undo in the trash belongs to a former volume …", "the volume was removed and made anew since", "`berth trash restore ID --as NAME` brings the former one back beside; `berth undo NAME` then"},
-		{"no restore of volume … is unfinished", "nothing to resume or to abort", "`berth volume ps`"},
 		{"what is to be restored?", "the command names no version", "`berth snapshot restore NAME@SNAPSHOT`"},
 		{"--stop and --live exclude each other", "both are given", "choose one"},
 		{"--stack and volumes exclude each other", "both are given", "choose one"},

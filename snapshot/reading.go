@@ -7,9 +7,9 @@ import (
 	"sync"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
-	"github.com/casit/berth/volume"
 )
 
 // readers counts what this process reads of snapshots, by their names and by
@@ -59,14 +59,14 @@ func (v *Versions) read(ctx context.Context, snap, except string, all []referenc
 				"snapshot %q is being copied to the new volume %q on %s", snap, l.Volume, l.Node)
 		}
 	}
-	jobs, err := v.volumes.Jobs(ctx)
+	jobs, err := v.Jobs.List(ctx)
 	if err != nil {
 		return err
 	}
 	for _, j := range jobs {
 		if j.ID != except && needs(j, snap, all) {
 			hint := fmt.Sprintf("wait for it; 'berth volume ps %s' shows how far it is", j.Items[0].Volume)
-			if j.Interrupted || j.State == volume.JobPrepared {
+			if j.Interrupted || j.State == job.Prepared {
 				hint = fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", j.Items[0].Volume, j.Items[0].Volume)
 			}
 			return problem.New(problem.InUse, hint, "snapshot %q is needed by the %s of volume %q on %s", snap, j.Op, j.Items[0].Volume, j.Node)
@@ -83,8 +83,8 @@ func (v *Versions) read(ctx context.Context, snap, except string, all []referenc
 }
 
 // needs tells whether an unfinished job copies from a snapshot.
-func needs(j *volume.Job, snap string, all []reference.Snapshot) bool {
-	if j.State == volume.JobFailed || j.State == volume.JobSwapped || len(j.Items) == 0 {
+func needs(j *job.Job, snap string, all []reference.Snapshot) bool {
+	if j.State == job.Failed || j.State == job.Swapped || len(j.Items) == 0 {
 		return false
 	}
 	switch j.Op {

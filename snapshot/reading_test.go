@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,7 +62,7 @@ func TestASnapshotThatIsReadIsInUse(t *testing.T) {
 	j, err := n2.prepare(RestoreRequest{Refs: []string{"blog@s"}})
 	require.NoError(t, err)
 	busy(`snapshot "s" is needed by the restore of volume "blog" on n2`)
-	require.NoError(t, n2.Abort(ctx, j.ID))
+	require.NoError(t, n2.Jobs.Abort(ctx, j.ID))
 
 	// What looks, here: asked from within.
 	var out bytes.Buffer
@@ -121,7 +122,7 @@ type asking struct {
 }
 
 func (a asking) Create(ctx context.Context, name string, set tree.SetAttr) (tree.File, error) {
-	if bytes.Contains([]byte(name), []byte("/clone-")) {
+	if strings.Contains(name, "/data/") {
 		a.ask()
 	}
 	return a.foreign.Create(ctx, name, set)

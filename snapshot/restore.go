@@ -11,6 +11,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
@@ -151,7 +152,7 @@ func (p *Plan) Any() bool {
 func (v *Versions) Plan(ctx context.Context, r RestoreRequest) (p *Plan, err error) {
 	err = v.volumes.With(ctx, "plan the restore", func(fsys tree.FS) error {
 		if p, err = v.plan(ctx, fsys, r, ""); err == nil {
-			err = v.volumes.CheckJobs(ctx, p.names())
+			err = v.Jobs.Check(ctx, p.names())
 		}
 		if err == nil {
 			err = v.measure(ctx, fsys, p)
@@ -492,7 +493,7 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 // Prepare writes a plan down as a job that Start carries out. It refuses a plan
 // whose snapshots or undo copies are others by now. stopped is what the caller is
 // going to stop for it.
-func (v *Versions) Prepare(ctx context.Context, p *Plan, stopped Stopped) (j *volume.Job, err error) {
+func (v *Versions) Prepare(ctx context.Context, p *Plan, stopped Stopped) (j *job.Job, err error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -501,7 +502,7 @@ func (v *Versions) Prepare(ctx context.Context, p *Plan, stopped Stopped) (j *vo
 	}
 	err = v.volumes.With(ctx, "prepare the restore", func(fsys tree.FS) error { return v.verify(ctx, fsys, p.Items, "") })
 	if err == nil {
-		err = v.volumes.PrepareJob(ctx, j)
+		err = v.Jobs.Prepare(ctx, j)
 	}
 	if err != nil {
 		return nil, err
@@ -581,7 +582,7 @@ func (p *Plan) exact() {
 	}
 }
 
-func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
+func (v *Versions) job(p *Plan, stopped Stopped) (*job.Job, error) {
 	r := p.Request
 	var files, bytes int64
 	for _, it := range p.Items {
@@ -594,13 +595,13 @@ func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
 		p.Items[0].Files, p.Items[0].Bytes = r.Files, r.Bytes
 	}
 	live := r.To != "" || p.Engine == EngineSync && (r.Live || p.Harmless)
-	j := &volume.Job{Op: p.Op, Engine: string(p.Engine), Live: live, Keep: r.Keep}
+	j := &job.Job{Op: p.Op, Engine: string(p.Engine), Live: live, Keep: r.Keep}
 	var err error
 	if j.Request, err = json.Marshal(r); err == nil && !stopped.Empty() {
 		j.Stopped, err = json.Marshal(stopped)
 	}
 	for _, it := range p.Items {
-		item := volume.JobItem{Volume: it.Volume, Ref: text.Quote(it.RefName()), Dest: it.dest()}
+		item := job.Item{Volume: it.Volume, Ref: text.Quote(it.RefName()), Dest: it.dest()}
 		if it.Meta != nil {
 			if item.Meta, err = json.Marshal(it.Meta); err != nil {
 				return nil, err

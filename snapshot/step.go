@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // step is an item of a plan in the journal of its job: all that has to be known to
@@ -39,7 +39,7 @@ func (s step) item(volume string) PlanItem {
 // itemsOf reads the items of a job from its journal, and makes sure that they mean
 // the same as when they were planned. The journal of an earlier berth has the
 // request alone, which is planned then.
-func (v *Versions) itemsOf(ctx context.Context, fsys tree.FS, j *volume.Job) ([]PlanItem, error) {
+func (v *Versions) itemsOf(ctx context.Context, fsys tree.FS, j *job.Job) ([]PlanItem, error) {
 	if j.Op == cluster.OpTakeover {
 		it, err := v.takeoverItem(ctx, fsys, j)
 		return []PlanItem{it}, err
@@ -61,12 +61,12 @@ func (v *Versions) itemsOf(ctx context.Context, fsys tree.FS, j *volume.Job) ([]
 	return items, v.verify(ctx, fsys, items, j.ID)
 }
 
-func unreadable(j *volume.Job) error {
+func unreadable(j *job.Job) error {
 	return problem.New(problem.Failed, "'berth snapshot restore --abort "+j.Items[0].Volume+"', then again", "the plan of the %s of volume %q is not readable by this berth", j.Op, j.Items[0].Volume)
 }
 
 // replan plans the request of a job that an earlier berth has prepared.
-func (v *Versions) replan(ctx context.Context, fsys tree.FS, j *volume.Job) ([]PlanItem, error) {
+func (v *Versions) replan(ctx context.Context, fsys tree.FS, j *job.Job) ([]PlanItem, error) {
 	var r RestoreRequest
 	if err := json.Unmarshal(j.Request, &r); err != nil {
 		return nil, err

@@ -11,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // scene makes what the journals in testdata are of.
@@ -47,7 +47,7 @@ func TestAJobOfAnEarlierBerthIsResumed(t *testing.T) {
 				require.NoError(t, err)
 				data = regexp.MustCompile(`("volume":"blog","trash":")[^"]*`).ReplaceAll(data, []byte("${1}"+items[0].ID))
 			}
-			var j volume.Job
+			var j job.Job
 			require.NoError(t, json.Unmarshal(data, &j))
 			w.write(".berth/staging/"+j.ID+"/journal.json", string(data))
 
@@ -63,7 +63,7 @@ func TestAJobOfAnEarlierBerthIsResumed(t *testing.T) {
 			if name == "beside" {
 				require.Equal(t, "nightly", w.read("blog/old/a.php"))
 			}
-			require.NoError(t, w.End(ctx, j.ID))
+			require.NoError(t, w.Jobs.End(ctx, j.ID))
 			w.nothingLeft()
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
@@ -35,55 +36,43 @@ func (v *Versions) TakeOver(ctx context.Context, name, from string) error {
 		return err
 	}
 	select {
-	case <-w.done:
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.err != nil {
-			return problem.New(problem.KindOf(w.err), "", "taking volume %q over from %s: %v", name, from, w.err)
+	case <-w.Done():
+		if err := w.Err(); err != nil {
+			return problem.New(problem.KindOf(err), "", "taking volume %q over from %s: %v", name, from, err)
 		}
 		return nil
 	case <-time.After(takeoverPatience):
 	case <-ctx.Done():
 	}
-	return problem.New(problem.InUse, "try again", "taking over from %s, %d %%", from, w.percent())
+	return problem.New(problem.InUse, "try again", "taking over from %s, %d %%", from, w.Percent())
 }
 
 // TakeOverNow is the administrator's takeover: also where no instant can be
 // made, and from a node whose berth was stopped with containers going on. It
 // returns the job that does it.
-func (v *Versions) TakeOverNow(ctx context.Context, name, from string) (*volume.Job, error) {
+func (v *Versions) TakeOverNow(ctx context.Context, name, from string) (*job.Job, error) {
 	w, err := v.startTakeover(ctx, name, from, true)
 	if err != nil {
 		return nil, err
 	}
-	return w.started, nil
-}
-
-// percent is how much of a job's bytes are done.
-func (w *work) percent() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.p.Of == 0 {
-		return 0
-	}
-	return min(99, 100*w.p.Bytes/w.p.Of)
+	return w.Job, nil
 }
 
 // startTakeover returns the takeover of a volume that this node has at work,
 // or begins one. One of a node that died is forgotten: its snapshot is older
 // than what its holder may have written since.
-func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand bool) (*work, error) {
+func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand bool) (*job.Run, error) {
 	v.takeovers.Lock()
 	defer v.takeovers.Unlock()
-	if w := v.takeover(name); w != nil {
+	if w := v.Jobs.Of(cluster.OpTakeover, name); w != nil {
 		return w, nil
 	}
-	jobs, err := v.volumes.Jobs(ctx)
+	jobs, err := v.Jobs.List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, j := range jobs {
-		if j.Op == cluster.OpTakeover && j.Items[0].Volume == name && (j.Interrupted || j.State == volume.JobFailed || j.State == volume.JobSwapped || v.orphan(j)) {
+		if j.Op == cluster.OpTakeover && j.Items[0].Volume == name && (j.Interrupted || j.State == job.Failed || j.State == job.Swapped || v.orphan(j)) {
 			if err := v.endTakeover(ctx, j); err != nil {
 				return nil, err
 			}
@@ -103,37 +92,25 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 	return v.start(ctx, j)
 }
 
-// takeover is the takeover of a volume that is at work here, nil for none.
-func (v *Versions) takeover(name string) *work {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, w := range v.running {
-		if w.started.Op == cluster.OpTakeover && w.started.Items[0].Volume == name && !w.over() {
-			return w
-		}
-	}
-	return nil
-}
-
 // orphan tells a takeover that was prepared and never begun.
-func (v *Versions) orphan(j *volume.Job) bool {
-	return j.State == volume.JobPrepared && (v.volumes.Cluster.Gone(j.Node, j.Incarnation) || j.Incarnation == v.volumes.Cluster.Incarnation())
+func (v *Versions) orphan(j *job.Job) bool {
+	return j.State == job.Prepared && (v.volumes.Cluster.Gone(j.Node, j.Incarnation) || j.Incarnation == v.volumes.Cluster.Incarnation())
 }
 
 // endTakeover forgets a takeover that is over, and the snapshot made for it.
-func (v *Versions) endTakeover(ctx context.Context, j *volume.Job) error {
-	if j.Engine != string(EngineLive) && j.State != volume.JobPrepared {
+func (v *Versions) endTakeover(ctx context.Context, j *job.Job) error {
+	if j.Engine != string(EngineLive) && j.State != job.Prepared {
 		// Also one that failed half-way; that there is none is no error.
 		_, err := v.removeAfter(ctx, RemoveRequest{Names: []string{takeoverSnapshot(j)}}, j.ID)
 		if err != nil && problem.KindOf(err) != problem.NotFound {
 			v.volumes.Note(ctx, volume.AuditRecord{Op: "takeover", Volume: j.Items[0].Volume, Detail: fmt.Sprintf("its snapshot %s is left: %v", takeoverSnapshot(j), err)})
 		}
 	}
-	return v.volumes.AbortJob(ctx, j.ID)
+	return v.Jobs.Abort(ctx, j.ID)
 }
 
 // takeoverSnapshot is the name of the instant that a takeover brings back.
-func takeoverSnapshot(j *volume.Job) string {
+func takeoverSnapshot(j *job.Job) string {
 	return "berth-takeover-" + strings.TrimPrefix(j.ID, "job-")
 }
 
@@ -152,7 +129,7 @@ func (v *Versions) instants(ctx context.Context) bool {
 
 // takeoverItem is the new tree of a volume that is taken over: of an instant that
 // is made for it, or of the volume as it is.
-func (v *Versions) takeoverItem(ctx context.Context, fsys tree.FS, j *volume.Job) (PlanItem, error) {
+func (v *Versions) takeoverItem(ctx context.Context, fsys tree.FS, j *job.Job) (PlanItem, error) {
 	it := &j.Items[0]
 	p := PlanItem{Volume: it.Volume, Ref: it.Ref, Exact: &reference.Exact{Volume: it.Volume}, Kind: KindTree, Engine: Engine(j.Engine)}
 	if p.Engine != EngineLive {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/tree"
@@ -104,7 +105,7 @@ func TestADatabaseIsTakenOverFromANodeThatIsCutOff(t *testing.T) {
 			require.Len(t, locks, 2, "%v", locks)
 			require.Equal(t, []string{"lock-2", "lock-3"}, []string{locks[0].UUID, locks[1].UUID})
 
-			all, err := f.store.Jobs(ctx)
+			all, err := f.store.Jobs.List(ctx)
 			require.NoError(t, err)
 			require.Empty(t, all)
 			list, err := f.tuned.Load().Filer.List(ctx)
@@ -155,11 +156,11 @@ func TestWhereNobodyMakesInstantsTheAdministratorTakesOver(t *testing.T) {
 	j, err := w.TakeOverNow(ctx, "db", "dead")
 	require.NoError(t, err)
 	require.NoError(t, w.Start(ctx, j.ID), "the command line asks so")
-	p, err := w.Wait(ctx, j.ID)
-	for ; err == nil && !p.Over; p, err = w.Wait(ctx, j.ID) {
+	p, err := w.Jobs.Wait(ctx, j.ID)
+	for ; err == nil && !p.Over; p, err = w.Jobs.Wait(ctx, j.ID) {
 	}
 	require.NoError(t, err)
-	require.Equal(t, volume.JobSwapped, p.State)
+	require.Equal(t, job.Swapped, p.State)
 	require.Equal(t, "data", w.read("db/ibdata1"))
 	require.Equal(t, "data", w.read(".berth/trash/"+j.Items[0].Trash+"/data/ibdata1"))
 	_, err = w.store.Mount(ctx, "db", "b", 1)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
@@ -27,7 +28,7 @@ type Config struct {
 	Now func() time.Time // default time.Now
 	// Ended is told when a job of this node has ended, how far it came, and why
 	// not further. Default: nobody.
-	Ended func(op cluster.Op, p Progress, err error)
+	Ended func(op cluster.Op, p job.Progress, err error)
 }
 
 // Versions are the volumes of one export as its snapshots have them. All
@@ -35,12 +36,11 @@ type Config struct {
 type Versions struct {
 	source
 	proofs
-	volumes *volume.Store
-	ended   func(op cluster.Op, p Progress, err error)
 
-	mu      sync.Mutex // guards the fields below
-	running map[string]*work
-	stopped error // why no job begins any more, nil while jobs may begin
+	Jobs *job.Jobs // of cfg.Volumes
+
+	volumes *volume.Store
+	ended   func(op cluster.Op, p job.Progress, err error)
 
 	readers readers // of snapshots, in this process
 
@@ -53,9 +53,9 @@ func New(cfg Config) *Versions {
 		cfg.Now = time.Now
 	}
 	if cfg.Ended == nil {
-		cfg.Ended = func(cluster.Op, Progress, error) {}
+		cfg.Ended = func(cluster.Op, job.Progress, error) {}
 	}
-	v := &Versions{source: source{now: cfg.Now}, proofs: proofs{volumes: cfg.Volumes}, volumes: cfg.Volumes, ended: cfg.Ended, running: map[string]*work{}}
+	v := &Versions{source: source{now: cfg.Now}, proofs: proofs{volumes: cfg.Volumes}, Jobs: cfg.Volumes.Jobs, volumes: cfg.Volumes, ended: cfg.Ended}
 	v.Tune(cfg.Tuning)
 	return v
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/casit/berth/volume"
+	"github.com/casit/berth/job"
 )
 
 // What is made of a snapshot that is being deleted is no copy of it, whoever asks.
@@ -71,10 +71,10 @@ func TestACopyOfASnapshotThatIsBeingDeletedIsNotWhole(t *testing.T) {
 			if name == "restore" {
 				require.Equal(t, "new content", w.read("blog/up/f149"), "nothing was swapped")
 			}
-			jobs, err := w.store.Jobs(ctx)
+			jobs, err := w.store.Jobs.List(ctx)
 			require.NoError(t, err)
 			for _, j := range jobs {
-				require.Equal(t, volume.JobFailed, j.State)
+				require.Equal(t, job.Failed, j.State)
 			}
 		})
 	}

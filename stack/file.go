@@ -35,7 +35,7 @@ type fileVolume struct {
 	single bool           // one node at a time may mount it
 }
 
-// newFile joins a file with what is there. stack is "" where it was not
+// newFile joins a file with the live volumes. stack is "" where it was not
 // given.
 func newFile(p *types.Project, live map[string]*volume.Info, stack string) *stackFile {
 	f := &stackFile{services: p.Services, volumes: map[string]*fileVolume{}, live: live}

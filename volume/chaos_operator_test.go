@@ -11,6 +11,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/tree"
 )
 
@@ -20,13 +21,13 @@ import (
 func (n *simNode) takeOver(s *Store, from string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	jobs, err := s.Jobs(ctx)
+	jobs, err := s.Jobs.List(ctx)
 	if err != nil {
 		return err
 	}
 	for _, j := range jobs {
-		if j.Op == cluster.OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared && s.cfg.Now().Sub(j.Since) > time.Minute) {
-			if err := s.AbortJob(ctx, j.ID); err != nil {
+		if j.Op == cluster.OpTakeover && (j.Interrupted || j.State == job.Failed || j.State == job.Swapped || j.State == job.Prepared && s.cfg.Now().Sub(j.Since) > time.Minute) {
+			if err := s.Jobs.Abort(ctx, j.ID); err != nil {
 				return err
 			}
 		}
@@ -36,7 +37,7 @@ func (n *simNode) takeOver(s *Store, from string) error {
 		return err
 	}
 	var had []byte
-	j, err = s.RunJob(ctx, j.ID, func(ctx context.Context, fsys tree.FS, j *Job) error {
+	j, err = s.Jobs.Run(ctx, j.ID, func(ctx context.Context, fsys tree.FS, j *job.Job) error {
 		snap, err := n.snapshot(ctx)
 		if err != nil {
 			return err
@@ -50,7 +51,7 @@ func (n *simNode) takeOver(s *Store, from string) error {
 		return err
 	})
 	n.c.note("%s: takeover from %s: %v", n.name, from, err)
-	if err == nil && j.State == JobSwapped {
+	if err == nil && j.State == job.Swapped {
 		n.c.count("takeover")
 		n.c.server.mu.Lock()
 		if i := n.c.server.root.names["db"]; i != nil && i.id == j.Items[0].New && (i.names["log"] == nil && len(had) > 0 || i.names["log"] != nil && !bytes.HasPrefix(i.names["log"].data, had)) {
@@ -58,7 +59,7 @@ func (n *simNode) takeOver(s *Store, from string) error {
 		}
 		n.c.server.mu.Unlock()
 	}
-	if endErr := s.AbortJob(ctx, j.ID); err == nil {
+	if endErr := s.Jobs.Abort(ctx, j.ID); err == nil {
 		err = endErr
 	}
 	return err
@@ -117,8 +118,8 @@ func (n *simNode) types(p *simProcess, what string) {
 	n.c.note("%s: %s: %v", n.name, what, err)
 }
 
-func copyOver(snap string) func(ctx context.Context, fsys tree.FS, j *Job) error {
-	return func(ctx context.Context, fsys tree.FS, j *Job) error {
+func copyOver(snap string) func(ctx context.Context, fsys tree.FS, j *job.Job) error {
+	return func(ctx context.Context, fsys tree.FS, j *job.Job) error {
 		it := &j.Items[0]
 		it.From = path.Join(j.Dir(), "db."+snap)
 		if err := tree.Delete(ctx, fsys, it.From, nil); export.Absent(err) != nil {
@@ -141,38 +142,38 @@ func (n *simNode) restore(ctx context.Context, s *Store) error {
 	if snap == "" {
 		return errors.New("no snapshot")
 	}
-	j := &Job{Op: cluster.OpRestore, Engine: "copy", Items: []JobItem{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID(),
+	j := &job.Job{Op: cluster.OpRestore, Engine: "copy", Items: []job.Item{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID(),
 		Meta: export.Encode(s.newMeta("db", Options{"access": "single"}))}}} // as the snapshot has it
-	if err := s.PrepareJob(ctx, j); err != nil {
+	if err := s.Jobs.Prepare(ctx, j); err != nil {
 		return err
 	}
-	j, err := s.RunJob(ctx, j.ID, copyOver(snap))
-	if j != nil && j.State == JobSwapping {
+	j, err := s.Jobs.Run(ctx, j.ID, copyOver(snap))
+	if j != nil && j.State == job.Swapping {
 		return err
 	}
 	if j == nil {
 		return err
 	}
-	return errors.Join(err, s.AbortJob(ctx, j.ID))
+	return errors.Join(err, s.Jobs.Abort(ctx, j.ID))
 }
 
 // endJobs resumes or aborts what was interrupted.
 func (n *simNode) endJobs(ctx context.Context, s *Store, resume bool) error {
-	jobs, err := s.Jobs(ctx)
+	jobs, err := s.Jobs.List(ctx)
 	if err != nil {
 		return err
 	}
 	for _, j := range jobs {
-		if j.Op == cluster.OpTakeover && !j.Interrupted && j.State == JobCopying {
+		if j.Op == cluster.OpTakeover && !j.Interrupted && j.State == job.Copying {
 			continue
 		}
-		if resume && j.Op == cluster.OpRestore && j.State != JobSwapped {
+		if resume && j.Op == cluster.OpRestore && j.State != job.Swapped {
 			_, snap, _ := strings.Cut(j.Items[0].Ref, "@")
-			if _, err := s.RunJob(ctx, j.ID, copyOver(snap)); err != nil {
+			if _, err := s.Jobs.Run(ctx, j.ID, copyOver(snap)); err != nil {
 				return err
 			}
 		}
-		if err := s.AbortJob(ctx, j.ID); err != nil {
+		if err := s.Jobs.Abort(ctx, j.ID); err != nil {
 			return err
 		}
 	}

@@ -6,77 +6,95 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
-	"github.com/casit/berth/guard"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
-// clones are the clones that this process is at work on. They outlive the
-// request that began them: dockerd gives up after two minutes, the copy does not.
+// clones are the clones that requests ask for again: they outlive the request that
+// began them, since dockerd gives up after two minutes and the copy does not.
 type clones struct {
 	mu     sync.Mutex // guards byName
 	byName map[string]*cloning
 }
 
+// cloning is a clone that is at work, or that has failed a moment ago.
 type cloning struct {
-	done  chan struct{}
-	err   error // valid once done
-	total int64 // bytes of the source
-	bytes atomic.Int64
+	run *job.Run
+	src Ref
 }
 
-func (js *clones) get(name string) *cloning {
-	js.mu.Lock()
-	defer js.mu.Unlock()
-	return js.byName[name]
-}
+// toldFor is how long the error of a clone waits for somebody to ask: dockerd and
+// the command line ask again within seconds. Later, asking again makes a new clone.
+const toldFor = time.Minute
 
-func (js *clones) set(name string, j *cloning) {
-	js.mu.Lock()
-	defer js.mu.Unlock()
-	if j == nil {
-		delete(js.byName, name)
-		return
+// join returns the clone of src that is at work as name, or has just failed and
+// nobody was told; nil for none.
+func (cs *clones) join(name string, src Ref) *cloning {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.byName[name]
+	if c != nil && (!c.run.Over() || c.src == src) {
+		return c
 	}
-	js.byName[name] = j
+	return nil
+}
+
+func (cs *clones) set(name string, c *cloning) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.byName == nil {
+		cs.byName = map[string]*cloning{}
+	}
+	cs.byName[name] = c
+}
+
+// drop forgets a clone, unless another one has its name by now.
+func (cs *clones) drop(name string, c *cloning) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.byName[name] == c {
+		delete(cs.byName, name)
+	}
 }
 
 // cloneWait is how long one Create waits for a clone; dockerd's limit is 2 min.
 const cloneWait = 90 * time.Second
 
-// clone makes name a copy of from. It starts the job or joins the one that
-// runs, and answers "try again" if that takes longer than a request may.
-func (s *Store) clone(ctx context.Context, e *export.Export, name, from string, opts Options) error {
+// clone makes name a copy of from: it starts a job, or joins the one that runs. The
+// caller has the turn of the name, and waits for the clone when it has given the turn
+// back.
+func (s *Store) clone(ctx context.Context, e *export.Export, name, from string, opts Options) (*cloning, error) {
 	src, err := ParseRef(from)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	// The caller holds names.hold(name): nobody else starts this one.
-	j := s.clones.get(name)
-	if j == nil {
-		if j, err = s.startClone(ctx, e, name, src, opts); err != nil {
-			return err
-		}
-		s.clones.set(name, j)
+	if c := s.clones.join(name, src); c != nil {
+		return c, nil
 	}
+	return s.startClone(ctx, e, name, src, opts)
+}
+
+// await waits for a clone, and answers "try again" if the clone takes longer than a
+// request may.
+func (s *Store) await(ctx context.Context, name string, c *cloning) error {
 	select {
-	case <-j.done:
-		s.clones.set(name, nil)
-		return j.err
+	case <-c.run.Done():
+		s.clones.drop(name, c)
+		return c.run.Err()
 	case <-time.After(cloneWait):
 	case <-ctx.Done():
 	}
-	percent := 100 * j.bytes.Load() / max(1, j.total)
-	return problem.New(problem.InUse, "try again; it goes on meanwhile", "cloning %q from %s, %d %%", name, src, min(percent, 99))
+	return problem.New(problem.InUse, "try again; it goes on meanwhile", "cloning %q from %s, %d %%", name, c.src, c.run.Percent())
 }
 
-// startClone checks the source, takes the lock and sets the copy going.
+// startClone checks the source and sets the copy going.
 func (s *Store) startClone(ctx context.Context, e *export.Export, name string, src Ref, opts Options) (*cloning, error) {
 	if src.Snapshot != "" {
 		if err := s.checkView(ctx, e, src); err != nil {
@@ -97,41 +115,53 @@ func (s *Store) startClone(ctx context.Context, e *export.Export, name string, s
 		return nil, problem.New(problem.Failed, "free some first: 'berth df' shows what can be freed, 'berth trash purge ID' frees it",
 			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
-	work := "clone-" + s.conn.NewID()
-	reads := ""
+	j := &job.Job{Op: cluster.OpClone, Engine: "copy",
+		Items: []job.Item{{Volume: name, Ref: "from " + src.String(), Dest: name, Meta: export.Encode(s.newMeta(name, opts))}}}
 	if src.Snapshot != "" {
-		reads = src.String()
+		j.Reads = src.String()
 	}
-	lock, err := s.Cluster.Lock(ctx, e, cluster.Lock{Op: cluster.OpClone, Volume: name, Work: work, Reads: reads})
-	if err != nil {
+	if err := s.Jobs.Prepare(ctx, j); err != nil {
 		return nil, err
 	}
-	j := &cloning{done: make(chan struct{}), total: size.Bytes}
-	go func() {
-		defer close(j.done)
-		defer lock.Unlock(ctx)
-		ctx := context.WithoutCancel(ctx)
-		err := guard.Run(func() error { return s.runClone(ctx, e, j, name, src, work, opts) })
-		s.Caught("clone of "+src.String(), err)
-		if j.err = s.conn.Explain("clone "+src.String(), s.conn.Observe(e, err)); j.err != nil {
-			_ = s.undoClone(ctx, e, name, work)
-			s.sweepSoon()
-		}
-	}()
-	return j, nil
+	c := &cloning{src: src}
+	s.clones.set(name, c) // nobody joins it before the caller gives the turn back
+	c.run, err = s.Jobs.Start(ctx, j, job.Work{
+		Fill: func(ctx context.Context, fsys tree.FS, r *job.Run, j *job.Job) error {
+			r.Expect(size.Files, size.Bytes)
+			return s.conn.Explain("clone "+src.String(), s.fillClone(ctx, s.conn.On(fsys), r, j, src, opts))
+		},
+		Ended: func(ctx context.Context, r *job.Run, _ *job.Job, _ job.Progress, err error) {
+			// What cannot be ended now is ended like that of a dead node.
+			_ = s.Jobs.Abort(ctx, r.Job.ID)
+			if err == nil {
+				s.clones.drop(name, c) // the volume tells of it
+				return
+			}
+			time.AfterFunc(toldFor, func() { s.clones.drop(name, c) })
+		},
+	})
+	if err != nil {
+		s.clones.drop(name, c)
+		return nil, errors.Join(err, s.Jobs.Abort(ctx, j.ID))
+	}
+	return c, nil
 }
 
-// undoClone takes back what a clone left, and its metadata if it was not
-// published.
-func (s *Store) undoClone(ctx context.Context, e *export.Export, name, work string) error {
-	published, err := export.Exists(ctx, e.FS, name)
+// finishClone ends a clone whose owner died: it is not resumed.
+func (s *Store) finishClone(ctx context.Context, e *export.Export, l *cluster.Lock) error {
+	if strings.HasPrefix(l.Work, export.JobPrefix) {
+		return s.Jobs.Finish(ctx, e, l)
+	}
+	// An earlier berth wrote no journal. The clone's metadata goes unless the clone
+	// was published.
+	published, err := export.Exists(ctx, e.FS, l.Volume)
 	if err == nil && !published {
-		err = export.Absent(e.FS.Remove(ctx, export.MetaPath(name)))
+		err = export.Absent(e.FS.Remove(ctx, export.MetaPath(l.Volume)))
 	}
 	if err != nil {
 		return err
 	}
-	return s.discardStaging(ctx, e, work)
+	return s.discardStaging(ctx, e, l.Work)
 }
 
 // checkCloneSource refuses a source that is no whole volume, or a database
@@ -175,32 +205,19 @@ func cloneHint(src Ref, err error) string {
 	return fmt.Sprintf("nothing may write to it meanwhile; clone a snapshot of it: from=%s@SNAPSHOT", src.Name)
 }
 
-// runClone copies into staging, verified, and publishes by RENAME: before, the
-// name does not exist.
-func (s *Store) runClone(ctx context.Context, e *export.Export, j *cloning, name string, src Ref, work string, opts Options) error {
-	dir := path.Join(export.StagingDir, work)
-	if err := export.Mkdir(ctx, e.FS, dir); err != nil {
-		return err
-	}
-	data := path.Join(dir, "data")
-	stats, err := tree.Copy(ctx, e.FS, src.Path(), data, tree.CopyOptions{}, func(p tree.Progress) { j.bytes.Store(p.Bytes) })
+// fillClone copies into the job's directory, verified.
+func (s *Store) fillClone(ctx context.Context, e *export.Export, r *job.Run, j *job.Job, src Ref, opts Options) error {
+	it := &j.Items[0]
+	it.From = path.Join(j.Dir(), "data")
+	stats, err := tree.Copy(ctx, e.FS, src.Path(), it.From, tree.CopyOptions{}, r.Progress)
 	if err != nil {
 		return cloneFault(ctx, e, src, err)
 	}
 	if set, any := opts.givenAttr(); any {
-		if err := e.FS.SetAttr(ctx, data, set); err != nil {
+		if err := e.FS.SetAttr(ctx, it.From, set); err != nil {
 			return err
 		}
 	}
-	meta := s.newMeta(name, opts)
-	if err := e.Replace(ctx, export.MetaPath(name), meta); err != nil {
-		return err
-	}
-	if err := e.FS.Rename(ctx, data, name); err != nil {
-		return err
-	}
-	_ = e.FS.Rmdir(ctx, dir)
-	s.index.put(name, entry{meta: meta, read: true})
-	s.audit(ctx, e, AuditRecord{Op: "clone", Volume: name, Detail: fmt.Sprintf("from %s, %d files, %d bytes", src, stats.Files, stats.Bytes)})
+	it.Ref = fmt.Sprintf("from %s, %d files, %d bytes", src, stats.Files, stats.Bytes)
 	return nil
 }

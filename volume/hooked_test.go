@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"io/fs"
+	"sync/atomic"
 
 	"github.com/casit/berth/tree"
 )
@@ -14,6 +15,8 @@ type hooked struct {
 	stat, list    func(name string) error
 	rename, after func(o, n string) error
 	looked        func(name string) // after a Stat
+
+	armed atomic.Bool // the test's own
 }
 
 // hook opens the export as h.

@@ -16,9 +16,9 @@ func (s *Store) finish(ctx context.Context, e *export.Export, l *cluster.Lock) e
 	case cluster.OpUndelete:
 		return s.finishUndelete(ctx, e, l)
 	case cluster.OpClone:
-		return s.undoClone(ctx, e, l.Volume, l.Work)
+		return s.finishClone(ctx, e, l)
 	case cluster.OpRestore, cluster.OpUndo, cluster.OpTakeover:
-		return s.finishJob(ctx, e, l)
+		return s.Jobs.Finish(ctx, e, l)
 	}
 	// Each step of the others leaves a state that the next request understands.
 	return nil

@@ -12,13 +12,7 @@ var Messages = catalogue.Messages{
 		{"volume … is in use on … (…)", "containers on that node have the volume, so it is not removed", "`berth volume ps NAME`; stop them there. If the node is off, wait for the end of its lease (90 s)"},
 		{"volume … is in use on …", "you restore a volume in use", "`--stop`, or `--live`"},
 		{"volume … is in use on … nodes", "`access=single` cannot be set while several have it", "stop all but one"},
-		{"a … of volume … is being prepared on …", "a restore was planned and has not begun", "wait; if its command line is gone, `berth snapshot restore --abort NAME`"},
-		{"a … of volume … was interrupted on …", "its process or node ended half-way", "`berth snapshot restore --resume NAME` completes it, `--abort NAME` ends it"},
-		{"a … of volume … is under way on …", "a restore or undo is running", "`berth volume ps NAME` shows how far it is"},
 		{"volume … is access=single and in use on …: a copy made meanwhile would be torn", "cloning a running database", "stop it, or clone a snapshot: `from=NAME@SNAPSHOT`"},
-		{"the … of volume … was interrupted on … and is not done", "the plugin there ended while the job ran; the volume is as it was, but for files that `--live` has replaced", "`berth snapshot restore --resume NAME` completes it, `--abort NAME` ends it"},
-		{"the … of volume … was never begun", "the plugin ended after the job was written down; nothing was changed", "`berth snapshot restore --resume NAME` completes it, `--abort NAME` ends it"},
-		{"the … of volume … was interrupted on …: …", "the plugin there was stopped or updated, or its settings name another export", "when it runs again: `berth snapshot restore --resume NAME`, or `--abort NAME`"},
 	},
 	catalogue.Volumes: {
 		{"the volume has no name", "the name is empty", "1 to 200 letters, digits, `_`, `.` or `-`, beginning with a letter or digit"},
@@ -52,11 +46,6 @@ var Messages = catalogue.Messages{
 	},
 	catalogue.Restore: {
 		{"… of … trash items cannot be purged, the first is …", "an immutable file, an immutable directory or a mount is in the way", "`lsattr -R` and `findmnt` below `.berth/trash` on the export; then try again"},
-		{"no job …", "the job was ended meanwhile", "`berth volume ps`"},
-		{"the … was not completed", "the export went away during the swap", "nothing: any node completes the swap when the export is back"},
-		{"the journal … is not readable by this berth", "written by a newer berth, or broken", "upgrade berth on this node; or move the job's directory away on the export"},
-		{"… was replaced by something else while it was restored", "somebody moved a directory on the export by hand", "the restored tree is where the hint says; nothing was lost"},
-		{"… exists", "somebody used the name between plan and swap", "another name"},
 	},
 	catalogue.Trash: {
 		{"nothing in the trash is called …", "no volume of that name was removed, or it is purged", "`berth trash ls`; `berth snapshot ls NAME` may have it"},
@@ -67,7 +56,6 @@ var Messages = catalogue.Messages{
 		{"a volume … exists", "the name is in use again", "`berth trash restore ID --as NAME-restored`"},
 	},
 	catalogue.Takeover: {
-		{"volume … is being taken over from …, on …", "another node is doing it", "again in a moment"},
 		{"volume … is not access=single", "nothing to take over", "any node may mount it"},
 		{"volume … is not held by …, but …", "`--from` names another node than the holder", "`berth volume ps NAME`"},
 		{"volume … is held by this node", "this node is the holder", "stop its containers; `berth volume release NAME`"},

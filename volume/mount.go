@@ -44,7 +44,7 @@ func (s *Store) Mount(ctx context.Context, volume, id string, generation int) (m
 		if err != nil {
 			return err
 		}
-		if m.FileID, err = fileID(ctx, e.FS, m.Path); err != nil {
+		if m.FileID, err = export.FileID(ctx, e.FS, m.Path); err != nil {
 			return err
 		}
 		return s.Cluster.StillHeld(ctx, e, ref.Name)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -45,10 +46,10 @@ func TestAVolumeWithAMountInItIsNeitherRemovedNorRestored(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		j := newJob(n, "site")
 		j.Live = live
-		n.must(n.PrepareJob(ctx, j))
-		_, err = n.RunJob(ctx, j.ID, func(context.Context, tree.FS, *Job) error { panic("filled") })
+		n.must(n.Jobs.Prepare(ctx, j))
+		_, err = n.Jobs.Run(ctx, j.ID, func(context.Context, tree.FS, *job.Job) error { panic("filled") })
 		require.ErrorContains(t, err, want)
-		n.must(n.EndJob(ctx, j.ID))
+		n.must(n.Jobs.End(ctx, j.ID))
 	}
 	err = n.Create(ctx, "copy", map[string]string{"from": "site"})
 	require.ErrorContains(t, err, "another filesystem is mounted on site/media")

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -147,14 +148,14 @@ func TestOneJournalThatCannotBeReadBlocksNoOtherVolume(t *testing.T) {
 	write(t, dir, ".berth/staging/job-1/journal.json", "{torn")
 	write(t, dir, ".berth/locks/a", `{"version":1,"id":"x","op":"restore","volume":"a","node":"n9","incarnation":"i","work":"job-1"}`)
 
-	jobs, err := n.Jobs(ctx)
+	jobs, err := n.Jobs.List(ctx)
 	n.must(err)
 	require.Len(t, jobs, 1)
-	require.Equal(t, JobUnreadable, jobs[0].State)
+	require.Equal(t, job.Unreadable, jobs[0].State)
 	require.Equal(t, []string{"a"}, jobs[0].Volumes())
 	require.Contains(t, jobs[0].Status(), "the journal .berth/staging/job-1/journal.json is not readable")
-	require.ErrorContains(t, n.CheckJobs(ctx, []string{"a"}), "is not readable by this berth")
-	n.must(n.CheckJobs(ctx, []string{"b"}))
+	require.ErrorContains(t, n.Jobs.Check(ctx, []string{"a"}), "is not readable by this berth")
+	n.must(n.Jobs.Check(ctx, []string{"b"}))
 	n.beats()
 }
 

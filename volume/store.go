@@ -10,6 +10,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -64,6 +65,8 @@ type Config struct {
 type Store struct {
 	// Cluster is the nodes of the export, and who of them holds what.
 	Cluster *cluster.Cluster
+	// Jobs are the operations that exchange trees of volumes.
+	Jobs *job.Jobs
 
 	cfg  Config
 	conn *export.Conn
@@ -75,10 +78,6 @@ type Store struct {
 	hints   gate // one writes the hint
 	audits  gate // one writes a line
 	sweeper gate // one sweeps
-
-	// unsaved are our jobs that failed where that could not be written down,
-	// as on a full export: id to reason.
-	unsaved sync.Map
 
 	lastRemoved lastRemoved
 
@@ -116,9 +115,9 @@ func New(cfg Config) *Store {
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
 		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,
 		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
+	s.Jobs = s.newJobs()
 	s.SetTrashTTL(cfg.TrashTTL)
 	s.index.init()
-	s.clones.byName = map[string]*cloning{}
 	s.loadHint()
 	return s
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -24,7 +25,7 @@ import (
 // holder that is alive is never taken over from; one whose berth was stopped
 // with containers going on only if unattended says so: the administrator knows
 // that the node is off. engine is the caller's.
-func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, unattended bool) (j *Job, err error) {
+func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, unattended bool) (j *job.Job, err error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
@@ -33,14 +34,14 @@ func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, 
 		if err != nil {
 			return err
 		}
-		j = &Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended,
-			Items: []JobItem{{Volume: name, Dest: name, Ref: name, Trash: s.NewTrashID()}}}
+		j = &job.Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended,
+			Items: []job.Item{{Volume: name, Dest: name, Ref: name, Trash: s.NewTrashID()}}}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return j, s.PrepareJob(ctx, j)
+	return j, s.Jobs.Prepare(ctx, j)
 }
 
 // CheckTakeover says whether PrepareTakeover would do it.
@@ -93,7 +94,7 @@ func (s *Store) takeable(ctx context.Context, e *export.Export, name, from strin
 // before it takes the old one's place: the holder has to be the same, and not
 // to have been heard of in between. If it was, what it wrote since would not
 // be in the new tree.
-func (s *Store) checkTakeover(ctx context.Context, e *export.Export, j *Job) error {
+func (s *Store) checkTakeover(ctx context.Context, e *export.Export, j *job.Job) error {
 	name := j.Items[0].Volume
 	h, err := s.takeable(ctx, e, name, j.From, j.Unattended)
 	if err != nil {
@@ -102,17 +103,17 @@ func (s *Store) checkTakeover(ctx context.Context, e *export.Export, j *Job) err
 	if h.Epoch != j.Epoch {
 		return problem.New(problem.InUse, "try again", "volume %q was held by %s anew meanwhile", name, j.From)
 	}
-	if j.sign == nil {
+	if j.Sign == nil {
 		if j.Began, err = e.AskTime(ctx); err != nil {
 			return err
 		}
 	}
 	is := s.Cluster.Sign(j.From)
-	if j.sign == nil {
-		j.sign = &is
+	if j.Sign == nil {
+		j.Sign = &is
 		return nil
 	}
-	if *j.sign != is {
+	if *j.Sign != is {
 		return problem.New(problem.InUse, fmt.Sprintf("stop it there first; 'berth volume ps %s' shows who uses it", name), "%s is back, and keeps volume %q", j.From, name)
 	}
 	return nil

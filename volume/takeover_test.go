@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -33,7 +34,7 @@ func (n *testNode) takesOver(name, from string, during ...func()) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.RunJob(ctx, j.ID, func(ctx context.Context, fsys tree.FS, j *Job) error {
+	_, err = n.Jobs.Run(ctx, j.ID, func(ctx context.Context, fsys tree.FS, j *job.Job) error {
 		it := &j.Items[0]
 		it.From = path.Join(j.Dir(), it.Volume)
 		if _, err := tree.Copy(ctx, fsys, it.Volume, it.From, tree.CopyOptions{}, nil); err != nil {
@@ -44,7 +45,7 @@ func (n *testNode) takesOver(name, from string, during ...func()) error {
 		}
 		return nil
 	})
-	n.must(n.EndJob(ctx, j.ID))
+	n.must(n.Jobs.End(ctx, j.ID))
 	return err
 }
 
@@ -279,12 +280,13 @@ func TestWhatEarlierReleasesHeldByLeaseAloneIsHeld(t *testing.T) {
 func TestATakeoverWhoseNodeDiesIsFinishedOrForgotten(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		state JobState
+		state job.State
 		done  bool
-	}{{"copying", JobCopying, false}, {"swapping", JobSwapping, true}} {
+	}{{"copying", job.Copying, false}, {"swapping", job.Swapping, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			n1, n2, n3 := node(t, dir, "n1"), node(t, dir, "n2"), node(t, dir, "n3")
+			h := &hooked{}
+			n1, n2, n3 := node(t, dir, "n1"), node(t, dir, "n2", hook(h)), node(t, dir, "n3")
 			single(t, dir, n1)
 			n2.beats()
 			n3.beats()
@@ -294,16 +296,20 @@ func TestATakeoverWhoseNodeDiesIsFinishedOrForgotten(t *testing.T) {
 			died := make(chan struct{})
 			go func() {
 				defer close(died)
-				_, _ = n2.RunJob(ctx, j.ID, func(ctx context.Context, fsys tree.FS, j *Job) error {
+				_, _ = n2.Jobs.Run(ctx, j.ID, func(ctx context.Context, fsys tree.FS, j *job.Job) error {
 					it := &j.Items[0]
 					it.From = path.Join(j.Dir(), it.Volume)
 					_, err := tree.Copy(ctx, fsys, it.Volume, it.From, tree.CopyOptions{}, nil)
 					require.NoError(t, err)
-					if c.state == JobSwapping {
-						n2.must(n2.plan(ctx, n2.conn.Current(), j))
-						n2.must(n2.keepOld(ctx, n2.conn.Current(), j, it))
+					if c.state == job.Copying {
+						runtime.Goexit() // as if the process were killed
 					}
-					runtime.Goexit() // as if the process were killed
+					h.rename = func(_, n string) error {
+						if n == "db" { // the old tree is in the trash
+							runtime.Goexit()
+						}
+						return nil
+					}
 					return nil
 				})
 			}()
@@ -316,11 +322,11 @@ func TestATakeoverWhoseNodeDiesIsFinishedOrForgotten(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			jobs, err := n3.Jobs(ctx)
+			jobs, err := n3.Jobs.List(ctx)
 			require.NoError(t, err)
 			require.Len(t, jobs, 1)
 			require.True(t, jobs[0].Interrupted)
-			n3.must(n3.AbortJob(ctx, jobs[0].ID))
+			n3.must(n3.Jobs.Abort(ctx, jobs[0].ID))
 			n3.must(n3.takesOver("db", "n1"))
 			_, err = n3.Mount(ctx, "db", "b", 1)
 			require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
@@ -101,16 +102,16 @@ func leaveRelease(t *testing.T) (dir string) {
 	// What a restore leaves: the old tree, whole or in parts; a journal.
 	restored, err := runJob(n1, by, "copy", nil)
 	require.NoError(t, err)
-	part := n1.NewUndo(restored, &JobItem{Volume: "blog", Ref: "blog@nightly:index.html", Trash: n1.NewTrashID()})
+	part := n1.NewUndo(restored, &job.Item{Volume: "blog", Ref: "blog@nightly:index.html", Trash: n1.NewTrashID()})
 	part.Path, part.Partial = "index.html", true
 	n1.must(n1.RecordTrash(ctx, n1.conn.Current().FS, part))
 	write(t, root, part.Data(), "files/index.html", "hello before")
-	n1.must(n1.EndJob(ctx, restored.ID))
+	n1.must(n1.Jobs.End(ctx, restored.ID))
 	_, err = runJob(n1, by, "old_site", errors.New("no space left on device"))
 	require.ErrorContains(t, err, "no space left")
 	prepared := newJob(n1, "blog")
 	prepared.Stopped = []byte(`{"services":{"blog_web":3}}`)
-	n1.must(n1.PrepareJob(by, prepared))
+	n1.must(n1.Jobs.Prepare(by, prepared))
 
 	// Who uses what: n1 and n2 are replaced while their containers go on.
 	for range 2 { // as docker cp does
@@ -158,22 +159,22 @@ func (d diesAt) Remove(ctx context.Context, name string) error {
 }
 
 // newJob is a restore of a whole volume to what fill makes.
-func newJob(n *testNode, name string) *Job {
-	return &Job{Op: cluster.OpRestore, Engine: "copy", Request: []byte(fmt.Sprintf(`{"refs":["%s@nightly"]}`, name)),
-		Items: []JobItem{{Volume: name, Ref: name + "@nightly", Dest: name, Trash: n.NewTrashID()}}}
+func newJob(n *testNode, name string) *job.Job {
+	return &job.Job{Op: cluster.OpRestore, Engine: "copy", Request: []byte(fmt.Sprintf(`{"refs":["%s@nightly"]}`, name)),
+		Items: []job.Item{{Volume: name, Ref: name + "@nightly", Dest: name, Trash: n.NewTrashID()}}}
 }
 
 // runJob restores a volume to one file; with an error it stops half-way.
-func runJob(n *testNode, ctx context.Context, name string, fails error) (*Job, error) {
+func runJob(n *testNode, ctx context.Context, name string, fails error) (*job.Job, error) {
 	j := newJob(n, name)
-	if err := n.PrepareJob(ctx, j); err != nil {
+	if err := n.Jobs.Prepare(ctx, j); err != nil {
 		return nil, err
 	}
-	return n.RunJob(ctx, j.ID, fill(fails))
+	return n.Jobs.Run(ctx, j.ID, fill(fails))
 }
 
-func fill(fails error) func(context.Context, tree.FS, *Job) error {
-	return func(ctx context.Context, fsys tree.FS, j *Job) error {
+func fill(fails error) func(context.Context, tree.FS, *job.Job) error {
+	return func(ctx context.Context, fsys tree.FS, j *job.Job) error {
 		it := &j.Items[0]
 		it.From = j.Dir() + "/0"
 		mode, text := uint32(0o755), []byte("restored")
@@ -319,19 +320,19 @@ func readRelease(t *testing.T, dir string) {
 		"n1: remove gone by root": 1, "n1: set copy by root": 1, "n1: restore copy by root": 1, "n3: create leaving by ": 1,
 	}, ops)
 
-	jobs, err := n.Jobs(ctx)
+	jobs, err := n.Jobs.List(ctx)
 	require.NoError(t, err)
-	byState := map[JobState]*Job{}
+	byState := map[job.State]*job.Job{}
 	for _, j := range jobs {
 		byState[j.State] = j
 	}
 	require.Len(t, jobs, 2)
-	require.Equal(t, []string{"old_site"}, byState[JobFailed].Volumes())
-	require.Equal(t, "no space left on device", byState[JobFailed].Error)
-	require.Equal(t, []string{"blog"}, byState[JobPrepared].Volumes())
-	require.JSONEq(t, `{"services":{"blog_web":3}}`, string(byState[JobPrepared].Stopped))
-	require.JSONEq(t, `{"refs":["blog@nightly"]}`, string(byState[JobPrepared].Request))
-	require.Equal(t, "root", byState[JobPrepared].By)
+	require.Equal(t, []string{"old_site"}, byState[job.Failed].Volumes())
+	require.Equal(t, "no space left on device", byState[job.Failed].Error)
+	require.Equal(t, []string{"blog"}, byState[job.Prepared].Volumes())
+	require.JSONEq(t, `{"services":{"blog_web":3}}`, string(byState[job.Prepared].Stopped))
+	require.JSONEq(t, `{"refs":["blog@nightly"]}`, string(byState[job.Prepared].Request))
+	require.Equal(t, "root", byState[job.Prepared].By)
 
 	under, err := n.Operations(ctx, "")
 	require.NoError(t, err)
@@ -400,15 +401,15 @@ func useRelease(t *testing.T, dir string) {
 	}
 	require.Equal(t, "hello", read(t, root, "copy-before/index.html"))
 
-	jobs, err := n.Jobs(ctx)
+	jobs, err := n.Jobs.List(ctx)
 	require.NoError(t, err)
 	for _, j := range jobs {
-		if j.State == JobPrepared {
-			done, err := n.RunJob(ctx, j.ID, fill(nil))
+		if j.State == job.Prepared {
+			done, err := n.Jobs.Run(ctx, j.ID, fill(nil))
 			require.NoError(t, err)
-			require.Equal(t, JobSwapped, done.State)
+			require.Equal(t, job.Swapped, done.State)
 		}
-		n.must(n.EndJob(ctx, j.ID))
+		n.must(n.Jobs.End(ctx, j.ID))
 	}
 	require.Equal(t, "restored", read(t, root, "blog/page"))
 	require.Equal(t, "made by hand", read(t, root, "old_site/index.php"))

@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -249,8 +250,10 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 	if err != nil {
 		return s.conn.Explain(what, err)
 	}
+	release = sync.OnceFunc(release)
 	defer release()
-	return s.with(ctx, what, func(e *export.Export) error {
+	var c *cloning
+	err = s.with(ctx, what, func(e *export.Export) error {
 		if ref.Snapshot != "" {
 			if len(opts) > 0 {
 				return problem.New(problem.Invalid, "create it without options", "%q is a view of a snapshot and has no options", ref)
@@ -265,7 +268,8 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 			return err
 		}
 		if from, ok := opts["from"]; ok {
-			return s.clone(ctx, e, ref.Name, from, opts)
+			c, err = s.clone(ctx, e, ref.Name, from, opts)
+			return err
 		}
 		lock, err := s.Cluster.Lock(ctx, e, cluster.Lock{Op: cluster.OpCreate, Volume: ref.Name})
 		if err != nil {
@@ -277,6 +281,11 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 		}
 		return s.make(ctx, e, ref.Name, opts)
 	})
+	release()
+	if err == nil && c != nil {
+		err = s.await(ctx, ref.Name, c)
+	}
+	return err
 }
 
 // agree tells whether the volume is there, whole, with the given options.

@@ -64,7 +64,8 @@ func (a *app) stream(ctx context.Context, route string, req any, w io.Writer) er
 	return c.Stream(ctx, route, req, w)
 }
 
-// callerName is who types, for the audit trail: the person behind sudo.
+// callerName names the person at the terminal for the audit trail: under sudo
+// the one who typed sudo.
 func callerName() string {
 	if who := os.Getenv("SUDO_USER"); who != "" {
 		return who

@@ -28,7 +28,7 @@ func checkCommand(a *app) *cobra.Command {
 			}
 			soon, warnErr := show.ParseAge(warn)
 			if err = errors.Join(err, warnErr); err != nil {
-				return &verdict{3, "UNKNOWN - " + err.Error()}
+				return unknown(err)
 			}
 			return runCheck(c.Context(), a, max, soon)
 		},
@@ -41,8 +41,7 @@ func checkCommand(a *app) *cobra.Command {
 func runCheck(ctx context.Context, a *app, max, warn time.Duration) error {
 	got, err := ask[plugin.Newest](ctx, a, "Berth.SnapshotNewest", plugin.Empty{})
 	if err != nil {
-		_, reason, _ := judge(err)
-		return &verdict{3, "UNKNOWN - " + reason}
+		return unknown(err)
 	}
 	return judgeAge(got.Snapshot, time.Now(), max, warn)
 }
@@ -55,6 +54,12 @@ type verdict struct {
 }
 
 func (v *verdict) Error() string { return v.line }
+
+// unknown is the verdict where an error keeps the check from looking.
+func unknown(err error) error {
+	_, reason, _ := judge(err)
+	return &verdict{3, "UNKNOWN - " + reason}
+}
 
 func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) error {
 	if s == nil {

@@ -19,12 +19,12 @@ func dashboardCommand(a *app) *cobra.Command {
 		Use:   "dashboard",
 		Short: "Serve a page that shows what runs where; it changes nothing",
 		Long: `Serve a page that shows nodes, their tasks, the tasks' volumes, the volumes' snapshots and what is in them.
-It only reads. It has no login: whoever reaches it reads every file that a snapshot has, passwords in
-configuration files too. So it listens on loopback; from another machine go through ssh:
+The page changes nothing. It has no login: anybody who reaches it can read every file of every snapshot,
+also passwords in configuration files. So it listens on loopback; from another machine go through ssh:
 
   ssh -L 8080:127.0.0.1:8080 NODE
 
-or put it behind a proxy that lets in the right people (deploy/stacks/dashboard.yml). It runs until stopped.`,
+or put it behind a proxy that admits the right people (deploy/stacks/dashboard.yml). The command runs until it is stopped.`,
 		Example: "  berth dashboard --listen 127.0.0.1:8080\n" +
 			"  berth dashboard --listen 10.1.2.3:8443 --tls-cert cert.pem --tls-key key.pem --host berth.example.edu\n" +
 			"  berth dashboard --listen :8080 --plain-http-behind-proxy --host berth.example.edu",

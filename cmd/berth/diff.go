@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -256,7 +255,7 @@ func runContentDiff(ctx context.Context, a *app, o diffOptions) error {
 		if f := (*plugin.Failure)(nil); err != nil && !(errors.As(err, &f) && f.Kind == problem.NotFound) {
 			return err
 		}
-		texts[i] = text.String()
+		texts[i] = text.text.String()
 		if strings.ContainsRune(texts[i], 0) || !utf8.ValidString(texts[i]) {
 			return &plugin.Failure{Kind: problem.Failed, Reason: titles[i] + " is no text", Hint: "save both with 'berth snapshot cat' and compare them"}
 		}
@@ -294,9 +293,10 @@ func lines(text string) (out []string) {
 	return out
 }
 
-// limited is a buffer that refuses too much.
+// limited is a buffer that refuses too much. The buffer is not embedded: its
+// ReadFrom would go round Write.
 type limited struct {
-	bytes.Buffer
+	text strings.Builder
 	left int
 }
 
@@ -304,5 +304,5 @@ func (l *limited) Write(p []byte) (int, error) {
 	if l.left -= len(p); l.left < 0 {
 		return 0, fmt.Errorf("it is larger than %s; save both with 'berth snapshot cat' and compare them", show.Size(maxContent))
 	}
-	return l.Buffer.Write(p)
+	return l.text.Write(p)
 }

@@ -28,17 +28,17 @@ func doctorCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine this node and the export, and say what to type where something is wrong",
-		Long: `Examine this node and the export, and say what to type where something is wrong. It changes nothing; on the export it makes
-probe files and takes them away. Of other nodes it knows what they report: run it on each. Without a plugin it says what can be
-said from outside.
+		Long: `Examine this node and the export, and say what to type where something is wrong. The examination changes nothing; it makes probe
+files on the export and removes them. Other nodes are known by their reports only, so run it on each node. Where no plugin answers,
+it checks what can be checked without one.
 
-Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 something does not work, 3 it could not be looked at`,
+Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 something does not work, 3 the node could not be examined`,
 		Example: "  berth doctor\n  berth doctor --url https://www.example.edu",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
 			if o.maxAge, err = show.ParseAge(limit); err != nil {
-				return &verdict{3, "UNKNOWN - " + err.Error()}
+				return unknown(err)
 			}
 			return runDoctor(c.Context(), a, o)
 		},

@@ -12,18 +12,17 @@ import (
 	"github.com/casit/berth/show"
 )
 
-// anyBytes are the commands whose arguments are references, and the flags that
-// are paths in volumes: these may have any byte. What else is typed goes to the
-// plugin as it stands in JSON, which has no other bytes than UTF-8.
+// anyBytes are the commands whose arguments are references, and anyBytesFlags
+// the flags that are paths in volumes: they may have any byte. All other words
+// go to the plugin as JSON strings, which are UTF-8.
 var (
 	anyBytes      = []string{"restore", "diff", "cat", "versions", "rm"}
 	anyBytesFlags = []string{"to", "content"}
 )
 
-// checkGiven refuses what cannot be meant: a flag or an argument that is given
-// and empty, as a variable of the shell that is not set gives it. Left out, a
-// flag may mean something else altogether: without --as a restore is over the
-// live volume.
+// checkGiven refuses a flag or an argument that is given and empty: mostly a
+// variable of the shell that is not set. To take an empty flag for one that was
+// left out would be dangerous: without --as, a restore replaces the live volume.
 func checkGiven(c *cobra.Command, args []string) error {
 	if c.Name() == cobra.ShellCompRequestCmd || c.Name() == cobra.ShellCompNoDescRequestCmd {
 		return nil // a word that is not typed yet is empty

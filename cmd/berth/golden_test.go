@@ -17,6 +17,7 @@ import (
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/doctor"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/proxy"
 	"github.com/casit/berth/show"
@@ -97,10 +98,10 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		stale.Stale, fenced.Fenced = true, "20261129-0500-9f2c51"
 		late := &volume.Trashed{ID: "20261129-0500-9f2c51", Volume: "shop_db", From: "node3", Since: at(29, 5), Late: &volume.Late{Files: 3, Bytes: 49152}}
 		got := plugin.Users{Users: []cluster.User{userOn("blog", "node1", cluster.Live, 1.5), stale, fenced},
-			Jobs: []*volume.Job{
-				{ID: "job-1", Op: cluster.OpRestore, State: volume.JobCopying, Node: "node1", Since: at(30, 2), Items: []volume.JobItem{{Volume: "blog"}, {Volume: "shop_web"}}},
-				{ID: "job-2", Op: cluster.OpRestore, State: volume.JobCopying, Interrupted: true, Node: "node3", Since: at(30, 2), Items: []volume.JobItem{{Volume: "news"}}},
-				{ID: "job-3", State: volume.JobUnreadable, Error: "the journal .berth/staging/job-3/journal.json is not readable by this berth"},
+			Jobs: []*job.Job{
+				{ID: "job-1", Op: cluster.OpRestore, State: job.Copying, Node: "node1", Since: at(30, 2), Items: []job.Item{{Volume: "blog"}, {Volume: "shop_web"}}},
+				{ID: "job-2", Op: cluster.OpRestore, State: job.Copying, Interrupted: true, Node: "node3", Since: at(30, 2), Items: []job.Item{{Volume: "news"}}},
+				{ID: "job-3", State: job.Unreadable, Error: "the journal .berth/staging/job-3/journal.json is not readable by this berth"},
 			},
 			Locks:  []cluster.Lock{{Volume: "blog", Work: "job-1"}, {Volume: "old", Op: cluster.OpRemove, Node: "node1", Since: at(30, 2)}},
 			Fenced: []*volume.Trashed{late, {Volume: "quiet"}}}
@@ -204,8 +205,8 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		return renderChanges(w, changes, true)
 	},
 	"progress": func(w io.Writer, width int) error {
-		for _, p := range []snapshot.Progress{{State: volume.JobPrepared}, {State: volume.JobCopying, Files: 1234, Bytes: 5 << 20, Seconds: 0.4},
-			{State: volume.JobCopying, Files: 12345, Total: 1234567, Bytes: 5 << 30, Of: 90 << 30, Seconds: 60}, {State: volume.JobCopying, Files: 10, Total: 10, Bytes: 9, Of: 9, Seconds: 2}} {
+		for _, p := range []job.Progress{{State: job.Prepared}, {State: job.Copying, Files: 1234, Bytes: 5 << 20, Seconds: 0.4},
+			{State: job.Copying, Files: 12345, Total: 1234567, Bytes: 5 << 30, Of: 90 << 30, Seconds: 60}, {State: job.Copying, Files: 10, Total: 10, Bytes: 9, Of: 9, Seconds: 2}} {
 			fmt.Fprintln(w, renderProgress(p, width))
 		}
 		return nil

@@ -22,10 +22,10 @@ func importCommand(a *app) *cobra.Command {
 		Short: "Make the volumes of Rancher Convoy (v0.5, VFS driver) berth's, in place",
 		Long: `Make the volumes of Rancher Convoy (v0.5, VFS driver) berth's, in place: the same directories under the
 same names, with the time when they were created. Only berth's own metadata is written; Convoy's files and the
-data are read and stay as they are, so Convoy can go on, or come back. It may be repeated, on any node.
+data are read and stay as they are, so Convoy can go on, or come back. The import may be repeated, on any node.
 
-Broken records are listed and left out, everything else is imported; the exit code is 1 then. Databases are
-recognised and listed with what to type. docs/from-convoy.md has the whole cut-over.
+Broken records are listed and left out, and the exit code is 1; everything else is imported. Databases are
+recognised and listed with the command that protects them. docs/from-convoy.md has the whole cut-over.
 
 Exit codes: 0 done, 1 failed or a record is broken, 2 usage, 5 export unreachable`,
 		Example: "  berth import convoy --dry-run\n  berth import convoy\n  berth import convoy --undo",

@@ -14,11 +14,11 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/volume"
 )
 
 // carried is a job as the command line carries it out:
@@ -30,14 +30,14 @@ import (
 type carried struct {
 	app     *app
 	engine  *client.Client // nil where nothing has to be stopped
-	job     *volume.Job
+	job     *job.Job
 	request snapshot.RestoreRequest
 	stops   docker.Stops
 }
 
 // carryOut writes a job down and completes it.
 func carryOut(ctx context.Context, a *app, engine *client.Client, r snapshot.RestoreRequest, stops docker.Stops) error {
-	j, err := ask[volume.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
+	j, err := ask[job.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func carryOut(ctx context.Context, a *app, engine *client.Client, r snapshot.Res
 
 // runUnfinished completes or ends the unfinished job of a volume.
 func runUnfinished(ctx context.Context, a *app, name string, abort bool) error {
-	j, err := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: name})
+	j, err := ask[job.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: name})
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (c *carried) mayResume(ctx context.Context) error {
 		return &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("the %s is under way on %s", nameOf(c.job), c.job.Node),
 			Hint: fmt.Sprintf("wait for it; 'berth volume ps %s' shows how far it is", c.job.Volumes()[0])}
 	}
-	if c.job.State == volume.JobSwapped || len(c.stops.Containers) == 0 || len(c.stops.Services) > 0 {
+	if c.job.State == job.Swapped || len(c.stops.Containers) == 0 || len(c.stops.Services) > 0 {
 		return nil
 	}
 	for _, name := range c.job.Volumes() {
@@ -103,7 +103,7 @@ func (c *carried) mayResume(ctx context.Context) error {
 }
 
 // nameOf names a job in a sentence: "restore of blog".
-func nameOf(j *volume.Job) string {
+func nameOf(j *job.Job) string {
 	return string(j.Op) + " of " + strings.Join(j.Volumes(), ", ")
 }
 
@@ -115,11 +115,11 @@ func (c *carried) tell(line string) { c.app.say("%s", line) }
 // too, and when this is a second run.
 func (c *carried) complete(ctx context.Context) error {
 	began := time.Now()
-	end := ending{progress: snapshot.Progress{State: c.job.State}}
-	if c.job.State != volume.JobSwapped {
+	end := ending{progress: job.Progress{State: c.job.State}}
+	if c.job.State != job.Swapped {
 		if err := c.stop(ctx); err == nil {
 			end = follow(ctx, c.app, c.job)
-		} else if c.job.State == volume.JobPrepared {
+		} else if c.job.State == job.Prepared {
 			end = ending{err: err, givenUp: true}
 		} else {
 			end = ending{err: wayOn(c.job, err)}
@@ -204,8 +204,8 @@ func failureOf(err error) *plugin.Failure {
 // containers there have ended.
 const unusedWithin = 30 * time.Second
 
-// waitUnused waits until no node uses the volumes; whoever still does then is
-// named by the refusal of the job.
+// waitUnused waits until no node uses the volumes. After unusedWithin it
+// returns all the same: the plugin then refuses the job and names the users.
 func waitUnused(ctx context.Context, a *app, names []string) error {
 	for end := time.Now().Add(unusedWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		used := false
@@ -225,7 +225,7 @@ func waitUnused(ctx context.Context, a *app, names []string) error {
 
 // ending is how a job ended, in one value: it is done, or there is an error.
 type ending struct {
-	progress snapshot.Progress
+	progress job.Progress
 	err      error
 	givenUp  bool // before the plugin began it, or by Ctrl-C
 }
@@ -233,31 +233,25 @@ type ending struct {
 // done tells whether the job did what it was asked for.
 func (e ending) done() bool { return e.err == nil }
 
-// over tells whether nobody has to go on with the job: it is done, or it failed
-// and says why, or it was given up. Any other job stays for --resume.
-func (e ending) over() bool {
-	return e.done() || e.givenUp || e.progress.State == volume.JobFailed && !e.progress.Interrupted
-}
+// over tells whether nobody has to go on with the job: it is done, or it was
+// given up. Any other job stays for --resume: what looks like a failure here
+// may be a plugin that does not yet know enough.
+func (e ending) over() bool { return e.done() || e.givenUp }
 
 // endOf is the one place that says what a job's last answer means: a job that
 // is done says so, and every other answer is an error.
-func endOf(j *volume.Job, p snapshot.Progress, err error) ending {
+func endOf(j *job.Job, p job.Progress, err error) ending {
 	switch {
 	case err == nil && p.Done():
 		return ending{progress: p}
 	case err == nil: // an answer of an earlier plugin
 		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s is not done, and nobody is at work on it", nameOf(j))}
-		p.Interrupted = true
 	}
-	end := ending{progress: p, err: err}
-	if !end.over() {
-		end.err = wayOn(j, err)
-	}
-	return end
+	return ending{progress: p, err: wayOn(j, err)}
 }
 
 // wayOn adds to an error what to type where the job is still there.
-func wayOn(j *volume.Job, err error) error {
+func wayOn(j *job.Job, err error) error {
 	f := failureOf(err)
 	name := j.Volumes()[0]
 	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
@@ -272,7 +266,7 @@ func wayOn(j *volume.Job, err error) error {
 
 // follow starts a job and shows its progress until it is over. Ctrl-C ends the
 // job too, unless the swap has begun.
-func follow(ctx context.Context, a *app, j *volume.Job) ending {
+func follow(ctx context.Context, a *app, j *job.Job) ending {
 	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobStart", plugin.JobRequest{ID: j.ID}); err != nil {
 		return ending{err: wayOn(j, err)}
 	}
@@ -293,7 +287,7 @@ func follow(ctx context.Context, a *app, j *volume.Job) ending {
 
 // cancel ends a job that runs. One whose swap has begun is completed all the
 // same.
-func cancel(ctx context.Context, a *app, j *volume.Job) ending {
+func cancel(ctx context.Context, a *app, j *job.Job) ending {
 	a.say("cancelling")
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer stop()
@@ -302,7 +296,7 @@ func cancel(ctx context.Context, a *app, j *volume.Job) ending {
 	}
 	p, err := poll(ctx, a, j)
 	end := endOf(j, p, err)
-	if end.over() && !end.done() {
+	if p.State == job.Failed && !p.Interrupted {
 		end.givenUp = true
 		end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; the volume is as it was"}
 		if j.Engine == string(snapshot.EngineSync) {
@@ -318,9 +312,9 @@ const awayFor = 15 * time.Second
 
 // poll asks how far a job is. An answer that is an error is the job's own, or
 // the plugin cannot be asked.
-func poll(ctx context.Context, a *app, j *volume.Job) (snapshot.Progress, error) {
+func poll(ctx context.Context, a *app, j *job.Job) (job.Progress, error) {
 	for end := time.Now().Add(awayFor); ; time.Sleep(200 * time.Millisecond) {
-		p, err := ask[snapshot.Progress](ctx, a, "Berth.JobWait", plugin.JobRequest{ID: j.ID})
+		p, err := ask[job.Progress](ctx, a, "Berth.JobWait", plugin.JobRequest{ID: j.ID})
 		f := (*plugin.Failure)(nil)
 		answered := errors.As(err, &f) && f.Kind != problem.Unreachable
 		if err == nil || ctx.Err() != nil || p.Over || answered || time.Now().After(end) {
@@ -330,7 +324,7 @@ func poll(ctx context.Context, a *app, j *volume.Job) (snapshot.Progress, error)
 }
 
 // report says what was done.
-func (c *carried) report(p snapshot.Progress, took time.Duration) error {
+func (c *carried) report(p job.Progress, took time.Duration) error {
 	a := c.app
 	for _, line := range p.Warnings {
 		a.say("%s", show.Sentence(line))
@@ -372,7 +366,7 @@ func (c *carried) abort(ctx context.Context) error {
 		return err
 	}
 	outcome := "the restore is ended"
-	if c.job.State == volume.JobSwapped {
+	if c.job.State == job.Swapped {
 		outcome = "the restore was done already, and is ended"
 	} else {
 		c.saySynced(false)

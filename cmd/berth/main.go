@@ -15,7 +15,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -164,8 +163,10 @@ func usageErrors(c *cobra.Command) {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
 				hint := fmt.Sprintf("'%s --help' shows how", c.CommandPath())
-				if near := c.SuggestionsFor(strings.Join(args, "")); len(args) > 0 && len(near) > 0 {
-					hint = "did you mean '" + c.CommandPath() + " " + near[0] + "'?"
+				if len(args) > 0 {
+					if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+						hint = "did you mean '" + c.CommandPath() + " " + near[0] + "'?"
+					}
 				}
 				return &usageError{err.Error(), hint}
 			}
@@ -180,7 +181,7 @@ func usageErrors(c *cobra.Command) {
 // group is a command that only has verbs below it.
 func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		return &usageError{"what about the " + use + "?", fmt.Sprintf("'%s --help' lists the verbs", c.CommandPath())}
+		return &usageError{fmt.Sprintf("'%s' needs a verb", c.CommandPath()), fmt.Sprintf("'%s --help' lists the verbs", c.CommandPath())}
 	}}
 	c.AddCommand(verbs...)
 	return c

@@ -74,11 +74,11 @@ var messages = catalogue.Messages{
 		{"--undo and --adopt-orphans exclude each other", "both are given", "one of them; `--undo` also takes back `--adopt-orphans`"},
 	},
 	catalogue.Proxy: {
-		{"where to?", "`--out` is missing", "`berth proxy render --out DIR`"},
+		{"--out DIR is missing", "`--out` is missing", "`berth proxy render --out DIR`"},
 		{"--nodes: … is no address", "a name, or none", "IP addresses: `docker node inspect --format '{{.Status.Addr}}' NODE`"},
 		{"no service of this swarm has a label berth.site, and all sites of … would go", "the wrong swarm, or all sites are gone", "if it is right, remove the files below `sites/` yourself"},
 	},
 	catalogue.Doctor: {
-		{"what about the …?", "a group of commands without a verb", "`berth volume --help`, for example"},
+		{"'…' needs a verb", "a group of commands without a verb", "`berth volume --help`, for example"},
 	},
 }

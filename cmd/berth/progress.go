@@ -7,8 +7,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/show"
-	"github.com/casit/berth/snapshot"
 )
 
 // shown is the progress of a job: one line that is rewritten on a terminal,
@@ -19,7 +19,7 @@ type shown struct {
 	wide int // of what stands on the line
 }
 
-func (s *shown) print(p snapshot.Progress) {
+func (s *shown) print(p job.Progress) {
 	if time.Since(s.last) < 900*time.Millisecond {
 		return
 	}
@@ -45,7 +45,7 @@ func (s *shown) clear() {
 // renderProgress says how much is done, how fast, and how long it takes yet.
 // Where all of it does not fit into width, the end is left out: a line that the
 // terminal breaks cannot be rewritten. width 0 is as wide as it gets.
-func renderProgress(p snapshot.Progress, width int) string {
+func renderProgress(p job.Progress, width int) string {
 	line := fmt.Sprintf("%s %s files, %s", p.State, humanize.Comma(p.Files), show.Size(p.Bytes))
 	if p.Total > 0 {
 		line = fmt.Sprintf("%s %s of %s files, %s of %s", p.State, humanize.Comma(p.Files), humanize.Comma(p.Total), show.Size(p.Bytes), show.Size(p.Of))
@@ -64,7 +64,7 @@ func renderProgress(p snapshot.Progress, width int) string {
 
 // remaining is how many seconds are left: of files or of bytes, whichever is
 // further behind.
-func remaining(p snapshot.Progress) float64 {
+func remaining(p job.Progress) float64 {
 	part := 1.0
 	if p.Total > 0 {
 		part = float64(p.Files) / float64(p.Total)

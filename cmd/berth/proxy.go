@@ -40,7 +40,7 @@ Exit codes: 0 done, or with --diff nothing differs; 1 failed, or with --diff som
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if o.out == "" {
-				return &usageError{"where to?", "say it with --out DIR, a directory of the proxies' repository"}
+				return &usageError{"--out DIR is missing", "name a directory of the proxies' repository"}
 			}
 			if o.nodes, err = parseNodes(nodes); err != nil {
 				return err

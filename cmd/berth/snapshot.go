@@ -146,7 +146,7 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 		out = append(out, fmt.Sprintf("the filer makes them by its policy %s%s", first.Policy.Text, next))
 	}
 	if slices.ContainsFunc(all[0].Versions, func(v snapshot.Version) bool { return v.Approximate }) {
-		out = append(out, "~ is the time of the last change before it: nobody says when the snapshot was made")
+		out = append(out, "~ marks a guess, the time of the last change in the snapshot: the server does not say when it was made")
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/casit/berth/examine"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/plugin"
@@ -37,7 +38,7 @@ func TestTroubleshootingIsMadeOfTheMessages(t *testing.T) {
 	const file = "../../docs/troubleshooting.md"
 	page, err := os.ReadFile(file)
 	require.NoError(t, err)
-	made, err := catalogue.Render(string(page), messages, plugin.Messages, problem.Messages, guard.Messages, export.Messages, cluster.Messages, volume.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages,
+	made, err := catalogue.Render(string(page), messages, plugin.Messages, problem.Messages, guard.Messages, export.Messages, cluster.Messages, job.Messages, volume.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages,
 		tree.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages, show.Messages, examine.Messages)
 	require.NoError(t, err)
 	if *update {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
+	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/stack"
@@ -193,7 +194,7 @@ func userRows(got plugin.Users, uses []use, t show.Times) (rows [][]string) {
 		}
 	}
 	for _, l := range got.Locks {
-		if !slices.ContainsFunc(got.Jobs, func(j *volume.Job) bool { return j.ID == l.Work }) {
+		if !slices.ContainsFunc(got.Jobs, func(j *job.Job) bool { return j.ID == l.Work }) {
 			rows = append(rows, []string{l.Volume, l.Node, "", "", t.When(l.Since), "", string(l.Op) + " under way"})
 		}
 	}

@@ -93,11 +93,11 @@ func restore(ctx context.Context, v *snapshot.Versions, r snapshot.RestoreReques
 	if err := v.Start(ctx, job.ID); err != nil {
 		return err
 	}
-	got, err := v.Wait(ctx, job.ID)
-	for ; err == nil && !got.Over; got, err = v.Wait(ctx, job.ID) {
+	got, err := v.Jobs.Wait(ctx, job.ID)
+	for ; err == nil && !got.Over; got, err = v.Jobs.Wait(ctx, job.ID) {
 	}
 	out.Seconds, out.Wire = time.Since(began).Seconds(), wireBytes()-before
-	if endErr := v.End(ctx, job.ID); err == nil {
+	if endErr := v.Jobs.End(ctx, job.ID); err == nil {
 		err = endErr
 	}
 	return err

@@ -1,0 +1,144 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/export"
+	"github.com/casit/berth/problem"
+	"github.com/casit/berth/tree"
+)
+
+// A swap brings a tree into the place of another with two RENAMEs: what is at
+// Dest to trash, From to Dest. The journal has the intent and the file ids of
+// both trees, so that whoever comes later knows what has happened already.
+
+// swapAll swaps every tree of a job.
+func (js *Jobs) swapAll(ctx context.Context, e *export.Export, j *Job) error {
+	for i := range j.Items {
+		if err := js.swap(ctx, e, j, &j.Items[i]); err != nil {
+			return err
+		}
+	}
+	if j.Op == cluster.OpTakeover {
+		if err := js.cfg.Cluster.Raise(ctx, e, j.Items[0].Volume, j.Epoch, j.From); err != nil {
+			return err
+		}
+	}
+	return js.swapped(ctx, e, j)
+}
+
+// swapped writes down that a job is done.
+func (js *Jobs) swapped(ctx context.Context, e *export.Export, j *Job) error {
+	j.State = Swapped
+	if err := js.save(ctx, e, j); err != nil {
+		return err
+	}
+	for _, it := range j.Items {
+		detail := it.Ref
+		if j.From != "" {
+			detail = "from " + j.From + ": " + detail
+		}
+		if it.Trash != "" {
+			detail += ", before: trash " + it.Trash
+		}
+		js.cfg.Note(ctx, e, string(j.Op), it.Volume, detail)
+	}
+	return nil
+}
+
+// swap brings one tree in its place. It may be repeated, after a crash at any
+// step, and on several nodes at once.
+func (js *Jobs) swap(ctx context.Context, e *export.Export, j *Job, it *Item) error {
+	if it.From == "" {
+		return nil
+	}
+	there, err := export.FileID(ctx, e.FS, it.Dest)
+	if err != nil {
+		return err
+	}
+	whole := it.Dest == it.Volume
+	if there != it.New {
+		if there != 0 && there != it.Old {
+			return problem.New(problem.Failed, fmt.Sprintf("the restored tree is in %s on the export; nothing was lost", it.From),
+				"%q was replaced by something else while it was restored", it.Dest)
+		}
+		if there != 0 {
+			if err := js.keepOld(ctx, e, j, it); err != nil {
+				// Another node may have done it at the same time.
+				now, idErr := export.FileID(ctx, e.FS, it.Dest)
+				if idErr != nil || now == it.Old {
+					return err
+				}
+				if now != 0 {
+					return js.swap(ctx, e, j, it)
+				}
+			}
+		}
+		if whole && it.Meta != nil && it.Old == 0 {
+			if err := e.Replace(ctx, export.MetaPath(it.Volume), it.Meta); err != nil {
+				return err
+			}
+		}
+		if err := js.place(ctx, e, it); err != nil {
+			return err
+		}
+	}
+	return js.cfg.Volumes.Placed(ctx, e, it)
+}
+
+// keepOld moves what is at Dest to trash.
+func (js *Jobs) keepOld(ctx context.Context, e *export.Export, j *Job, it *Item) error {
+	if err := js.cfg.Volumes.Keep(ctx, e, j, it); err != nil {
+		return err
+	}
+	return export.Absent(e.FS.Rename(ctx, it.Dest, export.TrashData(it.Trash))) // gone: another node did it
+}
+
+// place renames From to Dest, where nothing is. A file is linked, since a
+// RENAME would replace one that somebody has made meanwhile.
+func (js *Jobs) place(ctx context.Context, e *export.Export, it *Item) error {
+	a, err := e.FS.Stat(ctx, it.From)
+	if err == nil && a.Kind != tree.Directory {
+		if err = e.FS.Link(ctx, it.From, it.Dest); err == nil {
+			return export.Absent(e.FS.Remove(ctx, it.From))
+		}
+	} else if err == nil {
+		err = e.FS.Rename(ctx, it.From, it.Dest)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Another node was faster; or it took what we had brought for the old
+	// tree, which only an empty one allows.
+	if there, idErr := export.FileID(ctx, e.FS, it.Dest); idErr != nil || there == it.New {
+		return idErr
+	}
+	if it.Trash != "" {
+		if in, idErr := export.FileID(ctx, e.FS, export.TrashData(it.Trash)); idErr == nil && in == it.New {
+			return e.FS.Rename(ctx, export.TrashData(it.Trash), it.Dest)
+		}
+	}
+	return err
+}
+
+// Finish ends a job whose owner died under the lock l. Before the swap the trees are
+// as they were, and the job can be resumed; from the swap on it is completed. A
+// clone is not resumed: Finish takes back what it left.
+func (js *Jobs) Finish(ctx context.Context, e *export.Export, l *cluster.Lock) error {
+	j, err := js.read(ctx, e, l.Work)
+	switch {
+	case err != nil || j == nil:
+		return err
+	case j.State == Swapping:
+		if err = js.swapAll(ctx, e, j); err != nil || j.Op != cluster.OpClone {
+			return err
+		}
+	case j.Op != cluster.OpClone:
+		return nil
+	}
+	return js.discard(ctx, e, j.ID)
+}
