@@ -136,7 +136,7 @@ func (s *Store) upkeep(ctx context.Context) error {
 			return err
 		}
 		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweep(ctx, e) }) })
-		return errors.Join(s.Cluster.FinishDead(ctx, e), s.expireTrash(ctx, e))
+		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.expireTrash(ctx, e))
 	})
 }
 
