@@ -10,8 +10,8 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// BrowseRequest names a file or directory of a version. Of a directory come
-// the names behind After, at most Limit of them; 0 is browseLimit.
+// BrowseRequest names a file or directory of a version. For a directory the answer has
+// the names behind After, at most Limit names; 0 means browseLimit.
 type BrowseRequest struct {
 	Ref      string           `json:"ref"`
 	Exact    *reference.Exact `json:"exact,omitempty"`    // instead of Ref, where it is known
@@ -20,10 +20,10 @@ type BrowseRequest struct {
 	Limit    int              `json:"limit,omitempty"`
 }
 
-// browseLimit bounds the entries of one answer.
+// browseLimit is how many entries one answer has at most.
 const browseLimit = 1000
 
-// Browsed is what a version has under a name.
+// Browsed is a file or directory of a version.
 type Browsed struct {
 	Side    Side    `json:"side"`
 	File    File    `json:"file"`
@@ -38,7 +38,7 @@ type Named struct {
 	File
 }
 
-// Raw is the name with every byte as it is.
+// Raw is the name with all bytes as they are.
 func (n Named) Raw() string {
 	if n.NameB64 != nil {
 		return string(n.NameB64)
@@ -46,8 +46,8 @@ func (n Named) Raw() string {
 	return n.Name
 }
 
-// Browse looks at a file or lists a directory of a version. Symlinks are
-// shown, and never followed.
+// Browse returns the attributes of a file, or the entries of a directory of a version.
+// Symlinks are shown, and never followed.
 func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error) {
 	ref, err := reference.Want(r.Ref, r.Exact)
 	if err != nil {
@@ -79,7 +79,7 @@ func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error
 	return out, err
 }
 
-// known is what is known of a name, also if that is nothing.
+// known is fileOf for attributes that may be unknown.
 func known(a tree.Attr) File {
 	if f := fileOf(a); f != nil {
 		return *f
@@ -87,8 +87,8 @@ func known(a tree.Attr) File {
 	return File{Kind: a.Kind.String()}
 }
 
-// page lists the first names of a directory behind after, and counts the rest.
-// It never keeps more than twice the limit.
+// page lists the first names of a directory behind after, and counts the rest. It has
+// never more than twice the limit in memory.
 func page(ctx context.Context, fsys tree.FS, name, after string, limit int) (first []Named, more int, err error) {
 	cut := func() {
 		slices.SortFunc(first, func(a, b Named) int { return strings.Compare(a.Raw(), b.Raw()) })

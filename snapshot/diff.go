@@ -14,7 +14,7 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// Changes count what is different between two trees.
+// Changes count the differences between two trees.
 type Changes struct {
 	Added        int64 `json:"added"`
 	Removed      int64 `json:"removed"`
@@ -25,25 +25,25 @@ type Changes struct {
 	RemovedBytes int64 `json:"removed_bytes"`
 	// ModifiedBytes is the size of the second tree's modified files.
 	ModifiedBytes int64 `json:"modified_bytes"`
-	// Disguised are modified files that have their former size and time.
+	// Disguised are modified files with the same size and time as before.
 	Disguised int64 `json:"time_put_back,omitempty"`
-	// KeptOpen are names that stand for removed files which an NFS client still
-	// has open (.nfs and 24 digits): they are left out.
+	// KeptOpen are the names .nfs and 24 digits, which an NFS client keeps of
+	// removed files that are open. They are left out.
 	KeptOpen int64 `json:"kept_open,omitempty"`
 }
 
-// Any tells whether anything is different.
+// Any tells whether there is a difference.
 func (c Changes) Any() bool { return c.Added+c.Removed+c.Modified+c.Updated > 0 }
 
-// tally counts differences. The bytes of a file that has several names count
-// once on each side.
+// tally counts differences. The bytes of a file with several names count once on
+// each side.
 type tally struct {
 	Changes
 	seen [2]map[[2]uint64]bool
 }
 
-// count counts one difference; first tells whether the bytes of the second side
-// were not counted before, by another name.
+// count counts one difference. first is false if the bytes of the second side were
+// counted before, by another name of the file.
 func (c *tally) count(d tree.Difference) (first bool) {
 	before, now := c.bytes(0, d.A), c.bytes(1, d.B)
 	switch d.Kind {
@@ -65,7 +65,7 @@ func (c *tally) count(d tree.Difference) (first bool) {
 	return now > 0
 }
 
-// bytes is what a side takes that was not counted yet.
+// bytes returns the bytes of a file on one side, 0 if another name has counted them.
 func (c *tally) bytes(side int, a tree.Attr) int64 {
 	if a.Kind == tree.Regular && a.Nlink > 1 {
 		id := [2]uint64{a.Device, a.FileID}
@@ -87,29 +87,28 @@ func bytesOf(a tree.Attr) int64 {
 	return 0
 }
 
-// usedBy is what a file takes, holes left out.
+// usedBy is what a file takes on the disk, without holes.
 func usedBy(a tree.Attr) int64 { return min(bytesOf(a), a.Used) }
 
-// total completes the counts: everything that was compared and is not
-// different is unchanged.
+// total completes the counts: a name that was compared and has no difference is
+// unchanged.
 func (c *Changes) total(s tree.Stats) {
 	c.KeptOpen = s.Busy
 	c.Unchanged = max(0, s.Files+s.Dirs-c.Added-c.Removed-c.Modified-c.Updated)
 }
 
-// DiffRequest names two versions; the second may be left out for the live
-// volume.
+// DiffRequest names two versions. Without the second one the live volume is meant.
 type DiffRequest struct {
 	A        string `json:"a"`
 	B        string `json:"b"`
 	Checksum bool   `json:"checksum"`
-	// ExactA and ExactB stand instead of A and B where they are known.
+	// ExactA and ExactB replace A and B where a plan has found the versions.
 	ExactA *reference.Exact `json:"exact_a,omitempty"`
 	ExactB *reference.Exact `json:"exact_b,omitempty"`
 }
 
-// refs reads both. Without a second one the live volume is meant, and without a
-// path in it the path of the first.
+// refs reads both references. The second one gets the path of the first if it has
+// none.
 func (r DiffRequest) refs() (a, b reference.Asked, err error) {
 	if a, err = reference.Want(r.A, r.ExactA); err != nil {
 		return a, b, err
@@ -125,7 +124,7 @@ func (r DiffRequest) refs() (a, b reference.Asked, err error) {
 	return a, reference.Asked{Ref: reference.Ref{Volume: a.Volume}, Inherits: true}, nil
 }
 
-// Side is one side of a comparison, as it was resolved.
+// Side is one side of a comparison, resolved.
 type Side struct {
 	Ref      string              `json:"ref"`                // VOLUME@SNAPSHOT:PATH, exact
 	RefB64   []byte              `json:"ref_b64,omitempty"`  // where Ref is no UTF-8
@@ -134,7 +133,7 @@ type Side struct {
 	path     string
 }
 
-// Name is the reference with every byte as it is.
+// Name is the reference with all bytes as they are.
 func (s Side) Name() string {
 	if s.RefB64 != nil {
 		return string(s.RefB64)
@@ -142,25 +141,25 @@ func (s Side) Name() string {
 	return s.Ref
 }
 
-// Diff is what a comparison says: first both sides, then each difference, at
-// last the counts.
+// Diff is one message of a comparison. The first one has both sides, each of the next
+// ones a difference, the last one the counts.
 type Diff struct {
 	Sides   []Side   `json:"sides,omitempty"`
 	Change  *Change  `json:"change,omitempty"`
 	Changes *Changes `json:"changes,omitempty"`
 }
 
-// Change is one name that is different.
+// Change is one name that differs.
 type Change struct {
 	Kind    string `json:"kind"`               // + - M U T
 	Path    string `json:"path"`               // below the directories compared
 	PathB64 []byte `json:"path_b64,omitempty"` // where Path is no UTF-8
-	Fields  string `json:"fields,omitempty"`   // what differs: "size, mtime"
+	Fields  string `json:"fields,omitempty"`   // the fields that differ: "size, mtime"
 	Before  *File  `json:"before,omitempty"`
 	After   *File  `json:"after,omitempty"`
 }
 
-// File is what is known of a name.
+// File is a name's attributes.
 type File struct {
 	Kind     string    `json:"kind"`
 	Mode     uint32    `json:"mode"`
@@ -170,7 +169,7 @@ type File struct {
 	Modified time.Time `json:"modified"`
 }
 
-// Name is the path with every byte as it is.
+// Name is the path with all bytes as they are.
 func (c *Change) Name() string {
 	if c.PathB64 != nil {
 		return string(c.PathB64)
@@ -178,7 +177,7 @@ func (c *Change) Name() string {
 	return c.Path
 }
 
-// Whole is the side of what came or went as a whole; nil for what changed.
+// Whole is the file that was added or removed; nil for one that changed.
 func (c *Change) Whole() *File {
 	switch c.Kind {
 	case "+":
@@ -205,8 +204,8 @@ func fileOf(a tree.Attr) *File {
 	return &File{Kind: a.Kind.String(), Mode: a.Mode, UID: a.UID, GID: a.GID, Bytes: a.Size, Modified: shown(a.Mtime)}
 }
 
-// shown is a time as JSON can carry it: of years with four digits. Files may
-// have others.
+// shown returns a time that JSON can carry: its year has four digits. Files may have
+// other times.
 func shown(t time.Time) time.Time {
 	first, last := time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	switch {
@@ -218,9 +217,9 @@ func shown(t time.Time) time.Time {
 	return t.UTC()
 }
 
-// Diff compares two versions of a volume, or of a file or directory in it, and
-// calls emit with the differences in the order of names: what was done to the
-// first to make it the second.
+// Diff compares two versions of a volume, or of a file or directory in it. It calls
+// emit with the differences in the order of names. A difference says what has
+// changed from the first version to the second.
 func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) error) error {
 	a, b, err := r.refs()
 	if err != nil {
@@ -250,8 +249,8 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 	})
 }
 
-// sides resolves references, each of them once, and refuses those that name
-// nothing.
+// sides resolves each reference once. It refuses a reference to a file, a volume or a
+// snapshot that does not exist.
 func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference.Asked) ([]Side, error) {
 	var out []Side
 	var all []reference.Snapshot
@@ -286,7 +285,7 @@ func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference.As
 	return out, nil
 }
 
-// missing explains a reference that names nothing.
+// missing explains why the file or volume of a reference does not exist.
 func missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
 	whole := reference.Ref{Volume: ref.Volume, Snapshot: ref.Snapshot}
 	if ref.Path != "" {
@@ -304,7 +303,7 @@ func missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
 	return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions", ref.Volume), "snapshot %q has no volume %q", ref.Snapshot, ref.Volume)
 }
 
-// compareOne compares two files, or two of anything else.
+// compareOne compares two names of which at least one is no directory.
 func compareOne(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn func(tree.Difference) error) (tree.Stats, error) {
 	d, err := tree.CompareOne(ctx, fsys, a, b, q)
 	stats := tree.Stats{Progress: tree.Progress{Files: 1}}
@@ -315,7 +314,8 @@ func compareOne(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality,
 	return stats, fn(*d)
 }
 
-// changes fills in what is different between neighbours, and to now.
+// changes counts the differences of each version to the one before, and to the live
+// volume.
 func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error {
 	for i := range l.Versions {
 		here := &l.Versions[i]
@@ -330,8 +330,8 @@ func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error 
 	if l.Deleted {
 		return nil
 	}
-	// Against the live volume nothing is true for long; a version that is the
-	// same as the one after it has the same answer.
+	// The live volume changes, so these counts are not kept. A version that is equal
+	// to the next one has the counts of that one.
 	var last *Changes
 	for i := range l.Versions {
 		here := &l.Versions[i]
@@ -348,10 +348,10 @@ func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error 
 	return nil
 }
 
-// between counts what is different between two snapshots of a volume, which
-// never changes: it is counted once and kept.
+// between counts the differences between two snapshots of a volume. They never
+// change, so the counts are kept.
 func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b reference.Snapshot) (*Changes, error) {
-	// "changes" alone were counted by size and time.
+	// The counts under "changes", of earlier releases, relied on size and time.
 	key := strings.Join([]string{"changes proven", name, a.ID(), b.ID()}, "\x00")
 	var c Changes
 	if v.volumes.Cached(ctx, fsys, key, &c) {
@@ -364,7 +364,7 @@ func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b 
 	return got, err
 }
 
-// count counts what is different between two versions; nil is the live one.
+// count counts the differences between two versions; nil is the live volume.
 func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *reference.Snapshot) (*Changes, error) {
 	q, keep := v.equality(ctx, fsys, name, false, a, b)
 	defer keep()

@@ -13,22 +13,22 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// proofs are what comparisons have read of each volume's files: kept on the
-// export, so that no node reads a version twice.
+// proofs keep the sums of the files that comparisons have read, for each volume. They
+// are kept on the export too, so that no node reads a version twice.
 type proofs struct {
 	volumes *volume.Store
 
-	proven   sync.Mutex // guards byVolume
+	proving  sync.Mutex // guards byVolume
 	byVolume map[string]*tree.Sums
 }
 
-// maxProven is of how many volumes they are in memory: some 50 MB each at most.
+// maxProven is how many volumes have their sums in memory, at most some 50 MB each.
 const maxProven = 3
 
-// sums are the proofs of a volume.
+// sums returns the sums of a volume.
 func (p *proofs) sums(ctx context.Context, fsys tree.FS, name string) *tree.Sums {
-	p.proven.Lock()
-	defer p.proven.Unlock()
+	p.proving.Lock()
+	defer p.proving.Unlock()
 	if s := p.byVolume[name]; s != nil {
 		return s
 	}
@@ -37,7 +37,7 @@ func (p *proofs) sums(ctx context.Context, fsys tree.FS, name string) *tree.Sums
 	}
 	s := &tree.Sums{}
 	if data := p.volumes.CachedBytes(ctx, fsys, sumsKey(name)); data != nil {
-		s.Unmarshal(data) // what cannot be read is found out again
+		s.Unmarshal(data) // sums that cannot be read are made again
 	}
 	p.byVolume[name] = s
 	return s
@@ -45,13 +45,14 @@ func (p *proofs) sums(ctx context.Context, fsys tree.FS, name string) *tree.Sums
 
 func sumsKey(name string) string { return "sums\x00" + name }
 
-// equality is how two versions of a volume are compared; nil is the live volume,
-// or a tree of it in the trash. What was read for it is kept by the func.
+// equality says how to compare two versions of a volume; nil is the live volume, or a
+// tree of it in the trash. The caller calls the func afterwards, to keep the sums of
+// the files that were read.
 func (p *proofs) equality(ctx context.Context, fsys tree.FS, name string, checksum bool, a, b *reference.Snapshot) (tree.Equality, func()) {
 	sums := p.sums(ctx, fsys, name)
 	q := tree.Equality{Checksum: checksum, Sums: sums, Now: p.volumes.Now(), Versions: [2]time.Time{instantOf(a), instantOf(b)}}
 	if fromName(a) || fromName(b) {
-		q.Spread = time.Minute // that is what names have
+		q.Spread = time.Minute // times in names have no seconds
 	}
 	return q, func() {
 		if data, ok := sums.Marshal(); ok {
@@ -60,9 +61,9 @@ func (p *proofs) equality(ctx context.Context, fsys tree.FS, name string, checks
 	}
 }
 
-// instantOf is when a snapshot was made, as far as it shares its files with what
-// is live: what changed then may have changed once more, unseen. A copy shares
-// nothing.
+// instantOf is when a snapshot was made, if it shares its files with the live volume: a
+// file that changed at that time may have changed again in the same tick. It is zero
+// for a copy, which shares no files.
 func instantOf(s *reference.Snapshot) time.Time {
 	if s == nil || s.Copied {
 		return time.Time{}
@@ -73,7 +74,7 @@ func instantOf(s *reference.Snapshot) time.Time {
 // fromName tells that a snapshot's time was read from its name.
 func fromName(s *reference.Snapshot) bool { return s != nil && s.Named }
 
-// compare compares two trees or two of anything else, and calls fn with the
+// compare compares two directories, files or other names, and calls fn with the
 // differences.
 func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn func(tree.Difference) error) (tree.Stats, error) {
 	x, err := fsys.Stat(ctx, a)
@@ -89,7 +90,7 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn
 	}
 	stats, err := tree.Compare(ctx, fsys, a, b, q, fn)
 	if err == nil && stats.Vanished.Total > 0 {
-		// A snapshot that is deleted meanwhile looks like files that are missing.
+		// A snapshot that is deleted meanwhile looks as if it had lost files.
 		for _, name := range []string{a, b} {
 			if _, err := fsys.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
 				return stats, problem.New(problem.Failed, "choose another version", "%s was deleted while it was read", name)
@@ -99,15 +100,15 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn
 	return stats, err
 }
 
-// copyRead is what a copy of a version has read: nil is the live volume.
+// copyRead is what the copy of a version has read. snap is nil for the live volume.
 type copyRead struct {
 	volume string
 	snap   *reference.Snapshot
 	read   *tree.Proofs
 }
 
-// keepRead keeps what copies have read, now that they are in their place: nobody
-// has to read them again to compare them.
+// keepRead keeps the sums of files that copies have read, so that nobody reads them
+// again for a comparison. The copies are complete.
 func (p *proofs) keepRead(ctx context.Context, copies []copyRead) {
 	fsys, err := p.volumes.FS(ctx)
 	if err != nil {
