@@ -68,6 +68,9 @@ type Lock struct {
 	// Reads is the version that a clone copies, VOLUME@SNAPSHOT, "" if it is of
 	// a volume as it is.
 	Reads string `json:"reads,omitempty"`
+	// Finishes: the node ends what a dead owner of the lock before began. That
+	// is short, whatever the operation.
+	Finishes bool `json:"finishes,omitempty"`
 
 	number uint64 // 0: of berth 0.1
 }
@@ -269,7 +272,7 @@ func (c *Cluster) waitLock(ctx context.Context, e *export.Export, volume string)
 			}
 			continue
 		}
-		if l.Op.Long() {
+		if l.Op.Long() && !l.Finishes {
 			return l.Busy()
 		}
 		select {
@@ -347,7 +350,7 @@ func (c *Cluster) finish(ctx context.Context, e *export.Export, dead *Lock) erro
 			return err // somebody is at it
 		}
 	}
-	g, err := c.takeLock(ctx, e, Lock{Op: dead.Op, Volume: dead.Volume, Work: dead.Work, Reads: dead.Reads}, highest)
+	g, err := c.takeLock(ctx, e, Lock{Op: dead.Op, Volume: dead.Volume, Work: dead.Work, Reads: dead.Reads, Finishes: true}, highest)
 	if err != nil || g == nil {
 		return err
 	}

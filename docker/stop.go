@@ -276,7 +276,7 @@ func startContainer(ctx context.Context, engine *client.Client, id string) error
 		return inspectErr
 	}
 	if s := got.Container.State; s != nil && (s.Status == container.StateRemoving || s.Dead) {
-		return fmt.Errorf("%w: Docker is removing it", cerrdefs.ErrNotFound)
+		return cerrdefs.ErrNotFound
 	}
 	return err
 }

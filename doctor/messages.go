@@ -7,9 +7,9 @@ import "github.com/casit/berth/problem/catalogue"
 var Messages = catalogue.Messages{
 	catalogue.Wire: {
 		{"read the mounts: …", "`/proc` is not there", "`ls /proc/self/mountinfo`"},
-		{"read the mounts: none", "the directory is on no mount that `/proc` knows", "`findmnt -T DIR`"},
+		{"read the mounts: none", "`/proc` knows no mount of the directory", "`findmnt -T DIR`"},
 	},
 	catalogue.Doctor: {
-		{"the server said yes and did not do it", "a write, LINK or RENAME did not happen: no export for berth", "the server's log; is it a proxy or a cache?"},
+		{"the server said yes and did not do it", "the server answered yes to a write, LINK or RENAME and did not do it", "the server's log; is a proxy or a cache in between?"},
 	},
 }

@@ -29,7 +29,10 @@ const (
 const (
 	TmpPrefix   = "tmp."   // private files and directories; old ones are swept
 	PurgePrefix = "purge." // trees that any node deletes
-	JobPrefix   = "job-"   // directories with a journal
+	// CopyPrefix marks copies of trash items, UndeletePrefix ITEM.RANDOM: they are
+	// swept when no lock names their item.
+	CopyPrefix = "undelete-"
+	JobPrefix  = "job-" // directories with a journal
 )
 
 // EpochPrefix begins the names of epochs in the lease directory of a volume.

@@ -22,28 +22,29 @@ type Config struct {
 	Address string
 
 	// User and PasswordFile are for basic authentication. Required. The file
-	// holds the password, a final line break is not part of it. It is read
-	// before the first call and again whenever ONTAP answers 401, so a
-	// rotated password needs no restart.
+	// holds the password; a final line break is not part of the password. The
+	// client reads the file before the first call and again whenever ONTAP
+	// answers 401, so a rotated password needs no restart.
 	User         string
 	PasswordFile string
 
-	// CAFile is a PEM file with the authorities that may have signed the
-	// cluster's certificate; "" means the system's. Insecure accepts any
-	// certificate and must not be set together with CAFile.
+	// CAFile is a PEM file with the authorities that may sign the cluster's
+	// certificate; "" means the system's authorities. Insecure accepts any
+	// certificate. CAFile and Insecure exclude each other.
 	CAFile   string
 	Insecure bool
 
 	// RequestTimeout bounds one HTTP exchange; 0 means 60 s.
 	RequestTimeout time.Duration
 
-	// Patience is how long a job may go unanswered, as in a fail-over, before
-	// it counts as out of sight; 0 means 3 minutes.
+	// Patience is how long the cluster may leave questions about a job
+	// unanswered, as in a fail-over, before the outcome is unknown; 0 means 3
+	// minutes.
 	Patience time.Duration
 
-	// Observe is told of every HTTP exchange: its method, the status of the
-	// answer (0: there was none) and how long it took. It is called from many
-	// goroutines; nil for nobody.
+	// Observe hears of every HTTP exchange: the method, the status of the answer
+	// (0 for no answer) and the duration. Many goroutines call Observe; it may be
+	// nil.
 	Observe func(method string, status int, took time.Duration)
 
 	// Now and Wait are the clock; nil means the real one. Wait returns early
@@ -136,7 +137,7 @@ func parseAddress(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		// url.Error repeats its input, and somebody may have put a password there.
+		// url.Error repeats its input, which may hold a password by mistake.
 		return nil, errors.New("ontap address is not a host, host:port or https URL")
 	case u.Scheme != "https":
 		return nil, fmt.Errorf("ontap address must be https, not %s", u.Scheme)

@@ -15,7 +15,7 @@ type Version struct {
 	Minor      int    `json:"minor"`
 }
 
-// OldestVersion is the first release that has every call we cannot do without.
+// OldestVersion is the first release that has all calls that berth requires.
 var OldestVersion = Version{Generation: 9, Major: 11, Minor: 1}
 
 // String prints 9.16.1.
@@ -34,7 +34,7 @@ func (v Version) AtLeast(w Version) bool {
 	return v.Minor >= w.Minor
 }
 
-// Cluster is what we ask of a cluster.
+// Cluster is the name and the version of a cluster.
 type Cluster struct {
 	Name    string  `json:"name"`
 	UUID    string  `json:"uuid"`
@@ -56,7 +56,7 @@ func (c *Client) ClusterInfo(ctx context.Context) (Cluster, error) {
 	return out, nil
 }
 
-// Ref names an object by what ONTAP gives of it.
+// Ref names an object, by the fields that ONTAP shows of a reference.
 type Ref struct {
 	Name string `json:"name,omitempty"`
 	UUID string `json:"uuid,omitempty"`

@@ -16,7 +16,7 @@ import (
 
 const (
 	// maxAnswer bounds one answer, in bytes. A page of volumes with all fields
-	// is far below; more is not an answer to any of our questions.
+	// is far smaller. None of our questions has a larger answer.
 	maxAnswer = 16 << 20
 
 	// attempts is how often a request is sent at most.
@@ -34,7 +34,7 @@ type request struct {
 	body   any // marshalled to JSON; nil for none
 }
 
-// op is the request's name in errors: no query, because it may be long.
+// op is the request's name in errors. It leaves out the query, which may be long.
 func (r request) op() string { return r.method + " " + r.path }
 
 // safe says whether sending r twice is the same as sending it once.
@@ -171,8 +171,8 @@ func (c *Client) newRequest(ctx context.Context, r request, body []byte) (*http.
 	u := *c.base
 	u.Path, u.RawPath = "/api"+plain, "/api"+r.path
 	u.RawQuery = r.query.Encode()
-	// net/url drops a RawPath that it does not think necessary or valid, and
-	// an un-encoded ".." destroys the volume: never send another path.
+	// net/url drops a RawPath that it finds unnecessary or invalid. An un-encoded
+	// ".." destroys the volume, so no other path than ours may be sent.
 	if u.EscapedPath() != "/api"+r.path {
 		return nil, &Error{Op: r.op(), Message: "path cannot be sent as it is written"}
 	}
@@ -191,7 +191,7 @@ func (c *Client) newRequest(ctx context.Context, r request, body []byte) (*http.
 	return req, nil
 }
 
-// lost is the error of a request without a whole answer.
+// lost makes the error of a request that got no answer, or only a part of one.
 func (c *Client) lost(ctx context.Context, r request, err error) *Error {
 	cause := err
 	var u *url.Error
@@ -206,8 +206,8 @@ func (c *Client) lost(ctx context.Context, r request, err error) *Error {
 	return e
 }
 
-// broken is the error of an answer that came whole and makes no sense. What
-// was asked may have happened all the same.
+// broken makes the error of a complete answer that makes no sense. The cluster
+// may have done what the request asked for all the same.
 func broken(r request, status int, message string, err error) *Error {
 	return &Error{Op: r.op(), HTTP: status, Message: message, Unknown: !r.safe(), err: err}
 }

@@ -14,7 +14,7 @@ var (
 	ErrBusy = errors.New("busy")
 
 	// ErrOutcomeUnknown matches an Error of a change that may or may not have
-	// happened: its answer was lost, or its job could no longer be asked.
+	// happened: the answer was lost, or the cluster no longer tells about the job.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 )
 
@@ -43,9 +43,9 @@ const (
 	CodeSnapshotReference = "1638476" // a reference snapshot of another job
 )
 
-// Error is what went wrong with one call, whether the cluster said so, a job
-// ended so, or the way to the cluster broke. It never holds a password or a
-// request body.
+// Error says why one call failed: the cluster refused it, its job failed, or the
+// connection to the cluster broke. An Error never holds a password or a request
+// body.
 type Error struct {
 	Op      string // what was asked, e.g. "POST /storage/volumes/{uuid}/snapshots"
 	HTTP    int    // status of the answer; 0 when there was none
@@ -53,14 +53,14 @@ type Error struct {
 	Target  string // the field that ONTAP blames, often ""
 	Message string // ONTAP's words, or ours
 
-	// Job is the uuid of the job that failed or went out of sight, "" if none.
+	// Job is the uuid of the job that failed or has an unknown outcome, or "".
 	Job string
 
 	// Unknown says that the change may have happened (ErrOutcomeUnknown).
 	Unknown bool
 
-	// err is the cause below HTTP, e.g. context.DeadlineExceeded, or what kind of
-	// error it is where we say so and not ONTAP.
+	// err is the cause below HTTP, e.g. context.DeadlineExceeded. Where this
+	// package judges an answer itself, err is the kind of the error.
 	err error
 }
 
@@ -92,8 +92,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause, where there is one beside what ONTAP said: a
-// context's error, a TLS error, fs.ErrNotExist for a listing without the object.
+// Unwrap returns the cause that this package knows beside ONTAP's words, or nil:
+// a context's error, a TLS error, fs.ErrNotExist for a listing without the object.
 func (e *Error) Unwrap() error { return e.err }
 
 // kinds maps ONTAP's codes to what callers ask for. A code decides before the
@@ -129,8 +129,9 @@ var kinds = map[string]error{
 }
 
 // Is maps an Error to fs.ErrNotExist, fs.ErrExist, fs.ErrPermission,
-// errors.ErrUnsupported, ErrBusy and ErrOutcomeUnknown. What is unknown is
-// nothing else: a job that vanished does not mean that its object is missing.
+// errors.ErrUnsupported, ErrBusy and ErrOutcomeUnknown. An unknown outcome
+// matches ErrOutcomeUnknown alone: a job that vanished does not mean that its
+// object is missing.
 func (e *Error) Is(target error) bool {
 	if e.Unknown {
 		return target == ErrOutcomeUnknown

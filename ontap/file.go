@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// waited makes a change wait on the cluster for up to 10 s, so that what is
-// quick needs no polling; what is slower answers 202 and its job.
+// waited makes a change wait on the cluster for up to 10 s, so that a quick
+// change needs no polling. The answer to a slower change is 202 and its job.
 var waited = url.Values{"return_timeout": {"10"}}
 
 // relative checks a path inside a FlexVol and returns it without the leading
-// slash. "." and ".." are refused here, long before they could be resolved by
-// a server; so is the FlexVol's root.
+// slash. It refuses the FlexVol's root, and "." and ".." before a server could
+// resolve them.
 func relative(op, p string) (string, error) {
 	clean := strings.TrimPrefix(p, "/")
 	if clean == "" || clean[0] == '/' || clean != path.Clean(clean) || clean == ".." || strings.HasPrefix(clean, "../") || clean == "." ||
@@ -68,8 +68,8 @@ func (c *Client) DirectoryDelete(ctx context.Context, volumeUUID, dir string) er
 const directoryRestore = "/storage/directory-restore"
 
 // DirectoryRestoreSupported asks whether this cluster has directory-restore
-// (OPTIONS /storage/directory-restore). It is probed, because only 9.15.1 and
-// 9.16.1 document the call. A role that may not use it is an error.
+// (OPTIONS /storage/directory-restore). It probes, because only 9.15.1 and
+// 9.16.1 document the call. A role without the privilege is an error.
 func (c *Client) DirectoryRestoreSupported(ctx context.Context) (bool, error) {
 	got, err := do[struct{}](ctx, c, request{method: http.MethodOptions, path: directoryRestore})
 	switch {
@@ -81,7 +81,7 @@ func (c *Client) DirectoryRestoreSupported(ctx context.Context) (bool, error) {
 	return strings.Contains(got.header.Get("Allow"), http.MethodPost), nil
 }
 
-// Restore names a directory in a snapshot and where it shall appear.
+// Restore names a directory in a snapshot and the path for its copy.
 type Restore struct {
 	SVM      string // name
 	Volume   string // name
@@ -91,7 +91,7 @@ type Restore struct {
 }
 
 // DirectoryRestore brings a directory back out of a snapshot under new inodes,
-// without copying data, and waits for it
+// without copying data, and waits for the job
 // (POST /storage/directory-restore, 9.15.1 and 9.16.1). It is not atomic: a
 // restore that fails may leave a part at To. A cluster without the call
 // answers an error matching errors.ErrUnsupported.

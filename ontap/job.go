@@ -29,8 +29,8 @@ type Job struct {
 	Target      string // of a failure: the field it blames
 }
 
-// UnmarshalJSON reads ONTAP's record, which has message and code twice: for
-// every job, and for a failed one inside error, where they are better.
+// UnmarshalJSON reads ONTAP's record. The record of a failed job has message and
+// code twice; the ones inside error say more.
 func (j *Job) UnmarshalJSON(b []byte) error {
 	var raw struct {
 		UUID        string    `json:"uuid"`
@@ -60,7 +60,7 @@ const (
 	longestPoll = 5 * time.Second
 )
 
-// change sends a change and waits for the job it starts, if it starts one.
+// change sends a change and waits for its job, if there is one.
 func change[T any](ctx context.Context, c *Client, r request) ([]T, error) {
 	got, err := do[changed[T]](ctx, c, r)
 	if err != nil {
@@ -100,10 +100,10 @@ func (c *Client) PollJobStatus(ctx context.Context, op, uuid string) error {
 		case err == nil:
 			answered, missing, last = c.now(), 0, job.State
 		case ctx.Err() != nil:
-			return unknown(op, uuid, "job is still "+last+" and was not waited for any longer", ctx.Err())
+			return unknown(op, uuid, "job is still "+last+"; berth has stopped waiting for it", ctx.Err())
 		case errors.As(err, &e) && e.HTTP == http.StatusNotFound:
-			// Once is not enough: during a fail-over the new node may not have
-			// loaded its jobs.
+			// One answer is not enough: during a fail-over the new node may not
+			// have loaded its jobs.
 			if missing++; missing == 3 {
 				return unknown(op, uuid, "job is gone from the cluster", nil)
 			}
@@ -111,7 +111,7 @@ func (c *Client) PollJobStatus(ctx context.Context, op, uuid string) error {
 			return unknown(op, uuid, "job cannot be asked: "+err.Error(), errors.Unwrap(err))
 		}
 		if err := c.wait(ctx, pause); err != nil {
-			return unknown(op, uuid, "job is still "+last+" and was not waited for any longer", err)
+			return unknown(op, uuid, "job is still "+last+"; berth has stopped waiting for it", err)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// maxPages bounds a listing; with 1023 snapshots to a FlexVol and pages of at
-// least one record, a longer one goes in circles.
+// maxPages bounds a listing. A FlexVol has at most 1023 snapshots and a page has
+// at least one record, so a longer listing goes in circles.
 const maxPages = 10_000
 
 // links is the HAL part of an answer.
@@ -27,8 +27,8 @@ type page[T any] struct {
 	Links      links `json:"_links"`
 }
 
-// list reads all pages of a collection. A page may be empty and still have a
-// next link: ONTAP answers with what it found when return_timeout ran out.
+// list reads all pages of a collection. An empty page may have a next link:
+// after return_timeout ONTAP answers with the records that it has found by then.
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
 	r := request{method: http.MethodGet, path: path, query: query}
 	var all []T
@@ -57,8 +57,8 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values) 
 	return nil, broken(r, http.StatusOK, "too many pages", nil)
 }
 
-// follow is the request for a next link. Only its query is taken: a link that
-// leads elsewhere would take the password along.
+// follow makes the request for a next link. It takes the query alone from the
+// link: a link to another host would get the password.
 func follow(r request, href string) (request, error) {
 	u, err := url.Parse(href)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.EscapedPath() != "/api"+r.path {
@@ -79,7 +79,7 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 }
 
 // only returns the one record of a listing. Another number of records is an
-// Error that says what was looked for.
+// Error that names the object.
 func only[T any](records []T, path, what string) (T, error) {
 	var zero T
 	switch len(records) {
@@ -91,8 +91,8 @@ func only[T any](records []T, path, what string) (T, error) {
 	return zero, &Error{Op: "GET " + path, HTTP: http.StatusOK, Message: fmt.Sprintf("%s is there %d times", what, len(records))}
 }
 
-// exactly is a query value that means itself: in quotes, ONTAP reads no
-// wildcard, range, alternative or negation in it.
+// exactly quotes a query value, so that ONTAP reads no wildcard, range,
+// alternative or negation in it.
 func exactly(value string) string {
 	if strings.ContainsAny(value, `*|!<>.{}", \`) || value == "null" {
 		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`

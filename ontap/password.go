@@ -12,12 +12,12 @@ import (
 // maxPassword bounds what is read from a password file, in bytes.
 const maxPassword = 4096
 
-// passwordFile is a password that may be rotated under us.
+// passwordFile is a password that an administrator may change at any time.
 type passwordFile struct {
 	path string
 
 	mu    sync.Mutex    // guards value; held across reading the file, never across the network
-	value func() string // nil until it is read; a func, because fmt looks into everything else
+	value func() string // nil until it is read; a func, because fmt prints the content of all other types
 }
 
 // get returns the password, reading the file if it was never read.
@@ -32,8 +32,8 @@ func (p *passwordFile) get() (string, error) {
 	return p.value(), nil
 }
 
-// renew reads the file again after refused was answered with 401, and says
-// whether there is another password to try.
+// renew reads the file again after ONTAP has answered the password refused with
+// 401, and says whether the file has another password.
 func (p *passwordFile) renew(refused string) (changed bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -32,8 +32,8 @@ var methods = map[Access][]string{
 	AccessAll:              {http.MethodPost, http.MethodPatch, http.MethodDelete},
 }
 
-// Allows says whether the level lets a method through. What ONTAP may add to
-// the levels one day allows nothing.
+// Allows says whether the level allows a method. A level that this package does
+// not know allows nothing.
 func (a Access) Allows(method string) bool {
 	more, known := methods[a]
 	switch {
@@ -51,16 +51,15 @@ type Privilege struct {
 	Access Access `json:"access"`
 }
 
-// Need is a Privilege we use, and for what. What is Optional costs a feature,
-// not the service.
+// Need is a Privilege that berth uses, and its purpose. Without an Optional one a
+// feature is missing; without another one the service is.
 type Need struct {
 	Privilege
 	For      string
 	Optional bool
 }
 
-// Needs are the privileges of the methods of Client, the whole of the
-// least-privilege role.
+// Needs are the privileges for all methods of Client: the least-privilege role.
 func Needs() []Need {
 	need := func(path string, access Access, why string, optional bool) Need {
 		return Need{Privilege{"/api" + path, access}, why, optional}
@@ -92,7 +91,7 @@ func (p Privilege) Grant(svm, role string) string {
 	return fmt.Sprintf("security login rest-role create%s -role %s -api %s -access %s", vserver, role, p.Path, p.Access)
 }
 
-// Identity is who the cluster takes us for.
+// Identity is the user as the cluster knows it.
 type Identity struct {
 	Username   string      `json:"username"`
 	Roles      []string    `json:"roles"`
@@ -107,9 +106,9 @@ func (c *Client) Whoami(ctx context.Context) (Identity, error) {
 }
 
 // MissingPrivileges checks the user's own privileges against Needs and
-// returns the needs that are not met. The Identity's first role is the one
-// to grant them to. A role made of commands, as the predefined ones are in old
-// releases, cannot be compared and matches errors.ErrUnsupported.
+// returns the missing ones. They are to be granted to the Identity's first
+// role. In old releases predefined roles consist of commands; such a role cannot
+// be compared, and the error matches errors.ErrUnsupported.
 func (c *Client) MissingPrivileges(ctx context.Context) (Identity, []Need, error) {
 	me, err := c.Whoami(ctx)
 	if err != nil {
@@ -157,9 +156,9 @@ func NeedFor(err error) (Need, bool) {
 	return best, best.Path != ""
 }
 
-// Effective is the access that a role's privileges give to a path: that of the
-// longest entry that is the path or above it. A segment * of an entry stands for any
-// one segment.
+// Effective returns the access that a role gives to a path. The longest entry
+// decides that is the path or a directory above it. A segment * of an entry
+// stands for any one segment.
 func Effective(have []Privilege, path string) Access {
 	access, longest := AccessNone, -1
 	for _, p := range have {

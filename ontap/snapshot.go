@@ -63,7 +63,7 @@ func (c *Client) SnapshotGetByName(ctx context.Context, volumeUUID, name string)
 	return only(all, path, "snapshot "+name)
 }
 
-// SnapshotCreate takes a snapshot, waits until it is there and reads it back
+// SnapshotCreate takes a snapshot, waits until it exists and reads its record
 // (POST /storage/volumes/{volume.uuid}/snapshots, 9.6). A taken name matches
 // fs.ErrExist; a full FlexVol has the code CodeSnapshotLimit. If the outcome is
 // unknown, SnapshotGetByName tells.
@@ -87,12 +87,12 @@ func (c *Client) SnapshotSetComment(ctx context.Context, volumeUUID, uuid, comme
 	return err
 }
 
-// SnapshotDelete deletes a snapshot and waits until it is gone
-// (DELETE /storage/volumes/{volume.uuid}/snapshots/{uuid}, 9.6). One that is
-// owned, locked or not yet expired matches ErrBusy.
+// SnapshotDelete deletes a snapshot and waits for the job
+// (DELETE /storage/volumes/{volume.uuid}/snapshots/{uuid}, 9.6). The error for an
+// owned, locked or not yet expired snapshot matches ErrBusy.
 func (c *Client) SnapshotDelete(ctx context.Context, volumeUUID, uuid string) error {
 	if uuid == "" {
-		// Without it the path would be that of all snapshots.
+		// Without a uuid the path would name all snapshots.
 		return &Error{Op: "DELETE " + snapshotsOf(volumeUUID), Message: "snapshot has no uuid"}
 	}
 	_, err := change[struct{}](ctx, c, request{method: http.MethodDelete,

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// Status is what the client sees of the cluster behind an export, for people.
-// A part that could not be asked is zero, and Problems says why.
+// Status describes the cluster behind an export, for people. A part that the
+// cluster did not tell is zero, and Problems says why.
 type Status struct {
 	Cluster Cluster
 	Export  Export
@@ -25,15 +25,15 @@ type Status struct {
 	Problems []Problem
 }
 
-// Problem is a part of a Status that could not be asked.
+// Problem is a part of a Status that the cluster did not tell.
 type Problem struct {
 	Part string // e.g. "snapshot policy"
 	Err  error
 }
 
-// Status asks for everything at once and goes on where a part fails: a role
-// may lack one privilege and have the others. It fails as a whole only if the
-// cluster cannot be asked at all; with the arguments of ExportGet.
+// Status asks for all parts at once and goes on where a part fails, since a role
+// may lack one privilege and have the others. It fails only if the cluster
+// answers nothing at all. The arguments are those of ExportGet.
 func (c *Client) Status(ctx context.Context, svm string, addrs []netip.Addr, exportPath string) (Status, error) {
 	var s Status
 	var err error
@@ -66,7 +66,7 @@ func (c *Client) Status(ctx context.Context, svm string, addrs []netip.Addr, exp
 	return s, nil
 }
 
-// lacksPrivilege says that err is for lack of a privilege, not of a password.
+// lacksPrivilege says that a privilege is missing: the password was right.
 func lacksPrivilege(err error) bool {
 	_, ok := NeedFor(err)
 	return ok

@@ -60,8 +60,8 @@ func (c *Client) NetInterfaceGetDataLIFs(ctx context.Context, svmUUID string) ([
 	return list[Interface](ctx, c, "/network/ip/interfaces", query)
 }
 
-// NFSService is what of an SVM's NFS service decides whether clients see
-// snapshots and whether locks work.
+// NFSService has the settings of an SVM's NFS service that decide whether clients
+// see snapshots and whether locks work.
 type NFSService struct {
 	Enabled  bool   `json:"enabled"`
 	State    string `json:"state"` // online or offline
@@ -94,8 +94,8 @@ type ExportRule struct {
 	Protocols           []string `json:"protocols"` // any, nfs, nfs3, nfs4, cifs, flexcache
 	ROrule              []string `json:"ro_rule"`   // any, none, never, sys, krb5, krb5i, krb5p, ntlm
 	RWrule              []string `json:"rw_rule"`
-	Superuser           []string `json:"superuser"`      // who stays root; none means root is squashed
-	AnonymousUser       string   `json:"anonymous_user"` // whom the squashed become
+	Superuser           []string `json:"superuser"`      // for which flavours root stays root; none squashes root
+	AnonymousUser       string   `json:"anonymous_user"` // the user that a squashed user becomes
 	ChownMode           string   `json:"chown_mode"`     // restricted or unrestricted
 	AllowSUID           bool     `json:"allow_suid"`
 	AllowDeviceCreation bool     `json:"allow_device_creation"`
@@ -128,8 +128,8 @@ type Lock struct {
 
 // LockList reads the locks on path, which begins at the SVM's root, and on
 // everything below it (GET /protocols/locks, 9.10.1). "" means the whole FlexVol.
-// All locks of the FlexVol are asked for: which wildcards a query may mix with
-// quoted text is not documented.
+// It asks for all locks of the FlexVol: ONTAP does not document which wildcards a
+// query may mix with quoted text.
 func (c *Client) LockList(ctx context.Context, svmUUID, volumeUUID, path string) ([]Lock, error) {
 	all, err := list[Lock](ctx, c, "/protocols/locks", fields("uuid,path,protocol,type,state,owner_id,client_address,volume,byte_lock",
 		"svm.uuid", svmUUID, "volume.uuid", volumeUUID))
@@ -139,7 +139,7 @@ func (c *Client) LockList(ctx context.Context, svmUUID, volumeUUID, path string)
 	}), err
 }
 
-// LockBreak takes one lock away from its holder, who is not told
+// LockBreak takes one lock away from a client without telling the client
 // (DELETE /protocols/locks?uuid=, 9.10.1).
 func (c *Client) LockBreak(ctx context.Context, svmUUID string, lock Lock) error {
 	if lock.UUID == "" {

@@ -9,7 +9,7 @@ import (
 	"net"
 )
 
-// permanent says that trying again cannot help: the certificate is wrong.
+// permanent says that the certificate is wrong: another try cannot help.
 func permanent(err error) bool {
 	var (
 		verify    *tls.CertificateVerificationError
@@ -30,7 +30,8 @@ func neverSent(err error) bool {
 	return permanent(err) || errors.As(err, &dns) || (errors.As(err, &op) && op.Op == "dial")
 }
 
-// describe says what is wrong with JSON, with the field and not the value.
+// describe explains an error of encoding/json with the field's name, without the
+// value.
 func describe(err error) string {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError

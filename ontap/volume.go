@@ -41,8 +41,8 @@ type Volume struct {
 	} `json:"space"`
 	SnapshotPolicy Ref `json:"snapshot_policy"`
 
-	// SnapshotDirectory is false if clients are not shown .snapshot; a release
-	// that does not say leaves it nil.
+	// SnapshotDirectory is false if clients do not see .snapshot, and nil if the
+	// release does not say.
 	SnapshotDirectory *bool `json:"snapshot_directory_access_enabled"`
 
 	SnapshotCount int64 `json:"snapshot_count"`
@@ -67,21 +67,21 @@ func (c *Client) VolumeGetByName(ctx context.Context, svmUUID, name string) (Vol
 	return only(all, path, "volume "+name)
 }
 
-// Export is where on the cluster an NFS export lives.
+// Export is the place of an NFS export on the cluster.
 type Export struct {
 	SVM    SVM
 	Volume Volume
-	Sub    string      // what of the path lies below the junction, e.g. "sub/dir"; "" for nothing
+	Sub    string      // the part of the path below the junction, e.g. "sub/dir", or ""
 	LIFs   []Interface // the SVM's interfaces that serve NFS
 }
 
 // ExportGet finds the FlexVol and SVM behind an export path by its junction
-// path. An svm of "" means whichever has it; if several have, the one that
-// serves NFS on one of addrs. It follows GET /storage/volumes?nas.path=,
+// path. An svm of "" means any SVM with that junction path; of several, the SVM
+// that serves NFS on one of addrs. It uses GET /storage/volumes?nas.path=,
 // /svm/svms and /network/ip/interfaces (9.6).
 //
-// An export that no FlexVol has matches fs.ErrNotExist and says which junction
-// paths there are; a FlexGroup matches errors.ErrUnsupported.
+// If no FlexVol has the path, the error matches fs.ErrNotExist and lists the
+// junction paths that exist. For a FlexGroup it matches errors.ErrUnsupported.
 func (c *Client) ExportGet(ctx context.Context, svm string, addrs []netip.Addr, exportPath string) (Export, error) {
 	var out Export
 	clean := path.Clean("/" + exportPath)
@@ -182,8 +182,8 @@ func exportError(kind error, message string) *Error {
 	return &Error{Op: "GET /storage/volumes", HTTP: http.StatusOK, Message: message, err: kind}
 }
 
-// Visibility says why a client of the export cannot see .snapshot; nothing
-// means that nothing on the cluster hides it.
+// Visibility lists the reasons why a client of the export cannot see .snapshot.
+// An empty list means that the cluster does not hide .snapshot.
 func (v Volume) Visibility(nfs NFSService) []string {
 	var why []string
 	if v.SnapshotDirectory != nil && !*v.SnapshotDirectory {
@@ -197,5 +197,5 @@ func (v Volume) Visibility(nfs NFSService) []string {
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// isUnsupported is what probes ask.
+// isUnsupported says that the cluster does not have the call of a probe.
 func isUnsupported(err error) bool { return errors.Is(err, errors.ErrUnsupported) }

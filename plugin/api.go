@@ -8,18 +8,18 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// The operator's routes stand beside Docker's on the same socket. Requests and
-// answers are JSON, the answers' fields are those of the commands' --json.
-// Failure is a volume error's kind and words:
+// The operator's routes are on the same socket as Docker's. Requests and answers
+// are JSON; the answers have the fields of the commands' --json. Failure has the
+// kind and the words of an error:
 //
 //	POST /Berth.TrashRestore {"which":"site1"}
 //	{"Err":"a volume \"site1\" exists","Hint":"bring it back …","Kind":"in-use"}
 
 // Failure is the answer of a request that failed.
 type Failure struct {
-	Err  string       // what Docker shows: reason and hint
+	Err  string       // reason and hint, as Docker shows them
 	Kind problem.Kind `json:",omitempty"`
-	// Reason and Hint are Err in its two parts.
+	// Reason and Hint are the two parts of Err.
 	Reason string `json:",omitempty"`
 	Hint   string `json:",omitempty"`
 }
@@ -27,7 +27,7 @@ type Failure struct {
 // Error is the reason.
 func (f *Failure) Error() string { return f.Reason }
 
-// Empty is a request or an answer that says nothing.
+// Empty is a request or an answer without fields.
 type Empty struct{}
 
 // About is the answer to Berth.Version.
@@ -38,7 +38,7 @@ type About struct {
 	ID      string             `json:"export_id"`
 	Health  string             `json:"health"`
 	Mount   string             `json:"mount"`
-	Metrics string             `json:"metrics,omitempty"` // where they are served
+	Metrics string             `json:"metrics,omitempty"` // their address, if they are served
 	Nodes   []cluster.NodeInfo `json:"nodes"`
 }
 
@@ -64,8 +64,8 @@ type NameRequest struct {
 	DryRun bool   `json:"dry_run"`
 }
 
-// UsersRequest names one volume, or all by "". Late asks for what was written
-// late into fenced trees too, which reads those trees.
+// UsersRequest names one volume, or all volumes by "". Late asks also for the late
+// writes into fenced trees, which reads those trees.
 type UsersRequest struct {
 	Name string `json:"name"`
 	Late bool   `json:"late,omitempty"`
@@ -77,33 +77,34 @@ type Users struct {
 	Locks []cluster.Lock     `json:"operations"`
 	Jobs  []*volume.Job      `json:"jobs"` // unfinished
 	Nodes []cluster.NodeInfo `json:"nodes"`
-	// Fenced are the trees that were taken over from a node, in the trash, with
-	// what it wrote late.
+	// Fenced are the fenced trees in the trash, with the late writes of their
+	// nodes.
 	Fenced []*volume.Trashed `json:"fenced"`
 }
 
-// SetRequest changes options; an empty value goes back to the default.
+// SetRequest changes options. An empty value sets the default.
 type SetRequest struct {
 	Name    string            `json:"name"`
 	Options map[string]string `json:"options"`
 }
 
-// TakeoverRequest ends the hold of a silent node.
+// TakeoverRequest takes a volume over from its holder, a silent node.
 type TakeoverRequest struct {
 	Name   string `json:"name"`
 	From   string `json:"from"`
 	DryRun bool   `json:"dry_run"`
 }
 
-// ReleaseRequest takes back this node's uses of a volume that are old enough.
+// ReleaseRequest takes back this node's mount references to a volume that are
+// older than Older.
 type ReleaseRequest struct {
 	Name   string        `json:"name"`
 	Older  time.Duration `json:"older_ns"`
 	DryRun bool          `json:"dry_run"`
 }
 
-// Released is the answer to Berth.VolumeRelease: how many uses are forgotten,
-// and how many were too young.
+// Released is the answer to Berth.VolumeRelease: how many mount references were
+// taken back, and how many were too young.
 type Released struct {
 	Gone  int `json:"gone"`
 	Young int `json:"young"`
@@ -111,7 +112,7 @@ type Released struct {
 
 // Repaired is the answer to Berth.VolumeRepair.
 type Repaired struct {
-	Aside string `json:"old_metadata"` // where the broken file is, below the export
+	Aside string `json:"old_metadata"` // the new path of the broken file, below the export
 }
 
 // Trash is the answer to Berth.TrashList and Berth.TrashPurge.
@@ -131,7 +132,7 @@ type TrashRestored struct {
 	Item *volume.Trashed `json:"item"`
 }
 
-// TrashPurgeRequest says what to delete for good.
+// TrashPurgeRequest selects trash items to delete for good.
 type TrashPurgeRequest struct {
 	IDs    []string      `json:"ids"`
 	Older  time.Duration `json:"older_ns"`

@@ -9,12 +9,12 @@ import (
 	"net/http"
 )
 
-// Client asks a Server what the command line wants to know. It may be used
+// Client sends the command line's requests to a Server. It may be used
 // concurrently.
 type Client struct {
 	Socket string
-	Caller string // who asks, for the audit trail
-	Zone   string // in which time zone, as LoadZone reads it; "" is UTC
+	Caller string // the user's name, for the audit trail
+	Zone   string // the user's time zone, as LoadZone reads it; "" is UTC
 	http   http.Client
 }
 
@@ -25,7 +25,7 @@ func NewClient(socket, caller string) *Client {
 	return c
 }
 
-// dialUnix connects to socket whatever address is asked for.
+// dialUnix connects to socket, whatever the address of the request is.
 func dialUnix(socket string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)

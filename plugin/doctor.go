@@ -16,20 +16,20 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// DoctorRequest says what the newest snapshot may be old.
+// DoctorRequest has the greatest age that the newest snapshot may have.
 type DoctorRequest struct {
 	MaxAge time.Duration `json:"max_age_ns"`
 }
 
 const (
-	// checkLimit bounds each check. Those that need the export wait for it
-	// first, for openLimit at most.
+	// checkLimit bounds each check. A check that needs the export waits for the
+	// export first, for openLimit at most.
 	checkLimit = 12 * time.Second
 	openLimit  = 7 * time.Second
 )
 
-// examine looks at this node and its export, also when the settings are wrong
-// or the export is away: what is wrong is in the report, never an error.
+// examine runs all checks of this node and its export. Wrong settings or an absent
+// export are findings of the report and no error.
 func (s *Server) examine(ctx context.Context, r DoctorRequest) (doctor.Report, error) {
 	ss, err := s.current()
 	set := ss.settings()
@@ -51,14 +51,14 @@ func (s *Server) examine(ctx context.Context, r DoctorRequest) (doctor.Report, e
 	return report, nil
 }
 
-// examiner looks at the export of a session.
+// examiner has the checks of a session's export.
 type examiner struct {
 	*session
-	settings Settings // as they were when it began
+	settings Settings // at the beginning
 	maxAge   time.Duration
 	ontap    func() (*ontap.Client, error)
 	server   *doctor.Server                 // of an nfs:// export, else nil
-	open     func() (tree.FS, error)        // once: whether the export answers
+	open     func() (tree.FS, error)        // once: the export, if it answers
 	survey   func() (*volume.Survey, error) // once
 }
 
@@ -91,8 +91,8 @@ func (e *examiner) close() {
 	}
 }
 
-// onExport is a check of an export that answers: nothing where it does not,
-// which the check "export" says.
+// onExport is a check of an export that answers. It finds nothing if the export
+// does not answer: the check "export" says that.
 func (e *examiner) onExport(group, name string, look func(ctx context.Context, fsys tree.FS) []doctor.Finding) doctor.Check {
 	return doctor.Check{Group: group, Name: name, Next: "berth doctor again; then look at the filer", Look: func(ctx context.Context) []doctor.Finding {
 		fsys, err := e.open()
@@ -129,8 +129,8 @@ func (e *examiner) checks() []doctor.Check {
 	return append(all, e.volumeChecks()...)
 }
 
-// kernelMount looks at the mount that containers get, or at the one that a
-// file:// export is on.
+// kernelMount checks the mount of the containers, or for a file:// export the
+// mount that has the directory.
 func (e *examiner) kernelMount(context.Context) []doctor.Finding {
 	at, _ := e.mounts.current()
 	if e.settings.Dir != "" {
@@ -149,7 +149,7 @@ func (e *examiner) kernelMount(context.Context) []doctor.Finding {
 func (e *examiner) identity(context.Context) []doctor.Finding {
 	if _, err := e.open(); err != nil {
 		if e.server != nil && !e.server.Mounts() {
-			return nil // "mount" says why
+			return nil // the check "mount" says why
 		}
 		return []doctor.Finding{doctor.Failed(err)}
 	}
@@ -203,8 +203,8 @@ func (e *examiner) snapshotChecks() []doctor.Check {
 	}
 }
 
-// withoutSnapshots is how bad it is if there are none: on a local filesystem
-// nobody makes any, and not every NFS server does.
+// withoutSnapshots is the state of an export without snapshots: a fault behind
+// ONTAP, a warning on another NFS server, normal on a local filesystem.
 func (e *examiner) withoutSnapshots() doctor.State {
 	if e.settings.ONTAP.Address != "" {
 		return doctor.Fail
@@ -230,7 +230,7 @@ func (e *examiner) filer(ctx context.Context) []doctor.Finding {
 
 // askFiler asks for the whole status of the cluster behind the export.
 func askFiler(ctx context.Context, set Settings, client *ontap.Client) (ontap.Status, error) {
-	// A filer that the resolver does not know is found by its junction path alone.
+	// Without an address the junction path alone has to identify the filer.
 	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", set.NFS.Host)
 	return client.Status(ctx, set.ONTAP.SVM, netapp.Unmapped(addrs), set.NFS.Path)
 }

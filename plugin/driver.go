@@ -15,21 +15,21 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// dockerd gives Create and Mount two minutes and the other verbs one; ours end
-// before, so that its users read our words and not a timeout.
+// dockerd waits two minutes for Create and Mount, and one minute for the other
+// verbs. Our limits are shorter, so that users read our words and no timeout.
 const (
 	longLimit  = 100 * time.Second
-	noLimit    = 0 // as long as the caller waits
+	noLimit    = 0 // the caller's patience
 	shortLimit = 45 * time.Second
-	// noAnswerLimit is longer than dockerd waits.
+	// noAnswerLimit is longer than dockerd's limit.
 	noAnswerLimit = 3 * time.Minute
 )
 
-// errNoAnswer ends a request without an answer: an error from Get means "does
-// not exist" to dockerd, and nobody knows that.
+// errNoAnswer ends a request without an answer. dockerd reads an error from Get as
+// "does not exist", which only the export can say.
 var errNoAnswer = errors.New("the export cannot be asked; no answer is better than a wrong one")
 
-// Requests as dockerd sends them, with what to log of them.
+// Requests as dockerd sends them, with the names for the log.
 type (
 	createRequest  docker.CreateRequest
 	removeRequest  docker.RemoveRequest
@@ -46,7 +46,7 @@ func (r pathRequest) logName() (string, string)    { return r.Name, "" }
 func (r mountRequest) logName() (string, string)   { return r.Name, r.ID }
 func (r unmountRequest) logName() (string, string) { return r.Name, r.ID }
 
-// handler is every route of the socket.
+// handler has all routes of the socket.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/Plugin.Activate", route(s, "Activate", shortLimit, true, s.activate))
@@ -92,8 +92,8 @@ func (s *Server) get(ctx context.Context, ss *session, r getRequest) (docker.Get
 	return docker.GetResponse{Volume: v}, nil
 }
 
-// lookup asks for a volume until the export has answered. While it cannot, an
-// unknown name gets no answer at all.
+// lookup asks for a volume until the export has answered. An unknown name gets
+// no answer before that.
 func (ss *session) lookup(ctx context.Context, name string) (*volume.Info, error) {
 	for {
 		var i *volume.Info
@@ -110,7 +110,7 @@ func (ss *session) lookup(ctx context.Context, name string) (*volume.Info, error
 	}
 }
 
-// status is what `docker volume inspect` shows of a volume beyond its name.
+// status is the Status of `docker volume inspect`.
 func status(i *volume.Info) map[string]any {
 	st := map[string]any{
 		"options": i.Options,
@@ -130,7 +130,7 @@ func status(i *volume.Info) map[string]any {
 	return st
 }
 
-// mountpoint is where a path below the export is on this node, "" if the
+// mountpoint is the path on this node of a path below the export, "" if the
 // export is not mounted here.
 func (ss *session) mountpoint(below string) string {
 	root, _ := ss.mounts.current()
@@ -165,37 +165,55 @@ func (s *Server) path(ctx context.Context, ss *session, r pathRequest) (docker.P
 	return docker.PathResponse{Mountpoint: ss.mountpoint(i.Path)}, nil
 }
 
+// mount answers with the path of a volume below the node's mount of the export.
 func (s *Server) mount(ctx context.Context, ss *session, r mountRequest) (docker.MountResponse, error) {
-	ref, err := volume.ParseRef(r.Name)
+	at, err := ss.attach(ctx, r.Name)
 	if err != nil {
 		return docker.MountResponse{}, err
 	}
-	fsys, err := ss.store.FS(ctx)
+	m, err := ss.store.Mount(ctx, r.Name, r.ID, at.generation)
 	if err != nil {
 		return docker.MountResponse{}, err
 	}
-	src, err := ss.plane(ctx, fsys)
-	if err != nil {
-		return docker.MountResponse{}, err
-	}
-	root, generation, err := ss.mounts.ensure(ctx, src, ref.Snapshot != "")
-	if err != nil {
-		return docker.MountResponse{}, err
-	}
-	m, err := ss.store.Mount(ctx, r.Name, r.ID, generation)
-	if err != nil {
-		return docker.MountResponse{}, err
-	}
-	if err := ss.mounts.dropStaleName(ctx, root, m); err != nil {
+	if err := ss.mounts.dropStaleName(ctx, at.root, m); err != nil {
 		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))
 	}
-	if m.ReadOnly && isEmpty(ctx, fsys, m.Path) {
-		return docker.MountResponse{Mountpoint: ss.mounts.throughEmpty(generation, m.Path)}, nil
-	}
-	return docker.MountResponse{Mountpoint: filepath.Join(root, m.Path)}, nil
+	return docker.MountResponse{Mountpoint: ss.pathOf(ctx, at, m)}, nil
 }
 
-// isEmpty tells whether a directory has nothing in it, as far as it can be read.
+// attached is the node's mount of the export that a Mount answers with.
+type attached struct {
+	fsys       tree.FS
+	root       string
+	generation int
+}
+
+// attach makes sure that the export is mounted here, read-only for a view.
+func (ss *session) attach(ctx context.Context, name string) (at attached, err error) {
+	ref, err := volume.ParseRef(name)
+	if err != nil {
+		return at, err
+	}
+	if at.fsys, err = ss.store.FS(ctx); err != nil {
+		return at, err
+	}
+	src, err := ss.plane(ctx, at.fsys)
+	if err == nil {
+		at.root, at.generation, err = ss.mounts.ensure(ctx, src, ref.Snapshot != "")
+	}
+	return at, err
+}
+
+// pathOf is the path that a container gets for a volume. For an empty view the
+// path itself says how to mount it, since dockerd's error shows the path alone.
+func (ss *session) pathOf(ctx context.Context, at attached, m volume.Mounted) string {
+	if m.ReadOnly && isEmpty(ctx, at.fsys, m.Path) {
+		return ss.mounts.throughEmpty(at.generation, m.Path)
+	}
+	return filepath.Join(at.root, m.Path)
+}
+
+// isEmpty says that a directory was read and is empty.
 func isEmpty(ctx context.Context, fsys tree.FS, name string) bool {
 	some := errors.New("not empty")
 	return fsys.ReadDir(ctx, name, func(d tree.Entry) error {

@@ -13,10 +13,10 @@ import (
 	"github.com/casit/berth/guard"
 )
 
-// flusher puts what this node's kernel still has to write on the server. It
-// cannot be interrupted, so it runs apart; of several that ask, one does it.
+// flusher makes this node's kernel write its dirty pages to the server. syncfs(2)
+// cannot be interrupted, so a goroutine calls it; requests share that goroutine.
 type flusher struct {
-	root  func() (path string, generation int) // where the export is mounted
+	root  func() (path string, generation int) // the node's mount
 	tasks *tasks
 
 	mu      sync.Mutex // guards running
@@ -28,9 +28,9 @@ type flushing struct {
 	err  error
 }
 
-// flush returns when all that was written before is on the server, or ctx ends.
+// flush returns when all earlier writes are on the server, or ctx ends.
 func (f *flusher) flush(ctx context.Context) error {
-	// One that began earlier may have missed what was written since.
+	// A flush that is running may have missed the latest writes.
 	f.mu.Lock()
 	before := f.running
 	f.mu.Unlock()
@@ -72,8 +72,8 @@ func (f *flusher) run(w *flushing, end func()) {
 	close(w.done)
 }
 
-// syncNFS is syncfs(2) where the data is on an NFS server. On a local
-// filesystem all who share it share its cache.
+// syncNFS is syncfs(2) for an NFS mount. A local filesystem needs none: all its
+// users share one cache.
 func syncNFS(root string) error {
 	dir, err := os.Open(root)
 	if err != nil {
@@ -87,8 +87,8 @@ func syncNFS(root string) error {
 	return os.NewSyscallError("syncfs", unix.Syncfs(int(dir.Fd())))
 }
 
-// localAddress is this node's address on the way to an NFS server, "" if it is
-// not known now. Nothing is sent.
+// localAddress is the address from which this node reaches an NFS server, "" if
+// the node cannot tell now. It sends nothing to the server.
 func localAddress(host string) string {
 	dialer := net.Dialer{Timeout: 2 * time.Second}
 	c, err := dialer.Dial("udp", net.JoinHostPort(host, "2049"))

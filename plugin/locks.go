@@ -2,40 +2,43 @@ package plugin
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
 )
 
-// lockGrace is how long after the start rpc.statd may take to come up.
+// lockGrace is the time after the plugin's start in which rpc.statd may come up.
 const lockGrace = 60 * time.Second
 
-// lockService knows whether NFSv3 locks work on this host. Without them a
-// database's lock is refused (ENOLCK), so berth mounts with nolock then, and
+// lockService knows whether NFSv3 locks work on this host. Without rpc.statd the
+// kernel refuses a database's lock (ENOLCK), so berth then mounts with nolock and
 // says so.
 type lockService struct {
 	started time.Time
 	ready   func(context.Context) bool
+	tasks   *tasks
 
-	mu    sync.Mutex // guards works
-	works bool       // seen once; a statd that goes away later changes no mount
+	asking singleflight.Group // concurrent Mounts share one question
+	works  atomic.Bool        // rpc.statd has answered once; its later end changes no mount
 
 	without atomic.Bool // the last mount was made without locks
 }
 
-func newLockService() *lockService {
-	return &lockService{started: time.Now(), ready: nfs.LocksReady}
+func newLockService(t *tasks) *lockService {
+	return &lockService{started: time.Now(), ready: nfs.LocksReady, tasks: t}
 }
 
-// nolock decides for a mount: true where locks cannot work.
+// nolock says that a mount needs the option nolock.
 func (l *lockService) nolock(ctx context.Context) bool {
 	l.without.Store(!l.wait(ctx))
 	return l.without.Load()
 }
 
-// degraded says so while it lasts.
+// degraded is the message while the last mount has no locks, else "".
 func (l *lockService) degraded() string {
 	if l.without.Load() {
 		return "no file locks between nodes, since rpc.statd does not answer here; install nfs-common"
@@ -43,19 +46,29 @@ func (l *lockService) degraded() string {
 	return ""
 }
 
-// ask asks the host until it has said yes.
+// ask says whether rpc.statd has answered, now or earlier.
 func (l *lockService) ask(ctx context.Context) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.works {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		l.works = l.ready(ctx)
+	if l.works.Load() {
+		return true
 	}
-	return l.works
+	answer := l.asking.DoChan("", func() (any, error) {
+		defer l.tasks.begin("ask rpc.statd")()
+		// Apart from the request that asked: others wait for the answer too.
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		return nil, guard.Run(func() error {
+			l.works.Store(l.ready(ctx))
+			return nil
+		})
+	})
+	select {
+	case <-answer:
+	case <-ctx.Done():
+	}
+	return l.works.Load()
 }
 
-// wait returns whether locks work, giving rpc.statd its time after a start.
+// wait says whether locks work. Within lockGrace it waits for rpc.statd.
 func (l *lockService) wait(ctx context.Context) bool {
 	for {
 		if l.ask(ctx) {

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,18 +10,44 @@ import (
 )
 
 func TestLocksAreWaitedForAfterAStartAndAskedForUntilTheyWork(t *testing.T) {
-	answers := false
-	l := newLockService()
-	l.ready = func(context.Context) bool { return answers }
+	var answers atomic.Bool
+	l := newLockService(new(tasks))
+	l.ready = func(context.Context) bool { return answers.Load() }
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	require.True(t, l.nolock(short), "the request's time is over before the grace is")
 	l.started = time.Now().Add(-lockGrace)
 	require.True(t, l.nolock(t.Context()))
 	require.Contains(t, l.degraded(), "install nfs-common")
-	answers = true
+	answers.Store(true)
 	require.False(t, l.nolock(t.Context()))
 	require.Empty(t, l.degraded())
-	answers = false
+	answers.Store(false)
 	require.False(t, l.nolock(t.Context()), "a statd that goes away later changes no mount")
+}
+
+// A host that does not answer keeps nobody longer than one question takes, and
+// nobody beyond the own deadline.
+func TestTheQuestionForLocksIsShared(t *testing.T) {
+	var own tasks
+	l := newLockService(&own)
+	l.started = time.Now().Add(-lockGrace)
+	var asked atomic.Int32
+	hangs := make(chan struct{})
+	l.ready = func(context.Context) bool {
+		asked.Add(1)
+		<-hangs
+		return true
+	}
+	first := make(chan bool, 1)
+	go func() { first <- l.ask(t.Context()) }()
+	require.Eventually(t, func() bool { return asked.Load() == 1 }, time.Minute, time.Millisecond)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.False(t, l.ask(over), "it does not wait for the first one's turn")
+	close(hangs)
+	require.True(t, <-first)
+	require.True(t, l.ask(over))
+	require.EqualValues(t, 1, asked.Load())
+	require.NoError(t, own.wait(t.Context()))
 }

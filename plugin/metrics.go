@@ -16,15 +16,15 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// metrics is what this process counts, from its start and across sessions. It
-// is counted whether anybody asks or not: what is rare must not be missed.
+// metrics are the counters of this process, from its start and across sessions.
+// They count also while nobody scrapes, so that a rare event is not missed.
 //
-// Labels have few values: verbs, kinds of errors, procedures, nodes. Volumes
-// are none of them.
+// Labels have few values: verbs, kinds of errors, procedures, nodes. The name of
+// a volume is no label.
 type metrics struct {
 	registry *prometheus.Registry
 	nfs      nfs.Stats
-	refused  atomic.Int64 // when the filer's API refused the password, Unix ns; 0: it did not
+	refused  atomic.Int64 // when the filer's API refused the password, in Unix ns; 0 for never
 
 	requests     *prometheus.CounterVec
 	requestTook  *prometheus.HistogramVec
@@ -70,11 +70,11 @@ func newMetrics(version string) *metrics {
 // jobOps are the operations that are jobs.
 var jobOps = []cluster.Op{cluster.OpRestore, cluster.OpUndo, cluster.OpTakeover}
 
-// outcomes are what can come of a request.
+// outcomes are the possible outcomes of a request.
 var outcomes = []string{"ok", string(problem.Failed), string(problem.Invalid), string(problem.NotFound), string(problem.InUse), string(problem.Unreachable), string(problem.Nothing)}
 
-// expect makes the counters of a verb that changes something, so that its first
-// error is a change too.
+// expect makes the counters of a verb that changes something with the value 0, so
+// that a rule sees the step to the first error.
 func (m *metrics) expect(verb string) {
 	for _, outcome := range outcomes {
 		m.requests.WithLabelValues(verb, outcome)

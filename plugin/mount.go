@@ -18,19 +18,35 @@ import (
 	"github.com/casit/berth/several"
 )
 
-// mounts is this node's mount of the export: one for all volumes and
-// containers, a path below it is what Mount answers. It comes in generations,
-// ROOT/export.N, so that a new export can be answered while containers still
-// use the old one; ROOT/readonly.N is the same export for views.
+// mounts is this node's mount of the export: one mount for all volumes and
+// containers. Mount answers with a path below it. The mount has generations,
+// ROOT/export.N: Mount can answer with a new export while containers still use
+// the old one. ROOT/readonly.N is the same export for views.
 //
-// What is mounted is read from the kernel every time, never remembered: after
-// a crash the old mounts are still there.
+// The list of mounts comes from the kernel every time and is never remembered:
+// the mounts of a crashed plugin are still attached.
 type mounts struct {
 	root  string // as the kernel names it
 	tasks *tasks
-	busy  chan struct{} // holds one token while nobody mounts; mount(2) cannot be cancelled
+	busy  chan struct{} // has one token while nobody mounts; mount(2) cannot be cancelled
 	// answered is the number of the generation that Mount answered last.
 	answered atomic.Int64
+}
+
+// mountRoot makes the mount root and returns its one true name, which is what
+// the kernel calls it.
+func mountRoot(name string) (string, error) {
+	err := os.MkdirAll(name, 0o700)
+	if err == nil {
+		name, err = filepath.EvalSymlinks(name)
+	}
+	if err == nil && name == "/" {
+		return "", badMountRoot(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("BERTH_MOUNT_ROOT: %w", err)
+	}
+	return name, nil
 }
 
 func newMounts(root string, t *tasks) *mounts {
@@ -39,16 +55,16 @@ func newMounts(root string, t *tasks) *mounts {
 	return m
 }
 
-// plane is where the data of an opened export comes from.
+// plane is the source of the data of an opened export.
 type plane interface {
-	// same tells whether a mount that is there is of this export, as it is
-	// opened and with the options that are wanted now.
+	// same says that a generation is a mount of this very export with the present
+	// options.
 	same(g generation) bool
 	// attach mounts the export on the directory target. It cannot be
 	// interrupted.
 	attach(target string) error
-	// label is kept beside the mountpoint for same, "" if the kernel tells
-	// enough.
+	// label is the text that same compares. It is kept in a file beside the
+	// mountpoint; "" where the kernel's records suffice.
 	label() string
 }
 
@@ -62,11 +78,11 @@ type generation struct {
 	number   int
 	path     string
 	readonly bool
-	is       place
+	is       directoryID
 }
 
-// place is a directory of a filesystem, as mountinfo names it.
-type place struct {
+// directoryID is a directory of a filesystem, as mountinfo names it.
+type directoryID struct {
 	major, minor int
 	root         string
 }
@@ -81,8 +97,8 @@ func (m *mounts) ensure(ctx context.Context, src plane, readonly bool) (string, 
 		return "", 0, fmt.Errorf("mount the export: %w", ctx.Err())
 	}
 	var g generation
-	// Apart from the request: whatever becomes of it, the next one reads what is
-	// mounted.
+	// A task of its own: the request may end first. The next request reads the
+	// kernel's list of mounts.
 	err := m.tasks.run(ctx, "mount the export", func() (err error) {
 		defer func() { m.busy <- struct{}{} }()
 		if g, err = m.find(src, readonly); err == nil && !readonly {
@@ -99,8 +115,8 @@ func (m *mounts) ensure(ctx context.Context, src plane, readonly bool) (string, 
 	return "", 0, err
 }
 
-// find returns the generation that has the export, and makes it if none does.
-// The read-only one is a clone of the writable one.
+// find returns the generation of the export, and mounts it if there is none. The
+// read-only generation is a clone of the writable one.
 func (m *mounts) find(src plane, readonly bool) (generation, error) {
 	have, err := m.list()
 	if err != nil {
@@ -157,14 +173,14 @@ func (m *mounts) attach(g generation, label string, mount func(target string) er
 	return nil
 }
 
-// labelPath is the file beside a mountpoint that says what is mounted there.
+// labelPath is the file beside a mountpoint that has the label of its plane.
 func labelPath(mountpoint string) string {
 	return filepath.Join(filepath.Dir(mountpoint), "."+filepath.Base(mountpoint))
 }
 
 // bind attaches the directory behind fd, or at path where fd is AT_FDCWD, at
-// target. A read-only one is made so before it is attached: remounting
-// afterwards would leave the copy that has propagated to the host writable.
+// target. A read-only mount becomes read-only before it is attached: a remount
+// afterwards would leave the host's propagated copy writable.
 func bind(fd int, path, target string, readonly bool) error {
 	tree, err := unix.OpenTree(fd, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_NO_AUTOMOUNT)
 	if err != nil {
@@ -185,9 +201,9 @@ func bind(fd int, path, target string, readonly bool) error {
 
 func cloneReadOnly(from, target string) error { return bind(unix.AT_FDCWD, from, target, true) }
 
-// current returns the writable generation that Mount answered last, after a
-// restart the newest, without any system call on the export; "" and 0 if there
-// is none.
+// current returns the writable generation that Mount answered with last, or the
+// newest one after a restart; "" and 0 if there is none. It makes no system call
+// on the export, which may be dead.
 func (m *mounts) current() (path string, number int) {
 	have, err := m.list()
 	if err != nil {
@@ -220,7 +236,7 @@ func (m *mounts) list() ([]generation, error) {
 	}
 	var out []generation
 	for _, i := range infos {
-		g := generation{path: i.Mountpoint, is: place{i.Major, i.Minor, i.Root}}
+		g := generation{path: i.Mountpoint, is: directoryID{i.Major, i.Minor, i.Root}}
 		name := strings.TrimPrefix(i.Mountpoint, prefix)
 		number, ok := strings.CutPrefix(name, writablePrefix)
 		if !ok {
@@ -236,14 +252,13 @@ func (m *mounts) list() ([]generation, error) {
 	return out, nil
 }
 
-// emptyPrefix begins the name of a symlink to the read-only generation of a
-// number. dockerd copies what an image has into a volume that is empty. It
-// cannot into a view, and its error names the path but not the way out: so the
-// path does.
+// emptyPrefix begins the name of a symlink to a read-only generation. dockerd
+// copies the files of an image into an empty volume. Into a view it cannot, and
+// its error shows the path and no cure. So the path itself has the cure.
 const emptyPrefix = "this-version-is-empty--add-:nocopy--"
 
-// throughEmpty is the path of a view of an empty directory, below the read-only
-// generation of that number; by the plain way where the symlink cannot be made.
+// throughEmpty is the path of an empty view through that symlink, or through the
+// read-only generation itself where the symlink cannot be made.
 func (m *mounts) throughEmpty(number int, below string) string {
 	target := readonlyPrefix + strconv.Itoa(number)
 	link := emptyPrefix + strconv.Itoa(number)
@@ -256,8 +271,8 @@ func (m *mounts) throughEmpty(number int, below string) string {
 	return filepath.Join(m.root, link, below)
 }
 
-// retire detaches generations other than the current one that no claim refers
-// to, and every one if all is set. Containers keep what they have.
+// retire detaches all generations but the current one and those in use, or all
+// of them if all is set. Containers keep the mounts that they have.
 func (m *mounts) retire(inUse []int, all bool) error {
 	have, err := m.list()
 	if err != nil {

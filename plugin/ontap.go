@@ -10,9 +10,9 @@ import (
 	"github.com/casit/berth/problem"
 )
 
-// ONTAPStatus is the answer to Berth.ONTAPStatus: what berth sees of the filer
-// behind the export. Parts that could not be asked are empty, and Problems
-// says why.
+// ONTAPStatus is the answer to Berth.ONTAPStatus: the filer behind the export, as
+// its API shows it. A part that the API did not tell is empty, and Problems says
+// why.
 type ONTAPStatus struct {
 	Address  string `json:"address"`
 	Cluster  string `json:"cluster"`
@@ -31,7 +31,7 @@ type ONTAPStatus struct {
 	Snapshots         int64 `json:"snapshots"`
 
 	Policy           string   `json:"snapshot_policy"`
-	Hidden           []string `json:"snapshots_hidden_by"` // why clients do not see .snapshot
+	Hidden           []string `json:"snapshots_hidden_by"` // the reasons why clients do not see .snapshot
 	DirectoryRestore bool     `json:"directory_restore"`
 	RootSquashed     []string `json:"root_squashed_for"` // clients of rules that squash root
 
@@ -39,7 +39,7 @@ type ONTAPStatus struct {
 	Problems []ONTAPProblem     `json:"problems"`
 }
 
-// Blocked tells whether berth cannot work with the filer as it is.
+// Blocked says that berth cannot work with the filer in this state.
 func (st ONTAPStatus) Blocked() bool {
 	for _, m := range st.Missing {
 		if !m.Optional {
@@ -49,7 +49,8 @@ func (st ONTAPStatus) Blocked() bool {
 	return st.Volume == "" || len(st.Hidden) > 0
 }
 
-// MissingPrivilege is one that the role lacks, and the command that grants it.
+// MissingPrivilege is a privilege that the role lacks, and the command that
+// grants it.
 type MissingPrivilege struct {
 	Path     string `json:"path"`
 	Access   string `json:"access"`
@@ -58,13 +59,14 @@ type MissingPrivilege struct {
 	Grant    string `json:"grant"`
 }
 
-// ONTAPProblem is a part that could not be asked.
+// ONTAPProblem is a part that the API did not tell.
 type ONTAPProblem struct {
 	Part  string `json:"part"`
 	Error string `json:"error"`
 }
 
-// ontapStatus asks the filer afresh; nothing else in the plugin waits for it.
+// ontapStatus asks the filer with a client of its own, so that nothing else in the
+// plugin waits for the filer.
 func (s *Server) ontapStatus(ctx context.Context, ss *session, _ Empty) (*ONTAPStatus, error) {
 	set := ss.settings()
 	if set.ONTAP.Address == "" {
@@ -87,7 +89,7 @@ func (s *Server) ontapStatus(ctx context.Context, ss *session, _ Empty) (*ONTAPS
 	return describeONTAP(set, st), nil
 }
 
-// ontapError says what to look at when the filer cannot be asked at all.
+// ontapError adds the setting to check when the filer answers nothing at all.
 func ontapError(o ONTAP, err error) error {
 	e := &problem.Error{Kind: problem.Unreachable, Reason: err.Error(), Hint: "check BERTH_ONTAP=" + o.Address + " and that its management interface takes HTTPS from here"}
 	apiErr := (*ontap.Error)(nil)

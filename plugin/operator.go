@@ -9,7 +9,7 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// operatorRoutes adds what the command line asks.
+// operatorRoutes adds the routes of the command line.
 func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.Version", route(s, "Version", shortLimit, true, s.about))
 	mux.HandleFunc("/Berth.VolumeNames", route(s, "VolumeNames", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Names, error) {
@@ -59,7 +59,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.Doctor", route(s, "Doctor", shortLimit, true, s.examine))
 	mux.HandleFunc("/Berth.ONTAPStatus", route(s, "ONTAPStatus", longLimit, true, inSession(s, s.ontapStatus)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		// dockerd takes 404 for "not implemented by this plugin".
+		// dockerd reads 404 as "not implemented by this plugin".
 		http.Error(w, "berth does not know "+r.URL.Path, http.StatusNotFound)
 	})
 }
@@ -69,8 +69,8 @@ func onStore[Req, Resp any](s *Server, act func(context.Context, *volume.Store, 
 	return inSession(s, func(ctx context.Context, ss *session, r Req) (Resp, error) { return act(ctx, ss.store, r) })
 }
 
-// takeover begins the job that takes a volume over; a dry run says whether it
-// would.
+// takeover begins the job that takes a volume over. A dry run only checks
+// whether it may.
 func takeover(ctx context.Context, ss *session, r TakeoverRequest) (Jobs, error) {
 	if r.DryRun {
 		return Jobs{}, ss.store.CheckTakeover(ctx, r.Name, r.From, true)
@@ -102,7 +102,7 @@ func users(ctx context.Context, st *volume.Store, r UsersRequest) (Users, error)
 	return Users{Users: u, Locks: locks, Jobs: jobs, Nodes: st.Cluster.Nodes(), Fenced: fenced}, err
 }
 
-// about answers also when the settings are wrong: that is what it says then.
+// about answers also when the settings are wrong, and says so.
 func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	ss, err := s.current()
 	set := ss.settings()
@@ -113,7 +113,9 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 			a.ID, a.Nodes = ss.store.ExportID(), ss.store.Cluster.Nodes()
 		}
 	}
-	if err != nil {
+	if wrong := ss.wrong.Load(); err == nil && wrong != nil {
+		a.Health = (*wrong).Error() + "; the settings before it stay in force"
+	} else if err != nil {
 		a.Health = err.Error()
 	} else if without := s.degraded(ss); without != "" {
 		a.Health = "degraded: " + without

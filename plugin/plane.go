@@ -13,15 +13,15 @@ import (
 	"github.com/casit/berth/nfs"
 )
 
-// directory is the plane of a file:// export: a bind of the very handle that
-// was opened and whose id was checked.
+// directory is the plane of a file:// export: a bind of the handle whose export
+// id was checked.
 type directory struct {
 	fd int
-	is place
+	is directoryID
 }
 
 func newDirectory(fd int) (directory, error) {
-	is, err := placeOf(fd)
+	is, err := idOf(fd)
 	return directory{fd, is}, err
 }
 
@@ -32,8 +32,8 @@ func (d directory) label() string              { return "" }
 // kernelMount is the plane of an nfs:// export: the kernel's NFS client.
 type kernelMount struct {
 	mount *nfs.KernelMount
-	// root is the server's handle of the export's root: after the export was
-	// made anew under the same name it is another one.
+	// root is the server's handle of the export's root. An export that was made
+	// anew under the same name has another handle.
 	root string
 }
 
@@ -41,7 +41,7 @@ func (k kernelMount) label() string {
 	return fmt.Sprintf("%s %s root=%s\n", k.mount.Source, k.mount.Data, k.root)
 }
 
-// same compares with what was written down when g was mounted.
+// same compares with the label of g.
 func (k kernelMount) same(g generation) bool {
 	label, err := os.ReadFile(labelPath(g.path))
 	return err == nil && string(label) == k.label()
@@ -49,18 +49,18 @@ func (k kernelMount) same(g generation) bool {
 
 func (k kernelMount) attach(target string) error { return k.mount.Attach(target) }
 
-// placeOf finds out what the directory behind fd is, from the kernel's own
-// records and without touching the filesystem it is on.
-func placeOf(fd int) (place, error) {
+// idOf identifies the directory behind fd from the kernel's own records. It does
+// not touch the directory's filesystem, which may be dead.
+func idOf(fd int) (directoryID, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &st); err != nil {
-		return place{}, fmt.Errorf("statx: %w", err)
+		return directoryID{}, fmt.Errorf("statx: %w", err)
 	}
 	dir, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
-		return place{}, err
+		return directoryID{}, err
 	}
-	var p place
+	var p directoryID
 	infos, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return uint64(i.ID) != st.Mnt_id, false })
 	if err != nil || len(infos) == 0 {
 		return p, fmt.Errorf("the mount of %s is not in mountinfo: %w", dir, err)
@@ -69,5 +69,5 @@ func placeOf(fd int) (place, error) {
 	if err != nil || below == ".." || strings.HasPrefix(below, "../") {
 		return p, fmt.Errorf("%s is not below its mount %s", dir, infos[0].Mountpoint)
 	}
-	return place{infos[0].Major, infos[0].Minor, filepath.Join(infos[0].Root, below)}, nil
+	return directoryID{infos[0].Major, infos[0].Minor, filepath.Join(infos[0].Root, below)}, nil
 }

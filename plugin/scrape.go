@@ -11,28 +11,28 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// scrapes is where Prometheus may ask, one address at a time.
+// scrapes is the listener for Prometheus, on one address at a time.
 type scrapes struct {
 	mu     sync.Mutex // guards the fields below
 	wanted string
-	server *http.Server // nil: nobody listens
+	server *http.Server // nil: there is no listener
 	at     net.Addr
-	err    error // why nobody listens where it is wanted
+	err    error // why there is no listener on the wanted address
 	tasks  tasks // the listeners
-	over   bool  // the plugin ends
+	ended  bool  // for good: the plugin ends
 }
 
-// scrapeLimit bounds one scrape: what is answered is read from memory.
+// scrapeLimit bounds one scrape, which reads memory alone.
 const scrapeLimit = 10 * time.Second
 
-// serveMetrics makes metrics be served on address, "" for nowhere. It may be
-// repeated: a port that is taken is tried again, and said so once. It never
-// keeps the plugin from its work.
+// serveMetrics serves metrics on address, "" for nowhere. It may be repeated, and
+// tries a taken port again; the log has that once. A taken port is no error of
+// the plugin.
 func (s *Server) serveMetrics(address string) {
 	sc := &s.scrapes
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	if sc.over || address == sc.wanted && (sc.server != nil || address == "") {
+	if sc.ended || address == sc.wanted && (sc.server != nil || address == "") {
 		return
 	}
 	if sc.server != nil {
@@ -67,8 +67,8 @@ func (s *Server) metricsServer() *http.Server {
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
 }
 
-// serve answers until the server is closed. One that ends by itself is begun
-// again when the settings are looked at next.
+// serve answers until the server is closed. After a failure the next look at the
+// settings begins another server.
 func (sc *scrapes) serve(server *http.Server, l net.Listener) {
 	err := server.Serve(l)
 	sc.mu.Lock()
@@ -82,7 +82,7 @@ func (sc *scrapes) serve(server *http.Server, l net.Listener) {
 func (sc *scrapes) close() {
 	sc.mu.Lock()
 	server := sc.server
-	sc.server, sc.at, sc.over = nil, nil, true
+	sc.server, sc.at, sc.ended = nil, nil, true
 	sc.mu.Unlock()
 	if server != nil {
 		_ = server.Close()
@@ -92,7 +92,7 @@ func (sc *scrapes) close() {
 	_ = sc.tasks.wait(ctx) // a closed listener ends
 }
 
-// url is where metrics are served, "" for nowhere.
+// url is the address of the metrics, "" if they are not served.
 func (sc *scrapes) url() string {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
@@ -102,7 +102,7 @@ func (sc *scrapes) url() string {
 	return "http://" + sc.at.String() + "/metrics"
 }
 
-// problem says why metrics are not served, "" if they are or need not be.
+// problem says why wanted metrics are not served, else "".
 func (sc *scrapes) problem() string {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()

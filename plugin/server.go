@@ -22,7 +22,7 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// Config is what a Server is made with. Only Socket is required.
+// Config describes a Server. Only Socket is required.
 type Config struct {
 	_ struct{}
 
@@ -30,8 +30,8 @@ type Config struct {
 	Version      string
 	SettingsFile string              // default SettingsFile
 	Getenv       func(string) string // default os.Getenv
-	Reload       time.Duration       // how often the settings are looked at; default 5 s
-	Survey       time.Duration       // how often metrics look at space and snapshots; default 1 min
+	Reload       time.Duration       // the pause between two looks at the settings; default 5 s
+	Survey       time.Duration       // the pause between two surveys for the metrics; default 1 min
 	Boot         string              // this boot's id; default the kernel's
 	Log          *logrus.Logger      // default a new one on stderr
 }
@@ -45,7 +45,8 @@ type Server struct {
 
 	session atomic.Pointer[session] // in force
 	read    read                    // reload's own
-	tasks   tasks                   // goroutines that no session owns, and sessions that end
+	locks   *lockService
+	tasks   tasks // goroutines that no session owns, and sessions that end
 }
 
 // New returns a Server. Run starts it.
@@ -69,12 +70,14 @@ func New(cfg Config) *Server {
 		cfg.Survey = time.Minute
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Version)}
+	s.locks = newLockService(&s.tasks)
 	s.metrics.registry.MustRegister(stateCollector{s})
 	return s
 }
 
-// Run listens and answers until ctx ends, then says goodbye to the export: at
-// most a few seconds. It fails only if it cannot listen.
+// Run listens and answers until ctx ends. Then it waits for all that it has
+// started, a few seconds at most, and writes the last heartbeat. An error means
+// that it could not listen or that something did not end in time.
 func (s *Server) Run(ctx context.Context) error {
 	l, err := listen(s.cfg.Socket)
 	if err != nil {
@@ -110,8 +113,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.tasks.wait(over)) // sessions that were ending
 }
 
-// listen makes the socket. One that a dead process left is taken over, one
-// that answers is not.
+// listen makes the socket. It replaces the socket of a dead process, and refuses
+// to replace a socket that answers, or a file that is no socket.
 func listen(socket string) (net.Listener, error) {
 	socket = filepath.Clean(socket)
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
@@ -138,7 +141,7 @@ func listen(socket string) (net.Listener, error) {
 	return l, nil
 }
 
-// contentType is what dockerd and we speak.
+// contentType is that of dockerd's requests and of our answers.
 const contentType = "application/vnd.docker.plugins.v1.1+json"
 
 // maxBody bounds a request, in bytes.
@@ -181,8 +184,8 @@ func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool,
 	}
 }
 
-// decode reads a request's body. dockerd re-sends a request whose body it has
-// used up: an empty one is an error, except where nothing is asked.
+// decode reads a request's body. dockerd may repeat a request without its body,
+// so an empty body is an error, except for requests that have no fields.
 func decode(r *http.Request, req any) error {
 	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
@@ -203,8 +206,8 @@ func decode(r *http.Request, req any) error {
 	return nil
 }
 
-// caller says who asked, for the audit trail. The socket is root's alone, so
-// the command line is believed.
+// caller is the user's name for the audit trail. The socket belongs to root alone,
+// so the name that the command line sends is trusted.
 func caller(r *http.Request) string {
 	if who := r.Header.Get(callerHeader); who != "" {
 		return who
@@ -219,13 +222,13 @@ func failure(err error) *Failure {
 	if e := (*problem.Error)(nil); errors.As(err, &e) {
 		f.Reason, f.Hint = e.Reason, e.Hint
 	}
-	// Names in them may have any byte, which JSON would replace.
+	// The names in these texts may have any byte. JSON would replace some.
 	f.Err, f.Reason, f.Hint = text.Visible(f.Err), text.Visible(f.Reason), text.Visible(f.Hint)
 	return f
 }
 
-// note is what a request leaves: a count, and one line in the log with the
-// volume and id that it names.
+// note counts a request and writes its line in the log, with the names of the
+// volume and of the mount reference.
 func (s *Server) note(op string, req any, took time.Duration, quiet bool, err error) {
 	s.metrics.request(op, took, err)
 	fields := logrus.Fields{"op": op, "took": took.Round(time.Microsecond).String()}

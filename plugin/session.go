@@ -51,26 +51,10 @@ type session struct {
 // hintName is the file in the mount root that survives a restart.
 const hintName = ".index.json"
 
-// mountRoot makes the mount root and returns its one true name, which is what
-// the kernel calls it.
-func mountRoot(name string) (string, error) {
-	err := os.MkdirAll(name, 0o700)
-	if err == nil {
-		name, err = filepath.EvalSymlinks(name)
-	}
-	if err == nil && name == "/" {
-		return "", badMountRoot(name)
-	}
-	if err != nil {
-		return "", fmt.Errorf("BERTH_MOUNT_ROOT: %w", err)
-	}
-	return name, nil
-}
-
 // begin returns a session with settings that are right, or with what is wrong
 // with them. before is closed when the session before has ended.
 func (s *Server) begin(settings Settings, root string, wrong error, before chan struct{}) *session {
-	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: newLockService()}
+	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: s.locks}
 	ss.set.Store(&settings)
 	ss.ctx, ss.cancel = context.WithCancelCause(context.Background())
 	ss.mounts = newMounts(root, &ss.tasks)
@@ -122,9 +106,6 @@ func (s *Server) report(event string, fields map[string]any) {
 	s.log.WithFields(fields).Log(level, event)
 }
 
-// again is how long a goroutine that panicked waits before it goes on.
-const again = 5 * time.Second
-
 // keep runs f in a goroutine until ctx ends. After a panic, which is logged, f
 // begins again: a node whose heartbeat stops loses its volumes.
 func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context.Context)) {
@@ -140,34 +121,18 @@ func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context
 				return
 			}
 			s.log.WithError(err).WithField("stack", guard.Stack(err)).Error(name + " panicked and begins again")
-			if !pause(ctx, again) {
+			if !pause(ctx, s.cfg.Reload) {
 				return
 			}
 		}
 	}()
 }
 
+// runs says that the session has an export: its settings are right.
+func (ss *session) runs() bool { return ss != nil && ss.store != nil }
+
 // settings are those in force.
 func (ss *session) settings() Settings { return *ss.set.Load() }
-
-// tune puts settings of the same identity in force. Nothing that runs ends.
-func (s *Server) tune(ss *session, next Settings) {
-	was := ss.settings()
-	if next.ONTAP != was.ONTAP || next.TZ != was.TZ {
-		if next.ONTAP != was.ONTAP {
-			s.metrics.refused.Store(0) // another password may be right
-		}
-		if filer, err := s.tuningOf(next); err == nil {
-			ss.versions.Tune(filer)
-		} else {
-			s.log.WithError(err).Warn("berth uses the filer's API as it was set before")
-		}
-	}
-	ss.store.SetTrashTTL(next.TrashTTL)
-	s.log.SetLevel(next.LogLevel)
-	ss.set.Store(&next)
-	ss.wrong.Store(nil)
-}
 
 // tuningOf is what package snapshot is told of the settings. With an error
 // there is no filer in it.
@@ -318,20 +283,6 @@ func (ss *session) cutShort(err error) error {
 	return problem.New(problem.Unreachable, "try again in a few seconds", "berth ended this request, since its settings changed")
 }
 
-// watch re-reads the settings until ctx ends, and retires old mounts.
-func (s *Server) watch(ctx context.Context) {
-	for pause(ctx, s.cfg.Reload) {
-		s.reload()
-		ss, err := s.current()
-		if err != nil || !ss.alone() {
-			continue
-		}
-		if err := ss.mounts.retire(ss.store.Cluster.Generations(), false); err != nil {
-			s.log.WithError(err).Warn("an old mount stays")
-		}
-	}
-}
-
 // alone tells whether the session before has ended.
 func (ss *session) alone() bool {
 	select {
@@ -354,85 +305,6 @@ func (s *Server) degraded(ss *session) string {
 		}
 	}
 	return strings.Join(without, "; ")
-}
-
-// read are settings as they were read last.
-type read struct {
-	values   map[string]string
-	settings Settings
-	err      error
-}
-
-// reload puts changed settings in force. Wrong ones are not, but at the start;
-// where metrics are served is none of a session's business. One goroutine at a
-// time calls it, and it waits for nobody.
-func (s *Server) reload() {
-	values, _, err := readSettings(s.cfg.SettingsFile, s.cfg.Getenv)
-	next := read{values: values, err: err}
-	if err == nil {
-		next.settings, next.err = interpret(values)
-	}
-	if next.err == nil || next.settings.Metrics != "" {
-		s.serveMetrics(next.settings.Metrics)
-	}
-	ss := s.session.Load()
-	runs := ss != nil && ss.store != nil
-	root := ""
-	if next.err == nil && (!runs || next.settings.Identity != ss.settings().Identity) {
-		root, next.err = mountRoot(next.settings.MountRoot)
-	}
-	last := s.read
-	s.read = next
-	if ss != nil && next.settings == last.settings && sameError(next.err, last.err) {
-		return
-	}
-	line := s.log.WithField("export", next.settings.Export).WithField("node", next.settings.Node)
-	if ss != nil {
-		line = line.WithField("changed", strings.Join(changed(last.values, next.values), " "))
-	}
-	switch {
-	case next.err != nil && runs:
-		ss.wrong.Store(&next.err)
-		line.WithError(next.err).Error("the settings are wrong; those before them stay in force")
-		return
-	case next.err != nil:
-		if next.settings.LogLevel != 0 {
-			s.log.SetLevel(next.settings.LogLevel)
-		}
-		s.session.Store(s.begin(next.settings, filepath.Clean(next.settings.MountRoot), next.err, nil))
-		line.WithError(next.err).Error("berth cannot work with these settings")
-		return
-	case runs && next.settings.Identity == ss.settings().Identity:
-		s.tune(ss, next.settings)
-		line.Info("settings changed in place")
-		return
-	case runs:
-		s.succeed(ss, next, root)
-	default:
-		s.log.SetLevel(next.settings.LogLevel)
-		s.session.Store(s.begin(next.settings, root, nil, nil))
-	}
-	line.Info("settings in force")
-}
-
-// succeed puts a session in force and ends the one before in the background:
-// its export may be dead, and nobody waits for a dead export.
-func (s *Server) succeed(was *session, next read, root string) {
-	why := problem.New(problem.Failed, goesOn, "interrupted: berth begins another session, since %s changed",
-		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(volume.ErrSessionEnds)
-	s.log.SetLevel(next.settings.LogLevel)
-	s.session.Store(s.begin(next.settings, root, nil, was.ended))
-	end := s.tasks.begin("the end of a session")
-	go func() {
-		defer end()
-		if err := guard.Run(func() error { return was.end(why) }); err != nil {
-			s.log.WithError(err).WithField("export", was.settings().Export).Warn("the old settings' export was not left cleanly")
-		}
-	}()
-}
-
-func sameError(a, b error) bool {
-	return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
 }
 
 // bootID names this boot of the host.

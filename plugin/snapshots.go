@@ -42,19 +42,21 @@ type Newest struct {
 	Now      time.Time           `json:"now"` // the export's time
 }
 
-// PrepareRequest asks for a restore as it was planned.
+// PrepareRequest asks to prepare a restore that was planned.
 type PrepareRequest struct {
-	Request snapshot.RestoreRequest `json:"request"`
+	Plan    *snapshot.Plan          `json:"plan,omitempty"`
+	Request snapshot.RestoreRequest `json:"request"` // of an earlier command line, which sends no plan
 	Stopped snapshot.Stopped        `json:"stopped"`
 }
 
-// CloneRequest asks for a new volume that is a version of another.
+// CloneRequest asks for a new volume with the content of a version of another.
 type CloneRequest = snapshot.CloneRequest
 
 // Cloned is the answer: the exact version.
 type Cloned = snapshot.Cloned
 
-// UsageRequest asks where the space is; Trash for no walk of the volumes.
+// UsageRequest asks what uses the space of the export. With Trash it asks for the
+// trash alone, without a walk through the volumes.
 type UsageRequest struct {
 	Trash bool `json:"trash,omitempty"`
 }
@@ -126,7 +128,14 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 		return v.Plan(ctx, r)
 	})))
 	mux.HandleFunc("/Berth.RestorePrepare", route(s, "RestorePrepare", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r PrepareRequest) (*volume.Job, error) {
-		return v.Prepare(ctx, r.Request, r.Stopped)
+		p := r.Plan
+		if p == nil {
+			var err error
+			if p, err = v.Resolve(ctx, r.Request); err != nil {
+				return nil, err
+			}
+		}
+		return v.Prepare(ctx, p, r.Stopped)
 	})))
 	mux.HandleFunc("/Berth.JobList", route(s, "JobList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Jobs, error) {
 		j, err := st.Jobs(ctx)
@@ -140,6 +149,9 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 	})))
 	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (JobProgress, error) {
 		p, err := v.Wait(ctx, r.ID)
+		if why := context.Cause(ctx); !p.Over && errors.Is(why, volume.ErrSessionEnds) {
+			return JobProgress{Progress: p}, why // the next session may know nothing of the job
+		}
 		if !p.Over || err == nil {
 			return JobProgress{Progress: p}, err
 		}
@@ -161,9 +173,9 @@ func onVersions[Req, Resp any](s *Server, act func(context.Context, *snapshot.Ve
 	return inSession(s, func(ctx context.Context, ss *session, r Req) (Resp, error) { return act(ctx, ss.versions, r) })
 }
 
-// stream answers with data as it comes. What fails before the first byte is a
-// Failure; after it the connection is cut, which the client cannot take for an
-// end. There is no limit but the caller's patience.
+// stream answers with data as it comes. An error before the first byte is a
+// Failure. An error after it cuts the connection, so that the client cannot
+// mistake the error for the end. The only limit is the caller's patience.
 func stream[Req any](s *Server, op string, act func(context.Context, *snapshot.Versions, Req, io.Writer) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -194,7 +206,7 @@ func stream[Req any](s *Server, op string, act func(context.Context, *snapshot.V
 	}
 }
 
-// streamType tells data from a Failure.
+// streamType is the content type of data; a Failure has another one.
 const streamType = "application/octet-stream"
 
 // flowing notes that the answer has begun.
@@ -212,8 +224,8 @@ func (f *flowing) Write(p []byte) (int, error) {
 	return f.w.Write(p)
 }
 
-// newFiler is the filer's API for the settings; nil where there is none, and a
-// word about what is wrong with them.
+// newFiler makes the client of the filer's API; nil if the settings have none. An
+// error says what is wrong with the settings.
 func (s *Server) newFiler(set Settings) (*netapp.Filer, error) {
 	if set.ONTAP.Address == "" || set.Dir != "" {
 		return nil, nil
@@ -234,7 +246,8 @@ func (s *Server) newONTAP(o ONTAP) (*ontap.Client, error) {
 	return client, nil
 }
 
-// Stream sends a request to a route that answers with data, and copies it to w.
+// Stream sends a request to a route that answers with data, and copies the data
+// to w.
 func (c *Client) Stream(ctx context.Context, route string, req any, w io.Writer) error {
 	answer, err := c.post(ctx, route, req)
 	if err != nil {

@@ -39,8 +39,8 @@ var (
 	descRoundTrip   = desc("berth_nfs_round_trip_seconds", "How long NFS calls of berth itself took, until the reply or until they were given up.", "procedure")
 )
 
-// stateCollector says how things are when it is asked, from memory alone: a
-// scrape is answered whatever the export does.
+// stateCollector collects the state of the session at the time of a scrape. It
+// reads memory alone, so that a dead export does not hold a scrape.
 type stateCollector struct{ s *Server }
 
 // Describe lists what Collect sends.
@@ -84,7 +84,7 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	ss.survey.collectTrash(out, ss.store.TrashSeen(), now)
 }
 
-// nodeStates are the lives of a node, and what it is after a goodbye.
+// nodeStates are the lives of a node, and its state after a goodbye.
 var nodeStates = []string{string(cluster.Live), string(cluster.Silent), string(cluster.Expired), string(cluster.Unattended), "stopped"}
 
 func collectNode(out chan<- prometheus.Metric, n cluster.NodeInfo) {
@@ -109,7 +109,7 @@ func (v *survey) collect(out chan<- prometheus.Metric, now time.Time) {
 		gauge(out, descNewest, math.Inf(1)) // nobody knows how old it is
 	case v.newest != nil:
 		gauge(out, descNewest, max(0, now.Sub(v.newest.Time).Seconds()))
-	case v.looked:
+	case v.asked:
 		gauge(out, descNewest, math.Inf(1))
 	}
 	if v.space != (tree.Space{}) {
@@ -145,7 +145,7 @@ func (v *survey) collectTrash(out chan<- prometheus.Metric, items []*volume.Tras
 	gauge(out, descTrashAge, now.Sub(oldest).Seconds())
 }
 
-// nfsCollector says what our own NFS client has counted.
+// nfsCollector collects the counters of berth's own NFS client.
 type nfsCollector struct{ stats *nfs.Stats }
 
 // Describe lists what Collect sends.
@@ -155,7 +155,7 @@ func (nfsCollector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect sends what was counted so far.
+// Collect sends the counters.
 func (c nfsCollector) Collect(out chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v int64, label string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), label)

@@ -12,13 +12,13 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// survey is what metrics say of the export that is not known anyway: it is
-// asked for in the background, so that a scrape waits for nobody.
+// survey has the metrics of the export that no other part of the plugin knows. A
+// goroutine asks for them, so that a scrape does not wait.
 type survey struct {
 	mu      sync.Mutex          // guards the fields below
-	at      time.Time           // when all could be asked; zero: not yet
-	space   tree.Space          // nothing: not asked yet
-	looked  bool                // for the newest snapshot
+	at      time.Time           // when all questions were answered last; zero: never
+	space   tree.Space          // zero: not known yet
+	asked   bool                // for the newest snapshot
 	newest  *reference.Snapshot // nil: there is none
 	weights map[string]int64    // bytes of trash items, by id
 }
@@ -30,7 +30,7 @@ const (
 	weighLimit  = 10 * time.Minute
 )
 
-// survey looks at the export every now and then while metrics are served.
+// survey surveys the export at intervals while metrics are served.
 func (s *Server) survey(ctx context.Context, ss *session) {
 	for {
 		wait := s.cfg.Reload
@@ -46,8 +46,8 @@ func (s *Server) survey(ctx context.Context, ss *session) {
 	}
 }
 
-// surveyOnce asks for the space and the newest snapshot. What could not be asked
-// stays as it was.
+// surveyOnce asks for the space and the newest snapshot. A value without an
+// answer stays as it was.
 func (s *Server) surveyOnce(ctx context.Context, ss *session) error {
 	ctx, cancel := context.WithTimeout(ctx, surveyLimit)
 	defer cancel()
@@ -68,7 +68,7 @@ func (s *Server) surveyOnce(ctx context.Context, ss *session) error {
 		v.space = space
 	}
 	if noNewest == nil {
-		v.newest, v.looked = newest, true
+		v.newest, v.asked = newest, true
 	}
 	err := errors.Join(noSpace, noNewest)
 	if err == nil {
@@ -77,9 +77,9 @@ func (s *Server) surveyOnce(ctx context.Context, ss *session) error {
 	return err
 }
 
-// mayAsk tells whether the filer's API may be asked unasked. A wrong password
-// tried every minute would lock the account: once it was refused, somebody has
-// to have changed it, or to have asked with success.
+// mayAsk says whether the survey may use the filer's API. A wrong password every
+// minute would lock the account. So after a refusal the survey waits until the
+// password file has changed, or until another request was successful.
 func (s *Server) mayAsk(ss *session) bool {
 	at := s.metrics.refused.Load()
 	if at == 0 {
@@ -90,7 +90,7 @@ func (s *Server) mayAsk(ss *session) bool {
 }
 
 // weigh measures each trash item once, one after the other, while metrics are
-// served: nobody knows their sizes, and they do not change any more.
+// served. The size of an item in the trash does not change.
 func (s *Server) weigh(ctx context.Context, ss *session) {
 	for pause(ctx, s.cfg.Survey) {
 		if s.scrapes.url() == "" {
@@ -106,7 +106,7 @@ func (s *Server) weigh(ctx context.Context, ss *session) {
 	}
 }
 
-// weighOne measures one item. One that could not be measured is tried again.
+// weighOne measures one item. After a failure the next round tries it again.
 func (ss *session) weighOne(ctx context.Context, t *volume.Trashed) {
 	ctx, cancel := context.WithTimeout(ctx, weighLimit)
 	defer cancel()
@@ -122,7 +122,7 @@ func (ss *session) weighOne(ctx context.Context, t *volume.Trashed) {
 	ss.survey.weights[t.ID] = m.Bytes
 }
 
-// forget drops the weights of what is no longer in the trash.
+// forget drops the weights of items that have left the trash.
 func (v *survey) forget(items []*volume.Trashed) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -142,7 +142,7 @@ func (v *survey) weight(id string) (bytes int64, known bool) {
 	return bytes, known
 }
 
-// pause waits; false if ctx has ended.
+// pause waits for d. It is false if ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

@@ -60,8 +60,9 @@ func (t *tasks) run(ctx context.Context, name string, f func() error) error {
 	end := t.begin(name)
 	done := make(chan error, 1)
 	go func() {
-		defer end()
-		done <- guard.Run(f)
+		err := guard.Run(f)
+		end()
+		done <- err
 	}()
 	select {
 	case err := <-done:

@@ -158,6 +158,7 @@ func TestTuningEndsNothing(t *testing.T) {
 		}
 		s.logs("those before them stay in force", says)
 		require.Contains(t, s.about().Health, says)
+		require.NotContains(t, s.about().Health, "degraded", "which deploy's scripts take for healthy")
 		found, _ := s.examine()
 		require.Contains(t, found["settings"].Evidence, says)
 		if values[name] = was; was == "" {
@@ -181,21 +182,42 @@ func TestTuningIsUsedFromTheNextStepOn(t *testing.T) {
 	require.Contains(t, s.log.String(), "level=debug")
 }
 
+// wait waits for the end of a job as the command line does.
+func (h held) wait(job string) (end chan error) {
+	end = make(chan error, 1)
+	go func() {
+		client := NewClient(h.socket, "test")
+		var err error
+		for p := (snapshot.Progress{}); err == nil && !p.Over; {
+			err = client.Call(h.t.Context(), "Berth.JobWait", JobRequest{ID: job}, &p)
+		}
+		end <- err
+	}()
+	return end
+}
+
+// Whoever waits for a job hears why it has no end.
+func TestAnotherExportInterruptsAJob(t *testing.T) {
+	s := hold(t, map[string]string{"BERTH_EXPORT": ""})
+	s.configure(s.server.URL("/vols"))
+	end := s.wait(s.restoring())
+	s.write(map[string]string{"BERTH_EXPORT": "file://" + s.dir})
+	f := (*Failure)(nil)
+	require.ErrorAs(t, <-end, &f)
+	t.Log(f.Err)
+}
+
 func TestAnotherIdentityInterruptsAJobThatCanBeResumed(t *testing.T) {
 	s := hold(t, map[string]string{"BERTH_LEASE_TTL": ""})
 	job := s.restoring()
-	waits := make(chan error)
-	go func() {
-		client := NewClient(s.socket, "test")
-		var err error
-		for p := (snapshot.Progress{}); err == nil && !p.Over; {
-			err = client.Call(t.Context(), "Berth.JobWait", JobRequest{ID: job}, &p)
-		}
-		waits <- err
-	}()
+	waits := s.wait(job)
 	s.write(map[string]string{"BERTH_LEASE_TTL": "100s"})
 	s.logs("settings in force", "BERTH_LEASE_TTL")
-	<-waits
+	f := (*Failure)(nil)
+	require.ErrorAs(t, <-waits, &f)
+	t.Log(f.Reason, f.Hint)
+	require.Contains(t, f.Reason, "interrupted")
+	require.Contains(t, f.Hint, "--resume")
 	jobs := berth[Jobs](s.served, "JobList", Empty{}).Jobs
 	require.Len(t, jobs, 1)
 	require.Equal(t, volume.JobCopying, jobs[0].State)

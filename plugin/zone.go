@@ -13,18 +13,18 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// zoneHeader is in which zone the caller reads and writes times: the name of a
-// zone, or rulesPrefix and the base64 of its rules, a TZif file (RFC 8536).
-// Without it that is UTC.
+// zoneHeader is the header with the caller's time zone: the name of a zone, or
+// rulesPrefix and the base64 of the zone's rules, a TZif file (RFC 8536). Without
+// the header the zone is UTC.
 const (
 	zoneHeader  = "Berth-Zone"
 	rulesPrefix = "tzif:"
 )
 
-// ZoneRules is the header of a zone that has no name.
+// ZoneRules is the value of the header for a zone without a name.
 func ZoneRules(tzif []byte) string { return rulesPrefix + base64.StdEncoding.EncodeToString(tzif) }
 
-// LoadZone reads a zone as a client sends it.
+// LoadZone reads the value of the header.
 func LoadZone(text string) (*time.Location, error) {
 	rules, unnamed := strings.CutPrefix(text, rulesPrefix)
 	if !unnamed {
@@ -40,8 +40,8 @@ func LoadZone(text string) (*time.Location, error) {
 	return nil, &problem.Error{Kind: problem.Invalid, Reason: "the time zone of this host cannot be read: " + err.Error(), Hint: "name one: TZ=Europe/Berlin berth ..."}
 }
 
-// namedZone is a zone of the IANA database. This process's own, which Go calls
-// Local, is none.
+// namedZone is a zone of the IANA database. Local, Go's name for this process's
+// own zone, is not in the database.
 func namedZone(name string) (*time.Location, error) {
 	zone, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
@@ -50,7 +50,7 @@ func namedZone(name string) (*time.Location, error) {
 	return zone, nil
 }
 
-// asker is the context of a request: who asks, and in which zone.
+// asker is the context of a request, with the caller's name and time zone.
 func asker(r *http.Request) (context.Context, error) {
 	ctx := volume.WithCaller(r.Context(), caller(r))
 	zone, err := LoadZone(r.Header.Get(zoneHeader))

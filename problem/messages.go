@@ -6,7 +6,7 @@ import "github.com/casit/berth/problem/catalogue"
 // other packages they are the tables of docs/troubleshooting.md.
 var Messages = catalogue.Messages{
 	catalogue.Export: {
-		{"…: the export … did not answer in time", "filer or network; nothing is lost", "`berth doctor` says how far one comes; it goes on when the filer answers"},
+		{"…: the export … did not answer in time", "the filer or the network is away; nothing is lost", "`berth doctor` says how far requests come; berth goes on when the filer answers"},
 		{"…: the export … is away: its directory was unmounted, moved or replaced", "another directory is where the export was", "mount it again; berth goes on within seconds"},
 		{"…: the export … is full", "no space, or a quota", "`berth df`; `berth trash ls`; `berth trash purge ID`; or grow the volume on the filer"},
 		{"…: the export … is read-only", "exported or mounted read-only for this node", "on the filer: rw in the export's rule; on the host: `mount -o remount,rw`"},
@@ -17,9 +17,9 @@ var Messages = catalogue.Messages{
 		{"…: the name is too long for the export", "the server takes shorter names", "a shorter name"},
 	},
 	catalogue.Restore: {
-		{"… names of … …, the first: …", "a copy is whole or is not there: names cannot be made here, or changed while a volume in use was cloned", "without these, or by hand; clone a snapshot: `from=NAME@SNAPSHOT`"},
+		{"… names of … …, the first: …", "berth makes whole copies only: these names cannot be made here, or changed while a volume in use was cloned", "restore other paths, or copy them by hand; clone a snapshot: `from=NAME@SNAPSHOT`"},
 		{"… names of … …: the snapshot is being deleted, the first: …", "somebody deletes the snapshot that is being read", "another version, or single paths: `NAME@SNAPSHOT:PATH`"},
-		{"the snapshot of … was deleted or moved while it was read", "somebody deletes the snapshot that is being read", "another version"},
-		{"… was removed or replaced while it was read", "somebody removed or restored the volume that is being copied", "again"},
+		{"the snapshot of … was deleted or moved while it was read", "somebody deleted the snapshot meanwhile", "another version"},
+		{"… was removed or replaced while it was read", "somebody removed or restored the volume that is being copied", "try again"},
 	},
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,14 +93,31 @@ func compare(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn
 	}
 	stats, err := tree.Compare(ctx, fsys, a, b, q, fn)
 	if err == nil && stats.Vanished.Total > 0 {
-		// A snapshot that is deleted meanwhile looks as if it had lost files.
-		for _, name := range []string{a, b} {
-			if _, err := fsys.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
-				return stats, problem.New(problem.Failed, "choose another version", "%s was deleted while it was read", name)
-			}
-		}
+		err = vanished(ctx, fsys, stats, a, b)
 	}
 	return stats, err
+}
+
+// vanished refuses a comparison in which names of a snapshot have vanished: a snapshot
+// that is being deleted looks as if it had lost files.
+func vanished(ctx context.Context, fsys tree.FS, stats tree.Stats, trees ...string) error {
+	for _, name := range trees {
+		_, err := fsys.Stat(ctx, name)
+		gone := errors.Is(err, fs.ErrNotExist)
+		for _, p := range stats.Vanished.Paths { // below the export, or below both trees
+			if gone || !strings.HasPrefix(name, reference.Dir+"/") {
+				break
+			}
+			if gone = strings.HasPrefix(p, name+"/"); !gone {
+				_, err = fsys.Stat(ctx, path.Join(name, p))
+				gone = errors.Is(err, fs.ErrNotExist) && !slices.ContainsFunc(trees, func(t string) bool { return strings.HasPrefix(p, t+"/") })
+			}
+		}
+		if gone {
+			return problem.New(problem.Failed, "choose another version", "%s was deleted while it was read", name)
+		}
+	}
+	return nil
 }
 
 // copyRead is what the copy of a version has read. snap is nil for the live volume.

@@ -62,33 +62,34 @@ func TestAPlanIsNeverResolvedAgain(t *testing.T) {
 				require.NoError(t, os.Chtimes(w.path(".snapshot", name), made, made))
 			}
 			snap("nightly", "planned", at("2026-11-20 10:00"))
-			plan := func() RestoreRequest {
-				p, err := w.Plan(ctx, r)
-				require.NoError(t, err)
-				act := p.exact()
-				act.To = r.To
-				return act
-			}
-			act := plan()
+			act, err := w.Plan(ctx, r)
+			require.NoError(t, err)
 			snap("newer", "newer", at("2026-11-21 10:00"))
 			snap("nightly2", "newer", at("2026-11-21 11:00"))
-			prepare := func(r RestoreRequest) error {
-				j, err := w.Prepare(ctx, r, Stopped{})
+			prepare := func(p *Plan) error {
+				j, err := w.Prepare(ctx, overTheWire(t, p), Stopped{})
+				if err == nil {
+					require.NoError(t, w.Abort(ctx, j.ID))
+				}
+				old, oldErr := w.prepare(p.Request) // as an earlier command line does
+				require.Equal(t, err, oldErr)
 				if err != nil {
 					return err
 				}
+				require.Equal(t, j.Items[0].Dest, old.Items[0].Dest)
+				j = old
 				var again RestoreRequest
 				require.NoError(t, json.Unmarshal(j.Request, &again))
 				require.Equal(t, "nightly", string(again.Exact[0].Snapshot), "the journal is exact too")
 				require.Empty(t, again.Stack)
-				return w.End(ctx, j.ID)
+				return w.Abort(ctx, j.ID)
 			}
 			require.NoError(t, prepare(act))
 
 			// Another one has its name.
 			require.NoError(t, os.RemoveAll(w.path(".snapshot/nightly")))
 			snap("nightly", "another", at("2026-11-22 10:00"))
-			err := prepare(act)
+			err = prepare(act)
 			require.ErrorContains(t, err, `no snapshot "nightly" any more`)
 			require.Equal(t, problem.NotFound, problem.KindOf(err))
 
@@ -110,7 +111,7 @@ func TestAResumedRestoreTakesItsOwnVersion(t *testing.T) {
 	w.dated("daily", at("2026-11-20 10:00"))
 	w.dated("daily.2026-11-20_1100", at("2026-11-20 11:00"))
 	for _, again := range []bool{false, true} {
-		j, err := w.Prepare(ctx, RestoreRequest{Refs: []string{"blog@daily"}}, Stopped{})
+		j, err := w.prepare(RestoreRequest{Refs: []string{"blog@daily"}})
 		require.NoError(t, err)
 		require.NoError(t, os.RemoveAll(w.path(".snapshot/daily")))
 		if again {
@@ -189,7 +190,7 @@ func TestAnUndoIsOfTheRestoreThatWasPlannedWith(t *testing.T) {
 	p, err := w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"blog"}})
 	require.NoError(t, err)
 	w.restore(RestoreRequest{Refs: []string{"blog@two"}})
-	_, err = w.Prepare(ctx, p.exact(), Stopped{})
+	_, err = w.Prepare(ctx, p, Stopped{})
 	require.ErrorContains(t, err, "since this undo was planned")
 	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}})
 	require.Equal(t, "one", w.read("blog/i"))

@@ -39,7 +39,7 @@ func BenchmarkRestoreOnAFiler(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
 				f.spoil("blog", s)
-				j, err := f.Prepare(ctx, r, Stopped{})
+				j, err := f.prepare(r)
 				require.NoError(b, err)
 				require.Equal(b, string(engine), j.Engine)
 				f.wire.reset()
@@ -101,7 +101,7 @@ func BenchmarkRestoreInAWideDirectory(b *testing.B) {
 		for i := 0; i < n; i += 100 {
 			require.NoError(b, os.Remove(f.path(wideName("cache", i))))
 		}
-		j, err := f.Prepare(ctx, RestoreRequest{Refs: []string{"cache@nightly"}, Live: true}, Stopped{})
+		j, err := f.prepare(RestoreRequest{Refs: []string{"cache@nightly"}, Live: true})
 		require.NoError(b, err)
 		f.wire.reset()
 		b.StartTimer()

@@ -448,7 +448,7 @@ func TestAFilerRestoresWithoutDataOverTheWire(t *testing.T) {
 	require.Less(t, f.wire.calls[procWrite].Load(), int64(5), "a plan changes nothing; what is written is the heartbeat")
 
 	f.wire.reset()
-	j, err := f.Prepare(ctx, r, Stopped{})
+	j, err := f.prepare(r)
 	require.NoError(t, err)
 	f.finish(j.ID)
 	require.Less(t, f.rest.Load(), int64(20), "REST requests of a restore with its plan")

@@ -55,7 +55,7 @@ func TestAFullExportKeepsTheOldTree(t *testing.T) {
 				require.ErrorContains(t, err, "berth df")
 			}
 			// The plan was made when there was room.
-			j, err := f.Prepare(ctx, r, Stopped{})
+			j, err := f.prepare(r)
 			require.NoError(t, err)
 			require.Equal(t, string(engine), j.Engine)
 			err = f.attempt(j.ID)
@@ -140,7 +140,7 @@ func TestASquashedExportNamesTheRule(t *testing.T) {
 	for _, engine := range []Engine{EngineCopy, EngineSync} {
 		r := each[engine]
 		r.Refs = []string{"blog@nightly"}
-		j, err := f.Prepare(ctx, r, Stopped{})
+		j, err := f.prepare(r)
 		require.NoError(t, err)
 		var once sync.Once
 		f.wire.before(func(proc uint32) {
@@ -192,7 +192,7 @@ func TestASnapshotThatIsDeletedWhileItIsRead(t *testing.T) {
 			}
 			f.take("hacked")
 			r.Refs = []string{"blog@nightly"}
-			j, err := f.Prepare(ctx, r, Stopped{})
+			j, err := f.prepare(r)
 			require.NoError(t, err)
 			require.Equal(t, string(engine), j.Engine)
 

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -190,7 +191,7 @@ func (w *world) tryRestore(r RestoreRequest) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := w.Prepare(ctx, r, Stopped{})
+	j, err := w.Prepare(ctx, overTheWire(w.t, p), Stopped{})
 	if err != nil {
 		return p, err
 	}
@@ -233,4 +234,23 @@ func (w *world) listing() (out string) {
 		out += fmt.Sprintf("%s: %s\n", d, strings.Join(names, " "))
 	}
 	return out
+}
+
+// prepare prepares a request without showing its plan to anybody, as an earlier
+// command line does.
+func (v *Versions) prepare(r RestoreRequest) (*volume.Job, error) {
+	p, err := v.Resolve(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return v.Prepare(ctx, p, Stopped{})
+}
+
+// overTheWire is a plan as it comes back from the command line.
+func overTheWire(t testing.TB, p *Plan) (back *Plan) {
+	t.Helper()
+	data, err := json.Marshal(p)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, &back))
+	return back
 }

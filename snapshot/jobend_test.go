@@ -64,7 +64,7 @@ func TestAnUndoWhoseDirectoryIsGone(t *testing.T) {
 			w.write("blog/a/b/c.txt", "two")
 			w.restore(RestoreRequest{Refs: []string{"blog@s1:a/b/c.txt"}})
 			undo := RestoreRequest{Undo: true, Refs: []string{"blog"}}
-			j, err := w.Prepare(ctx, undo, Stopped{})
+			j, err := w.prepare(undo)
 			require.NoError(t, err)
 
 			require.NoError(t, os.RemoveAll(w.path(gone)))
@@ -97,7 +97,7 @@ func TestAPanicIsTheFailureOfItsJob(t *testing.T) {
 	w.snap("s1")
 	w.write("blog/index.php", "two")
 	r := RestoreRequest{Refs: []string{"blog@s1"}, Live: true, Checksum: true}
-	j, err := w.Prepare(ctx, r, Stopped{})
+	j, err := w.prepare(r)
 	require.NoError(t, err)
 	armed.Store(true)
 	require.NoError(t, w.Start(ctx, j.ID))
@@ -137,20 +137,23 @@ func TestTheEndOfAJobWhoseProcessDied(t *testing.T) {
 	dead.write("blog/index.php", "one")
 	dead.snap("s1")
 	dead.write("blog/index.php", "two")
-	j, err := dead.Prepare(ctx, RestoreRequest{Refs: []string{"blog@s1"}}, Stopped{})
+	j, err := dead.prepare(RestoreRequest{Refs: []string{"blog@s1"}})
 	require.NoError(t, err)
 
-	again := worldOn(t, dir, "n1")
-	p, err := again.Wait(ctx, j.ID)
+	other := worldOn(t, dir, "n2")
+	p, err := other.Wait(ctx, j.ID)
 	require.ErrorContains(t, err, "never begun")
 	require.True(t, p.Over && p.Interrupted && !p.Done())
-	require.ErrorContains(t, again.End(ctx, j.ID), "--resume blog")
+	require.ErrorContains(t, other.End(ctx, j.ID), "--resume blog")
 
 	require.NoError(t, dead.Start(ctx, j.ID))
 	<-copying
 	dead.stops()
-	again = worldOn(t, dir, "n1")
-	other := worldOn(t, dir, "n2")
+	again := worldOn(t, dir, "n1")
+	require.Eventually(t, func() bool { // n2 has seen the goodbye
+		p, _ := other.Wait(ctx, j.ID)
+		return p.Over
+	}, 20*time.Second, time.Millisecond)
 	for who, w := range map[string]*world{"the same node": again, "another node": other} {
 		p, err := w.Wait(ctx, j.ID)
 		require.ErrorContains(t, err, "interrupted on n1 and is not done", who)
@@ -187,7 +190,7 @@ func TestStopInterruptsJobs(t *testing.T) {
 	w.write("blog/index.php", "one")
 	w.snap("s1")
 	w.write("blog/index.php", "two")
-	j, err := w.Prepare(ctx, RestoreRequest{Refs: []string{"blog@s1"}}, Stopped{})
+	j, err := w.prepare(RestoreRequest{Refs: []string{"blog@s1"}})
 	require.NoError(t, err)
 	require.NoError(t, w.Start(ctx, j.ID))
 	<-copying

@@ -58,7 +58,7 @@ func TestASnapshotThatIsReadIsInUse(t *testing.T) {
 	_, err := w.Remove(ctx, RemoveRequest{Names: []string{"s"}, DryRun: true})
 	require.NoError(t, err, "nobody copies any more")
 
-	j, err := n2.Prepare(ctx, RestoreRequest{Refs: []string{"blog@s"}}, Stopped{})
+	j, err := n2.prepare(RestoreRequest{Refs: []string{"blog@s"}})
 	require.NoError(t, err)
 	busy(`snapshot "s" is needed by the restore of volume "blog" on n2`)
 	require.NoError(t, n2.Abort(ctx, j.ID))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
@@ -27,6 +28,16 @@ const (
 	EngineCopy  Engine = "copy"  // copied, verified, and swapped in by RENAME
 	EngineSync  Engine = "sync"  // only what differs is replaced, file by file
 	EngineMove  Engine = "move"  // what an undo needs is there already
+)
+
+// Kind is what an item brings back.
+type Kind string
+
+// The kinds of item.
+const (
+	KindTree  Kind = "tree"  // a directory with all that is in it
+	KindFile  Kind = "file"  // one file, or something else that is no directory
+	KindFiles Kind = "files" // an undo of the files that a live restore replaced
 )
 
 // RestoreRequest says what to bring back, and how.
@@ -64,18 +75,22 @@ type Plan struct {
 	// Harmless: it may be carried out under running containers without being
 	// asked to, since one regular file is replaced at once.
 	Harmless bool `json:"harmless,omitempty"`
-
-	request RestoreRequest
+	// Request is what was asked for. Its references are resolved: the items say
+	// what they mean.
+	Request RestoreRequest `json:"request"`
 }
 
-// PlanItem is one volume of a plan.
+// PlanItem is one volume of a plan: what goes where, and how. Whoever carries the
+// plan out reads the items and resolves nothing again.
 type PlanItem struct {
 	Volume   string              `json:"volume"`
 	Path     string              `json:"path,omitempty"`     // in the volume; "" for all of it
 	PathB64  []byte              `json:"path_b64,omitempty"` // where Path is no UTF-8
 	Ref      string              `json:"ref"`                // exact
 	RefB64   []byte              `json:"ref_b64,omitempty"`
-	Exact    *reference.Exact    `json:"exact,omitempty"` // for the request that carries the plan out
+	Exact    *reference.Exact    `json:"exact,omitempty"` // where it comes from
+	Kind     Kind                `json:"kind"`
+	Engine   Engine              `json:"engine"`
 	Snapshot *reference.Snapshot `json:"snapshot,omitempty"`
 	Trash    string              `json:"trash,omitempty"` // the item that an undo puts back
 	New      bool                `json:"new,omitempty"`   // nothing is there now
@@ -87,12 +102,24 @@ type PlanItem struct {
 	// first: they come back with it.
 	Parents []string `json:"parents,omitempty"`
 
-	source, dest string // below the export
-	meta         *volume.Meta
-	single       bool  // one file, or something else that is no directory
-	partial      bool  // an undo of files, not of a tree
-	used         int64 // bytes that what is written takes, holes left out
+	Checksum bool `json:"checksum,omitempty"` // read everything again
+	Beside   bool `json:"beside,omitempty"`   // Path is free and not that of the version
+	// Meta is what the volume gets if it does not exist.
+	Meta *volume.Meta `json:"meta,omitempty"`
+
+	used int64 // bytes that what is written takes, holes left out
 }
+
+// source is where the item comes from, below the export.
+func (it *PlanItem) source() string {
+	if it.Exact.Trash != "" {
+		return export.TrashData(it.Exact.Trash)
+	}
+	return it.Exact.Ref().Source(string(it.Exact.Snapshot))
+}
+
+// dest is where the item goes, below the export.
+func (it *PlanItem) dest() string { return path.Join(it.Volume, it.Name()) }
 
 // Name is the path with every byte as it is.
 func (it *PlanItem) Name() string {
@@ -134,13 +161,22 @@ func (v *Versions) Plan(ctx context.Context, r RestoreRequest) (p *Plan, err err
 	return p, err
 }
 
-// plan resolves a request: what comes from where, by which engine. job is the
-// one that it is planned for again, "" for none.
+// Resolve is Plan without counting what would be done.
+func (v *Versions) Resolve(ctx context.Context, r RestoreRequest) (p *Plan, err error) {
+	err = v.volumes.With(ctx, "plan the restore", func(fsys tree.FS) error {
+		p, err = v.plan(ctx, fsys, r, "")
+		return err
+	})
+	return p, err
+}
+
+// plan resolves a request, once: what comes from where, by which engine. job is
+// the one that an earlier berth has prepared with the request alone, "" for none.
 func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job string) (*Plan, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Op: cluster.OpRestore, Engine: EngineCopy, request: r, KeepDays: v.volumes.TrashTTL().Hours() / 24}
+	p := &Plan{Op: cluster.OpRestore, Engine: EngineCopy, Request: r, KeepDays: v.volumes.TrashTTL().Hours() / 24}
 	if r.Keep > 0 {
 		p.KeepDays = r.Keep.Hours() / 24
 	}
@@ -169,10 +205,18 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 		return nil, problem.New(problem.Invalid, "restore its parts one after the other", "a volume is named more than once")
 	}
 	p.Engine = p.engine(ctx, v)
+	for i := range p.Items {
+		it := &p.Items[i]
+		if it.Engine = p.Engine; it.Beside && it.Engine == EngineFiler {
+			it.Engine = EngineCopy
+		}
+		it.Checksum = r.Checksum
+	}
+	p.exact()
 	if l, local := fsys.(*tree.Local); (p.Engine == EngineCopy || p.Engine == EngineSync) && (!local || !embedded.IsLocal(l.Filesystem())) {
 		p.Without = "NFSv3 shows no ACLs and no extended attributes: files that are written come back without"
 	}
-	p.Harmless = len(p.Items) == 1 && p.Items[0].single && p.Items[0].Path != "" && !p.Items[0].Database
+	p.Harmless = len(p.Items) == 1 && p.Items[0].Kind == KindFile && p.Items[0].Path != "" && !p.Items[0].Database
 	p.Users, err = v.volumes.Holders(ctx, names)
 	return p, err
 }
@@ -201,9 +245,9 @@ func (r RestoreRequest) check() error {
 }
 
 func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
-	name, word, ok := strings.Cut(p.request.Stack, "@")
+	name, word, ok := strings.Cut(p.Request.Stack, "@")
 	if !ok || word == "" || name == "" {
-		return problem.New(problem.Invalid, fmt.Sprintf("for example --stack %s@latest", name), "--stack %q names no snapshot", p.request.Stack)
+		return problem.New(problem.Invalid, fmt.Sprintf("for example --stack %s@latest", name), "--stack %q names no snapshot", p.Request.Stack)
 	}
 	snap, err := v.resolve(ctx, fsys, word)
 	if err != nil {
@@ -224,7 +268,7 @@ func (v *Versions) planStack(ctx context.Context, fsys tree.FS, p *Plan) error {
 }
 
 func (v *Versions) planRefs(ctx context.Context, fsys tree.FS, p *Plan, job string) error {
-	refs, err := p.request.wanted(job)
+	refs, err := p.Request.wanted(job)
 	if err != nil {
 		return err
 	}
@@ -264,57 +308,63 @@ func (r *RestoreRequest) wanted(job string) (out []reference.Asked, err error) {
 
 // add adds a version, whose exact reference is written as text.
 func (p *Plan) add(ref reference.Ref, text string, snap reference.Snapshot) {
-	it := PlanItem{Volume: ref.Volume, Path: ref.Path, Ref: text, Exact: reference.ExactOf(ref, snap), Snapshot: &snap, source: ref.Source(snap.Name), dest: reference.Ref{Volume: ref.Volume, Path: ref.Path}.Source("")}
-	if to := p.request.To; to != "" {
-		it.dest = path.Join(ref.Volume, to)
+	it := PlanItem{Volume: ref.Volume, Path: ref.Path, Ref: text, Exact: reference.ExactOf(ref, snap), Snapshot: &snap}
+	if to := p.Request.To; to != "" {
 		it.Path = strings.TrimPrefix(path.Clean("/"+to), "/")
 	}
 	p.Items = append(p.Items, it)
 }
 
-// look finds what is at both ends.
+// look finds what is at both ends of an item.
 func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem) error {
-	src, err := fsys.Stat(ctx, it.source)
+	src, err := fsys.Stat(ctx, it.source())
 	if err != nil {
 		return err
 	}
-	it.single = src.Kind != tree.Directory
-	dst, err := stat(ctx, fsys, it.dest)
-	if err != nil && !isBehind(err) {
+	if it.Kind == "" {
+		if it.Kind = KindTree; src.Kind != tree.Directory {
+			it.Kind = KindFile
+		}
+	}
+	if it.Beside = p.Request.To != ""; it.Beside && (tree.CheckPath(it.dest()) != nil || it.Path == "" || strings.HasPrefix(path.Clean(p.Request.To), "..")) {
+		return problem.New(problem.Invalid, "give a path inside the volume, for example --to old/wp-content", "--to %q is not a path in volume %q", p.Request.To, it.Volume)
+	}
+	if err := it.aim(ctx, fsys); err != nil {
 		return err
 	}
-	it.New = dst == nil
 	m, err := volume.MetaIn(ctx, fsys, ".", it.Volume)
 	if err != nil {
 		return err
 	}
 	it.Database = m != nil && m.Options.Get("access") == "single" || volume.IsDatabaseFile(it.Path)
-	if p.request.To != "" {
-		if err := tree.CheckPath(it.dest); err != nil || it.Path == "" || strings.HasPrefix(path.Clean(p.request.To), "..") {
-			return problem.New(problem.Invalid, "give a path inside the volume, for example --to old/wp-content", "--to %q is not a path in volume %q", p.request.To, it.Volume)
-		}
-		if !it.New {
-			return problem.New(problem.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
-		}
-	}
-	if it.New && (it.Path != "" || it.partial) {
-		if err := it.lookUp(ctx, fsys, p.request.To == "" && p.Op != cluster.OpUndo); err != nil {
-			return err
-		}
-	}
 	if it.Path == "" && it.Snapshot != nil {
-		if it.meta = m; it.New || m == nil {
-			it.meta, err = volume.MetaIn(ctx, fsys, path.Join(reference.Dir, it.Snapshot.Name), it.Volume)
+		if it.Meta = m; it.New || m == nil {
+			it.Meta, err = volume.MetaIn(ctx, fsys, path.Join(reference.Dir, it.Snapshot.Name), it.Volume)
 		}
 	}
 	return err
+}
+
+// aim looks at the place where an item goes, as it is at the moment.
+func (it *PlanItem) aim(ctx context.Context, fsys tree.FS) error {
+	dst, err := stat(ctx, fsys, it.dest())
+	if err != nil && !isBehind(err) {
+		return err
+	}
+	if it.New = dst == nil; it.Beside && !it.New {
+		return problem.New(problem.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
+	}
+	if it.Parents = nil; it.New && (it.Path != "" || it.Kind == KindFiles) {
+		return it.lookUp(ctx, fsys, !it.Beside && it.Exact.Trash == "")
+	}
+	return nil
 }
 
 // lookUp finds the directories of the path that the volume does not have. They
 // are in the version too, unless the path was chosen freely.
 func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) error {
 	up := parent(it.Path)
-	if it.partial { // the files of a directory come back, into it
+	if it.Kind == KindFiles { // the files of a directory come back, into it
 		up = it.Path
 	}
 	for ; ; up = parent(up) {
@@ -351,24 +401,24 @@ func (it *PlanItem) otherwise(hint, other string) string {
 func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 	whole := true
 	for _, it := range p.Items {
-		whole = whole && it.Path == "" && !it.partial
+		whole = whole && it.Path == "" && it.Kind != KindFiles
 	}
 	switch {
-	case p.Op == cluster.OpUndo && whole && !p.request.Live:
+	case p.Op == cluster.OpUndo && whole && !p.Request.Live:
 		return EngineMove
 	case p.Op == cluster.OpUndo:
 		return EngineSync
-	case p.request.To == "" && (p.request.Live || !whole):
+	case p.Request.To == "" && (p.Request.Live || !whole):
 		return EngineSync
 	}
-	if filer := v.tuned.Load().Filer; filer != nil && !p.request.Checksum && !p.single() && filer.Restores(ctx) {
+	if filer := v.tuned.Load().Filer; filer != nil && !p.Request.Checksum && !p.single() && filer.Restores(ctx) {
 		return EngineFiler
 	}
 	return EngineCopy
 }
 
 func (p *Plan) single() bool {
-	return slices.ContainsFunc(p.Items, func(it PlanItem) bool { return it.single })
+	return slices.ContainsFunc(p.Items, func(it PlanItem) bool { return it.Kind == KindFile })
 }
 
 // measure counts what the plan does, and refuses it where it may not or cannot
@@ -383,7 +433,7 @@ func (v *Versions) measure(ctx context.Context, fsys tree.FS, p *Plan) error {
 		case EngineCopy, EngineSync:
 			p.Need += it.used
 		}
-		if it.Database && p.Engine == EngineSync && !it.single && !p.request.Force && p.request.To == "" && (p.request.Live || len(p.Users) > 0) {
+		if it.Database && p.Engine == EngineSync && it.Kind != KindFile && !p.Request.Force && p.Request.To == "" && (p.Request.Live || len(p.Users) > 0) {
 			return problem.New(problem.InUse, "--stop restores it whole; --force does it all the same", "volume %q holds a database: files replaced under it while it runs would ruin it", it.Volume)
 		}
 	}
@@ -400,25 +450,25 @@ func (v *Versions) measure(ctx context.Context, fsys tree.FS, p *Plan) error {
 }
 
 func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem) error {
-	if it.partial {
+	if it.Kind == KindFiles {
 		return v.measurePartial(ctx, fsys, it)
 	}
-	if it.New && it.single {
-		a, err := fsys.Stat(ctx, it.source)
+	if it.New && it.Kind == KindFile {
+		a, err := fsys.Stat(ctx, it.source())
 		it.Files, it.Bytes, it.used = 1, bytesOf(a), usedBy(a)
 		it.Changes = Changes{Added: 1 + int64(len(it.Parents)), AddedBytes: it.Bytes}
 		return err
 	}
 	if it.New {
-		got, err := tree.Measure(ctx, fsys, it.source)
+		got, err := tree.Measure(ctx, fsys, it.source())
 		it.Files, it.Bytes, it.used = got.Files, got.Bytes, got.Used
 		it.Changes = Changes{Added: got.Files + got.Dirs + int64(len(it.Parents)), AddedBytes: got.Bytes}
 		return err
 	}
-	q, keep := v.equality(ctx, fsys, it.Volume, p.request.Checksum, nil, it.Snapshot)
+	q, keep := v.equality(ctx, fsys, it.Volume, p.Request.Checksum, nil, it.Snapshot)
 	defer keep()
 	var n tally
-	stats, err := compare(ctx, fsys, it.dest, it.source, q, func(d tree.Difference) error {
+	stats, err := compare(ctx, fsys, it.dest(), it.source(), q, func(d tree.Difference) error {
 		if first := n.count(d); first && d.Kind != tree.Removed && d.Kind != tree.Updated {
 			it.used += usedBy(d.B)
 		}
@@ -431,7 +481,7 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	it.Changes = n.Changes
 	it.Changes.total(stats)
 	if p.Engine == EngineCopy || p.Engine == EngineFiler {
-		got, err := tree.Measure(ctx, fsys, it.source)
+		got, err := tree.Measure(ctx, fsys, it.source())
 		it.Files, it.Bytes, it.used = got.Files, got.Bytes, got.Used
 		return err
 	}
@@ -439,27 +489,87 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	return nil
 }
 
-// Prepare writes a restore down as a job that Start carries out. The request
-// is that of a Plan, its references exact. stopped is what the caller is going
-// to stop for it.
-func (v *Versions) Prepare(ctx context.Context, r RestoreRequest, stopped Stopped) (j *volume.Job, err error) {
-	err = v.volumes.With(ctx, "prepare the restore", func(fsys tree.FS) error {
-		p, err := v.plan(ctx, fsys, r, "")
-		if err == nil {
-			j, err = v.job(p, stopped)
-		}
-		return err
-	})
+// Prepare writes a plan down as a job that Start carries out. It refuses a plan
+// whose snapshots or undo copies are others by now. stopped is what the caller is
+// going to stop for it.
+func (v *Versions) Prepare(ctx context.Context, p *Plan, stopped Stopped) (j *volume.Job, err error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if j, err = v.job(p, stopped); err != nil {
+		return nil, err
+	}
+	err = v.volumes.With(ctx, "prepare the restore", func(fsys tree.FS) error { return v.verify(ctx, fsys, p.Items, "") })
+	if err == nil {
+		err = v.volumes.PrepareJob(ctx, j)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return j, v.volumes.PrepareJob(ctx, j)
+	return j, nil
 }
 
-// exact is the request with what the plan has found in it, so that whoever runs
-// it again does the same. Its Refs are for those who do not read Exact.
-func (p *Plan) exact() RestoreRequest {
-	r := p.request
+// check refuses a plan that no request leads to: it may have come from anywhere.
+func (p *Plan) check() error {
+	if len(p.Items) == 0 || p.Op != cluster.OpRestore && p.Op != cluster.OpUndo || slices.ContainsFunc(p.Items, func(it PlanItem) bool { return !it.whole() }) {
+		return problem.New(problem.Invalid, "plan it again", "the restore's plan is not complete")
+	}
+	return p.Request.check()
+}
+
+// whole tells whether the item says all that is needed to carry it out, and leads
+// nowhere but into its volume.
+func (it *PlanItem) whole() bool {
+	switch x := it.Exact; {
+	case volume.CheckName(it.Volume) != nil, tree.CheckPath(it.dest()) != nil, x == nil || volume.CheckName(x.Volume) != nil:
+		return false
+	case x.Trash != "":
+		return path.Base(x.Trash) == x.Trash && x.Trash[0] != '.' && (it.Engine == EngineMove || it.Engine == EngineSync)
+	default:
+		return x.Check() == nil && (it.Engine == EngineCopy || it.Engine == EngineSync || it.Engine == EngineFiler)
+	}
+}
+
+// verify makes sure that what was planned with is still the same: the snapshot,
+// not another one of its name; the newest undo copy of its volume. It looks at the
+// places anew where the items go. job is the one that does it, "" for none.
+func (v *Versions) verify(ctx context.Context, fsys tree.FS, items []PlanItem, job string) error {
+	var all []reference.Snapshot
+	var trash []*volume.Trashed
+	for i := range items {
+		it := &items[i]
+		it.Path, it.Ref = it.Name(), it.RefName()
+		var err error
+		switch {
+		case it.Exact.Trash != "":
+			if trash == nil {
+				trash, err = v.keptBefore(ctx, job)
+			}
+			if err == nil {
+				err = v.sameUndo(ctx, fsys, it, trash)
+			}
+		case it.Exact.Snapshot != "":
+			if all == nil {
+				all, _, err = v.all(ctx, fsys)
+			}
+			if err == nil {
+				it.Snapshot, err = it.Exact.Find(all)
+			}
+		}
+		if err == nil {
+			err = it.aim(ctx, fsys)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exact makes the request of a plan say what the plan has found: an earlier berth
+// that carries the job out reads the request, and the oldest its Refs alone.
+func (p *Plan) exact() {
+	r := &p.Request
 	r.Stack, r.Refs, r.Exact = "", nil, nil
 	for _, it := range p.Items {
 		if p.Op == cluster.OpUndo {
@@ -467,15 +577,22 @@ func (p *Plan) exact() RestoreRequest {
 		} else {
 			r.Refs = append(r.Refs, it.Ref)
 		}
-		if it.Exact != nil {
-			r.Exact = append(r.Exact, *it.Exact)
-		}
+		r.Exact = append(r.Exact, *it.Exact)
 	}
-	return r
 }
 
 func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
-	r := p.exact()
+	r := p.Request
+	var files, bytes int64
+	for _, it := range p.Items {
+		files += it.Files
+		bytes += it.Bytes
+	}
+	if files+bytes > 0 {
+		r.Files, r.Bytes = files, bytes
+	} else { // an earlier command line has counted
+		p.Items[0].Files, p.Items[0].Bytes = r.Files, r.Bytes
+	}
 	live := r.To != "" || p.Engine == EngineSync && (r.Live || p.Harmless)
 	j := &volume.Job{Op: p.Op, Engine: string(p.Engine), Live: live, Keep: r.Keep}
 	var err error
@@ -483,9 +600,17 @@ func (v *Versions) job(p *Plan, stopped Stopped) (*volume.Job, error) {
 		j.Stopped, err = json.Marshal(stopped)
 	}
 	for _, it := range p.Items {
-		item := volume.JobItem{Volume: it.Volume, Ref: text.Quote(it.Ref), Dest: it.dest, Meta: it.meta}
+		item := volume.JobItem{Volume: it.Volume, Ref: text.Quote(it.RefName()), Dest: it.dest()}
+		if it.Meta != nil {
+			if item.Meta, err = json.Marshal(it.Meta); err != nil {
+				return nil, err
+			}
+		}
 		if r.To == "" {
 			item.Trash = v.volumes.NewTrashID()
+		}
+		if item.Plan, err = json.Marshal(it.step()); err != nil {
+			return nil, err
 		}
 		j.Items = append(j.Items, item)
 	}

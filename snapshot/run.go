@@ -3,7 +3,6 @@ package snapshot
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -289,39 +288,43 @@ func (v *Versions) forget(id string, err error) error {
 
 // fill makes the trees of a job, below its directory, or syncs in place.
 func (v *Versions) fill(ctx context.Context, fsys tree.FS, w *work, j *volume.Job) error {
-	if j.Op == cluster.OpTakeover {
-		return v.fillTakeover(ctx, fsys, w, j)
-	}
-	var r RestoreRequest
-	if err := json.Unmarshal(j.Request, &r); err != nil {
-		return err
-	}
-	p, err := v.plan(ctx, fsys, r, j.ID)
+	items, err := v.itemsOf(ctx, fsys, j)
 	if err != nil {
 		return err
 	}
-	if len(p.Items) != len(j.Items) {
-		return problem.New(problem.Failed, "'berth snapshot restore --abort "+j.Items[0].Volume+"', then again", "the snapshot has other volumes now than when the restore was planned")
-	}
-	w.add(func(p *Progress) { p.State, p.Total, p.Of = volume.JobCopying, r.Files, r.Bytes })
-	for i := range p.Items {
-		if err := v.fillOne(ctx, fsys, w, j, &p.Items[i], &j.Items[i], r); err != nil {
+	w.add(func(p *Progress) {
+		p.State = volume.JobCopying
+		for _, it := range items {
+			p.Total += it.Files
+			p.Of += it.Bytes
+		}
+	})
+	for i := range items {
+		if err := v.fillOne(ctx, fsys, w, j, &items[i], &j.Items[i]); err != nil {
 			return err
 		}
+	}
+	if j.Op != cluster.OpTakeover {
+		return nil
+	}
+	// The new tree has none of the old holder's locks, whatever comes of this.
+	if err := v.BreakLocks(ctx, j.Items[0].Volume, j.From); err != nil {
+		w.warn(fmt.Sprintf("the locks of %s are left on the old tree: %v", j.From, err))
 	}
 	return nil
 }
 
-func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *volume.Job, p *PlanItem, it *volume.JobItem, r RestoreRequest) error {
-	if it.Dest != p.dest {
+// fillOne brings one item, by its engine.
+func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *volume.Job, p *PlanItem, it *volume.JobItem) error {
+	if it.Dest != p.dest() {
 		return fmt.Errorf("the plan of %s changed while it was carried out", it.Volume)
 	}
-	switch Engine(j.Engine) {
+	switch p.Engine {
 	case EngineMove:
-		it.From = p.Trash
+		it.From = p.source()
 		return nil
 	case EngineSync:
-		return v.sync(ctx, fsys, w, j, p, it, r)
+		return v.sync(ctx, fsys, w, j, p, it)
 	}
 	// A tree of an earlier, interrupted run is put aside for the sweepers.
 	it.From = path.Join(j.Dir(), it.Volume)
@@ -336,10 +339,10 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *volume
 			return err
 		}
 	}
-	if Engine(j.Engine) == EngineFiler && r.To == "" {
+	if p.Engine == EngineFiler {
 		return v.filerFill(ctx, fsys, p, it)
 	}
-	return v.copyFill(ctx, fsys, w, p, it, r)
+	return v.copyFill(ctx, fsys, w, p, it)
 }
 
 // filerFill has the filer make the tree.
@@ -352,7 +355,7 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 	if err := filer.Restore(ctx, p.Snapshot.Name, src, it.From); err != nil {
 		return err
 	}
-	want, err := fsys.Stat(ctx, p.source)
+	want, err := fsys.Stat(ctx, p.source())
 	if err != nil {
 		return err
 	}
@@ -364,24 +367,26 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 }
 
 // copyFill copies the tree, or the one file.
-func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanItem, it *volume.JobItem, r RestoreRequest) error {
-	if p.single {
+func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanItem, it *volume.JobItem) error {
+	if p.Kind == KindFile {
 		mode := uint32(0o700)
 		scrap := it.From + ".scrap"
 		if err := fsys.Mkdir(ctx, scrap, tree.SetAttr{Mode: &mode}); err != nil {
 			return err
 		}
-		stats, err := tree.Sync(ctx, fsys, p.source, it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
+		stats, err := tree.Sync(ctx, fsys, p.source(), it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
 		if err != nil {
 			return err
 		}
 		return w.judge(stats.Stats, p.Ref)
 	}
 	read := &tree.Proofs{}
-	_, err := tree.Copy(ctx, fsys, p.source, it.From, tree.CopyOptions{Checksum: r.Checksum, Proofs: read}, w.progress)
-	w.read = append(w.read, copyRead{p.Volume, p.Snapshot, read})
+	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read}, w.progress)
+	if p.Snapshot != nil { // a live volume's would be of what a silent node may still write
+		w.read = append(w.read, copyRead{p.Volume, p.Snapshot, read})
+	}
 	w.next()
-	if p.Ref == "" { // a takeover's, of the volume itself
+	if p.Snapshot == nil { // a takeover's, of the volume itself
 		return problem.Whole(err, p.Volume, "stop what writes to it on the other node, then again")
 	}
 	return whole(err, p.Ref)
@@ -395,16 +400,16 @@ func whole(err error, ref string) error {
 }
 
 // sync replaces in place what differs. What it replaces is recorded first.
-func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Job, p *PlanItem, it *volume.JobItem, r RestoreRequest) error {
-	source, dest := p.source, it.Dest
+func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Job, p *PlanItem, it *volume.JobItem) error {
+	source, dest := p.source(), it.Dest
 	within := "" // the directory that recorded paths are in, below the volume
-	if p.partial {
+	if p.Kind == KindFiles {
 		within = p.Path
 	}
 	var rec *recording
-	if !p.partial {
+	if p.Kind != KindFiles {
 		var err error
-		if rec, within, err = v.record(ctx, fsys, p, dest, r); err != nil {
+		if rec, within, err = v.record(ctx, fsys, p, dest); err != nil {
 			return err
 		}
 	}
@@ -418,32 +423,34 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 		return err
 	}
 	defer w.next()
-	if p.partial {
-		if err := putBack(ctx, fsys, path.Dir(p.Trash), path.Dir(t.Data()), dest, w.progress); err != nil {
+	if p.Kind == KindFiles {
+		if err := putBack(ctx, fsys, path.Dir(p.source()), path.Dir(t.Data()), dest, w.progress); err != nil {
 			return err
 		}
 		// What it undid is used up.
-		return v.volumes.Discard(ctx, fsys, path.Dir(p.Trash))
+		return v.volumes.Discard(ctx, fsys, path.Dir(p.source()))
 	}
 	if err := rec.save(ctx, fsys, path.Dir(t.Data())); err != nil {
 		return err
 	}
-	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
+	q, keep := v.equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
 	defer keep()
 	times, err := bringParents(ctx, fsys, p)
 	if err != nil {
 		return err
 	}
+	was, err := fsys.Stat(ctx, source)
+	if err != nil {
+		return deleted(p, err)
+	}
 	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.progress)
 	if err != nil {
-		if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if there, statErr := stat(ctx, fsys, path.Join(reference.Dir, p.Snapshot.Name)); there == nil && statErr == nil {
-			return problem.New(problem.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
-				"snapshot %q was deleted while it was read", p.Snapshot.Name)
-		}
-		return err
+		return deleted(p, err)
+	}
+	// What is read of a snapshot after it was moved away to be deleted, by its
+	// handles, may be a part of it.
+	if now, err := fsys.Stat(ctx, source); err != nil || now.FileID != was.FileID {
+		return deleted(p, cmp.Or(err, error(&fs.PathError{Op: "stat", Path: source, Err: fs.ErrNotExist})))
 	}
 	if err := times(); err != nil {
 		return err
@@ -452,6 +459,17 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 		w.warn(fmt.Sprintf("%s: removed by somebody meanwhile", name))
 	}
 	return w.judge(tree.Stats{Missing: stats.Missing}, p.Ref)
+}
+
+// deleted explains that a name of an item's snapshot is not there, which is so only
+// while the snapshot is being deleted. Other errors pass.
+func deleted(p *PlanItem, err error) error {
+	at := (*fs.PathError)(nil)
+	if p.Snapshot == nil || !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &at) || at.Path != p.source() && !strings.HasPrefix(at.Path, p.source()+"/") {
+		return err
+	}
+	return problem.New(problem.Failed, "'berth undo "+p.Volume+"' puts back what was replaced; then restore another version",
+		"snapshot %q was deleted while it was read", p.Snapshot.Name)
 }
 
 // bringParents makes the directories that the volume has lost above what comes
@@ -492,12 +510,12 @@ func bringParents(ctx context.Context, fsys tree.FS, p *PlanItem) (times func() 
 
 // record notes what a sync is about to change. It returns the directory, below
 // the volume, that the paths are in.
-func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest string, r RestoreRequest) (rec *recording, within string, err error) {
+func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest string) (rec *recording, within string, err error) {
 	now, err := stat(ctx, fsys, dest)
 	if err != nil {
 		return nil, "", err
 	}
-	q, keep := v.equality(ctx, fsys, p.Volume, r.Checksum, nil, p.Snapshot)
+	q, keep := v.equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
 	defer keep()
 	q.Exact = true
 	if len(p.Parents) > 0 { // the topmost comes as a whole
@@ -506,9 +524,9 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 		rec.add(ctx, tree.Difference{Kind: tree.Added, Path: path.Base(top), B: tree.Attr{Kind: tree.Directory}})
 		return rec, parent(top), rec.end(ctx)
 	}
-	if now != nil && now.Kind == tree.Directory && !p.single {
+	if now != nil && now.Kind == tree.Directory && p.Kind != KindFile {
 		rec = newRecording(fsys, dest)
-		_, err = compare(ctx, fsys, dest, p.source, q, func(d tree.Difference) error {
+		_, err = compare(ctx, fsys, dest, p.source(), q, func(d tree.Difference) error {
 			rec.add(ctx, d)
 			return nil
 		})
@@ -517,7 +535,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 	rec = newRecording(fsys, path.Dir(dest))
 	d := &tree.Difference{Kind: tree.Added}
 	if now != nil {
-		if d, err = tree.CompareOne(ctx, fsys, dest, p.source, q); err != nil {
+		if d, err = tree.CompareOne(ctx, fsys, dest, p.source(), q); err != nil {
 			return nil, "", err
 		}
 		if now.Nlink > 1 && d != nil {

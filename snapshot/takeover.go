@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"fmt"
-	"path"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -150,50 +150,36 @@ func (v *Versions) instants(ctx context.Context) bool {
 	return ok && e.Instant(ctx)
 }
 
-// fillTakeover makes the new tree of a volume that is taken over, and takes
-// the old holder's locks away.
-func (v *Versions) fillTakeover(ctx context.Context, fsys tree.FS, w *work, j *volume.Job) error {
+// takeoverItem is the new tree of a volume that is taken over: of an instant that
+// is made for it, or of the volume as it is.
+func (v *Versions) takeoverItem(ctx context.Context, fsys tree.FS, j *volume.Job) (PlanItem, error) {
 	it := &j.Items[0]
-	it.From = path.Join(j.Dir(), it.Volume)
-	source := it.Volume
-	if j.Engine != string(EngineLive) {
+	p := PlanItem{Volume: it.Volume, Ref: it.Ref, Exact: &reference.Exact{Volume: it.Volume}, Kind: KindTree, Engine: Engine(j.Engine)}
+	if p.Engine != EngineLive {
 		snap := takeoverSnapshot(j)
 		c, err := v.Create(ctx, CreateRequest{Name: snap, Comment: fmt.Sprintf("berth: takeover of %s from %s", it.Volume, j.From)})
 		if err != nil {
-			return err
+			return p, err
 		}
 		if c.By == ByBerth && c.Method != embedded.ByBtrfs {
-			return problem.New(problem.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
+			return p, problem.New(problem.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
 		}
 		ref := reference.Ref{Volume: it.Volume, Snapshot: snap}
-		it.Ref, source = ref.String(), ref.Source(snap)
+		it.Ref, p.Ref, p.Exact.Snapshot, p.Snapshot = ref.String(), ref.String(), text.Text(snap), &c.Snapshot
 	}
-	size, err := tree.Measure(ctx, fsys, source)
+	size, err := tree.Measure(ctx, fsys, p.source())
 	if err != nil {
-		return err
+		return p, err
 	}
 	space, err := fsys.Statfs(ctx)
 	if err != nil {
-		return err
+		return p, err
 	}
-	if Engine(j.Engine) != EngineFiler && space.Avail < size.Used {
-		return problem.New(problem.Failed, "'berth df' shows what can be freed", "it needs %d MiB, and the export has %d MiB", size.Used>>20, space.Avail>>20)
+	if p.Engine != EngineFiler && space.Avail < size.Used {
+		return p, problem.New(problem.Failed, "'berth df' shows what can be freed", "it needs %d MiB, and the export has %d MiB", size.Used>>20, space.Avail>>20)
 	}
-	w.add(func(p *Progress) { p.State, p.Total, p.Of = volume.JobCopying, size.Files, size.Bytes })
-	p := &PlanItem{Volume: it.Volume, Ref: it.Ref, source: source, Snapshot: &reference.Snapshot{Name: takeoverSnapshot(j)}}
-	if Engine(j.Engine) == EngineFiler {
-		err = v.filerFill(ctx, fsys, p, it)
-	} else {
-		err = v.copyFill(ctx, fsys, w, p, it, RestoreRequest{})
-	}
-	if err != nil {
-		return err
-	}
-	// The new tree has none of the old holder's locks, whatever comes of this.
-	if err := v.BreakLocks(ctx, it.Volume, j.From); err != nil {
-		w.warn(fmt.Sprintf("the locks of %s are left on the old tree: %v", j.From, err))
-	}
-	return nil
+	p.Files, p.Bytes = size.Files, size.Bytes
+	return p, nil
 }
 
 // BreakLocks takes the locks that a node left on a volume away from it, where

@@ -20,13 +20,11 @@ func (v *Versions) planUndo(ctx context.Context, p *Plan, job string) error {
 	if err != nil {
 		return err
 	}
-	items, err := v.volumes.TrashList(ctx)
+	items, err := v.keptBefore(ctx, job)
 	if err != nil {
 		return err
 	}
-	// What the job itself has kept before it was interrupted is not it.
-	items = slices.DeleteFunc(items, func(t *volume.Trashed) bool { return job != "" && t.Job == job })
-	names, stack := p.request.Refs, p.request.Stack
+	names, stack := p.Request.Refs, p.Request.Stack
 	if stack != "" {
 		all, err := volume.NamesIn(ctx, fsys)
 		if err != nil {
@@ -61,11 +59,13 @@ func (v *Versions) planUndo(ctx context.Context, p *Plan, job string) error {
 	}
 	for _, name := range names {
 		t := newest[name]
-		if err := p.request.same(name, t); err != nil {
+		if err := p.Request.same(name, t); err != nil {
 			return err
 		}
-		it := PlanItem{Volume: name, Exact: &reference.Exact{Volume: name, Trash: t.ID}, Path: t.Path, Ref: "as before the " + t.Reason, Trash: t.Data(), partial: t.Partial,
-			source: t.Data(), dest: path.Join(name, t.Path)}
+		it := PlanItem{Volume: name, Exact: &reference.Exact{Volume: name, Trash: t.ID}, Path: t.Path, Ref: "as before the " + t.Reason, Trash: t.Data()}
+		if t.Partial {
+			it.Kind = KindFiles
+		}
 		p.Items = append(p.Items, it)
 	}
 	return nil
@@ -75,8 +75,40 @@ func (v *Versions) planUndo(ctx context.Context, p *Plan, job string) error {
 func (r *RestoreRequest) same(name string, t *volume.Trashed) error {
 	for _, e := range r.Exact {
 		if e.Volume == name && e.Trash != "" && e.Trash != t.ID {
-			return problem.New(problem.NotFound, "plan it again: 'berth undo "+name+"'", "volume %q was restored or undone since this undo was planned", name)
+			return notTheUndo(name)
 		}
+	}
+	return nil
+}
+
+func notTheUndo(name string) error {
+	return problem.New(problem.NotFound, "plan it again: 'berth undo "+name+"'", "volume %q was restored or undone since this undo was planned", name)
+}
+
+// keptBefore lists the trash without what a job itself has kept before it was
+// interrupted: that is not what the job undoes.
+func (v *Versions) keptBefore(ctx context.Context, job string) ([]*volume.Trashed, error) {
+	items, err := v.volumes.TrashList(ctx)
+	return slices.DeleteFunc(items, func(t *volume.Trashed) bool { return job != "" && t.Job == job }), err
+}
+
+// sameUndo refuses an item of an undo that is not the newest of its volume any
+// more.
+func (v *Versions) sameUndo(ctx context.Context, fsys tree.FS, it *PlanItem, trash []*volume.Trashed) error {
+	meta, err := volume.MetaNow(ctx, fsys, it.Volume)
+	if err != nil {
+		return err
+	}
+	own, former := volume.Undos(trash, it.Volume, meta)
+	if len(own) == 0 {
+		var lost *volume.Trashed
+		if len(former) > 0 {
+			lost = former[len(former)-1]
+		}
+		return noUndo("volume "+it.Volume, trash, lost)
+	}
+	if own[len(own)-1].ID != it.Exact.Trash {
+		return notTheUndo(it.Volume)
 	}
 	return nil
 }
@@ -116,7 +148,7 @@ func lastOf(newest map[string]*volume.Trashed) (names []string) {
 
 // measurePartial counts what putting replaced files back does.
 func (v *Versions) measurePartial(ctx context.Context, fsys tree.FS, it *PlanItem) error {
-	changes, err := readChanges(ctx, fsys, path.Dir(it.Trash))
+	changes, err := readChanges(ctx, fsys, path.Dir(it.source()))
 	for _, c := range changes {
 		switch c.Kind {
 		case timeOnly:

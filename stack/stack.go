@@ -63,5 +63,5 @@ func Read(ctx context.Context, files []string, name string) (*types.Project, err
 			return project, nil
 		}
 	}
-	return nil, problem.New(problem.Invalid, "", "read %s: %v", strings.Join(files, ", "), err)
+	return nil, problem.New(problem.Invalid, "", "parse %s: %v", strings.Join(files, ", "), err)
 }

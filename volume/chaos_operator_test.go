@@ -139,7 +139,7 @@ func (n *simNode) restore(ctx context.Context, s *Store) error {
 		return errors.New("no snapshot")
 	}
 	j := &Job{Op: cluster.OpRestore, Engine: "copy", Items: []JobItem{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID(),
-		Meta: s.newMeta("db", Options{"access": "single"})}}} // as the snapshot has it
+		Meta: export.Encode(s.newMeta("db", Options{"access": "single"}))}}} // as the snapshot has it
 	if err := s.PrepareJob(ctx, j); err != nil {
 		return err
 	}

@@ -17,27 +17,27 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// jobs are the clones that this process is at work on. They outlive the
+// clones are the clones that this process is at work on. They outlive the
 // request that began them: dockerd gives up after two minutes, the copy does not.
-type jobs struct {
+type clones struct {
 	mu     sync.Mutex // guards byName
-	byName map[string]*job
+	byName map[string]*cloning
 }
 
-type job struct {
+type cloning struct {
 	done  chan struct{}
 	err   error // valid once done
 	total int64 // bytes of the source
 	bytes atomic.Int64
 }
 
-func (js *jobs) get(name string) *job {
+func (js *clones) get(name string) *cloning {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	return js.byName[name]
 }
 
-func (js *jobs) set(name string, j *job) {
+func (js *clones) set(name string, j *cloning) {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	if j == nil {
@@ -58,16 +58,16 @@ func (s *Store) clone(ctx context.Context, e *export.Export, name, from string, 
 		return err
 	}
 	// The caller holds names.hold(name): nobody else starts this one.
-	j := s.jobs.get(name)
+	j := s.clones.get(name)
 	if j == nil {
 		if j, err = s.startClone(ctx, e, name, src, opts); err != nil {
 			return err
 		}
-		s.jobs.set(name, j)
+		s.clones.set(name, j)
 	}
 	select {
 	case <-j.done:
-		s.jobs.set(name, nil)
+		s.clones.set(name, nil)
 		return j.err
 	case <-time.After(cloneWait):
 	case <-ctx.Done():
@@ -77,7 +77,7 @@ func (s *Store) clone(ctx context.Context, e *export.Export, name, from string, 
 }
 
 // startClone checks the source, takes the lock and sets the copy going.
-func (s *Store) startClone(ctx context.Context, e *export.Export, name string, src Ref, opts Options) (*job, error) {
+func (s *Store) startClone(ctx context.Context, e *export.Export, name string, src Ref, opts Options) (*cloning, error) {
 	if src.Snapshot != "" {
 		if err := s.checkView(ctx, e, src); err != nil {
 			return nil, err
@@ -106,7 +106,7 @@ func (s *Store) startClone(ctx context.Context, e *export.Export, name string, s
 	if err != nil {
 		return nil, err
 	}
-	j := &job{done: make(chan struct{}), total: size.Bytes}
+	j := &cloning{done: make(chan struct{}), total: size.Bytes}
 	go func() {
 		defer close(j.done)
 		defer lock.Unlock(ctx)
@@ -177,7 +177,7 @@ func cloneHint(src Ref, err error) string {
 
 // runClone copies into staging, verified, and publishes by RENAME: before, the
 // name does not exist.
-func (s *Store) runClone(ctx context.Context, e *export.Export, j *job, name string, src Ref, work string, opts Options) error {
+func (s *Store) runClone(ctx context.Context, e *export.Export, j *cloning, name string, src Ref, work string, opts Options) error {
 	dir := path.Join(export.StagingDir, work)
 	if err := export.Mkdir(ctx, e.FS, dir); err != nil {
 		return err

@@ -94,7 +94,9 @@ type JobItem struct {
 	New uint64 `json:"new,omitempty"`
 	// Meta is what the volume gets if it does not exist: also one that is
 	// removed while the job is prepared.
-	Meta *Meta `json:"meta,omitempty"`
+	Meta json.RawMessage `json:"meta,omitempty"`
+	// Plan is the caller's: how From is made.
+	Plan json.RawMessage `json:"plan,omitempty"`
 }
 
 // Dir is the job's own directory below the export.
@@ -525,10 +527,8 @@ func (s *Store) plan(ctx context.Context, e *export.Export, j *Job) error {
 		switch {
 		case there == 0:
 			it.Trash = ""
-			if it.Meta != nil {
-				if err := s.freshID(ctx, e.FS, it.Volume, it.Meta); err != nil {
-					return err
-				}
+			if err := s.freshItem(ctx, e, it); err != nil {
+				return err
 			}
 		case it.Trash == "":
 			return problem.New(problem.InUse, "choose another name", "%q exists", it.Dest)

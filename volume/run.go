@@ -213,12 +213,25 @@ func (s *Store) sweep(ctx context.Context, e *export.Export) {
 	}
 	defer s.sweeping.Unlock()
 	names, err := export.Pick(ctx, e.FS, export.StagingDir, func(d tree.Entry) (string, bool) {
-		return d.Name, strings.HasPrefix(d.Name, export.PurgePrefix) || strings.HasPrefix(d.Name, export.TmpPrefix)
+		return d.Name, strings.HasPrefix(d.Name, export.PurgePrefix) || strings.HasPrefix(d.Name, export.TmpPrefix) || strings.HasPrefix(d.Name, export.CopyPrefix)
 	})
+	var copies map[string]bool
+	if err == nil {
+		copies, err = s.copied(ctx, e) // after the names: whoever makes a copy has the lock before
+	}
+	if err != nil {
+		names = nil
+	}
 	for _, n := range names {
 		name := path.Join(export.StagingDir, n)
 		if strings.HasPrefix(n, export.TmpPrefix) {
-			s.sweepTemporary(ctx, e, name)
+			s.sweepTemporary(ctx, e, name, len(copies) > 0)
+			continue
+		}
+		if item, ok := strings.CutPrefix(n, export.CopyPrefix); ok {
+			if item, _, _ = strings.Cut(item, "."); !copies[item] {
+				_ = s.Discard(ctx, e.FS, name)
+			}
 			continue
 		}
 		if err = s.passOver(stuck, name, tree.Delete(ctx, e.FS, name, nil)); err != nil {
@@ -230,12 +243,28 @@ func (s *Store) sweep(ctx context.Context, e *export.Export) {
 	}
 }
 
+// copied are the trash items of which somebody makes a copy, by the locks.
+func (s *Store) copied(ctx context.Context, e *export.Export) (map[string]bool, error) {
+	locks, err := cluster.Locks(ctx, e.FS)
+	items := map[string]bool{}
+	for _, l := range locks {
+		if l.Op == cluster.OpUndelete {
+			items[l.Work] = true
+		}
+	}
+	return items, err
+}
+
 // sweepTemporary removes a private file or directory that its maker has
-// forgotten.
-func (s *Store) sweepTemporary(ctx context.Context, e *export.Export, name string) {
+// forgotten. An earlier berth copies trash items into such a directory, which has the
+// time of what it is a copy of: it stays while an item is copied.
+func (s *Store) sweepTemporary(ctx context.Context, e *export.Export, name string, copying bool) {
 	attr, err := e.FS.Stat(ctx, name)
 	now, ok := s.conn.Time()
 	if err != nil || !ok || now.Sub(attr.Mtime) <= time.Hour {
+		return
+	}
+	if attr.Kind == tree.Directory && copying {
 		return
 	}
 	if attr.Kind == tree.Directory {

@@ -71,13 +71,15 @@ type Store struct {
 	hintMu sync.Mutex // held while the hint is written
 
 	index  index
-	jobs   jobs
+	clones clones
 	polled polled
 	audits sync.Mutex // held while a line is written, across the network
 
 	// unsaved are our jobs that failed where that could not be written down,
 	// as on a full export: id to reason.
 	unsaved sync.Map
+
+	lastRemoved lastRemoved
 
 	faults problem.Faults // of single items, as of this node's last attempt
 
@@ -113,7 +115,7 @@ func New(cfg Config) *Store {
 		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
 	s.SetTrashTTL(cfg.TrashTTL)
 	s.index.init()
-	s.jobs.byName = map[string]*job{}
+	s.clones.byName = map[string]*cloning{}
 	s.loadHint()
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/casit/berth/cluster"
@@ -80,6 +81,10 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 			return err
 		}
 		if err := checkMounts(ctx, e, name); err != nil {
+			return err
+		}
+		// Two nodes may remove volumes of one name, one after the other.
+		if _, err := e.AskTime(ctx); err != nil {
 			return err
 		}
 		t := s.newTrash("removed", name, meta)
@@ -154,8 +159,7 @@ func (s *Store) checkUnused(ctx context.Context, e *export.Export, name string) 
 }
 
 func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
-	now, _ := s.conn.Time()
-	t := &Trashed{Version: export.FormatVersion, Kind: kind, Volume: name, Meta: meta, Removed: now.UTC(), By: s.cfg.Node}
+	t := &Trashed{Version: export.FormatVersion, Kind: kind, Volume: name, Meta: meta, Removed: s.removedAt(), By: s.cfg.Node}
 	t.ID = s.NewTrashID()
 	switch expires := t.Removed.Add(s.TrashTTL()); {
 	case meta.deletes():
@@ -164,6 +168,27 @@ func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
 		t.Expires = &expires
 	}
 	return t
+}
+
+// lastRemoved is when this node has last put something into the trash.
+type lastRemoved struct {
+	mu sync.Mutex // guards at
+	at time.Time
+}
+
+// removedAt is the export's time for a trash item, later than that of every item
+// before: what this node knows of the export's time may step back when it asks
+// again. A step of more than a minute is believed.
+func (s *Store) removedAt() time.Time {
+	now, _ := s.conn.Time()
+	now = now.UTC().Round(0)
+	s.lastRemoved.mu.Lock()
+	defer s.lastRemoved.mu.Unlock()
+	if last := s.lastRemoved.at; !now.After(last) && last.Sub(now) < time.Minute {
+		now = last.Add(time.Nanosecond)
+	}
+	s.lastRemoved.at = now
+	return now
 }
 
 // NewTrashID returns a name for a trash item.
@@ -277,6 +302,9 @@ func (s *Store) trashed(ctx context.Context, e *export.Export) ([]*Trashed, erro
 			out = append(out, t)
 		}
 	}
+	// By age, not by id: ids have minutes, and times tell removals apart that
+	// follow each other at once.
+	slices.SortStableFunc(out, func(a, b *Trashed) int { return a.Removed.Compare(b.Removed) })
 	return out, nil
 }
 
@@ -393,9 +421,10 @@ func (s *Store) fromTrash(ctx context.Context, e *export.Export, t *Trashed, nam
 }
 
 // copyFenced brings a copy of a fenced tree back: a node may still write to the
-// tree itself, so it stays where it is.
+// tree itself, so it stays where it is. The lock on name has the item's id, so
+// nobody sweeps the copy while it is being made, however long that takes.
 func (s *Store) copyFenced(ctx context.Context, e *export.Export, t *Trashed, name string) error {
-	tmp := path.Join(export.StagingDir, export.TmpPrefix+s.conn.NewID())
+	tmp := path.Join(export.StagingDir, export.CopyPrefix+t.ID+"."+s.conn.NewID())
 	if _, err := tree.Copy(ctx, e.FS, export.TrashData(t.ID), tmp, tree.CopyOptions{}, nil); err != nil {
 		err = problem.Whole(err, "trash item "+t.ID, fmt.Sprintf("stop what writes to it on %s, then again", cmp.Or(t.From, "its node")))
 		return errors.Join(err, s.Discard(context.WithoutCancel(ctx), e.FS, tmp), export.Absent(e.FS.Remove(context.WithoutCancel(ctx), export.MetaPath(name))))

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -63,6 +64,22 @@ func RemovedWith(all []*Trashed, undo *Trashed) *Trashed {
 		}
 	}
 	return nil
+}
+
+// freshItem is freshID for what an item of a job brings.
+func (s *Store) freshItem(ctx context.Context, e *export.Export, it *JobItem) error {
+	if it.Meta == nil {
+		return nil
+	}
+	var m Meta
+	err := json.Unmarshal(it.Meta, &m)
+	if err == nil {
+		err = s.freshID(ctx, e.FS, it.Volume, &m)
+	}
+	if err == nil {
+		it.Meta, err = json.Marshal(m)
+	}
+	return err
 }
 
 // freshID gives metadata that comes back as that of the volume name an id of

@@ -18,6 +18,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/text"
 )
 
@@ -80,13 +81,13 @@ func (a *app) zone() (*time.Location, string) {
 	if a.utc {
 		return time.UTC, "UTC"
 	}
-	return zoneHere(os.LookupEnv, "/etc/localtime")
+	return show.ZoneHere(os.LookupEnv, "/etc/localtime")
 }
 
 // times prints times for the person here.
-func (a *app) times() times {
+func (a *app) times() show.Times {
 	zone, _ := a.zone()
-	return times{zone: zone, utc: a.utc, now: time.Now()}
+	return show.Times{Zone: zone, UTC: a.utc, Now: time.Now()}
 }
 
 // confirm lets a person on a terminal agree to what cannot be taken back;
@@ -122,7 +123,7 @@ func (a *app) show(data any, ids []string, draw func(w io.Writer, width int) err
 // ids prints one a line, for -q.
 func (a *app) ids(ids []string) error {
 	for _, id := range ids {
-		if _, err := fmt.Fprintln(a.stdout, quoted(id)); err != nil {
+		if _, err := fmt.Fprintln(a.stdout, show.Quoted(id)); err != nil {
 			return err
 		}
 	}
@@ -132,7 +133,7 @@ func (a *app) ids(ids []string) error {
 // done prints the outcome of a change: the name with -q, a sentence otherwise.
 func (a *app) done(name, what string) error {
 	return a.show(map[string]string{"name": name, "done": what}, []string{name}, func(w io.Writer, _ int) error {
-		_, err := fmt.Fprintf(w, "%s: %s\n", quoted(name), text.Visible(what))
+		_, err := fmt.Fprintf(w, "%s: %s\n", show.Quoted(name), text.Visible(what))
 		return err
 	})
 }

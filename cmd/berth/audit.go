@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 )
 
 func auditCommand(a *app) *cobra.Command {
@@ -24,7 +25,7 @@ func auditCommand(a *app) *cobra.Command {
 			if len(args) > 0 {
 				req.Volume = args[0]
 			}
-			limit, err := parseAge(since)
+			limit, err := show.ParseAge(since)
 			if err != nil {
 				return err
 			}
@@ -48,10 +49,10 @@ func runAudit(ctx context.Context, a *app, req plugin.AuditRequest) error {
 	var rows [][]string
 	for _, r := range got.Records {
 		names = append(names, r.Volume)
-		rows = append(rows, []string{t.when(r.Time), r.Node, r.By, r.Op, r.Volume, r.Detail})
+		rows = append(rows, []string{t.When(r.Time), r.Node, r.By, r.Op, r.Volume, r.Detail})
 	}
 	return a.show(got.Records, names, func(w io.Writer, width int) error {
-		return renderTable(w, []string{"TIME", "NODE", "BY", "DID", "VOLUME", "DETAIL"}, rows, width)
+		return show.Table(w, []string{"TIME", "NODE", "BY", "DID", "VOLUME", "DETAIL"}, rows, width)
 	})
 }
 
@@ -94,7 +95,7 @@ func renderAbout(w io.Writer, got plugin.About, width int) error {
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, n := range got.Nodes {
-		rows = append(rows, []string{n.Node, string(n.State), age(n.Age), n.Version, n.Health})
+		rows = append(rows, []string{n.Node, string(n.State), show.Age(n.Age), n.Version, n.Health})
 	}
-	return renderTable(w, []string{"NODE", "STATE", "HEARTBEAT", "VERSION", "HEALTH"}, rows, width)
+	return show.Table(w, []string{"NODE", "STATE", "HEARTBEAT", "VERSION", "HEALTH"}, rows, width)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot/reference"
 )
 
@@ -21,11 +22,11 @@ func checkCommand(a *app) *cobra.Command {
 		Example: "  berth snapshot check --max-age 26h",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			max, err := parseAge(limit)
+			max, err := show.ParseAge(limit)
 			if err == nil && max == 0 {
 				err = &usageError{"--max-age is missing", "for example --max-age 26h"}
 			}
-			soon, warnErr := parseAge(warn)
+			soon, warnErr := show.ParseAge(warn)
 			if err = errors.Join(err, warnErr); err != nil {
 				return &verdict{3, "UNKNOWN - " + err.Error()}
 			}
@@ -60,16 +61,16 @@ func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) err
 		return &verdict{2, "CRITICAL - the export has no snapshot"}
 	}
 	if s.Time.IsZero() {
-		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; set BERTH_ONTAP", quoted(s.Name))}
+		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; set BERTH_ONTAP", show.Quoted(s.Name))}
 	}
 	if ahead := s.Time.Sub(now); ahead > reference.Skew {
-		return &verdict{3, fmt.Sprintf("UNKNOWN - the newest snapshot, %s, is of a time that is %s in the future; set BERTH_TZ to the filer's time zone, and compare the clocks", quoted(s.Name), age(ahead.Seconds()))}
+		return &verdict{3, fmt.Sprintf("UNKNOWN - the newest snapshot, %s, is of a time that is %s in the future; set BERTH_TZ to the filer's time zone, and compare the clocks", show.Quoted(s.Name), show.Age(ahead.Seconds()))}
 	}
 	old := now.Sub(s.Time)
 	if old < 0 {
 		old = 0 // the clocks differ a little
 	}
-	line := fmt.Sprintf("the newest snapshot, %s, is %s old | age=%ds;%d;%d", quoted(s.Name), age(old.Seconds()), int(old.Seconds()), int(warn.Seconds()), int(max.Seconds()))
+	line := fmt.Sprintf("the newest snapshot, %s, is %s old | age=%ds;%d;%d", show.Quoted(s.Name), show.Age(old.Seconds()), int(old.Seconds()), int(warn.Seconds()), int(max.Seconds()))
 	switch {
 	case old > max:
 		return &verdict{2, "CRITICAL - " + line}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot/df"
 )
 
@@ -40,7 +41,7 @@ func runDf(ctx context.Context, a *app) error {
 
 // renderUsage writes where the space is. What nobody has measured is left out
 // of the live volumes, or unknown.
-func renderUsage(w io.Writer, u *df.Usage, t times, width int) error {
+func renderUsage(w io.Writer, u *df.Usage, t show.Times, width int) error {
 	removed, undo := 0, 0
 	for _, it := range u.Items {
 		if it.Kind == "undo" {
@@ -55,25 +56,25 @@ func renderUsage(w io.Writer, u *df.Usage, t times, width int) error {
 	}
 	snaps, oldest := "unknown", ""
 	if u.Snapshots >= 0 && !u.Shared { // what they hold alone
-		snaps = size(u.Snapshots)
+		snaps = show.Size(u.Snapshots)
 	}
 	if u.Oldest != nil {
-		oldest = fmt.Sprintf(", the oldest %s of %s", quoted(u.Oldest.Name), t.snapshot(*u.Oldest))
+		oldest = fmt.Sprintf(", the oldest %s of %s", show.Quoted(u.Oldest.Name), t.Snapshot(*u.Oldest))
 	}
-	rows := [][]string{{"export", size(u.Total), fmt.Sprintf("%s used, %s free", size(u.Used), size(u.Avail))}}
+	rows := [][]string{{"export", show.Size(u.Total), fmt.Sprintf("%s used, %s free", show.Size(u.Used), show.Size(u.Avail))}}
 	if u.Live >= 0 {
-		rows = append(rows, []string{"live volumes", size(u.Live), "what they take on the disk"})
+		rows = append(rows, []string{"live volumes", show.Size(u.Live), "what they take on the disk"})
 	}
 	rows = append(rows,
-		[]string{"removed", size(u.Trash), plural(removed, "volume") + " in the trash"},
-		[]string{"undo", size(u.Undo), copies + " of what restores replaced"},
-		[]string{"snapshots", snaps, plural(u.SnapshotCount, "snapshot") + oldest})
+		[]string{"removed", show.Size(u.Trash), show.Plural(removed, "volume") + " in the trash"},
+		[]string{"undo", show.Size(u.Undo), copies + " of what restores replaced"},
+		[]string{"snapshots", snaps, show.Plural(u.SnapshotCount, "snapshot") + oldest})
 	if u.Live < 0 { // nobody has walked them
-		rows = append(rows, []string{"all else", size(u.Other), "live volumes, and whatever the server keeps beside"})
+		rows = append(rows, []string{"all else", show.Size(u.Other), "live volumes, and whatever the server keeps beside"})
 	} else {
-		rows = append(rows, []string{"other", size(u.Other), "what else is on that disk"})
+		rows = append(rows, []string{"other", show.Size(u.Other), "what else is on that disk"})
 	}
-	return renderTable(w, []string{"WHAT", "SIZE", "DETAIL"}, rows, width)
+	return show.Table(w, []string{"WHAT", "SIZE", "DETAIL"}, rows, width)
 }
 
 // usageRemarks say what can be freed, and what could not be measured.
@@ -83,7 +84,7 @@ func usageRemarks(u *df.Usage) (out []string) {
 		upTo = "up to "
 	}
 	if u.Now > 0 {
-		out = append(out, fmt.Sprintf("'berth trash purge --older 0s' frees %s%s: all that is in the trash; 'berth trash ls' lists it for 'berth trash purge ID'", upTo, size(u.Now)))
+		out = append(out, fmt.Sprintf("'berth trash purge --older 0s' frees %s%s: all that is in the trash; 'berth trash ls' lists it for 'berth trash purge ID'", upTo, show.Size(u.Now)))
 	}
 	for _, f := range u.Failed {
 		out = append(out, fmt.Sprintf("volume %s could not be measured: %s", f.Volume, f.Reason))
@@ -94,7 +95,7 @@ func usageRemarks(u *df.Usage) (out []string) {
 		}
 	}
 	if u.Later > 0 {
-		out = append(out, fmt.Sprintf("%s in the trash are held by snapshots too, and come free only when those go", size(u.Later)))
+		out = append(out, fmt.Sprintf("%s in the trash are held by snapshots too, and come free only when those go", show.Size(u.Later)))
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -114,11 +115,11 @@ func (p *diffPrinter) print(d snapshot.Diff) error {
 }
 
 // side names one side of a comparison.
-func side(s snapshot.Side, t times) string {
+func side(s snapshot.Side, t show.Times) string {
 	if s.Snapshot == nil {
-		return quoted(s.Name()) + " as it is now"
+		return show.Quoted(s.Name()) + " as it is now"
 	}
-	return fmt.Sprintf("%s (%s)", quoted(s.Name()), t.made(*s.Snapshot))
+	return fmt.Sprintf("%s (%s)", show.Quoted(s.Name()), t.Made(*s.Snapshot))
 }
 
 func (p *diffPrinter) change(c *snapshot.Change) error {
@@ -149,7 +150,7 @@ func (p *diffPrinter) flush() error {
 	p.dir = nil
 	text := "empty"
 	if p.files > 0 {
-		text = fmt.Sprintf("%s below, %s", plural(int(p.files), "name"), size(p.bytes))
+		text = fmt.Sprintf("%s below, %s", show.Plural(int(p.files), "name"), show.Size(p.bytes))
 	}
 	return p.line(c, text)
 }
@@ -160,25 +161,25 @@ func (p *diffPrinter) line(c *snapshot.Change, text string) error {
 		name += "/"
 	}
 	if p.names {
-		_, err := fmt.Fprintln(p.w, quoted(name))
+		_, err := fmt.Fprintln(p.w, show.Quoted(name))
 		return err
 	}
 	column := 40
 	if p.width > 0 {
-		column = min(column, max(narrowest, p.width-30))
+		column = min(column, max(show.Narrowest, p.width-30))
 	}
-	_, err := fmt.Fprintf(p.w, "%s  %-*s  %s\n", c.Kind, column, quoted(name), text)
+	_, err := fmt.Fprintf(p.w, "%s  %-*s  %s\n", c.Kind, column, show.Quoted(name), text)
 	return err
 }
 
 func (p *diffPrinter) total(c *snapshot.Changes) error {
 	_, err := fmt.Fprintf(p.w, "Added %d (%s)  Modified %d  Attributes %d  Removed %d (%s)  Unchanged %d\n",
-		c.Added, size(c.AddedBytes), c.Modified, c.Updated, c.Removed, size(c.RemovedBytes), c.Unchanged)
+		c.Added, show.Size(c.AddedBytes), c.Modified, c.Updated, c.Removed, show.Size(c.RemovedBytes), c.Unchanged)
 	if err == nil && c.Disguised > 0 {
 		_, err = fmt.Fprintln(p.w, disguised(c.Disguised))
 	}
 	if err == nil && c.KeptOpen > 0 {
-		_, err = fmt.Fprintf(p.w, "%s that an NFS client keeps of removed files (.nfs...) left out\n", plural(int(c.KeptOpen), "name"))
+		_, err = fmt.Fprintf(p.w, "%s that an NFS client keeps of removed files (.nfs...) left out\n", show.Plural(int(c.KeptOpen), "name"))
 	}
 	return err
 }
@@ -211,7 +212,7 @@ func what(c *snapshot.Change) string {
 		if f.Kind != "file" {
 			return f.Kind
 		}
-		return size(f.Bytes)
+		return show.Size(f.Bytes)
 	}
 	b, n := c.Before, c.After
 	if b == nil || n == nil {
@@ -221,9 +222,9 @@ func what(c *snapshot.Change) string {
 	if b.Kind != n.Kind {
 		out = append(out, b.Kind+" -> "+n.Kind)
 	} else if c.Kind == "M" && b.Bytes != n.Bytes {
-		out = append(out, size(b.Bytes)+" -> "+size(n.Bytes))
+		out = append(out, show.Size(b.Bytes)+" -> "+show.Size(n.Bytes))
 	} else if c.Kind == "M" {
-		out = append(out, size(n.Bytes)+", same size"+map[bool]string{true: ", same time"}[b.Modified.Equal(n.Modified)])
+		out = append(out, show.Size(n.Bytes)+", same size"+map[bool]string{true: ", same time"}[b.Modified.Equal(n.Modified)])
 	}
 	if b.Mode != n.Mode {
 		out = append(out, fmt.Sprintf("mode %04o -> %04o", b.Mode, n.Mode))
@@ -261,7 +262,7 @@ func runContentDiff(ctx context.Context, a *app, o diffOptions) error {
 		}
 	}
 	if texts[0] == texts[1] {
-		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("%s has the same lines in both versions", quoted(name))}
+		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("%s has the same lines in both versions", show.Quoted(name))}
 	}
 	return difflib.WriteUnifiedDiff(a.stdout, difflib.UnifiedDiff{
 		A: lines(texts[0]), B: lines(texts[1]),
@@ -273,13 +274,13 @@ func runContentDiff(ctx context.Context, a *app, o diffOptions) error {
 // path begins in a reference with colons.
 func titled(ctx context.Context, a *app, ref, name string) string {
 	if !strings.Contains(ref, ":") {
-		return quoted(ref + ":" + name)
+		return show.Quoted(ref + ":" + name)
 	}
 	got, err := ask[snapshot.Browsed](ctx, a, "Berth.SnapshotBrowse", snapshot.BrowseRequest{Ref: ref, PathB64: []byte(name), Limit: 1})
 	if err != nil {
-		return quoted(ref) + " " + quoted(name)
+		return show.Quoted(ref) + " " + show.Quoted(name)
 	}
-	return quoted(got.Side.Name())
+	return show.Quoted(got.Side.Name())
 }
 
 // lines splits a text; a last line that does not end says so, as diff(1) does.
@@ -301,7 +302,7 @@ type limited struct {
 
 func (l *limited) Write(p []byte) (int, error) {
 	if l.left -= len(p); l.left < 0 {
-		return 0, fmt.Errorf("it is larger than %s; save both with 'berth snapshot cat' and compare them", size(maxContent))
+		return 0, fmt.Errorf("it is larger than %s; save both with 'berth snapshot cat' and compare them", show.Size(maxContent))
 	}
 	return l.Buffer.Write(p)
 }

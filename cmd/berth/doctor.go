@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/doctor"
-	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/examine"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/text"
 )
 
@@ -37,7 +37,7 @@ Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 someth
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
-			if o.maxAge, err = parseAge(limit); err != nil {
+			if o.maxAge, err = show.ParseAge(limit); err != nil {
 				return &verdict{3, "UNKNOWN - " + err.Error()}
 			}
 			return runDoctor(c.Context(), a, o)
@@ -49,81 +49,19 @@ Exit codes (as Nagios has them): 0 all is well, 1 something to look at, 2 someth
 }
 
 func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
-	report, err := examine(ctx, a, o)
-	if err != nil {
+	socket, err := findSocket(a.socket)
+	if errors.Is(err, errNotRoot) {
 		_, reason, hint := judge(err)
 		return &verdict{3, "UNKNOWN - " + reason + "; " + hint}
 	}
+	report := examine.Node(ctx, examine.Config{Socket: socket, Silent: err, Caller: callerName(), Version: version, Settings: settingsFile(),
+		MaxAge: o.maxAge, URL: o.url})
 	return showReport(a, &report)
-}
-
-// Limits of what is asked from outside the plugin.
-const (
-	askLimit   = 40 * time.Second // the plugin's own look, which has deadlines of its own
-	checkLimit = 15 * time.Second // each other check
-)
-
-// examine asks the plugin what it finds, and looks at the rest from here.
-func examine(ctx context.Context, a *app, o doctorOptions) (doctor.Report, error) {
-	socket, err := findSocket(a.socket)
-	if errors.Is(err, errNotRoot) {
-		return doctor.Report{}, err
-	}
-	engine := lookAtEngine(ctx)
-	var inside doctor.Report
-	if err == nil {
-		inside, err = askDoctor(ctx, socket, o)
-	}
-	var out doctor.Report
-	if inside.Version != "" && (err == nil || inside.Version != version) {
-		out.Add("node", doctor.PluginAnswers(engine.plugin, socket, inside.Version, version))
-	} else {
-		out.Add("node", doctor.PluginSilent(engine.plugin, err, engine.err))
-	}
-	if err != nil {
-		inside = engine.examineOutside(ctx)
-	}
-	out.Node, out.Version, out.Settings, out.Unasked = inside.Node, inside.Version, inside.Settings, inside.Unasked
-	out.Findings = append(out.Findings, inside.Findings...)
-
-	answers := func(f doctor.Finding) bool { return f.Group == "nodes" } // which needs an export that answers
-	checks := engine.checks(a, err == nil && slices.ContainsFunc(inside.Findings, answers))
-	if o.url != "" {
-		checks = append(checks, siteCheck(a, o.url))
-	}
-	found, unasked := doctor.Run(ctx, checkLimit, checks)
-	out.Findings, out.Unasked = append(out.Findings, found...), append(append([]string{}, out.Unasked...), unasked...)
-	return out, nil
-}
-
-// askDoctor returns what the plugin finds. One that does not know the question
-// says its version at least.
-func askDoctor(ctx context.Context, socket string, o doctorOptions) (r doctor.Report, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
-	defer cancel()
-	client := plugin.NewClient(socket, callerName())
-	if err = client.Call(ctx, "Berth.Doctor", plugin.DoctorRequest{MaxAge: o.maxAge}, &r); err != nil {
-		var about plugin.About
-		if client.Call(ctx, "Berth.Version", plugin.Empty{}, &about) == nil {
-			r.Version = about.Version
-		}
-	}
-	return r, err
-}
-
-func siteCheck(a *app, site string) doctor.Check {
-	return doctor.Check{Group: "site", Name: "site", Next: "curl -I " + site, Look: func(ctx context.Context) []doctor.Finding {
-		name := ""
-		if newest, err := ask[plugin.Newest](ctx, a, "Berth.SnapshotNewest", plugin.Empty{}); err == nil && newest.Snapshot != nil {
-			name = newest.Snapshot.Name
-		}
-		return []doctor.Finding{doctor.Site(ctx, site, name)}
-	}}
 }
 
 // summary is the report's last line.
 func summary(r *doctor.Report) string {
-	text := fmt.Sprintf("%s: %d ok, %d warn, %d fail", plural(len(r.Findings), "check"), r.Count(doctor.OK), r.Count(doctor.Warn), r.Count(doctor.Fail))
+	text := fmt.Sprintf("%s: %d ok, %d warn, %d fail", show.Plural(len(r.Findings), "check"), r.Count(doctor.OK), r.Count(doctor.Warn), r.Count(doctor.Fail))
 	if len(r.Unasked) > 0 {
 		text += "; not looked at, for lack of what they need: " + strings.Join(r.Unasked, ", ")
 	}
@@ -178,7 +116,7 @@ func renderReport(w io.Writer, r *doctor.Report, width int) {
 	}
 	indent := strings.Repeat(" ", 6+column+2)
 	line := func(state, check, text string) {
-		indented(w, fmt.Sprintf("%-6s%-*s  ", state, column, check), text, width)
+		show.Indented(w, fmt.Sprintf("%-6s%-*s  ", state, column, check), text, width)
 	}
 	line("STATE", "CHECK", "EVIDENCE")
 	for _, f := range r.Findings {
@@ -190,10 +128,10 @@ func renderReport(w io.Writer, r *doctor.Report, width int) {
 		if f.State == doctor.Fail {
 			state = "FAIL"
 		}
-		line(state, f.Check, sentence(f.Evidence))
+		line(state, f.Check, show.Sentence(f.Evidence))
 		if f.State != doctor.OK && f.Next != "" {
 			fmt.Fprintln(w, indent+"next: "+text.Visible(f.Next)) // to be copied, so not broken
 		}
 	}
-	fmt.Fprintln(w, strings.Join(wrap(summary(r), width), "\n  "))
+	fmt.Fprintln(w, strings.Join(show.Wrap(summary(r), width), "\n  "))
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/casit/berth/show"
 )
 
 // anyBytes are the commands whose arguments are references, and the flags that
@@ -33,7 +35,7 @@ func checkGiven(c *cobra.Command, args []string) error {
 		case strings.TrimSpace(value) == "":
 			err = &usageError{what + " is empty", "a variable may be unset: give it a value, or leave it out"}
 		case !any && !utf8.ValidString(value):
-			err = &usageError{what + " is not UTF-8: " + quoted(value), "only paths in volumes and names of snapshots may have other bytes"}
+			err = &usageError{what + " is not UTF-8: " + show.Quoted(value), "only paths in volumes and names of snapshots may have other bytes"}
 		}
 	}
 	c.Flags().Visit(func(f *pflag.Flag) {

@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 )
 
 func importCommand(a *app) *cobra.Command {
@@ -76,18 +77,18 @@ func importVerdict(r *convoy.Report) error {
 	if r.Broken == 0 {
 		return nil
 	}
-	return &plugin.Failure{Kind: problem.Failed, Reason: plural(r.Broken, "volume") + " of Convoy's could not be imported; the lines marked broken say why",
+	return &plugin.Failure{Kind: problem.Failed, Reason: show.Plural(r.Broken, "volume") + " of Convoy's could not be imported; the lines marked broken say why",
 		Hint: "everything else was; a directory without a record that can be read is a volume of berth all the same, with default options"}
 }
 
 // renderImport writes what was imported, what is to be known and typed, and
 // the counts.
-func renderImport(w io.Writer, r *convoy.Report, req plugin.ImportRequest, t times, width int) error {
+func renderImport(w io.Writer, r *convoy.Report, req plugin.ImportRequest, t show.Times, width int) error {
 	var rows [][]string
 	for _, i := range r.Items {
-		rows = append(rows, []string{quoted(i.Volume), t.when(i.Created), importWhat(r, i)})
+		rows = append(rows, []string{show.Quoted(i.Volume), t.When(i.Created), importWhat(r, i)})
 	}
-	if err := renderTable(w, []string{"VOLUME", "CREATED", "WHAT"}, rows, width); err != nil {
+	if err := show.Table(w, []string{"VOLUME", "CREATED", "WHAT"}, rows, width); err != nil {
 		return err
 	}
 	for _, notes := range [][]string{importNotes(r, req), snapshotNotes(r, t), databaseNotes(r)} {
@@ -108,7 +109,7 @@ func importWhat(r *convoy.Report, i *convoy.Item) string {
 		}
 	}
 	if i.Reason != "" {
-		what += ": " + sentence(i.Reason)
+		what += ": " + show.Sentence(i.Reason)
 	}
 	return what
 }
@@ -116,7 +117,7 @@ func importWhat(r *convoy.Report, i *convoy.Item) string {
 func importNotes(r *convoy.Report, req plugin.ImportRequest) (notes []string) {
 	for _, i := range r.Items {
 		for _, n := range i.Notes {
-			notes = append(notes, quoted(i.Volume)+": "+sentence(n))
+			notes = append(notes, show.Quoted(i.Volume)+": "+show.Sentence(n))
 		}
 	}
 	if r.Orphans > 0 && !req.Adopt {
@@ -126,14 +127,14 @@ func importNotes(r *convoy.Report, req plugin.ImportRequest) (notes []string) {
 }
 
 // snapshotNotes lists Convoy's snapshots: archives on the disk of some node.
-func snapshotNotes(r *convoy.Report, t times) (notes []string) {
+func snapshotNotes(r *convoy.Report, t show.Times) (notes []string) {
 	for _, i := range r.Items {
 		for _, s := range i.Snapshots {
 			where := "not on this node"
 			if s.Here {
 				where = "on this node"
 			}
-			notes = append(notes, fmt.Sprintf("  %s  %s  %s  %s (%s)", quoted(i.Volume), quoted(s.Name), t.when(s.Created), quoted(s.File), where))
+			notes = append(notes, fmt.Sprintf("  %s  %s  %s  %s (%s)", show.Quoted(i.Volume), show.Quoted(s.Name), t.When(s.Created), show.Quoted(s.File), where))
 		}
 	}
 	if len(notes) > 0 {
@@ -146,7 +147,7 @@ func snapshotNotes(r *convoy.Report, t times) (notes []string) {
 func databaseNotes(r *convoy.Report) (notes []string) {
 	for _, i := range r.Items {
 		if i.Database != "" && i.Access != "single" && i.State != convoy.Broken {
-			notes = append(notes, fmt.Sprintf("  berth volume set %s access=single   # %s", i.Volume, sentence(i.Database)))
+			notes = append(notes, fmt.Sprintf("  berth volume set %s access=single   # %s", i.Volume, show.Sentence(i.Database)))
 		}
 	}
 	if len(notes) > 0 {
@@ -164,9 +165,9 @@ func importCounts(r *convoy.Report, req plugin.ImportRequest) string {
 				undone++
 			}
 		}
-		counts = []string{plural(undone, "volume") + " undone", fmt.Sprintf("%d kept", len(r.Items)-undone-r.Broken)}
+		counts = []string{show.Plural(undone, "volume") + " undone", fmt.Sprintf("%d kept", len(r.Items)-undone-r.Broken)}
 	} else {
-		counts = []string{plural(r.Volumes, "volume"), plural(r.Databases, "database"), plural(r.Orphans, "orphan")}
+		counts = []string{show.Plural(r.Volumes, "volume"), show.Plural(r.Databases, "database"), show.Plural(r.Orphans, "orphan")}
 	}
 	if r.Broken > 0 {
 		counts = append(counts, fmt.Sprintf("%d broken", r.Broken))

@@ -16,6 +16,7 @@ import (
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -34,35 +35,28 @@ type carried struct {
 	stops   docker.Stops
 }
 
-// endRequest is plugin.JobRequest for Berth.JobEnd. Abort discards a job that
-// is not done.
-type endRequest struct {
-	ID    string `json:"id"`
-	Abort bool   `json:"abort,omitempty"`
-}
-
 // carryOut writes a job down and completes it.
 func carryOut(ctx context.Context, a *app, engine *client.Client, r snapshot.RestoreRequest, stops docker.Stops) error {
-	job, err := ask[volume.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
+	j, err := ask[volume.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
 	if err != nil {
 		return err
 	}
-	return (&carried{a, engine, &job, r, stops}).complete(ctx)
+	return (&carried{a, engine, &j, r, stops}).complete(ctx)
 }
 
 // runUnfinished completes or ends the unfinished job of a volume.
 func runUnfinished(ctx context.Context, a *app, name string, abort bool) error {
-	job, err := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: name})
+	j, err := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: name})
 	if err != nil {
 		return err
 	}
-	c := &carried{app: a, job: &job}
-	if len(job.Stopped) > 0 {
-		if err := json.Unmarshal(job.Stopped, &c.stops.Stopped); err != nil {
+	c := &carried{app: a, job: &j}
+	if len(j.Stopped) > 0 {
+		if err := json.Unmarshal(j.Stopped, &c.stops.Stopped); err != nil {
 			return fmt.Errorf("read the journal of %s: %w", name, err)
 		}
 	}
-	_ = json.Unmarshal(job.Request, &c.request) // a takeover has none
+	_ = json.Unmarshal(j.Request, &c.request) // a takeover has none
 	if !c.stops.Empty() {
 		if c.engine, err = client.New(client.FromEnv); err != nil {
 			return err
@@ -137,14 +131,14 @@ func (c *carried) complete(ctx context.Context) error {
 	if back != nil {
 		back = fmt.Errorf("%w; 'berth snapshot restore --resume %s' tries again to start what was stopped", back, c.job.Volumes()[0])
 	} else if end.over() {
-		if _, back = ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", endRequest{c.job.ID, !end.done()}); back != nil {
+		if _, back = ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", plugin.JobRequest{ID: c.job.ID, Abort: !end.done()}); back != nil {
 			back = wayOn(c.job, back)
 		}
 	}
 	if end.done() {
 		end.err = c.report(end.progress, time.Since(began))
 	} else {
-		c.saySynced(end)
+		c.saySynced(!end.over())
 	}
 	return joined(end.err, back, lostError(gone))
 }
@@ -242,33 +236,33 @@ func (e ending) done() bool { return e.err == nil }
 // over tells whether nobody has to go on with the job: it is done, or it failed
 // and says why, or it was given up. Any other job stays for --resume.
 func (e ending) over() bool {
-	return e.done() || e.givenUp || e.progress.State == volume.JobFailed
+	return e.done() || e.givenUp || e.progress.State == volume.JobFailed && !e.progress.Interrupted
 }
 
-// endOf is the one place that says what a job's last answer means: a job whose
-// trees have been swapped is done, and every other answer is an error.
-func endOf(job *volume.Job, p snapshot.Progress, err error) ending {
+// endOf is the one place that says what a job's last answer means: a job that
+// is done says so, and every other answer is an error.
+func endOf(j *volume.Job, p snapshot.Progress, err error) ending {
 	switch {
-	case err == nil && p.State == volume.JobSwapped:
+	case err == nil && p.Done():
 		return ending{progress: p}
-	case err != nil && p.State == volume.JobFailed:
-		return ending{progress: p, err: err}
-	case err == nil && p.State == volume.JobFailed:
-		p.State = "" // an earlier process knew why
-		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s failed", nameOf(job))}
-	case err == nil:
-		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s was interrupted: the plugin that ran it ended", nameOf(job))}
+	case err == nil: // an answer of an earlier plugin
+		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s is not done, and nobody is at work on it", nameOf(j))}
+		p.Interrupted = true
 	}
-	return ending{progress: p, err: wayOn(job, err)}
+	end := ending{progress: p, err: err}
+	if !end.over() {
+		end.err = wayOn(j, err)
+	}
+	return end
 }
 
 // wayOn adds to an error what to type where the job is still there.
-func wayOn(job *volume.Job, err error) error {
+func wayOn(j *volume.Job, err error) error {
 	f := failureOf(err)
-	name := job.Volumes()[0]
+	name := j.Volumes()[0]
 	way := fmt.Sprintf("'berth snapshot restore --resume %s' completes it, '--abort %s' ends it", name, name)
-	if job.Op == cluster.OpTakeover {
-		way = fmt.Sprintf("'berth volume takeover %s --from %s' begins it again", name, job.From)
+	if j.Op == cluster.OpTakeover {
+		way = fmt.Sprintf("'berth volume takeover %s --from %s' begins it again", name, j.From)
 	}
 	if !strings.Contains(f.Hint, "--resume") {
 		f.Hint = strings.TrimPrefix(f.Hint+"; "+way, "; ")
@@ -278,40 +272,40 @@ func wayOn(job *volume.Job, err error) error {
 
 // follow starts a job and shows its progress until it is over. Ctrl-C ends the
 // job too, unless the swap has begun.
-func follow(ctx context.Context, a *app, job *volume.Job) ending {
-	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobStart", plugin.JobRequest{ID: job.ID}); err != nil {
-		return ending{err: wayOn(job, err)}
+func follow(ctx context.Context, a *app, j *volume.Job) ending {
+	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobStart", plugin.JobRequest{ID: j.ID}); err != nil {
+		return ending{err: wayOn(j, err)}
 	}
-	show := &shown{app: a}
+	line := &shown{app: a}
 	for {
-		p, err := poll(ctx, a, job)
+		p, err := poll(ctx, a, j)
 		if ctx.Err() != nil {
-			show.clear()
-			return cancel(ctx, a, job)
+			line.clear()
+			return cancel(ctx, a, j)
 		}
 		if err != nil || p.Over {
-			show.clear()
-			return endOf(job, p, err)
+			line.clear()
+			return endOf(j, p, err)
 		}
-		show.print(p)
+		line.print(p)
 	}
 }
 
 // cancel ends a job that runs. One whose swap has begun is completed all the
 // same.
-func cancel(ctx context.Context, a *app, job *volume.Job) ending {
+func cancel(ctx context.Context, a *app, j *volume.Job) ending {
 	a.say("cancelling")
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer stop()
-	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobCancel", plugin.JobRequest{ID: job.ID}); err != nil {
-		return ending{err: wayOn(job, err)}
+	if _, err := ask[plugin.Empty](ctx, a, "Berth.JobCancel", plugin.JobRequest{ID: j.ID}); err != nil {
+		return ending{err: wayOn(j, err)}
 	}
-	p, err := poll(ctx, a, job)
-	end := endOf(job, p, err)
+	p, err := poll(ctx, a, j)
+	end := endOf(j, p, err)
 	if end.over() && !end.done() {
 		end.givenUp = true
 		end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; the volume is as it was"}
-		if job.Engine == string(snapshot.EngineSync) {
+		if j.Engine == string(snapshot.EngineSync) {
 			end.err = &plugin.Failure{Kind: problem.Failed, Reason: "cancelled; some files may have been replaced"}
 		}
 	}
@@ -324,33 +318,22 @@ const awayFor = 15 * time.Second
 
 // poll asks how far a job is. An answer that is an error is the job's own, or
 // the plugin cannot be asked.
-func poll(ctx context.Context, a *app, job *volume.Job) (snapshot.Progress, error) {
+func poll(ctx context.Context, a *app, j *volume.Job) (snapshot.Progress, error) {
 	for end := time.Now().Add(awayFor); ; time.Sleep(200 * time.Millisecond) {
-		p, err := ask[snapshot.Progress](ctx, a, "Berth.JobWait", plugin.JobRequest{ID: job.ID})
+		p, err := ask[snapshot.Progress](ctx, a, "Berth.JobWait", plugin.JobRequest{ID: j.ID})
 		f := (*plugin.Failure)(nil)
 		answered := errors.As(err, &f) && f.Kind != problem.Unreachable
 		if err == nil || ctx.Err() != nil || p.Over || answered || time.Now().After(end) {
-			return stateOf(ctx, a, job, p, err)
+			return p, err
 		}
 	}
-}
-
-// stateOf adds the state in the journal to an error that comes without one.
-func stateOf(ctx context.Context, a *app, job *volume.Job, p snapshot.Progress, err error) (snapshot.Progress, error) {
-	if err == nil || p.State != "" || job.Op == cluster.OpTakeover {
-		return p, err
-	}
-	if now, findErr := ask[volume.Job](ctx, a, "Berth.JobFind", plugin.JobRequest{Volume: job.Volumes()[0]}); findErr == nil && now.ID == job.ID {
-		p.State = now.State
-	}
-	return p, err
 }
 
 // report says what was done.
 func (c *carried) report(p snapshot.Progress, took time.Duration) error {
 	a := c.app
 	for _, line := range p.Warnings {
-		a.say("%s", sentence(line))
+		a.say("%s", show.Sentence(line))
 	}
 	what := "restored"
 	if c.job.Op == cluster.OpUndo {
@@ -385,25 +368,26 @@ func (c *carried) abort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", endRequest{c.job.ID, true}); err != nil {
+	if _, err := ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", plugin.JobRequest{ID: c.job.ID, Abort: true}); err != nil {
 		return err
 	}
 	outcome := "the restore is ended"
 	if c.job.State == volume.JobSwapped {
 		outcome = "the restore was done already, and is ended"
 	} else {
-		c.saySynced(ending{givenUp: true, err: errors.New("aborted")})
+		c.saySynced(false)
 	}
 	return errors.Join(c.app.done(c.job.Volumes()[0], outcome), lostError(gone))
 }
 
-// saySynced says what a restore file by file leaves when it is not done.
-func (c *carried) saySynced(e ending) {
+// saySynced says what a restore file by file leaves when it is not done. A job
+// that is kept has to be ended before its volumes can be changed.
+func (c *carried) saySynced(kept bool) {
 	if c.job.Engine != string(snapshot.EngineSync) {
 		return
 	}
 	way := ""
-	if !e.over() {
+	if kept {
 		way = fmt.Sprintf("'--abort %s' and then ", c.job.Volumes()[0])
 	}
 	c.app.say("files that were replaced before stay so; to put them back: %sberth undo %s --live", way, strings.Join(c.job.Volumes(), " "))

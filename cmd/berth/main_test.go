@@ -129,16 +129,3 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	require.Contains(t, out.String(), exitHelp)
 	require.Equal(t, exitUsage, run(t.Context(), []string{"--frobnicate"}, nil, &out, &out))
 }
-
-func TestAgesMayBeInDays(t *testing.T) {
-	for in, want := range map[string]time.Duration{"3d": 72 * time.Hour, "90m": 90 * time.Minute, "1.5d": 36 * time.Hour, "": 0} {
-		got, err := parseAge(in)
-		require.NoError(t, err)
-		require.Equal(t, want, got, in)
-	}
-	for _, in := range []string{"3", "-1h", "0s", "week", "d"} {
-		_, err := parseAge(in)
-		require.Error(t, err, in)
-	}
-	require.Equal(t, []string{"5s", "110s", "5m", "3h", "9d"}, []string{age(5), age(110), age(300), age(3 * 3600), age(9 * 86400)})
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 )
 
 func ontapCommand(a *app) *cobra.Command {
@@ -50,7 +51,7 @@ func renderONTAP(w io.Writer, st plugin.ONTAPStatus) {
 	line("svm", "%s", st.SVM)
 	if st.Volume != "" {
 		line("volume", "%s at %s, security style %s", st.Volume, st.Junction+strings.TrimSuffix("/"+st.Below, "/"), st.Security)
-		line("space", "%s, %s available, snapshots use %s", size(st.SizeBytes), size(st.AvailableBytes), size(st.SnapshotUsedBytes))
+		line("space", "%s, %s available, snapshots use %s", show.Size(st.SizeBytes), show.Size(st.AvailableBytes), show.Size(st.SnapshotUsedBytes))
 		line("snapshots", "%d; policy %s", st.Snapshots, orNone(st.Policy))
 	}
 	visible := "visible to NFSv3 clients"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -20,29 +21,29 @@ type planView struct {
 	stops docker.Stops // what it stops
 	to    string       // --to
 	uses  []docker.Use
-	times times
+	times show.Times
 }
 
 // renderPlan writes what would be done, and to whom.
 func renderPlan(w io.Writer, v planView, width int) {
 	const indent = "      "
-	line := func(format string, args ...any) { indented(w, indent, fmt.Sprintf(format, args...), width) }
+	line := func(format string, args ...any) { show.Indented(w, indent, fmt.Sprintf(format, args...), width) }
 	for _, it := range v.Items {
 		what := it.Volume
 		if it.Path != "" {
-			what += ":" + quoted(it.Name())
+			what += ":" + show.Quoted(it.Name())
 		}
-		from := quoted(it.RefName())
+		from := show.Quoted(it.RefName())
 		if it.Snapshot != nil {
-			from += " (" + v.times.made(*it.Snapshot) + ")"
+			from += " (" + v.times.Made(*it.Snapshot) + ")"
 		}
-		indented(w, "PLAN  ", what+" <- "+from, width)
+		show.Indented(w, "PLAN  ", what+" <- "+from, width)
 		c := it.Changes
 		if len(it.Parents) > 0 {
-			line("with its directories: %s", quoted(it.Parents[len(it.Parents)-1]))
+			line("with its directories: %s", show.Quoted(it.Parents[len(it.Parents)-1]))
 		}
 		if it.New {
-			line("bring back all: %s files, %s", humanize.Comma(it.Files), size(it.Bytes))
+			line("bring back all: %s files, %s", humanize.Comma(it.Files), show.Size(it.Bytes))
 			continue
 		}
 		line("modify %s, bring back %s, remove %s, set attributes of %s; %s unchanged", humanize.Comma(c.Modified),
@@ -56,8 +57,8 @@ func renderPlan(w io.Writer, v planView, width int) {
 	}
 	engine := map[snapshot.Engine]string{
 		snapshot.EngineFiler: "the filer brings the directory back itself, no byte over the network",
-		snapshot.EngineCopy:  fmt.Sprintf("%s to copy, then a swap; %s free", size(v.Need), size(v.Avail)),
-		snapshot.EngineSync:  fmt.Sprintf("replace what differs, file by file; %s to write", size(v.Need)),
+		snapshot.EngineCopy:  fmt.Sprintf("%s to copy, then a swap; %s free", show.Size(v.Need), show.Size(v.Avail)),
+		snapshot.EngineSync:  fmt.Sprintf("replace what differs, file by file; %s to write", show.Size(v.Need)),
 		snapshot.EngineMove:  "swap with the copy in the trash",
 	}
 	line("engine %s: %s", v.Engine, engine[v.Engine])
@@ -72,7 +73,7 @@ func renderPlan(w io.Writer, v planView, width int) {
 		line("in use by %s: %s", strings.Join(holders(v.Users, v.uses), ", "), how)
 	}
 	for _, name := range v.stops.Lost {
-		line("container %s runs with --rm: Docker removes it when it stops, and it is NOT started again", quoted(name))
+		line("container %s runs with --rm: Docker removes it when it stops, and it is NOT started again", show.Quoted(name))
 	}
 	if v.to == "" {
 		line("what is there now is kept %s", days(v.KeepDays))
@@ -104,7 +105,7 @@ func holders(users []cluster.User, uses []docker.Use) (out []string) {
 			}
 		}
 		if !found {
-			out = append(out, fmt.Sprintf("node %s (heartbeat %s ago)", u.Node, age(u.Age)))
+			out = append(out, fmt.Sprintf("node %s (heartbeat %s ago)", u.Node, show.Age(u.Age)))
 		}
 	}
 	slices.Sort(out)

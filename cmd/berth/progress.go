@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -45,14 +46,14 @@ func (s *shown) clear() {
 // Where all of it does not fit into width, the end is left out: a line that the
 // terminal breaks cannot be rewritten. width 0 is as wide as it gets.
 func renderProgress(p snapshot.Progress, width int) string {
-	line := fmt.Sprintf("%s %s files, %s", p.State, humanize.Comma(p.Files), size(p.Bytes))
+	line := fmt.Sprintf("%s %s files, %s", p.State, humanize.Comma(p.Files), show.Size(p.Bytes))
 	if p.Total > 0 {
-		line = fmt.Sprintf("%s %s of %s files, %s of %s", p.State, humanize.Comma(p.Files), humanize.Comma(p.Total), size(p.Bytes), size(p.Of))
+		line = fmt.Sprintf("%s %s of %s files, %s of %s", p.State, humanize.Comma(p.Files), humanize.Comma(p.Total), show.Size(p.Bytes), show.Size(p.Of))
 	}
 	if p.Seconds >= 1 && p.Files > 0 {
 		line += fmt.Sprintf(", %s files/s", humanize.Comma(int64(float64(p.Files)/p.Seconds)))
 		if left := remaining(p); left > 0 {
-			line += fmt.Sprintf(", %s left", age(left))
+			line += fmt.Sprintf(", %s left", show.Age(left))
 		}
 	}
 	if width > 0 && len(line) >= width {

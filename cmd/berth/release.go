@@ -10,6 +10,7 @@ import (
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 )
 
 // releaseOptions are the flags of `berth volume release`.
@@ -31,7 +32,7 @@ func releaseCommand(a *app) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: volumeNames(a),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			if o.older, err = parseAge(older); err != nil {
+			if o.older, err = show.ParseAge(older); err != nil {
 				return err
 			}
 			return runRelease(c.Context(), a, args[0], o)
@@ -67,12 +68,12 @@ func runRelease(ctx context.Context, a *app, name string, o releaseOptions) erro
 func released(name string, r plugin.Released, o releaseOptions) (string, error) {
 	switch {
 	case r.Young > 0 && r.Gone == 0:
-		return "", &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("%s of %s began less than %s ago: a container may be about to start", plural(r.Young, "use"), name, o.older),
+		return "", &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("%s of %s began less than %s ago: a container may be about to start", show.Plural(r.Young, "use"), name, o.older),
 			Hint: "type it again then"}
 	case r.Gone == 0:
 		return "this node holds no use of it", nil
 	case o.dry:
-		return plural(r.Gone, "use") + " would be forgotten", nil
+		return show.Plural(r.Gone, "use") + " would be forgotten", nil
 	}
-	return plural(r.Gone, "use") + " forgotten", nil
+	return show.Plural(r.Gone, "use") + " forgotten", nil
 }

@@ -79,7 +79,7 @@ func TestARestoreWhosePluginIsKilledIsNotRestored(t *testing.T) {
 			}
 			require.Equal(t, exitFailed, got.code, got.out+got.err)
 			require.NotContains(t, got.out, "restored")
-			require.Contains(t, got.err, "was interrupted")
+			require.Contains(t, got.err, "the restore of volume \"blog\" was interrupted on node1 and is not done")
 			require.Contains(t, got.err, "'berth snapshot restore --resume blog' completes it, '--abort blog' ends it")
 			require.Len(t, s.jobs(), 1, "the job is kept")
 
@@ -97,7 +97,7 @@ func TestARestoreWhosePluginIsKilledIsNotRestored(t *testing.T) {
 // TestTheEndOfAJobIsOneValue for each answer that a plugin may give.
 func TestTheEndOfAJobIsOneValue(t *testing.T) {
 	failure := &plugin.Failure{Kind: "unreachable", Reason: "the export does not answer", Hint: "look at the filer"}
-	job := &volume.Job{ID: "job-1", Op: cluster.OpRestore, Engine: string(snapshot.EngineCopy), Items: []volume.JobItem{{Volume: "blog"}}}
+	j := &volume.Job{ID: "job-1", Op: cluster.OpRestore, Engine: string(snapshot.EngineCopy), Items: []volume.JobItem{{Volume: "blog"}}}
 	for name, c := range map[string]struct {
 		state     volume.JobState
 		err       error
@@ -106,17 +106,17 @@ func TestTheEndOfAJobIsOneValue(t *testing.T) {
 		resumable bool
 	}{
 		"done":                        {volume.JobSwapped, nil, exitDone, "", false},
-		"interrupted":                 {volume.JobCopying, nil, exitFailed, "was interrupted", true},
-		"never begun":                 {volume.JobPrepared, nil, exitFailed, "was interrupted", true},
-		"interrupted in the swap":     {volume.JobSwapping, nil, exitFailed, "was interrupted", true},
-		"failed, and nobody says why": {volume.JobFailed, nil, exitFailed, "the restore of blog failed", true},
+		"interrupted":                 {volume.JobCopying, nil, exitFailed, "the restore of blog is not done", true},
+		"never begun":                 {volume.JobPrepared, nil, exitFailed, "the restore of blog is not done", true},
+		"interrupted in the swap":     {volume.JobSwapping, nil, exitFailed, "the restore of blog is not done", true},
+		"failed, and nobody says why": {volume.JobFailed, nil, exitFailed, "the restore of blog is not done", true},
 		"failed":                      {volume.JobFailed, failure, exitUnreachable, "the export does not answer", false},
 		"done, with an error":         {volume.JobSwapped, failure, exitUnreachable, "the export does not answer", true},
-		"a state of a later berth":    {"paused", nil, exitFailed, "was interrupted", true},
+		"a state of a later berth":    {"paused", nil, exitFailed, "the restore of blog is not done", true},
 		"no answer":                   {"", failure, exitUnreachable, "the export does not answer", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := endOf(job, snapshot.Progress{State: c.state, Over: true}, c.err)
+			e := endOf(j, snapshot.Progress{State: c.state, Over: true}, c.err)
 			require.Equal(t, c.code == exitDone, e.done())
 			if c.code == exitDone {
 				return

@@ -14,6 +14,7 @@ import (
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -45,7 +46,7 @@ Docker removes a container of 'docker run --rm' when it stops: --stop says so, a
 		ValidArgsFunction: volumeNames(a),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.Refs = args
-			if o.Keep, err = parseAge(keep); err != nil {
+			if o.Keep, err = show.ParseAge(keep); err != nil {
 				return err
 			}
 			return runRestore(c.Context(), a, o)
@@ -111,7 +112,7 @@ func runPlan(ctx context.Context, a *app, o restoreOptions) error {
 		return err
 	}
 	if !plan.Any() {
-		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("nothing to do: %s is what is there now", quoted(plan.Items[0].RefName()))}
+		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("nothing to do: %s is what is there now", show.Quoted(plan.Items[0].RefName()))}
 	}
 	v := planView{Plan: &plan, stop: o.Stop, to: o.To, uses: docker.Uses(ctx), times: a.times()}
 	var engine *client.Client
@@ -196,7 +197,7 @@ func question(v *planView) string {
 		q = "Undo"
 	}
 	if len(v.stops.Lost) > 0 {
-		q += ", and lose " + plural(len(v.stops.Lost), "container") + " (" + strings.Join(v.stops.Lost, ", ") + ") for good"
+		q += ", and lose " + show.Plural(len(v.stops.Lost), "container") + " (" + strings.Join(v.stops.Lost, ", ") + ") for good"
 	}
 	return q
 }
@@ -242,7 +243,7 @@ func runClone(ctx context.Context, a *app, o restoreOptions) error {
 		return err
 	}
 	if o.dry {
-		return a.done(o.as, "would be made of "+quoted(got.Ref))
+		return a.done(o.as, "would be made of "+show.Quoted(got.Ref))
 	}
 	r = plugin.CloneRequest{Ref: got.Ref, Exact: got.Exact, As: o.as}
 	for {
@@ -255,7 +256,7 @@ func runClone(ctx context.Context, a *app, o restoreOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.done(o.as, "made of "+quoted(got.Ref))
+	return a.done(o.as, "made of "+show.Quoted(got.Ref))
 }
 
 // isTryAgain tells an operation that goes on from one that failed.

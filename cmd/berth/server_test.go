@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/plugin"
 )
@@ -37,6 +40,13 @@ func newServer(t *testing.T) *server {
 	s := &server{t: t, dir: dir, export: filepath.Join(dir, "export"), socket: filepath.Join(dir, "s")}
 	s.asked = s.socket
 	require.NoError(t, os.Mkdir(s.export, 0o755))
+	t.Cleanup(func() { // a plugin that ends leaves its mounts to its containers
+		mounts, err := filepath.Glob(filepath.Join(dir, "mounts/*"))
+		require.NoError(t, err)
+		for _, m := range mounts {
+			_ = unix.Unmount(m, unix.MNT_DETACH)
+		}
+	})
 	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(dir, "no-engine"))
 	t.Setenv("TZ", "UTC")
 	t.Setenv("SUDO_USER", "alice")
@@ -156,4 +166,15 @@ func (s *server) read(name string) string {
 		require.NoError(s.t, err)
 	}
 	return string(text)
+}
+
+// commandPaths are the words of every command below c that people may see.
+func commandPaths(c *cobra.Command, words []string) (all [][]string) {
+	all = append(all, words)
+	for _, sub := range c.Commands() {
+		if !sub.Hidden {
+			all = append(all, commandPaths(sub, append(slices.Clone(words), sub.Name()))...)
+		}
+	}
+	return all
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -70,7 +71,7 @@ func runSnapshotLs(ctx context.Context, a *app, r snapshot.ListRequest) error {
 
 // renderListings writes the table of versions. Where changes are asked for,
 // versions that nothing distinguishes are one row.
-func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest, t times, width int) error {
+func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest, t show.Times, width int) error {
 	heading := []string{"SNAPSHOT", "TIME", "AGE", "ORIGIN"}
 	if r.Stack != "" {
 		heading = append([]string{"VOLUME"}, heading...)
@@ -88,12 +89,12 @@ func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest,
 	for _, l := range all {
 		for i := 0; i < len(l.Versions); i++ {
 			v := l.Versions[i]
-			row := []string{quoted(v.Name), t.snapshot(v.Snapshot), t.since(v.Time), v.Origin}
+			row := []string{show.Quoted(v.Name), t.Snapshot(v.Snapshot), t.Since(v.Time), v.Origin}
 			if r.Stack != "" {
 				row = append([]string{l.Volume}, row...)
 			}
 			if sized {
-				row = append(row, size(v.SizeBytes))
+				row = append(row, show.Size(v.SizeBytes))
 			}
 			if r.Changes {
 				row = append(row, brief(v.Before), brief(v.Live))
@@ -105,18 +106,18 @@ func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest,
 				v = l.Versions[i]
 			}
 			if same > 0 {
-				rows = append(rows, []string{fmt.Sprintf("(and %d older, down to %s, with nothing changed)", same, quoted(v.Name))})
+				rows = append(rows, []string{fmt.Sprintf("(and %d older, down to %s, with nothing changed)", same, show.Quoted(v.Name))})
 			}
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	return renderTable(w, heading, rows, width)
+	return show.Table(w, heading, rows, width)
 }
 
 // listingRemarks say what a table of versions does not.
-func listingRemarks(all []snapshot.Listing, t times) (out []string) {
+func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 	for _, l := range all {
 		for _, v := range l.Versions {
 			if v.Live != nil && v.Live.Disguised > 0 {
@@ -140,7 +141,7 @@ func listingRemarks(all []snapshot.Listing, t times) (out []string) {
 	case first.Policy != nil:
 		next := ""
 		for i, at := range first.Policy.Next {
-			next += map[bool]string{true: "; next ", false: ", "}[i == 0] + t.stamp(at)
+			next += map[bool]string{true: "; next ", false: ", "}[i == 0] + t.Stamp(at)
 		}
 		out = append(out, fmt.Sprintf("the filer makes them by its policy %s%s", first.Policy.Text, next))
 	}
@@ -218,12 +219,12 @@ func showCreated(a *app, c *snapshot.Created) error {
 func createdWhat(c *snapshot.Created) string {
 	switch {
 	case c.By != snapshot.ByBerth:
-		return "an instant of the whole export, a version of all " + plural(c.Volumes, "volume")
+		return "an instant of the whole export, a version of all " + show.Plural(c.Volumes, "volume")
 	case c.Method == "btrfs":
-		return "an instant of the whole directory (btrfs), a version of " + plural(c.Volumes, "volume")
+		return "an instant of the whole directory (btrfs), a version of " + show.Plural(c.Volumes, "volume")
 	}
 	how := map[string]string{"copy": "a copy", "reflink": "a copy that shares its blocks"}[c.Method]
-	return fmt.Sprintf("%s of %s (%s, %s): a plain directory, so no filer's instant", how, plural(c.Volumes, "volume"), plural(int(c.Files), "file"), size(c.Bytes))
+	return fmt.Sprintf("%s of %s (%s, %s): a plain directory, so no filer's instant", how, show.Plural(c.Volumes, "volume"), show.Plural(int(c.Files), "file"), show.Size(c.Bytes))
 }
 
 // losses say what a snapshot has not as it was.
@@ -252,9 +253,9 @@ func lossOf(n int64, one, all string, first []string) string {
 	}
 	switch {
 	case len(first) > 0 && n == 1:
-		text += ": " + quoted(first[0])
+		text += ": " + show.Quoted(first[0])
 	case len(first) > 0:
-		text += ", the first: " + quoted(first[0])
+		text += ", the first: " + show.Quoted(first[0])
 	}
 	return text
 }
@@ -268,7 +269,7 @@ func withoutAll(c *snapshot.Created) error {
 	for _, f := range c.Failed {
 		each = append(each, f.Volume+": "+f.Reason)
 	}
-	what := plural(len(c.Failed), "volume") + " could not be copied and are not"
+	what := show.Plural(len(c.Failed), "volume") + " could not be copied and are not"
 	if len(c.Failed) == 1 {
 		what = "1 volume could not be copied and is not"
 	}
@@ -299,10 +300,10 @@ func runSnapshotRm(ctx context.Context, a *app, names []string, yes, dry bool) e
 	}
 	if !yes {
 		for _, r := range plan.Removed {
-			a.say("%s of %s is the version of %s", quoted(r.Snapshot.Name), a.times().snapshot(r.Snapshot), plural(len(r.Volumes), "volume"))
+			a.say("%s of %s is the version of %s", show.Quoted(r.Snapshot.Name), a.times().Snapshot(r.Snapshot), show.Plural(len(r.Volumes), "volume"))
 		}
 	}
-	if err := a.confirm(yes, fmt.Sprintf("Remove %s for good", plural(len(plan.Removed), "snapshot"))); err != nil {
+	if err := a.confirm(yes, fmt.Sprintf("Remove %s for good", show.Plural(len(plan.Removed), "snapshot"))); err != nil {
 		return err
 	}
 	got, err := ask[plugin.Removals](ctx, a, "Berth.SnapshotRemove", snapshot.RemoveRequest{Names: names})
@@ -320,7 +321,7 @@ func removal(err error, names []string) error {
 	}
 	for _, name := range names {
 		if vol, snap, ok := strings.Cut(name, "@"); ok && volume.CheckName(vol) == nil {
-			return &usageError{fmt.Sprintf("%q: a snapshot is a version of many volumes, it cannot be removed from %s alone", name, vol), "name the snapshot: " + quoted(snap)}
+			return &usageError{fmt.Sprintf("%q: a snapshot is a version of many volumes, it cannot be removed from %s alone", name, vol), "name the snapshot: " + show.Quoted(snap)}
 		}
 	}
 	return err
@@ -331,7 +332,7 @@ func showRemovals(a *app, gone []snapshot.Removal, done string) error {
 		return a.printJSON(gone)
 	}
 	for _, r := range gone {
-		if err := a.done(r.Snapshot.Name, fmt.Sprintf("%s, the version of %s", done, plural(len(r.Volumes), "volume"))); err != nil {
+		if err := a.done(r.Snapshot.Name, fmt.Sprintf("%s, the version of %s", done, show.Plural(len(r.Volumes), "volume"))); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/stack"
 	"github.com/casit/berth/volume"
 )
@@ -91,7 +92,7 @@ func renderFindings(w io.Writer, all []stack.Finding, width int) error {
 		}
 	}
 	if len(rows) > 0 {
-		if err := renderTable(w, []string{"VOLUME", "OPTION", "FILE", "LIVE"}, rows, width); err != nil {
+		if err := show.Table(w, []string{"VOLUME", "OPTION", "FILE", "LIVE"}, rows, width); err != nil {
 			return err
 		}
 		fmt.Fprintln(w, "\nto change the volumes, or else change the file:")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot/reference"
 )
 
@@ -22,15 +23,15 @@ func TestATimeInTheFutureIsNoAge(t *testing.T) {
 		{61 * time.Second, "in the future", "in the future", 3}, {time.Hour, "in the future", "in the future", 3}, {9000 * time.Hour, "in the future", "in the future", 3},
 	} {
 		at := now.Add(c.ahead)
-		require.Equal(t, c.since, times{now: now}.since(at))
-		require.Equal(t, c.ago, times{now: now}.ago(at))
+		require.Equal(t, c.since, show.Times{Now: now}.Since(at))
+		require.Equal(t, c.ago, show.Times{Now: now}.Ago(at))
 		v := (*verdict)(nil)
 		require.True(t, errors.As(judgeAge(&reference.Snapshot{Name: "s", Time: at}, now, 26*time.Hour, 0), &v))
 		require.Equal(t, c.code, v.code, v.line)
 		require.NotContains(t, v.line, "-1")
 	}
-	require.Equal(t, "0s", age(-5))
-	require.Empty(t, times{now: now}.since(time.Time{}))
+	require.Equal(t, "0s", show.Age(-5))
+	require.Empty(t, show.Times{Now: now}.Since(time.Time{}))
 }
 
 // TestTimesOfVersionsHaveTheirZone in three zones, over both changes of
@@ -50,9 +51,9 @@ func TestTimesOfVersionsHaveTheirZone(t *testing.T) {
 		at, err := time.Parse(time.RFC3339, c.at)
 		require.NoError(t, err)
 		a := &app{}
-		require.Equal(t, c.want, a.times().stamp(at))
-		require.Equal(t, "~"+c.want, a.times().snapshot(reference.Snapshot{Time: at, Approximate: true}))
+		require.Equal(t, c.want, a.times().Stamp(at))
+		require.Equal(t, "~"+c.want, a.times().Snapshot(reference.Snapshot{Time: at, Approximate: true}))
 		a.utc = true
-		require.Equal(t, at.Format("2006-01-02 15:04:05Z"), a.times().stamp(at))
+		require.Equal(t, at.Format("2006-01-02 15:04:05Z"), a.times().Stamp(at))
 	}
 }

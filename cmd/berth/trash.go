@@ -11,6 +11,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/volume"
 )
 
@@ -43,16 +44,16 @@ func showTrash(a *app, items []*volume.Trashed) error {
 }
 
 // renderTrash writes the table of what is in the trash.
-func renderTrash(w io.Writer, items []*volume.Trashed, t times, width int) error {
+func renderTrash(w io.Writer, items []*volume.Trashed, t show.Times, width int) error {
 	var rows [][]string
 	for _, it := range items {
 		expires := "by hand only"
 		if it.Expires != nil {
-			expires = t.when(*it.Expires)
+			expires = t.When(*it.Expires)
 		}
-		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.when(it.Removed), it.By, expires})
+		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.When(it.Removed), it.By, expires})
 	}
-	return renderTable(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
+	return show.Table(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
 }
 
 func trashRestoreCommand(a *app) *cobra.Command {
@@ -78,7 +79,7 @@ func runTrashRestore(ctx context.Context, a *app, req plugin.TrashRestoreRequest
 	if a.json {
 		return a.printJSON(got)
 	}
-	return a.done(got.Name, fmt.Sprintf("restored from the trash as it was removed %s", a.times().when(got.Item.Removed)))
+	return a.done(got.Name, fmt.Sprintf("restored from the trash as it was removed %s", a.times().When(got.Item.Removed)))
 }
 
 // purgeOptions are the arguments and flags of `berth trash purge`.
@@ -97,7 +98,7 @@ func purgeCommand(a *app) *cobra.Command {
 		Example: "  berth trash purge 20261123-0530-9f2c51\n  berth trash purge --older 3d --dry-run\n  berth trash purge --older 0s   # all of it",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.ids = args
-			if o.older, err = parseAge(older); isZero(older) {
+			if o.older, err = show.ParseAge(older); isZero(older) {
 				o.older, err = volume.Everything, nil
 			}
 			if err != nil {

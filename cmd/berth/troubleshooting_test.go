@@ -11,6 +11,7 @@ import (
 	"github.com/casit/berth/dashboard"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/doctor"
+	"github.com/casit/berth/examine"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
@@ -19,6 +20,7 @@ import (
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/problem/catalogue"
 	"github.com/casit/berth/proxy"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/netapp"
@@ -36,7 +38,7 @@ func TestTroubleshootingIsMadeOfTheMessages(t *testing.T) {
 	page, err := os.ReadFile(file)
 	require.NoError(t, err)
 	made, err := catalogue.Render(string(page), messages, plugin.Messages, problem.Messages, guard.Messages, export.Messages, cluster.Messages, volume.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages,
-		tree.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages)
+		tree.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages, show.Messages, examine.Messages)
 	require.NoError(t, err)
 	if *update {
 		require.NoError(t, os.WriteFile(file, []byte(made), 0o644))

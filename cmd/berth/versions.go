@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/snapshot/reference"
 )
@@ -47,15 +48,15 @@ func runVersions(ctx context.Context, a *app, r snapshot.FileRequest) error {
 		return renderVersions(w, got.Versions, r.Deleted, a.times(), width)
 	})
 	if err == nil && len(ids) > 0 {
-		a.say("look at one: berth snapshot cat %s", shellWord(ids[len(ids)-1]))
+		a.say("look at one: berth snapshot cat %s", show.ShellWord(ids[len(ids)-1]))
 	}
 	return err
 }
 
 // renderVersions writes the table of a file's versions, newest first, or of
 // what a directory has lost.
-func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t times, width int) error {
-	label := func(s reference.Snapshot) string { return quoted(s.Name) }
+func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t show.Times, width int) error {
+	label := func(s reference.Snapshot) string { return show.Quoted(s.Name) }
 	var rows [][]string
 	for i, f := range all {
 		name, note := "live", ""
@@ -76,13 +77,13 @@ func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t tim
 		if i == 0 && !f.Live && !deleted {
 			when := "deleted before any newer snapshot"
 			if f.Deleted != nil {
-				when = "deleted since " + t.snapshot(*f.Deleted) + " (" + label(*f.Deleted) + ")"
+				when = "deleted since " + t.Snapshot(*f.Deleted) + " (" + label(*f.Deleted) + ")"
 			}
 			rows = append(rows, []string{"live", "", "", "", when})
 		}
-		row := []string{name, t.stamp(f.Modified), size(f.SizeBytes), f.Kind, note}
+		row := []string{name, t.Stamp(f.Modified), show.Size(f.SizeBytes), f.Kind, note}
 		if deleted {
-			row = append([]string{quoted(f.Name())}, row...)
+			row = append([]string{show.Quoted(f.Name())}, row...)
 		}
 		rows = append(rows, row)
 	}
@@ -90,7 +91,7 @@ func renderVersions(w io.Writer, all []snapshot.FileVersion, deleted bool, t tim
 	if deleted {
 		heading = append([]string{"PATH"}, heading...)
 	}
-	return renderTable(w, heading, rows, width)
+	return show.Table(w, heading, rows, width)
 }
 
 func catCommand(a *app) *cobra.Command {

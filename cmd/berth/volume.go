@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/show"
 	"github.com/casit/berth/stack"
 	"github.com/casit/berth/volume"
 )
@@ -57,20 +58,20 @@ func runVolumeLs(ctx context.Context, a *app, o volumeLsOptions) error {
 }
 
 // renderVolumes writes the table of volumes.
-func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t times, width int) error {
+func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t show.Times, width int) error {
 	var rows [][]string
 	for _, v := range vols {
 		health, _, _ := strings.Cut(v.Health, ";")
 		if health != "ok" && health != "" {
 			health = "! " + strings.TrimSpace(health)
 		}
-		created := t.when(v.Created)
+		created := t.When(v.Created)
 		if v.Adopted {
 			created = "adopted"
 		}
 		row := []string{v.Name, created, v.Options["access"], usedOn(v.Users)}
 		if measured {
-			sizes := []string{size(v.SizeBytes), size(v.UsedBytes), humanize.Comma(v.Files)}
+			sizes := []string{show.Size(v.SizeBytes), show.Size(v.UsedBytes), humanize.Comma(v.Files)}
 			if v.Unmeasured {
 				sizes = []string{"?", "?", "?"}
 			}
@@ -82,7 +83,7 @@ func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t times, wid
 	if measured {
 		heading = append(heading, "SIZE", "DISK", "FILES")
 	}
-	return renderTable(w, append(heading, "HEALTH"), rows, width)
+	return show.Table(w, append(heading, "HEALTH"), rows, width)
 }
 
 // usedOn lists the nodes that use a volume, those that may be dead marked.
@@ -129,7 +130,7 @@ func runPs(ctx context.Context, a *app, names []string) error {
 	}
 	data := map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced}
 	return a.show(data, ids, func(w io.Writer, width int) error {
-		return renderTable(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
+		return show.Table(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
 	})
 }
 
@@ -162,7 +163,7 @@ func usesOf(users []cluster.User, known []docker.Use) []use {
 
 // userRows are the rows of `berth volume ps`: users, jobs, late writes, and
 // the operations that are no jobs.
-func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
+func userRows(got plugin.Users, uses []use, t show.Times) (rows [][]string) {
 	for _, u := range uses {
 		what := u.Task
 		if what == "" {
@@ -175,7 +176,7 @@ func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
 		if u.Fenced != "" {
 			state += ": stop it, it writes to trash " + u.Fenced
 		}
-		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, t.when(u.Since), age(u.Age), state})
+		rows = append(rows, []string{u.Volume, u.Node, u.Service, what, t.When(u.Since), show.Age(u.Age), state})
 	}
 	for _, j := range got.Jobs {
 		volumes := j.Volumes()
@@ -183,17 +184,17 @@ func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
 			volumes = []string{"?"}
 		}
 		for _, name := range volumes {
-			rows = append(rows, []string{name, j.Node, "", "", t.when(j.Since), "", j.Status()})
+			rows = append(rows, []string{name, j.Node, "", "", t.When(j.Since), "", j.Status()})
 		}
 	}
 	for _, f := range got.Fenced {
 		if f.Late != nil {
-			rows = append(rows, []string{f.Volume, f.From, "", "", t.when(f.Since), "", lateState(f)})
+			rows = append(rows, []string{f.Volume, f.From, "", "", t.When(f.Since), "", lateState(f)})
 		}
 	}
 	for _, l := range got.Locks {
 		if !slices.ContainsFunc(got.Jobs, func(j *volume.Job) bool { return j.ID == l.Work }) {
-			rows = append(rows, []string{l.Volume, l.Node, "", "", t.when(l.Since), "", string(l.Op) + " under way"})
+			rows = append(rows, []string{l.Volume, l.Node, "", "", t.When(l.Since), "", string(l.Op) + " under way"})
 		}
 	}
 	return rows
@@ -201,7 +202,7 @@ func userRows(got plugin.Users, uses []use, t times) (rows [][]string) {
 
 // lateState says what a node wrote to a volume that it had lost.
 func lateState(t *volume.Trashed) string {
-	return fmt.Sprintf("late writes: %s in %d files, in trash %s", size(t.Late.Bytes), t.Late.Files, t.ID)
+	return fmt.Sprintf("late writes: %s in %d files, in trash %s", show.Size(t.Late.Bytes), t.Late.Files, t.ID)
 }
 
 func inspectCommand(a *app) *cobra.Command {

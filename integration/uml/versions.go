@@ -86,7 +86,7 @@ func restore(ctx context.Context, v *snapshot.Versions, r snapshot.RestoreReques
 	}
 	out.Engine, out.Bytes = string(p.Engine), p.Items[0].Bytes
 	began, before := time.Now(), wireBytes()
-	job, err := v.Prepare(ctx, r, snapshot.Stopped{})
+	job, err := v.Prepare(ctx, p, snapshot.Stopped{})
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,9 @@ type call struct {
 	pageSize int         // records on a page at most; 0 is no limit but the query's
 }
 
-// body decodes a JSON object and checks it against the documented fields:
-// unknown ones, ones that cannot be set and values of another type are refused.
+// body decodes a JSON object and checks it against the documented fields. It
+// refuses an unknown field, a field that no body may set, and a value of another
+// type.
 func (r *call) body(schemaName string) (record, error) {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil || len(raw) > maxBody {
@@ -104,7 +105,7 @@ func checkValue(s schema, name string, value any) error {
 	return nil
 }
 
-// toRecord nests a checked body. ONTAP takes "svm.name" as it takes an object.
+// toRecord nests a checked body. To ONTAP "svm.name" means the same as an object.
 func toRecord(tree map[string]any) record {
 	out := record{}
 	for key, value := range tree {
@@ -160,8 +161,8 @@ func (r *call) waits() (time.Duration, error) {
 	return time.Duration(n) * time.Second, err
 }
 
-// onlyQuery refuses every query parameter of a change but the standard ones
-// and those named.
+// onlyQuery refuses all query parameters of a change but the standard ones and
+// those in names.
 func (r *call) onlyQuery(names ...string) error {
 	for _, name := range slices.Sorted(mapsKeys(r.query)) {
 		value := r.query.Get(name)

@@ -31,7 +31,10 @@ func (s *Simulator) svm(name string) record {
 	return record{"name": name, "uuid": uuid, "_links": record{"self": record{"href": "/api/svm/svms/" + uuid}}}
 }
 
-func (s *Simulator) clusterGet(r *call) (any, error) {
+// inventory answers for what a cluster has: nodes, SVMs, interfaces, schedules.
+type inventory struct{ *Simulator }
+
+func (s inventory) cluster(r *call) (any, error) {
 	x := rec("name", "cluster1", "uuid", s.world.ClusterUUID, "location", "simulator",
 		"version", s.versionRecord(), "timezone.name", "Etc/UTC",
 		"management_interfaces", []record{rec("ip.address", s.cfg.Address, "name", "cluster_mgmt", "uuid", s.world.ClusterUUID)})
@@ -43,11 +46,11 @@ func (s *Simulator) clusterGet(r *call) (any, error) {
 	return c.one(r, s.world.ClusterUUID)
 }
 
-func (s *Simulator) versionRecord() record {
+func (s inventory) versionRecord() record {
 	return record{"full": s.version.Full, "generation": s.version.Generation, "major": s.version.Major, "minor": s.version.Minor}
 }
 
-func (s *Simulator) nodes() collection {
+func (s inventory) nodes() collection {
 	x := rec("uuid", s.world.NodeUUID, "name", s.node(), "serial_number", "4048820-60-9", "model", "SIMBOX", "state", "up",
 		"membership", "member", "location", "simulator", "uptime", 86400, "version", s.versionRecord(),
 		"controller.cpu.count", 2, "controller.memory_size", int64(8)<<30, "controller.over_temperature", "normal",
@@ -55,7 +58,7 @@ func (s *Simulator) nodes() collection {
 	return collection{schema: "/cluster/nodes", key: "uuid", defaults: []string{"name"}, records: []record{x}, self: hrefOf("/cluster/nodes")}
 }
 
-func (s *Simulator) schedules() collection {
+func (s inventory) schedules() collection {
 	c := collection{schema: "/cluster/schedules", key: "uuid", defaults: []string{"name"}, self: hrefOf("/cluster/schedules")}
 	for name, cron := range map[string]record{
 		"hourly": {"minutes": []int{5}},
@@ -68,7 +71,7 @@ func (s *Simulator) schedules() collection {
 	return c
 }
 
-func (s *Simulator) svmRecords() collection {
+func (s inventory) svmRecords() collection {
 	c := collection{schema: "/svm/svms", key: "uuid", defaults: []string{"name"}, self: hrefOf("/svm/svms")}
 	for _, name := range s.svms() {
 		protocol := func(enabled bool) record { return record{"allowed": enabled, "enabled": enabled} }
@@ -80,12 +83,12 @@ func (s *Simulator) svmRecords() collection {
 	return c
 }
 
-// peers are none: no SVM here is peered.
-func (s *Simulator) peers() collection {
+// peers is an empty collection: no SVM of the simulator has a peer.
+func (s inventory) peers() collection {
 	return collection{schema: "/svm/peers", key: "uuid", defaults: []string{"name"}, self: hrefOf("/svm/peers")}
 }
 
-func (s *Simulator) interfaces() collection {
+func (s inventory) interfaces() collection {
 	c := collection{schema: "/network/ip/interfaces", key: "uuid", defaults: []string{"name"}, self: hrefOf("/network/ip/interfaces")}
 	for i, name := range s.svms() {
 		address := s.cfg.Address
@@ -106,17 +109,17 @@ func (s *Simulator) interfaces() collection {
 	return c
 }
 
-func (s *Simulator) aggregates() collection {
-	size, free, used, _, _ := s.dir.usage()
+func (s inventory) aggregates() collection {
+	is := s.dir.Usage()
 	x := rec("uuid", s.world.AggrUUID, "name", "aggr1", "state", "online", "volume_count", 2*len(s.svms()),
 		"node.name", s.node(), "node.uuid", s.world.NodeUUID, "home_node.name", s.node(), "home_node.uuid", s.world.NodeUUID,
-		"space.block_storage.size", size, "space.block_storage.available", free, "space.block_storage.used", used,
+		"space.block_storage.size", is.Size, "space.block_storage.available", is.Free, "space.block_storage.used", is.Used,
 		"block_storage.primary.disk_type", "ssd", "block_storage.storage_type", "ssd", "snaplock_type", "non_snaplock")
 	return collection{schema: "/storage/aggregates", key: "uuid", defaults: []string{"name"}, expensive: []string{"metric", "statistics"},
 		records: []record{x}, self: hrefOf("/storage/aggregates")}
 }
 
-func (s *Simulator) snapshotPolicies() collection {
+func (s inventory) snapshotPolicies() collection {
 	c := collection{schema: "/storage/snapshot-policies", key: "uuid", defaults: []string{"name"}, self: hrefOf("/storage/snapshot-policies")}
 	copies := []record{}
 	for _, x := range []struct {
@@ -135,7 +138,7 @@ func (s *Simulator) snapshotPolicies() collection {
 }
 
 // policySchedules is /storage/snapshot-policies/{snapshot_policy.uuid}/schedules.
-func (s *Simulator) policySchedules(r *call) (any, error) {
+func (s inventory) policySchedules(r *call) (any, error) {
 	policy := r.vars["snapshot_policy.uuid"]
 	c := collection{schema: "/storage/snapshot-policies/{snapshot_policy.uuid}/schedules", key: "schedule.uuid", defaults: []string{"schedule", "snapshot_policy.uuid"}}
 	for _, x := range s.snapshotPolicies().records {
@@ -152,8 +155,8 @@ func (s *Simulator) policySchedules(r *call) (any, error) {
 	return nil, entryNotFound("snapshot_policy.uuid")
 }
 
-// whoami answers with the role that is in force.
-func (s *Simulator) whoami(*call) (any, error) {
+// whoami answers with the user's present role.
+func (s inventory) whoami(*call) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	privileges := []record{}
@@ -169,7 +172,7 @@ func (s *Simulator) whoami(*call) (any, error) {
 }
 
 // emsLog accepts a client's EMS message.
-func (s *Simulator) emsLog(r *call) (any, error) {
+func (s inventory) emsLog(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}

@@ -16,9 +16,9 @@
 // through REST appears in Root/.snapshot/<name>, so an NFS server that exports
 // Root shows what a filer would.
 //
-// Statuses, codes, field names and types are those of the documentation;
-// fields.json lists every documented field, and a request that names another
-// one is refused as ONTAP refuses it. Faults (fault.go) make it late, busy,
+// Statuses, codes, field names and types are those of the documentation.
+// fields.json lists every documented field; the simulator refuses a request with
+// another field as ONTAP does. Faults (fault.go) make the simulator late, busy,
 // broken or mute.
 //
 // What the package does not promise:
@@ -30,6 +30,5 @@
 //     set. Names in .snapshot are safe from all but root until Close.
 //   - .snapshot is a directory of the root only, and READDIR lists it.
 //   - Jobs do not survive a restart. Scheduled snapshots are not taken.
-//   - It is no measure of what a real filer does: docs/ontap.md says what to
-//     verify there.
+//   - A real filer may differ: docs/ontap.md lists the checks to make there.
 package simulator

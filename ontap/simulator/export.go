@@ -32,7 +32,7 @@ func defaultPolicy() *exportPolicy {
 		Protocols: []string{"nfs3"}, RO: []string{"sys"}, RW: []string{"sys"}, Superuser: []string{"sys"}, Anonymous: "65534", Chown: "restricted"}}}
 }
 
-// record shows a rule; of a policy's own list if policy is nil.
+// record shows a rule. With a policy of nil the rule is shown inside its policy.
 func (x exportRule) record(policy *exportPolicy) record {
 	clients := []record{}
 	for _, m := range x.Match {
@@ -47,8 +47,11 @@ func (x exportRule) record(policy *exportPolicy) record {
 	return r
 }
 
-// policyCollection is a copy of the export policies. It takes mu.
-func (s *Simulator) policyCollection() collection {
+// exportCalls answers for export policies and their rules.
+type exportCalls struct{ *Simulator }
+
+// policies copies the export policies. It takes mu.
+func (s exportCalls) policies() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := collection{schema: "/protocols/nfs/export-policies", key: "id", defaults: []string{"name"},
@@ -63,11 +66,11 @@ func (s *Simulator) policyCollection() collection {
 	return c
 }
 
-func (s *Simulator) policyList(r *call) (any, error) { return s.policyCollection().list(r) }
+func (s exportCalls) policyList(r *call) (any, error) { return s.policies().list(r) }
 
-func (s *Simulator) policyGet(r *call) (any, error) { return s.policyCollection().one(r, r.vars["id"]) }
+func (s exportCalls) policyGet(r *call) (any, error) { return s.policies().one(r, r.vars["id"]) }
 
-func (s *Simulator) policyCreate(r *call) (any, error) {
+func (s exportCalls) policyCreate(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
@@ -105,7 +108,7 @@ func (s *Simulator) policyCreate(r *call) (any, error) {
 	return record{"num_records": 1, "records": []record{{"name": p.Name, "id": p.ID}}}, nil
 }
 
-func (s *Simulator) addPolicy(p *exportPolicy) error {
+func (s exportCalls) addPolicy(p *exportPolicy) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, other := range s.world.Policies {
@@ -118,7 +121,7 @@ func (s *Simulator) addPolicy(p *exportPolicy) error {
 	return s.save()
 }
 
-func (s *Simulator) policyDelete(r *call) (any, error) {
+func (s exportCalls) policyDelete(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
@@ -131,8 +134,8 @@ func (s *Simulator) policyDelete(r *call) (any, error) {
 	})
 }
 
-// onPolicy runs do on a policy under mu.
-func (s *Simulator) onPolicy(id string, do func(*exportPolicy) error) error {
+// onPolicy calls do on a policy, with mu held.
+func (s exportCalls) onPolicy(id string, do func(*exportPolicy) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.world.Policies {
@@ -143,8 +146,8 @@ func (s *Simulator) onPolicy(id string, do func(*exportPolicy) error) error {
 	return fail(http.StatusNotFound, "1703954", "policy.id", "Export policy does not exist")
 }
 
-// ruleCollection is a copy of a policy's rules. It takes mu.
-func (s *Simulator) ruleCollection(id string) (collection, error) {
+// rules copies the rules of a policy. It takes mu.
+func (s exportCalls) rules(id string) (collection, error) {
 	c := collection{schema: rulesSchema, key: "index", defaults: []string{"policy"},
 		self: func(x record) string {
 			return "/api/protocols/nfs/export-policies/" + id + "/rules/" + x.text("index")
@@ -160,23 +163,23 @@ func (s *Simulator) ruleCollection(id string) (collection, error) {
 	return c, err
 }
 
-func (s *Simulator) ruleList(r *call) (any, error) {
-	c, err := s.ruleCollection(r.vars["policy.id"])
+func (s exportCalls) ruleList(r *call) (any, error) {
+	c, err := s.rules(r.vars["policy.id"])
 	if err != nil {
 		return nil, err
 	}
 	return c.list(r)
 }
 
-func (s *Simulator) ruleGet(r *call) (any, error) {
-	c, err := s.ruleCollection(r.vars["policy.id"])
+func (s exportCalls) ruleGet(r *call) (any, error) {
+	c, err := s.rules(r.vars["policy.id"])
 	if err != nil {
 		return nil, err
 	}
 	return c.one(r, r.vars["index"])
 }
 
-func (s *Simulator) ruleCreate(r *call) (any, error) {
+func (s exportCalls) ruleCreate(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
@@ -228,7 +231,7 @@ func newRule(body record, index int) (exportRule, error) {
 	return x, nil
 }
 
-func (s *Simulator) ruleDelete(r *call) (any, error) {
+func (s exportCalls) ruleDelete(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}

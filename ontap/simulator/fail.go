@@ -10,7 +10,7 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// failure is an answer that is ONTAP's error envelope.
+// failure is an answer with ONTAP's error envelope.
 type failure struct {
 	status  int
 	code    string
@@ -60,7 +60,7 @@ var (
 	noVolumeHere  = fail(http.StatusBadRequest, "6488110", "", "A volume delete is not supported on this endpoint.")
 )
 
-// fromDir is what ONTAP says when the directory says err.
+// fromDir makes ONTAP's answer to an error of the directory.
 func fromDir(err error) *failure {
 	var f *failure
 	switch {

@@ -14,16 +14,16 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// Fault spoils requests. Those that match Method and Path suffer it, Times
-// times; several faults are tried in the order in which they were injected.
+// Fault spoils requests that match Method and Path, Times times. Of several
+// faults the one that was injected first is tried first.
 type Fault struct {
 	// Method and Path choose requests; "" is any. Path is a pattern of
 	// path.Match below /api, e.g. /storage/volumes/*/snapshots.
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 
-	// Skip lets that many matching requests pass first; Times is how many
-	// suffer, 0 meaning all.
+	// Skip is how many matching requests pass first; Times is how many the fault
+	// then spoils, 0 for all.
 	Skip  int `json:"skip,omitempty"`
 	Times int `json:"times,omitempty"`
 
@@ -38,7 +38,8 @@ type Fault struct {
 	Message    string `json:"message,omitempty"`
 	RetryAfter string `json:"retry_after,omitempty"`
 
-	// Drop cuts the connection before anything is done, DropAnswer after it.
+	// Drop cuts the connection before the request is carried out, DropAnswer
+	// afterwards.
 	Drop       bool `json:"drop,omitempty"`
 	DropAnswer bool `json:"drop_answer,omitempty"`
 
@@ -51,9 +52,9 @@ type Fault struct {
 	// same question, as ONTAP does when return_timeout runs out.
 	EmptyPage bool `json:"empty_page,omitempty"`
 
-	// Job decides the job that the request starts: fail (with Code and
-	// Message, nothing is done), stick (runs for ever, nothing is done) or
-	// vanish (the work is done and the job unknown).
+	// Job decides the job that the request starts: fail (the job does nothing and
+	// fails with Code and Message), stick (it does nothing and runs for ever) or
+	// vanish (it does its work, and then nobody knows the job).
 	Job string `json:"job,omitempty"`
 }
 
@@ -89,7 +90,7 @@ func (s *Simulator) Inject(faults ...Fault) error {
 	return nil
 }
 
-// Heal takes all faults away.
+// Heal removes all faults.
 func (s *Simulator) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +144,7 @@ func (p *spoiled) write(w http.ResponseWriter, r *call) {
 	}
 }
 
-// suffer does what a fault says. If done is false the request goes on.
+// suffer applies a fault to a request. If done is false, the request goes on.
 func (s *Simulator) suffer(r *call, f *Fault) (answer any, done bool, err error) {
 	r.note = "fault"
 	if f.Latency > 0 {
@@ -177,7 +178,7 @@ func (s *Simulator) suffer(r *call, f *Fault) (answer any, done bool, err error)
 	return nil, false, nil
 }
 
-// again is the URL of the same question, marked so that it is another one.
+// again is the URL of the same question, with a mark that makes it another URL.
 func again(r *call) string {
 	query := r.URL.Query()
 	n, _ := strconv.Atoi(query.Get("offset"))
@@ -185,7 +186,7 @@ func again(r *call) string {
 	return r.URL.EscapedPath() + "?" + query.Encode()
 }
 
-// ruin lets the request happen and spoils the way back.
+// ruin carries the request out and spoils the answer.
 func (s *Simulator) ruin(r *call, f *Fault) *spoiled {
 	answer, err := s.afterFaults(r)
 	if f.DropAnswer {
@@ -198,12 +199,12 @@ func (s *Simulator) ruin(r *call, f *Fault) *spoiled {
 	return &spoiled{text: text[:len(text)/2], cut: true}
 }
 
-// control is what the simulator offers beside /api, to whoever may log in:
+// control answers the simulator's own requests beside /api. They need the login:
 //
-//	GET    /simulator/faults   the faults that are left
-//	POST   /simulator/faults   a Fault as JSON is injected
-//	DELETE /simulator/faults   all are taken away
-//	POST   /simulator/locks    an ontap.Lock as JSON is held
+//	GET    /simulator/faults   lists the faults that are left
+//	POST   /simulator/faults   injects a Fault as JSON
+//	DELETE /simulator/faults   removes all faults
+//	POST   /simulator/locks    makes a client hold an ontap.Lock as JSON
 func (s *Simulator) control(r *call) (any, error) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /simulator/faults":

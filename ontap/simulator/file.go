@@ -14,12 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/ontap/simulator/flexvol"
 )
 
 const filesSchema = "/storage/volumes/{volume.uuid}/files/{path}"
 
-// inside is a path of a request as a clean one below the root, "." being the
-// root itself. What leads out of the FlexVol is refused.
+// inside cleans the path of a request; "." is the FlexVol's root. It refuses a
+// path that leads out of the FlexVol.
 func inside(p string) (string, error) {
 	clean := path.Clean("./" + strings.TrimLeft(p, "/"))
 	if clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsRune(clean, 0) {
@@ -28,8 +29,12 @@ func inside(p string) (string, error) {
 	return clean, nil
 }
 
-// fileGet lists a directory, or shows one object with return_metadata=true.
-func (s *Simulator) fileGet(r *call) (any, error) {
+// fileCalls answers for the content of the FlexVol: files, clones, restored
+// directories.
+type fileCalls struct{ *Simulator }
+
+// get lists a directory, or shows one object with return_metadata=true.
+func (s fileCalls) get(r *call) (any, error) {
 	if err := s.onVolume(r); err != nil {
 		return nil, err
 	}
@@ -37,7 +42,7 @@ func (s *Simulator) fileGet(r *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := s.dir.lstat(name)
+	st, err := s.dir.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
@@ -47,10 +52,10 @@ func (s *Simulator) fileGet(r *call) (any, error) {
 		return "/api/storage/volumes/" + volume + "/files/" + strings.ReplaceAll(url.PathEscape(full), ".", "%2E")
 	}}
 	if r.query.Get("return_metadata") == "true" || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		c.records = []record{s.fileRecord(path.Dir(name), path.Base(name), st, name)}
+		c.records = []record{s.record(path.Dir(name), path.Base(name), st, name)}
 		return c.list(r)
 	}
-	f, err := s.dir.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	f, err := s.dir.Open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +71,7 @@ func (s *Simulator) fileGet(r *call) (any, error) {
 			at = "." // nothing above the root is shown
 		}
 		if unix.Fstatat(int(f.Fd()), at, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-			c.records = append(c.records, s.fileRecord(name, base, st, path.Join(name, base)))
+			c.records = append(c.records, s.record(name, base, st, path.Join(name, base)))
 		}
 	}
 	return c.list(r)
@@ -77,17 +82,17 @@ var fileTypes = map[uint32]string{
 	unix.S_IFCHR: "chardev", unix.S_IFIFO: "fifo", unix.S_IFSOCK: "socket",
 }
 
-func (s *Simulator) fileRecord(dir, base string, st unix.Stat_t, full string) record {
+func (s fileCalls) record(dir, base string, st unix.Stat_t, full string) record {
 	// 0o755 is shown as the decimal number 755.
 	permissions, _ := strconv.Atoi(strconv.FormatUint(uint64(st.Mode&0o7777), 8))
 	at := func(t unix.Timespec) string { return stamp(time.Unix(t.Sec, t.Nsec)) }
 	x := rec("path", dir, "name", base, "type", fileTypes[st.Mode&unix.S_IFMT], "size", st.Size, "bytes_used", st.Blocks*512,
 		"unix_permissions", permissions, "owner_id", int64(st.Uid), "group_id", int64(st.Gid), "hard_links_count", int64(st.Nlink),
-		"inode_number", int64(st.Ino), "inode_generation", 1, "is_junction", false, "is_snapshot", inSnapshot(full),
+		"inode_number", int64(st.Ino), "inode_generation", 1, "is_junction", false, "is_snapshot", flexvol.InSnapshot(full),
 		"modified_time", at(st.Mtim), "accessed_time", at(st.Atim), "changed_time", at(st.Ctim), "creation_time", at(st.Ctim),
 		"volume.name", s.cfg.Volume, "volume.uuid", s.world.VolumeUUID)
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		if parent, name, err := s.dir.parent(full); err == nil {
+		if parent, name, err := s.dir.Parent(full); err == nil {
 			target := make([]byte, unix.PathMax)
 			if n, err := unix.Readlinkat(int(parent.Fd()), name, target); err == nil {
 				x.set("target", string(target[:n]))
@@ -98,13 +103,13 @@ func (s *Simulator) fileRecord(dir, base string, st unix.Stat_t, full string) re
 	return x
 }
 
-// fileCreate makes a directory or a symlink.
-func (s *Simulator) fileCreate(r *call) (any, error) {
-	name, body, err := s.fileChange(r)
+// create makes a directory or a symlink.
+func (s fileCalls) create(r *call) (any, error) {
+	name, body, err := s.change(r)
 	if err != nil {
 		return nil, err
 	}
-	parent, base, err := s.dir.parent(name)
+	parent, base, err := s.dir.Parent(name)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +135,9 @@ func (s *Simulator) fileCreate(r *call) (any, error) {
 	return nil, nil
 }
 
-// fileRename answers PATCH with a new path.
-func (s *Simulator) fileRename(r *call) (any, error) {
-	name, body, err := s.fileChange(r)
+// rename answers PATCH with a new path.
+func (s fileCalls) rename(r *call) (any, error) {
+	name, body, err := s.change(r)
 	if err != nil {
 		return nil, err
 	}
@@ -140,18 +145,18 @@ func (s *Simulator) fileRename(r *call) (any, error) {
 	if err != nil || to == "." || !body.has("path") {
 		return nil, invalid(body.text("path"), "path")
 	}
-	if inSnapshot(to) {
+	if flexvol.InSnapshot(to) {
 		return nil, readOnlyFS
 	}
-	err = s.dir.rename(name, to)
+	err = s.dir.Rename(name, to)
 	if errors.Is(err, unix.EEXIST) {
 		return nil, fail(http.StatusConflict, "6488083", "path", "A file or directory with that name already exists.")
 	}
 	return nil, err
 }
 
-// fileChange is what POST and PATCH have in common.
-func (s *Simulator) fileChange(r *call) (string, record, error) {
+// change reads a POST or PATCH: the path and the body.
+func (s fileCalls) change(r *call) (string, record, error) {
 	if err := r.onlyQuery(); err != nil {
 		return "", nil, err
 	}
@@ -164,15 +169,15 @@ func (s *Simulator) fileChange(r *call) (string, record, error) {
 		return "", nil, err
 	case name == ".":
 		return "", nil, fileExists
-	case inSnapshot(name):
+	case flexvol.InSnapshot(name):
 		return "", nil, readOnlyFS
 	}
 	body, err := r.body(filesSchema)
 	return name, body, err
 }
 
-// fileDelete deletes one object at once, or a tree in a job.
-func (s *Simulator) fileDelete(r *call) (any, error) {
+// delete deletes one object at once, or a tree in a job.
+func (s fileCalls) delete(r *call) (any, error) {
 	if err := r.onlyQuery("recurse", "throttle_deletion"); err != nil {
 		return nil, err
 	}
@@ -185,7 +190,7 @@ func (s *Simulator) fileDelete(r *call) (any, error) {
 		return nil, err
 	case name == ".":
 		return nil, noVolumeHere
-	case inSnapshot(name):
+	case flexvol.InSnapshot(name):
 		return nil, readOnlyFS
 	}
 	if throttle := r.query.Get("throttle_deletion"); throttle != "" {
@@ -193,21 +198,21 @@ func (s *Simulator) fileDelete(r *call) (any, error) {
 			return nil, invalid(throttle, "throttle_deletion")
 		}
 	}
-	if _, err := s.dir.lstat(name); err != nil {
+	if _, err := s.dir.Lstat(name); err != nil {
 		return nil, err
 	}
 	switch recurse := r.query.Get("recurse"); recurse {
 	case "", "false":
-		return nil, s.dir.remove(name, false)
+		return nil, s.dir.Remove(name, false)
 	case "true":
-		return s.start(r, "", func() error { return s.dir.remove(name, true) })
+		return s.start(r, "", func() error { return s.dir.Remove(name, true) })
 	default:
 		return nil, invalid(recurse, "recurse")
 	}
 }
 
-// fileClone makes one file out of another of the same FlexVol.
-func (s *Simulator) fileClone(r *call) (any, error) {
+// clone makes one file out of another of the same FlexVol.
+func (s fileCalls) clone(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
@@ -231,20 +236,20 @@ func (s *Simulator) fileClone(r *call) (any, error) {
 	}
 	from, err1 := inside(body.text("source_path"))
 	to, err2 := inside(body.text("destination_path"))
-	if err := errors.Join(err1, err2); err != nil || inSnapshot(to) || to == "." {
+	if err := errors.Join(err1, err2); err != nil || flexvol.InSnapshot(to) || to == "." {
 		return nil, noHandle
 	}
-	st, err := s.dir.lstat(from)
+	st, err := s.dir.Lstat(from)
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, noHandle
 	}
 	return s.start(r, "", func() error {
 		if body.text("overwrite_destination") == "true" {
-			if err := s.dir.remove(to, false); err != nil && !errors.Is(err, unix.ENOENT) {
+			if err := s.dir.Remove(to, false); err != nil && !errors.Is(err, unix.ENOENT) {
 				return err
 			}
 		}
-		if err := s.dir.copyOut(from, to); errors.Is(err, unix.EEXIST) {
+		if err := s.dir.CopyOut(from, to); errors.Is(err, unix.EEXIST) {
 			return fail(http.StatusConflict, ontap.CodeExists, "destination_path", "The destination file already exists.")
 		} else if err != nil {
 			return err
@@ -256,7 +261,7 @@ func (s *Simulator) fileClone(r *call) (any, error) {
 var noHandle = fail(http.StatusBadRequest, "917864", "source_path", "Failed to get the file handle.")
 
 // named checks that a body's volume is the FlexVol.
-func (s *Simulator) named(uuid, name string) error {
+func (s fileCalls) named(uuid, name string) error {
 	switch {
 	case s.cfg.Style != "flexvol":
 		return fail(http.StatusBadRequest, "6488114", "volume", "The operation is not supported on FlexGroup volumes.")
@@ -271,8 +276,8 @@ func (s *Simulator) named(uuid, name string) error {
 }
 
 // directoryRestore copies a directory out of a snapshot under new inodes, to a
-// name that is free; without one it replaces the directory.
-func (s *Simulator) directoryRestore(r *call) (any, error) {
+// free name. Without a name it replaces the directory.
+func (s fileCalls) directoryRestore(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
@@ -302,33 +307,33 @@ func (s *Simulator) directoryRestore(r *call) (any, error) {
 	if err := errors.Join(err1, err2); err != nil || from == "." || to == "." {
 		return nil, fail(http.StatusBadRequest, "6488116", "path", "Directory restore is not supported on root directory. Use the \"volume snapshot restore\" command instead.")
 	}
-	source := path.Join(dotSnapshot, body.text("snapshot"), from)
-	st, err := s.dir.lstat(source)
+	source := path.Join(flexvol.SnapDir, body.text("snapshot"), from)
+	st, err := s.dir.Lstat(source)
 	if err != nil {
 		return nil, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil, fail(http.StatusBadRequest, "6488112", "path", "Directory restore can only be started on a directory.")
 	}
-	if inSnapshot(to) {
+	if flexvol.InSnapshot(to) {
 		return nil, readOnlyFS
 	}
 	if body.has("restore_path") {
-		return s.start(r, "", func() error { return s.dir.copyOut(source, to) })
+		return s.start(r, "", func() error { return s.dir.CopyOut(source, to) })
 	}
 	return s.start(r, "", func() error { return s.replace(source, to) })
 }
 
-// replace swaps a copy of source for what lies at to.
-func (s *Simulator) replace(source, to string) error {
-	fresh := path.Join(path.Dir(to), fmt.Sprintf("%snew-%s", unfinished, s.drawUUID()))
-	if err := s.dir.copyOut(source, fresh); err != nil {
-		return errors.Join(err, s.dir.remove(fresh, true))
+// replace replaces the tree at to by a copy of source.
+func (s fileCalls) replace(source, to string) error {
+	fresh := path.Join(path.Dir(to), fmt.Sprintf("%snew-%s", flexvol.Unfinished, s.drawUUID()))
+	if err := s.dir.CopyOut(source, fresh); err != nil {
+		return errors.Join(err, s.dir.Remove(fresh, true))
 	}
-	if err := s.dir.remove(to, true); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := s.dir.Remove(to, true); err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
-	return s.dir.rename(fresh, to)
+	return s.dir.Rename(fresh, to)
 }
 
 var _ io.Closer = (*Simulator)(nil)

@@ -8,7 +8,7 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// keptJobs is how many jobs can be asked about; ONTAP forgets old ones too.
+// keptJobs is how many jobs are remembered; ONTAP forgets old jobs too.
 const keptJobs = 1000
 
 // job is an asynchronous operation. It runs in a goroutine of its own.
@@ -25,10 +25,10 @@ type job struct {
 	vanished bool
 }
 
-// start begins a job that does work, as the call's fault wants it, and
+// start begins a job that calls do, as the call's fault wants it, and
 // answers the call: 202 with the job, or the outcome if it comes within
 // return_timeout. Created is the status of success for a POST.
-func (s *Simulator) start(r *call, location string, work func() error) (any, error) {
+func (s *Simulator) start(r *call, location string, do func() error) (any, error) {
 	wait, err := r.waits()
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (s *Simulator) start(r *call, location string, work func() error) (any, err
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
-		s.run(j, r.job, work)
+		s.run(j, r.job, do)
 	}()
 	if r.Method == http.MethodPost && location != "" {
 		r.header.Set("Location", location)
@@ -64,7 +64,7 @@ func (s *Simulator) start(r *call, location string, work func() error) (any, err
 	return record{"job": j.link()}, nil
 }
 
-// finished waits for a job, at most as long as the call may.
+// finished waits for a job, for wait at most.
 func (s *Simulator) finished(r *call, j *job, wait time.Duration) bool {
 	t := time.NewTimer(wait)
 	defer t.Stop()
@@ -82,8 +82,8 @@ func (j *job) link() record {
 	return record{"uuid": j.uuid, "_links": record{"self": record{"href": "/api/cluster/jobs/" + j.uuid}}}
 }
 
-// run does the work, or what a fault wants instead.
-func (s *Simulator) run(j *job, fault *Fault, work func() error) {
+// run calls do, or does what the fault says instead.
+func (s *Simulator) run(j *job, fault *Fault, do func() error) {
 	kind := ""
 	if fault != nil {
 		kind = fault.Job
@@ -96,9 +96,9 @@ func (s *Simulator) run(j *job, fault *Fault, work func() error) {
 	case "fail":
 		err = fail(http.StatusInternalServerError, orString(fault.Code, "460770"), "", "%s", orString(fault.Message, "Job failed."))
 	default:
-		s.work.Lock()
-		err = work()
-		s.work.Unlock()
+		s.changing.Lock()
+		err = do()
+		s.changing.Unlock()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,8 +115,11 @@ func (s *Simulator) drawUUID() string {
 	return s.uuid()
 }
 
-// jobCollection is a copy of all jobs. It takes mu.
-func (s *Simulator) jobCollection() collection {
+// jobCalls answers for jobs.
+type jobCalls struct{ *Simulator }
+
+// all copies all jobs. It takes mu.
+func (s jobCalls) all() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := collection{schema: "/cluster/jobs", key: "uuid", expensive: []string{"error"}, self: hrefOf("/cluster/jobs")}
@@ -143,16 +146,16 @@ func (s *Simulator) jobCollection() collection {
 	return c
 }
 
-func (s *Simulator) jobList(r *call) (any, error) { return s.jobCollection().list(r) }
+func (s jobCalls) list(r *call) (any, error) { return s.all().list(r) }
 
-func (s *Simulator) jobGet(r *call) (any, error) { return s.jobCollection().one(r, r.vars["uuid"]) }
+func (s jobCalls) get(r *call) (any, error) { return s.all().one(r, r.vars["uuid"]) }
 
-// jobPatch answers PATCH action=: none of our jobs can be paused or cancelled.
-func (s *Simulator) jobPatch(r *call) (any, error) {
+// patch refuses PATCH action=: no job of the simulator can be paused or cancelled.
+func (s jobCalls) patch(r *call) (any, error) {
 	if err := r.onlyQuery("action"); err != nil {
 		return nil, err
 	}
-	if _, err := s.jobCollection().one(&call{Request: r.Request, query: url.Values{}}, r.vars["uuid"]); err != nil {
+	if _, err := s.all().one(&call{Request: r.Request, query: url.Values{}}, r.vars["uuid"]); err != nil {
 		return nil, err
 	}
 	switch action := r.query.Get("action"); action {

@@ -56,7 +56,7 @@ func (s *Simulator) Listen(address, caFile string) error {
 	return nil
 }
 
-// Address is host:port of a simulator that listens, "" of another.
+// Address is the host:port of the listener, "" before Listen.
 func (s *Simulator) Address() string {
 	if s.listen == nil {
 		return ""

@@ -7,8 +7,11 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// lockCollection is a copy of the locks. It takes mu.
-func (s *Simulator) lockCollection() collection {
+// lockCalls answers for the locks of clients.
+type lockCalls struct{ *Simulator }
+
+// all copies the locks. It takes mu.
+func (s lockCalls) all() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := collection{schema: "/protocols/locks", key: "uuid", defaults: []string{"svm", "volume", "path"}}
@@ -25,12 +28,12 @@ func (s *Simulator) lockCollection() collection {
 	return c
 }
 
-func (s *Simulator) lockList(r *call) (any, error) { return s.lockCollection().list(r) }
+func (s lockCalls) list(r *call) (any, error) { return s.all().list(r) }
 
-// lockDelete breaks the locks that a query selects; it wants one that names
-// them, as ONTAP does.
-func (s *Simulator) lockDelete(r *call) (any, error) {
-	c := s.lockCollection()
+// delete breaks the locks that a query selects. As in ONTAP, a query without a
+// filter is refused.
+func (s lockCalls) delete(r *call) (any, error) {
+	c := s.all()
 	q, err := c.parse(r)
 	if err != nil {
 		return nil, err

@@ -103,7 +103,7 @@ func parseTerm(part []char, kind string) (term, error) {
 			if err := check(bound, kind); err != nil {
 				return t, err
 			}
-			t.test = func(v string) bool { return holds(op, compare(v, bound, kind)) }
+			t.test = func(v string) bool { return satisfies(op, compare(v, bound, kind)) }
 			return t, nil
 		}
 	}
@@ -184,7 +184,7 @@ func plain(part []char) string {
 	return b.String()
 }
 
-// check refuses a value that the kind cannot have.
+// check refuses a value that is not of the kind.
 func check(value, kind string) error {
 	var err error
 	switch kind {
@@ -213,7 +213,7 @@ func compare(a, b, kind string) int {
 	return cmp.Compare(a, b)
 }
 
-func holds(op string, order int) bool {
+func satisfies(op string, order int) bool {
 	switch op {
 	case "<":
 		return order < 0

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// collection is a resource with its records and how ONTAP shows them.
+// collection is a resource: its records, and the rules by which ONTAP shows them.
 type collection struct {
 	schema    string   // its name in fields.json
 	key       string   // the leaf that identifies a record

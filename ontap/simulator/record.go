@@ -9,8 +9,8 @@ import (
 // record is one object as ONTAP shows it, nested like its JSON.
 type record map[string]any
 
-// rec makes a record of dotted names and values. A nil value is left out, as
-// ONTAP leaves out what has none.
+// rec makes a record of dotted names and values. It leaves out a nil value, as
+// ONTAP leaves out a field without a value.
 func rec(pairs ...any) record {
 	out := record{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -36,7 +36,7 @@ func (r record) set(name string, value any) {
 	inner.set(tail, value)
 }
 
-// values are what a dotted name leads to, as text: none, one, or those of a list.
+// values are the values of a dotted name, as text: none, one, or those of a list.
 func (r record) values(name string) []string {
 	head, tail, nested := strings.Cut(name, ".")
 	value, ok := r[head]
@@ -118,8 +118,8 @@ type selection struct {
 	expensive bool     // **
 }
 
-// parseFields reads fields=. An empty value means the default fields; unknown
-// ones are refused, or passed over if the query says so.
+// parseFields reads fields=. An empty value means the default fields. It refuses
+// an unknown field, or ignores it if the query says so.
 func parseFields(s schema, value string, ignoreUnknown bool) (selection, error) {
 	var sel selection
 	names, err := expandBraces(value)

@@ -12,14 +12,15 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// handler answers one call. An error that is no failure is an internal one.
+// handler answers one call. An error of another type than *failure is an internal
+// error.
 type handler func(*call) (any, error)
 
-// route is what is served at a template, by method.
+// route has the handlers of a template, by method.
 type route map[string]handler
 
-// ServeHTTP answers one request as ONTAP would, in ONTAP's order: is it sane,
-// is there such an API, who asks, may he, and then the rest.
+// ServeHTTP answers one request as ONTAP would. It checks in ONTAP's order: the
+// path, the login, the API, the privilege, and then the rest.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
 	r := &call{Request: req, header: w.Header(), status: http.StatusOK}
@@ -111,7 +112,7 @@ func getForHead(method string) string {
 
 // find is the route of a path below /api; it fills the call's variables.
 func (s *Simulator) find(r *call, path string) route {
-	// ONTAP takes a trailing slash, and clients send one.
+	// ONTAP accepts a trailing slash, and clients send one.
 	have := strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
 	for template, found := range s.routes() {
 		want := strings.Split(strings.TrimPrefix(template, "/"), "/")
@@ -150,8 +151,8 @@ func dots(uri string) bool {
 	return false
 }
 
-// send writes an answer: a failure's envelope, nothing, JSON, or what a fault
-// makes of it.
+// send writes an answer: a failure's envelope, nothing, JSON, or the text of a
+// fault.
 func (s *Simulator) send(w http.ResponseWriter, r *call, answer any, err error) {
 	var spoiled *spoiled
 	if errors.As(err, &spoiled) {
@@ -172,7 +173,7 @@ func (s *Simulator) send(w http.ResponseWriter, r *call, answer any, err error) 
 	}
 	w.WriteHeader(r.status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(text) // a client that has gone is its own affair
+		_, _ = w.Write(text) // an error means that the client has left
 	}
 }
 
@@ -190,47 +191,56 @@ func encode(answer any) []byte {
 
 // routes are all endpoints of this cluster.
 func (s *Simulator) routes() map[string]route {
+	var (
+		has       = inventory{s}
+		volumes   = volumeCalls{s}
+		snapshots = snapshotCalls{s}
+		files     = fileCalls{s}
+		exports   = exportCalls{s}
+		jobs      = jobCalls{s}
+		locks     = lockCalls{s}
+	)
 	all := map[string]route{
-		"/cluster":                           {"GET": s.clusterGet},
-		"/cluster/jobs":                      {"GET": s.jobList},
-		"/cluster/jobs/{uuid}":               {"GET": s.jobGet, "PATCH": s.jobPatch},
-		"/cluster/nodes":                     {"GET": s.nodes().list},
-		"/cluster/schedules":                 {"GET": s.schedules().list},
-		"/cluster/schedules/{uuid}":          {"GET": s.schedules().oneBy("uuid")},
-		"/svm/svms":                          {"GET": s.svmRecords().list},
-		"/svm/svms/{uuid}":                   {"GET": s.svmRecords().oneBy("uuid")},
-		"/svm/peers":                         {"GET": s.peers().list},
-		"/network/ip/interfaces":             {"GET": s.interfaces().list},
-		"/network/ip/interfaces/{uuid}":      {"GET": s.interfaces().oneBy("uuid")},
-		"/storage/aggregates":                {"GET": s.aggregates().list},
-		"/storage/volumes":                   {"GET": s.volumeList},
-		"/storage/volumes/{uuid}":            {"GET": s.volumeGet, "PATCH": s.volumePatch},
-		"/storage/file/clone":                {"POST": s.fileClone},
-		"/storage/snapshot-policies":         {"GET": s.snapshotPolicies().list},
-		"/storage/snapshot-policies/{uuid}":  {"GET": s.snapshotPolicies().oneBy("uuid")},
-		"/protocols/locks":                   {"GET": s.lockList, "DELETE": s.lockDelete},
-		"/protocols/nfs/services":            {"GET": s.nfsServices().list},
-		"/protocols/nfs/services/{svm.uuid}": {"GET": s.nfsServices().oneBy("svm.uuid")},
-		"/security/login/whoami":             {"GET": s.whoami},
-		"/support/ems/application-logs":      {"POST": s.emsLog},
+		"/cluster":                           {"GET": has.cluster},
+		"/cluster/jobs":                      {"GET": jobs.list},
+		"/cluster/jobs/{uuid}":               {"GET": jobs.get, "PATCH": jobs.patch},
+		"/cluster/nodes":                     {"GET": has.nodes().list},
+		"/cluster/schedules":                 {"GET": has.schedules().list},
+		"/cluster/schedules/{uuid}":          {"GET": has.schedules().oneBy("uuid")},
+		"/svm/svms":                          {"GET": has.svmRecords().list},
+		"/svm/svms/{uuid}":                   {"GET": has.svmRecords().oneBy("uuid")},
+		"/svm/peers":                         {"GET": has.peers().list},
+		"/network/ip/interfaces":             {"GET": has.interfaces().list},
+		"/network/ip/interfaces/{uuid}":      {"GET": has.interfaces().oneBy("uuid")},
+		"/storage/aggregates":                {"GET": has.aggregates().list},
+		"/storage/volumes":                   {"GET": volumes.list},
+		"/storage/volumes/{uuid}":            {"GET": volumes.get, "PATCH": volumes.patch},
+		"/storage/file/clone":                {"POST": files.clone},
+		"/storage/snapshot-policies":         {"GET": has.snapshotPolicies().list},
+		"/storage/snapshot-policies/{uuid}":  {"GET": has.snapshotPolicies().oneBy("uuid")},
+		"/protocols/locks":                   {"GET": locks.list, "DELETE": locks.delete},
+		"/protocols/nfs/services":            {"GET": volumes.nfsServices().list},
+		"/protocols/nfs/services/{svm.uuid}": {"GET": volumes.nfsServices().oneBy("svm.uuid")},
+		"/security/login/whoami":             {"GET": has.whoami},
+		"/support/ems/application-logs":      {"POST": has.emsLog},
 
-		"/storage/snapshot-policies/{snapshot_policy.uuid}/schedules": {"GET": s.policySchedules},
+		"/storage/snapshot-policies/{snapshot_policy.uuid}/schedules": {"GET": has.policySchedules},
 		"/storage/volumes/{volume.uuid}/snapshots": {
-			"GET": s.snapshotList, "POST": s.snapshotCreate, "DELETE": s.snapshotDeleteQuery},
+			"GET": snapshots.list, "POST": snapshots.create, "DELETE": snapshots.deleteQuery},
 		"/storage/volumes/{volume.uuid}/snapshots/{uuid}": {
-			"GET": s.snapshotGet, "PATCH": s.snapshotPatch, "DELETE": s.snapshotDelete},
+			"GET": snapshots.get, "PATCH": snapshots.patch, "DELETE": snapshots.delete},
 		"/storage/volumes/{volume.uuid}/files/{path}": {
-			"GET": s.fileGet, "POST": s.fileCreate, "PATCH": s.fileRename, "DELETE": s.fileDelete},
-		"/protocols/nfs/export-policies": {"GET": s.policyList, "POST": s.policyCreate},
+			"GET": files.get, "POST": files.create, "PATCH": files.rename, "DELETE": files.delete},
+		"/protocols/nfs/export-policies": {"GET": exports.policyList, "POST": exports.policyCreate},
 		"/protocols/nfs/export-policies/{id}": {
-			"GET": s.policyGet, "DELETE": s.policyDelete},
+			"GET": exports.policyGet, "DELETE": exports.policyDelete},
 		"/protocols/nfs/export-policies/{policy.id}/rules": {
-			"GET": s.ruleList, "POST": s.ruleCreate},
+			"GET": exports.ruleList, "POST": exports.ruleCreate},
 		"/protocols/nfs/export-policies/{policy.id}/rules/{index}": {
-			"GET": s.ruleGet, "DELETE": s.ruleDelete},
+			"GET": exports.ruleGet, "DELETE": exports.ruleDelete},
 	}
 	if s.cfg.Version == "9.15.1" || s.cfg.Version == "9.16.1" {
-		all["/storage/directory-restore"] = route{"POST": s.directoryRestore}
+		all["/storage/directory-restore"] = route{"POST": files.directoryRestore}
 	}
 	return all
 }

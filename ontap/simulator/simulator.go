@@ -14,21 +14,22 @@ import (
 	"time"
 
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/ontap/simulator/flexvol"
 )
 
-// Config describes the cluster that is played.
+// Config describes the cluster that the simulator plays.
 type Config struct {
 	_ struct{}
 
 	// Root is the directory that is the FlexVol. It must exist. Required.
 	Root string
 
-	// SVM, Volume and Junction name the SVM, the FlexVol and where it is
-	// mounted in the SVM's namespace, e.g. svm1, docker_vols, /docker_vols. Required.
+	// SVM, Volume and Junction name the SVM, the FlexVol and its junction path in
+	// the SVM's namespace, e.g. svm1, docker_vols, /docker_vols. Required.
 	SVM, Volume, Junction string
 
-	// User and PasswordFile are who may log in. The file is read for each
-	// request, so the password can be rotated. Required.
+	// User and PasswordFile are the login. The file is read for each request, so
+	// the password can be rotated. Required.
 	User, PasswordFile string
 
 	// Role is what the user may do; nil means everything.
@@ -56,8 +57,8 @@ type Config struct {
 	MaxSnapshots int
 
 	// Immutable makes the files of a copied snapshot immutable (chattr +i), so
-	// that root cannot write into them either. It needs root and a filesystem
-	// that can; deleting the snapshot through REST undoes it.
+	// that even root cannot write into them. It needs root and a filesystem with
+	// that flag. Deleting the snapshot through REST clears the flag first.
 	Immutable bool
 
 	// NoWaiting answers every asynchronous change with 202 and its job, as if
@@ -68,8 +69,8 @@ type Config struct {
 	Now    func() time.Time
 	Random io.Reader
 
-	// Log is told of every request after its answer; nil means nobody. It may
-	// be called concurrently.
+	// Log hears of every request after its answer; it may be nil. It may be called
+	// concurrently.
 	Log func(Entry)
 }
 
@@ -77,7 +78,7 @@ type Config struct {
 type Entry struct {
 	Method, URI string
 	Status      int
-	Note        string // what was refused or done to it, e.g. a fault
+	Note        string // the reason of a refusal, or the fault
 	Took        time.Duration
 }
 
@@ -86,7 +87,7 @@ type Entry struct {
 type Simulator struct {
 	cfg     Config
 	version ontap.Version
-	dir     *dir
+	dir     *flexvol.Dir
 	listen  *listener
 
 	mu     sync.Mutex // guards all below; never held across the directory or the network
@@ -99,10 +100,10 @@ type Simulator struct {
 
 	pageSize int // records on a page at most; 0 is no limit but the query's
 
-	work    sync.Mutex     // one change of the directory at a time; taken before mu
-	running sync.WaitGroup // jobs
-	closed  chan struct{}  // closed by Close: stuck jobs give up
-	once    sync.Once
+	changing sync.Mutex     // one change of the directory at a time; taken before mu
+	running  sync.WaitGroup // jobs
+	closed   chan struct{}  // closed by Close: stuck jobs give up
+	once     sync.Once
 }
 
 var versionPattern = regexp.MustCompile(`^9\.(\d{1,2})\.(\d)$`)
@@ -148,18 +149,18 @@ func New(cfg Config) (*Simulator, error) {
 		s.role = []ontap.Privilege{{Path: "/api", Access: ontap.AccessAll}}
 	}
 	var err error
-	if s.dir, err = openRoot(s.cfg.Root, cfg.Immutable); err != nil {
+	if s.dir, err = flexvol.Open(s.cfg.Root, cfg.Immutable); err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
-		s.dir.close()
+		s.dir.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// Close stops serving, lets stuck jobs go, waits for running ones and closes
-// the directory. Snapshots stay.
+// Close stops serving, ends stuck jobs, waits for running jobs and closes the
+// directory. Snapshots stay.
 func (s *Simulator) Close() error {
 	var err error
 	s.once.Do(func() {
@@ -168,13 +169,13 @@ func (s *Simulator) Close() error {
 			err = s.listen.close()
 		}
 		s.running.Wait()
-		s.dir.close()
+		s.dir.Close()
 	})
 	return err
 }
 
 // Engine says how snapshots are made in Root: btrfs, reflink or copy.
-func (s *Simulator) Engine() string { return s.dir.engine }
+func (s *Simulator) Engine() string { return s.dir.Engine }
 
 // SetRole changes what the user may do.
 func (s *Simulator) SetRole(role []ontap.Privilege) {
@@ -198,7 +199,8 @@ func (s *Simulator) AddLock(l ontap.Lock) ontap.Lock {
 	return l
 }
 
-// Own gives the snapshot of that name owners, e.g. snapmirror; none frees it.
+// Own gives a snapshot owners, e.g. snapmirror. Without owners the snapshot can be
+// deleted again.
 func (s *Simulator) Own(snapshot string, owners ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,7 +209,7 @@ func (s *Simulator) Own(snapshot string, owners ...string) {
 	}
 }
 
-// Set changes what an administrator would have set by hand.
+// Set changes the settings of an administrator.
 func (s *Simulator) Set(change func(*Settings)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,12 +247,12 @@ func orString(v, otherwise string) string {
 
 var _ http.Handler = (*Simulator)(nil)
 
-// UUIDs returns those of the FlexVol and its SVM.
+// UUIDs returns the uuids of the FlexVol and of its SVM.
 func (s *Simulator) UUIDs() (volume, svm string) {
 	return s.world.VolumeUUID, s.world.SVMUUIDs[s.cfg.SVM]
 }
 
-// SetPageSize makes every page of a collection hold at most n records; 0 ends it.
+// SetPageSize limits every page of a collection to n records; 0 ends the limit.
 func (s *Simulator) SetPageSize(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

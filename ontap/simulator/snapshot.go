@@ -10,8 +10,11 @@ import (
 	"github.com/casit/berth/ontap"
 )
 
-// snapshotCollection is a copy of the FlexVol's snapshots. It takes mu.
-func (s *Simulator) snapshotCollection() collection {
+// snapshotCalls answers for the snapshots of the FlexVol.
+type snapshotCalls struct{ *Simulator }
+
+// all copies the FlexVol's snapshots. It takes mu.
+func (s snapshotCalls) all() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	volume := s.world.VolumeUUID
@@ -39,27 +42,27 @@ func (s *Simulator) snapshotCollection() collection {
 	return c
 }
 
-func (s *Simulator) snapshotList(r *call) (any, error) {
+func (s snapshotCalls) list(r *call) (any, error) {
 	if r.vars["volume.uuid"] != "*" {
 		if err := s.onVolume(r); err != nil {
 			return nil, err
 		}
 	}
-	return s.snapshotCollection().list(r)
+	return s.all().list(r)
 }
 
-func (s *Simulator) snapshotGet(r *call) (any, error) {
+func (s snapshotCalls) get(r *call) (any, error) {
 	if err := s.onVolume(r); err != nil {
 		return nil, err
 	}
 	if _, err := s.byUUID(r.vars["uuid"]); err != nil {
 		return nil, err
 	}
-	return s.snapshotCollection().one(r, r.vars["uuid"])
+	return s.all().one(r, r.vars["uuid"])
 }
 
-// byUUID is a copy of the record of a snapshot. It takes mu.
-func (s *Simulator) byUUID(uuid string) (snapshot, error) {
+// byUUID copies the record of a snapshot. It takes mu.
+func (s snapshotCalls) byUUID(uuid string) (snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range s.world.Snapshots {
@@ -91,8 +94,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// snapshotCreate is always asynchronous, but checks first what it can.
-func (s *Simulator) snapshotCreate(r *call) (any, error) {
+// create starts a job, after all checks that need no job.
+func (s snapshotCalls) create(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
@@ -139,8 +142,8 @@ func expiry(body record) (time.Time, error) {
 	return t, nil
 }
 
-// room refuses a name that is taken and a FlexVol that is full. It takes mu.
-func (s *Simulator) room(name string) error {
+// room refuses a taken name and a full FlexVol. It takes mu.
+func (s snapshotCalls) room(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.world.snapshot(name) != nil {
@@ -153,13 +156,13 @@ func (s *Simulator) room(name string) error {
 }
 
 // take makes the snapshot. It runs in a job.
-func (s *Simulator) take(made *snapshot) error {
+func (s snapshotCalls) take(made *snapshot) error {
 	if err := s.room(made.Name); err != nil {
 		return err
 	}
 	made.CreateTime = s.cfg.Now().UTC().Truncate(time.Second)
-	_, _, made.Size, _, _ = s.dir.usage()
-	if err := s.dir.takeSnapshot(made.Name); err != nil {
+	made.Size = s.dir.Usage().Used
+	if err := s.dir.Take(made.Name); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -169,8 +172,8 @@ func (s *Simulator) take(made *snapshot) error {
 	return s.save()
 }
 
-// snapshotPatch sets comment, label and expiry, and renames.
-func (s *Simulator) snapshotPatch(r *call) (any, error) {
+// patch sets comment, label and expiry, and renames.
+func (s snapshotCalls) patch(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
@@ -198,7 +201,7 @@ func (s *Simulator) snapshotPatch(r *call) (any, error) {
 	}
 	return s.start(r, "", func() error {
 		if name != old.Name {
-			if err := s.dir.renameSnapshot(old.Name, name); err != nil {
+			if err := s.dir.RenameSnapshot(old.Name, name); err != nil {
 				return err
 			}
 		}
@@ -222,8 +225,9 @@ func (s *Simulator) snapshotPatch(r *call) (any, error) {
 	})
 }
 
-// snapshotDelete accepts at once; owners and expiry make the job fail.
-func (s *Simulator) snapshotDelete(r *call) (any, error) {
+// delete starts a job at once. A snapshot with owners or an expiry time makes the
+// job fail.
+func (s snapshotCalls) delete(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
@@ -237,12 +241,13 @@ func (s *Simulator) snapshotDelete(r *call) (any, error) {
 	return s.start(r, "", func() error { return s.drop(x.UUID) })
 }
 
-// snapshotDeleteQuery deletes all that match, as DELETE on a collection does.
-func (s *Simulator) snapshotDeleteQuery(r *call) (any, error) {
+// deleteQuery deletes all snapshots that match the query of DELETE on the
+// collection.
+func (s snapshotCalls) deleteQuery(r *call) (any, error) {
 	if err := s.onVolume(r); err != nil {
 		return nil, err
 	}
-	c := s.snapshotCollection()
+	c := s.all()
 	q, err := c.parse(r)
 	if err != nil {
 		return nil, err
@@ -262,7 +267,7 @@ func (s *Simulator) snapshotDeleteQuery(r *call) (any, error) {
 }
 
 // drop deletes one snapshot. It runs in a job.
-func (s *Simulator) drop(uuid string) error {
+func (s snapshotCalls) drop(uuid string) error {
 	x, err := s.byUUID(uuid)
 	switch {
 	case err != nil:
@@ -272,7 +277,7 @@ func (s *Simulator) drop(uuid string) error {
 	case x.ExpiryTime.After(s.cfg.Now()):
 		return fail(http.StatusConflict, ontap.CodeSnapshotBusy, "", "Snapshot %q has not expired or is locked.", x.Name)
 	}
-	if err := s.dir.dropSnapshot(x.Name); err != nil {
+	if err := s.dir.Drop(x.Name); err != nil {
 		return err
 	}
 	s.mu.Lock()

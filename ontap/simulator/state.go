@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Settings are what an administrator of the filer would have set by hand.
+// Settings are the settings that an administrator of the filer makes by hand.
 type Settings struct {
 	SnapshotDirectory bool   `json:"snapshot_directory"` // volume modify -snapdir-access
 	HideSnapshot      bool   `json:"hide_snapshot"`      // vserver nfs modify -v3-hide-snapshot
@@ -114,13 +114,14 @@ func (s *Simulator) load() error {
 	return s.save()
 }
 
-// adopt makes records and directories agree: what lies in .snapshot is a
-// snapshot, what does not is none.
+// adopt makes the records agree with the directories in .snapshot: each directory
+// gets a record, and a record without a directory is dropped.
 func (s *Simulator) adopt() error {
-	there, err := s.dir.snapshots()
+	there, err := s.dir.Snapshots()
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(there, func(name string, _ time.Time) bool { return validSnapshotName(name) != "" })
 	s.world.Snapshots = slices.DeleteFunc(s.world.Snapshots, func(r *snapshot) bool {
 		_, ok := there[r.Name]
 		return !ok
@@ -134,7 +135,7 @@ func (s *Simulator) adopt() error {
 	return nil
 }
 
-// save writes the state file, atomically. The caller holds mu or is New.
+// save writes the state file atomically. The caller is New or holds mu.
 func (s *Simulator) save() error {
 	if s.cfg.StateFile == "" {
 		return nil

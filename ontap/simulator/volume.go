@@ -4,21 +4,26 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/casit/berth/ontap/simulator/flexvol"
 )
+
+// volumeCalls answers for volumes and for the NFS service of their SVMs.
+type volumeCalls struct{ *Simulator }
 
 // volumes are the FlexVol that is Root, the root volume of each SVM, and the
 // volumes of the other SVMs.
-func (s *Simulator) volumes() collection {
+func (s volumeCalls) volumes() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := collection{schema: "/storage/volumes", key: "uuid", defaults: []string{"name", "svm.name", "svm.uuid"}, self: hrefOf("/storage/volumes"),
 		expensive: []string{"analytics", "anti_ransomware", "application", "encryption", "clone", "files", "max_dir_size", "metric", "movement", "quota",
 			"statistics", "space.snapshot.autodelete_trigger", "space.snapshot.autodelete_enabled", "nas.junction_parent"}}
-	size, free, used, files, filesUsed := s.dir.usage()
+	is := s.dir.Usage()
 	for _, svm := range s.svms() {
-		root := s.volume(svm, svm+"_root", s.world.RootUUIDs[svm], "/", 1<<30, 1<<30, 0)
+		root := s.volume(svm, svm+"_root", s.world.RootUUIDs[svm], "/", flexvol.Usage{Size: 1 << 30, Free: 1 << 30})
 		root.set("is_svm_root", true)
-		data := s.volume(svm, s.cfg.Volume, s.world.DataUUIDs[svm], s.cfg.Junction, size, free, used)
+		data := s.volume(svm, s.cfg.Volume, s.world.DataUUIDs[svm], s.cfg.Junction, is)
 		if svm == s.cfg.SVM {
 			data.set("style", s.cfg.Style)
 			data.set("comment", s.world.Settings.VolumeComment)
@@ -28,8 +33,8 @@ func (s *Simulator) volumes() collection {
 			data.set("snapshot_policy.name", s.world.Settings.SnapshotPolicy)
 			data.set("snapshot_policy.uuid", s.world.Named["policy "+s.world.Settings.SnapshotPolicy])
 			data.set("nas.security_style", s.world.Settings.SecurityStyle)
-			data.set("files.maximum", files)
-			data.set("files.used", filesUsed)
+			data.set("files.maximum", is.Files)
+			data.set("files.used", is.FilesUsed)
 		}
 		c.records = append(c.records, root, data)
 	}
@@ -37,33 +42,32 @@ func (s *Simulator) volumes() collection {
 }
 
 // volume is the record of an ordinary volume. The caller holds mu.
-func (s *Simulator) volume(svm, name, uuid, junction string, size, free, used int64) record {
+func (s volumeCalls) volume(svm, name, uuid, junction string, is flexvol.Usage) record {
 	percent := int64(0)
-	if size > 0 {
-		percent = 100 * used / size
+	if is.Size > 0 {
+		percent = 100 * is.Used / is.Size
 	}
 	policy := s.world.Policies[0]
 	return rec("uuid", uuid, "name", name, "svm", s.svm(svm), "type", "rw", "style", "flexvol", "state", "online", "comment", "",
-		"create_time", "2026-01-01T00:00:00+00:00", "language", "c.utf_8", "size", size, "is_svm_root", false, "snapshot_count", 0,
+		"create_time", "2026-01-01T00:00:00+00:00", "language", "c.utf_8", "size", is.Size, "is_svm_root", false, "snapshot_count", 0,
 		"aggregates", []record{s.aggregate()}, "snapshot_policy.name", "none", "snapshot_policy.uuid", s.world.Named["policy none"],
 		"snapshot_directory_access_enabled", true, "snapshot_locking_enabled", false, "access_time_enabled", true,
 		"nas.path", junction, "nas.security_style", "unix", "nas.unix_permissions", 755, "nas.uid", 0, "nas.gid", 0,
 		"nas.export_policy.name", policy.Name, "nas.export_policy.id", policy.ID,
-		"space.size", size, "space.available", free, "space.used", used, "space.percent_used", percent,
+		"space.size", is.Size, "space.available", is.Free, "space.used", is.Used, "space.percent_used", percent,
 		"space.snapshot.used", 0, "space.snapshot.reserve_percent", 5, "space.snapshot.autodelete_enabled", false,
 		"guarantee.type", "none", "guarantee.honored", true, "tiering.policy", "none", "qos.policy.name", nil,
 		"clone.is_flexclone", false, "clone.has_flexclone", false, "analytics.state", "off", "analytics.supported", true,
 		"quota.state", "off", "autosize.mode", "off", "encryption.enabled", false, "snaplock.type", "non_snaplock")
 }
 
-func (s *Simulator) volumeList(r *call) (any, error) { return s.volumes().list(r) }
+func (s volumeCalls) list(r *call) (any, error) { return s.volumes().list(r) }
 
-func (s *Simulator) volumeGet(r *call) (any, error) { return s.volumes().one(r, r.vars["uuid"]) }
+func (s volumeCalls) get(r *call) (any, error) { return s.volumes().one(r, r.vars["uuid"]) }
 
-// volumePatch changes what a berth administrator would: the comment, the
-// snapshot policy, the export policy and whether .snapshot is shown. A revert
-// is refused, because it would take every berth volume back.
-func (s *Simulator) volumePatch(r *call) (any, error) {
+// patch changes the comment, the snapshot policy, the export policy and the access
+// to .snapshot. It refuses a revert, which would take all berth volumes back.
+func (s volumeCalls) patch(r *call) (any, error) {
 	if err := r.onlyQuery("snapshot_directory_access_enabled", "is_constituent", "validate_only"); err != nil {
 		return nil, err
 	}
@@ -111,7 +115,7 @@ func (s *Simulator) volumePatch(r *call) (any, error) {
 }
 
 // nfsServices is the NFS service of each SVM.
-func (s *Simulator) nfsServices() collection {
+func (s volumeCalls) nfsServices() collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := collection{schema: "/protocols/nfs/services", key: "svm.uuid", defaults: []string{"svm.name"}, expensive: []string{"metric", "statistics"},

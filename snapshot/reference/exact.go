@@ -44,8 +44,13 @@ func (e *Exact) Check() error {
 	return err
 }
 
-// find finds the snapshot by its name, and refuses a later one of that name.
-func (e *Exact) find(all []Snapshot) (*Snapshot, error) {
+// Ref is the version as a reference.
+func (e *Exact) Ref() Ref {
+	return Ref{Volume: e.Volume, Snapshot: string(e.Snapshot), Path: string(e.Path)}
+}
+
+// Find finds the snapshot by its name, and refuses a later one of that name.
+func (e *Exact) Find(all []Snapshot) (*Snapshot, error) {
 	if err := e.Check(); err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func TestWhatTellsASnapshotFromAnother(t *testing.T) {
 		{"unknown times", Exact{}, Snapshot{Time: two}, true},
 	} {
 		c.e.Volume, c.e.Snapshot, c.s.Name = "blog", "s", "s"
-		_, err := c.e.find([]Snapshot{c.s})
+		_, err := c.e.Find([]Snapshot{c.s})
 		require.Equal(t, c.is, err == nil, "%s: %v", c.what, err)
 	}
 	// One whose time is in its name is not another one when BERTH_TZ changes.

@@ -113,7 +113,7 @@ func (a Asked) Resolve(all []Snapshot, now time.Time, zone *time.Location) (r Re
 	switch {
 	case a.Exact != nil:
 		r = Ref{Volume: a.Exact.Volume, Snapshot: string(a.Exact.Snapshot), Path: string(a.Exact.Path)}
-		s, err = a.Exact.find(all)
+		s, err = a.Exact.Find(all)
 	case a.Versioned:
 		r, s, err = a.version(all, now, zone)
 	default:

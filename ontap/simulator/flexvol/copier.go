@@ -1,4 +1,4 @@
-package simulator
+package flexvol
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 
 // copier copies trees inside one filesystem with all that makes a file itself:
 // owner, mode, times, hard links, holes, symlinks and special files. It walks
-// by handles and follows nothing. What disappears meanwhile is left out.
+// by handles and follows no symlink. It leaves out names that disappear meanwhile.
 type copier struct {
 	skip      string // a name in the top directory that is not copied
 	reflink   bool   // share blocks where the filesystem can
@@ -20,7 +20,7 @@ type copier struct {
 	links     map[[2]uint64]link
 }
 
-// link is where the first name of a file with several was copied to.
+// link is the copy of the first name of a file that has several names.
 type link struct {
 	dir  int
 	name string
@@ -141,7 +141,7 @@ func (c *copier) file(fromDir int, from string, toDir int, to string, st *unix.S
 	return nil
 }
 
-// copyData copies what is data and leaves holes holes.
+// copyData copies the data and keeps the holes.
 func copyData(from, to *os.File, size int64) error {
 	for at := int64(0); at < size; {
 		begin, err := unix.Seek(int(from.Fd()), at, unix.SEEK_DATA)
@@ -189,7 +189,8 @@ func dress(at int, name string, st *unix.Stat_t) error {
 	return unix.UtimesNanoAt(at, name, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// dressHandle does the same by handle, in the order in which nothing is undone.
+// dressHandle does the same by handle. Each step keeps what the steps before it
+// have set.
 func dressHandle(fd int, st *unix.Stat_t) error {
 	if err := chown(func(uid, gid int) error { return unix.Fchown(fd, uid, gid) }, st); err != nil {
 		return err
@@ -205,7 +206,7 @@ func dressHandle(fd int, st *unix.Stat_t) error {
 	return nil
 }
 
-// chown keeps going where only root could give the file away.
+// chown ignores EPERM for other users than root, who alone may give files away.
 func chown(do func(uid, gid int) error, st *unix.Stat_t) error {
 	if err := do(int(st.Uid), int(st.Gid)); err != nil && (os.Geteuid() == 0 || !errors.Is(err, unix.EPERM)) {
 		return err

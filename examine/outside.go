@@ -1,4 +1,4 @@
-package main
+package examine
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 
 // examineOutside says what can be said without a plugin: it reads the settings
 // that the plugin would have, and goes the way to the filer itself.
-func (e *dockerEngine) examineOutside(ctx context.Context) doctor.Report {
+func (e *dockerEngine) examineOutside(ctx context.Context, file string) doctor.Report {
 	getenv := os.Getenv
 	if e.plugin.Name != "" {
 		getenv = e.getenv
 	}
-	settings, err := plugin.LoadSettings(settingsFile(), getenv)
-	r := doctor.Report{Node: settings.Node, Settings: plugin.SettingSources(settingsFile(), getenv)}
+	settings, err := plugin.LoadSettings(file, getenv)
+	r := doctor.Report{Node: settings.Node, Settings: plugin.SettingSources(file, getenv)}
 	r.Add("node", doctor.Settings(r.Settings, err), doctor.MountsLeft())
 	if err != nil {
 		r.Unasked = []string{"export"}

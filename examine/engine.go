@@ -1,4 +1,4 @@
-package main
+package examine
 
 import (
 	"context"
@@ -59,13 +59,13 @@ func (e *dockerEngine) getenv(name string) string {
 
 // checks are what only the engine knows. They compare it with what the plugin
 // says, if that and its export answer.
-func (e *dockerEngine) checks(a *app, answers bool) []doctor.Check {
+func (e *dockerEngine) checks(a asker, answers bool) []doctor.Check {
 	if e.err != nil {
 		return []doctor.Check{{Group: "docker", Name: "engine", Look: func(context.Context) []doctor.Finding {
 			return []doctor.Finding{doctor.NoEngine(e.err)}
 		}}}
 	}
-	look := func(name string, look func(ctx context.Context, a *app, engine *client.Client) (doctor.Finding, error)) doctor.Check {
+	look := func(name string, look func(ctx context.Context, a asker, engine *client.Client) (doctor.Finding, error)) doctor.Check {
 		return doctor.Check{Group: "docker", Name: name, Next: "systemctl status docker", Look: func(ctx context.Context) (found []doctor.Finding) {
 			if !answers {
 				return nil
@@ -89,7 +89,7 @@ func (e *dockerEngine) checks(a *app, answers bool) []doctor.Check {
 	return all
 }
 
-func lookForShadows(ctx context.Context, a *app, engine *client.Client) (doctor.Finding, error) {
+func lookForShadows(ctx context.Context, a asker, engine *client.Client) (doctor.Finding, error) {
 	ours, err := ask[plugin.Names](ctx, a, "Berth.VolumeNames", plugin.Empty{})
 	if err != nil {
 		return doctor.Finding{}, err
@@ -102,7 +102,7 @@ func lookForShadows(ctx context.Context, a *app, engine *client.Client) (doctor.
 	return doctor.Shadows(local, ours.Names), err
 }
 
-func lookForDrift(ctx context.Context, a *app, _ *client.Client) (doctor.Finding, error) {
+func lookForDrift(ctx context.Context, a asker, _ *client.Client) (doctor.Finding, error) {
 	got, err := ask[plugin.Volumes](ctx, a, "Berth.VolumeInspect", plugin.InspectRequest{})
 	if err != nil {
 		return doctor.Finding{}, err
@@ -126,7 +126,7 @@ func lookForDrift(ctx context.Context, a *app, _ *client.Client) (doctor.Finding
 
 // claims compares this node's uses of volumes with its containers. They are
 // asked for twice: a container may start in between.
-func lookForClaims(ctx context.Context, a *app, engine *client.Client) (doctor.Finding, error) {
+func lookForClaims(ctx context.Context, a asker, engine *client.Client) (doctor.Finding, error) {
 	about, err := ask[plugin.About](ctx, a, "Berth.Version", plugin.Empty{})
 	if err != nil {
 		return doctor.Finding{}, err
@@ -157,7 +157,7 @@ func of(node string, u plugin.Users) (out []cluster.User) {
 	return out
 }
 
-func lookAtSwarm(ctx context.Context, a *app, engine *client.Client) (doctor.Finding, error) {
+func lookAtSwarm(ctx context.Context, a asker, engine *client.Client) (doctor.Finding, error) {
 	about, err := ask[plugin.About](ctx, a, "Berth.Version", plugin.Empty{})
 	if err != nil {
 		return doctor.Finding{}, err

@@ -1,4 +1,4 @@
-package simulator
+package flexvol
 
 import (
 	"bytes"
@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func newDir(t *testing.T, immutable bool) (*dir, string) {
+func newDir(t *testing.T, immutable bool) (*Dir, string) {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "vol")
 	require.NoError(t, os.Mkdir(root, 0o755))
-	d, err := openRoot(root, immutable)
+	d, err := Open(root, immutable)
 	require.NoError(t, err)
-	t.Cleanup(d.close)
+	t.Cleanup(d.Close)
 	return d, root
 }
 
@@ -44,7 +44,7 @@ func TestSnapshotIsFaithful(t *testing.T) {
 	require.NoError(t, os.Chtimes(in("site1/big"), old, old))
 	require.NoError(t, os.Chtimes(in("site1/deep"), old, old))
 
-	require.NoError(t, d.takeSnapshot("s"))
+	require.NoError(t, d.Take("s"))
 	before := walk(t, in("site1"))
 	require.NoError(t, os.WriteFile(in("site1/big"), []byte("new"), 0o640))
 	require.Equal(t, before, walk(t, in(".snapshot/s/site1")))
@@ -57,13 +57,13 @@ func TestSnapshotIsFaithful(t *testing.T) {
 	require.NoError(t, syscall.Stat(in(".snapshot/s/site1/hole"), &st))
 	require.Less(t, st.Blocks*512, int64(1<<20), "a hole stays one")
 
-	require.NoError(t, d.copyOut(".snapshot/s/site1", "again"))
+	require.NoError(t, d.CopyOut(".snapshot/s/site1", "again"))
 	require.Equal(t, walk(t, in(".snapshot/s/site1")), walk(t, in("again")))
-	require.NoError(t, d.renameSnapshot("s", "t"))
-	there, err := d.snapshots()
+	require.NoError(t, d.RenameSnapshot("s", "t"))
+	there, err := d.Snapshots()
 	require.NoError(t, err)
 	require.Len(t, there, 1)
-	require.NoError(t, d.dropSnapshot("t"))
+	require.NoError(t, d.Drop("t"))
 	require.NoDirExists(t, in(".snapshot/t"))
 }
 
@@ -111,25 +111,25 @@ func TestNothingOutsideIsTouched(t *testing.T) {
 	require.NoError(t, os.Symlink(outside, filepath.Join(root, "top")))
 	require.NoError(t, os.Symlink(victim, filepath.Join(root, "a/file")))
 
-	require.Error(t, d.remove("top/victim", false))
-	require.Error(t, d.remove("a/out/victim", true))
-	require.Error(t, d.remove("../"+filepath.Base(outside), true))
-	require.Error(t, d.copyOut("a/out/victim", "stolen"))
-	require.Error(t, d.copyOut("a", "top/planted"))
-	require.Error(t, d.rename("a", "top/a"))
-	require.Error(t, d.remove(".", true))
-	require.Error(t, d.remove(".snapshot", true))
-	require.Error(t, d.remove(".snapshot/s", true))
+	require.Error(t, d.Remove("top/victim", false))
+	require.Error(t, d.Remove("a/out/victim", true))
+	require.Error(t, d.Remove("../"+filepath.Base(outside), true))
+	require.Error(t, d.CopyOut("a/out/victim", "stolen"))
+	require.Error(t, d.CopyOut("a", "top/planted"))
+	require.Error(t, d.Rename("a", "top/a"))
+	require.Error(t, d.Remove(".", true))
+	require.Error(t, d.Remove(".snapshot", true))
+	require.Error(t, d.Remove(".snapshot/s", true))
 
-	require.NoError(t, d.takeSnapshot("s"))
-	require.NoError(t, d.copyOut(".snapshot/s/a", "b"))
+	require.NoError(t, d.Take("s"))
+	require.NoError(t, d.CopyOut(".snapshot/s/a", "b"))
 	target, err := os.Readlink(filepath.Join(root, "b/out"))
 	require.NoError(t, err)
 	require.Equal(t, outside, target, "a symlink is copied, not what it points to")
-	require.NoError(t, d.remove("b", true))
-	require.NoError(t, d.remove("a", true))
-	require.NoError(t, d.remove("top", true), "the link goes, not its target")
-	require.NoError(t, d.dropSnapshot("s"))
+	require.NoError(t, d.Remove("b", true))
+	require.NoError(t, d.Remove("a", true))
+	require.NoError(t, d.Remove("top", true), "the link goes, not its target")
+	require.NoError(t, d.Drop("s"))
 	require.FileExists(t, victim)
 
 	// The handle holds, whatever becomes of the name.
@@ -137,8 +137,8 @@ func TestNothingOutsideIsTouched(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(root, "c"), 0o755))
 	require.NoError(t, os.Rename(root, moved))
 	require.NoError(t, os.Symlink(outside, root))
-	require.NoError(t, d.remove("c", true))
-	require.ErrorIs(t, d.remove("victim", false), unix.ENOENT)
+	require.NoError(t, d.Remove("c", true))
+	require.ErrorIs(t, d.Remove("victim", false), unix.ENOENT)
 	require.FileExists(t, victim)
 }
 
@@ -150,22 +150,22 @@ func TestRemoveMany(t *testing.T) {
 	for i := range 3000 {
 		require.NoError(t, os.WriteFile(filepath.Join(at, string(rune('a'+r.IntN(26)))+time.Duration(i).String()), nil, 0o644))
 	}
-	require.NoError(t, d.remove("x", true))
+	require.NoError(t, d.Remove("x", true))
 	require.NoDirExists(t, at)
 }
 
 func TestUnfinishedIsRemoved(t *testing.T) {
 	d, root := newDir(t, false)
-	require.NoError(t, d.takeSnapshot("s"))
+	require.NoError(t, d.Take("s"))
 	require.NoError(t, os.Chmod(filepath.Join(root, ".snapshot"), 0o755))
-	require.NoError(t, os.MkdirAll(filepath.Join(root, ".snapshot", unfinished+"x", "y"), 0o755))
-	again, err := openRoot(root, false)
+	require.NoError(t, os.MkdirAll(filepath.Join(root, ".snapshot", Unfinished+"x", "y"), 0o755))
+	again, err := Open(root, false)
 	require.NoError(t, err)
-	defer again.close()
-	there, err := again.snapshots()
+	defer again.Close()
+	there, err := again.Snapshots()
 	require.NoError(t, err)
 	require.Contains(t, there, "s")
-	require.NoDirExists(t, filepath.Join(root, ".snapshot", unfinished+"x"))
+	require.NoDirExists(t, filepath.Join(root, ".snapshot", Unfinished+"x"))
 }
 
 func TestImmutable(t *testing.T) {
@@ -182,17 +182,17 @@ func TestImmutable(t *testing.T) {
 		f.Close()
 		if err != nil {
 			// Whoever may not mark files is told so and keeps no half of a snapshot.
-			require.Error(t, d.takeSnapshot("s"))
+			require.Error(t, d.Take("s"))
 			require.NoDirExists(t, in(".snapshot/s"))
 			return
 		}
 	}
-	require.NoError(t, d.takeSnapshot("s"))
-	t.Cleanup(func() { _ = d.dropSnapshot("t") })
+	require.NoError(t, d.Take("s"))
+	t.Cleanup(func() { _ = d.Drop("t") })
 	require.Error(t, os.WriteFile(in(".snapshot/s/a/b/f"), []byte("y"), 0o644))
 	require.Error(t, os.Remove(in(".snapshot/s/a/b/l")))
-	require.NoError(t, d.renameSnapshot("s", "t"))
-	require.NoError(t, d.copyOut(".snapshot/t/a", "c"))
+	require.NoError(t, d.RenameSnapshot("s", "t"))
+	require.NoError(t, d.CopyOut(".snapshot/t/a", "c"))
 	require.NoError(t, os.WriteFile(in("c/b/f"), []byte("y"), 0o644), "a copy is no snapshot")
-	require.NoError(t, d.dropSnapshot("t"))
+	require.NoError(t, d.Drop("t"))
 }

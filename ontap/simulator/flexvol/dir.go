@@ -1,4 +1,14 @@
-package simulator
+// Package flexvol is a directory that plays a FlexVol: it takes, shows, renames
+// and deletes snapshots of itself, and copies out of them.
+//
+//	d, err := flexvol.Open("/srv/vol", false)
+//	...
+//	defer d.Close()
+//	err = d.Take("nightly") // in /srv/vol/.snapshot/nightly
+//
+// A snapshot is an instant only where the directory is a btrfs subvolume.
+// Elsewhere it is a copy, by reflink if possible, that takes a while.
+package flexvol
 
 import (
 	"errors"
@@ -13,44 +23,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dotSnapshot is where the snapshots of a FlexVol are shown.
-const dotSnapshot = ".snapshot"
+// SnapDir is the directory with the snapshots of a FlexVol.
+const SnapDir = ".snapshot"
 
-// beneath is how every path below the root is resolved: not out of it, over no
+// beneath resolves every path below the root: not out of the root, through no
 // symlink and into no other mount.
 const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
 
-// dir is the directory that plays the FlexVol, held by its handle: whatever
+// Dir is the directory that plays the FlexVol, held by its handle: whatever
 // happens to its name, nothing outside is touched. Paths are relative to it.
-type dir struct {
+type Dir struct {
 	root      *os.File
-	engine    string // btrfs, reflink or copy
+	Engine    string // btrfs, reflink or copy
 	immutable bool
 }
 
-func openRoot(name string, immutable bool) (*dir, error) {
+// Open opens the directory, makes its .snapshot, and removes what a killed run
+// left there. Immutable marks the files of copied snapshots (chattr +i).
+func Open(name string, immutable bool) (*Dir, error) {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("simulator: root %s: %w", name, err)
+		return nil, fmt.Errorf("root %s: %w", name, err)
 	}
-	d := &dir{root: os.NewFile(uintptr(fd), name), immutable: immutable}
+	d := &Dir{root: os.NewFile(uintptr(fd), name), immutable: immutable}
 	if err := d.prepare(); err != nil {
-		d.close()
-		return nil, fmt.Errorf("simulator: root %s: %w", name, err)
+		d.Close()
+		return nil, fmt.Errorf("root %s: %w", name, err)
 	}
 	return d, nil
 }
 
-// close gives .snapshot back to its owner, who may want to remove the tree.
-func (d *dir) close() {
-	_ = unix.Fchmodat(d.fd(), dotSnapshot, 0o755, 0) // it need not be there
+// Close gives .snapshot back to its owner, who may want to remove the tree.
+func (d *Dir) Close() {
+	_ = unix.Fchmodat(d.fd(), SnapDir, 0o755, 0) // it need not be there
 	d.root.Close()
 }
 
 // prepare makes .snapshot, removes what a killed run left in it, and finds out
 // how snapshots can be made here.
-func (d *dir) prepare() error {
-	if err := unix.Mkdirat(d.fd(), dotSnapshot, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+func (d *Dir) prepare() error {
+	if err := unix.Mkdirat(d.fd(), SnapDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return d.changingSnapshots(func(snapshots *os.File) error {
@@ -59,21 +71,21 @@ func (d *dir) prepare() error {
 			return err
 		}
 		for _, name := range names {
-			if strings.HasPrefix(name, unfinished) {
+			if strings.HasPrefix(name, Unfinished) {
 				if err := d.removeAt(snapshots, name); err != nil {
 					return err
 				}
 			}
 		}
-		d.engine, err = probeEngine(d.root, snapshots)
+		d.Engine, err = probeEngine(d.root, snapshots)
 		return err
 	})
 }
 
-func (d *dir) fd() int { return int(d.root.Fd()) }
+func (d *Dir) fd() int { return int(d.root.Fd()) }
 
-// open opens what lies at a clean relative path, "." being the root.
-func (d *dir) open(name string, flags int) (*os.File, error) {
+// Open opens a clean relative path; "." is the root.
+func (d *Dir) Open(name string, flags int) (*os.File, error) {
 	fd, err := unix.Openat2(d.fd(), name, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Resolve: beneath})
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
@@ -81,19 +93,19 @@ func (d *dir) open(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// parent opens the directory above a clean relative path and returns the last element.
-func (d *dir) parent(name string) (*os.File, string, error) {
-	f, err := d.open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
+// Parent opens the directory above a clean relative path and returns the last element.
+func (d *Dir) Parent(name string) (*os.File, string, error) {
+	f, err := d.Open(path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY)
 	return f, path.Base(name), err
 }
 
-// lstat is the status of what lies at a clean relative path.
-func (d *dir) lstat(name string) (unix.Stat_t, error) {
+// Lstat returns the status of a clean relative path.
+func (d *Dir) Lstat(name string) (unix.Stat_t, error) {
 	var st unix.Stat_t
 	if name == "." {
 		return st, unix.Fstat(d.fd(), &st)
 	}
-	parent, base, err := d.parent(name)
+	parent, base, err := d.Parent(name)
 	if err != nil {
 		return st, err
 	}
@@ -104,17 +116,17 @@ func (d *dir) lstat(name string) (unix.Stat_t, error) {
 	return st, nil
 }
 
-// inSnapshot says whether a clean relative path lies in .snapshot.
-func inSnapshot(name string) bool {
-	return name == dotSnapshot || strings.HasPrefix(name, dotSnapshot+"/")
+// InSnapshot says whether a clean relative path lies in .snapshot.
+func InSnapshot(name string) bool {
+	return name == SnapDir || strings.HasPrefix(name, SnapDir+"/")
 }
 
-// remove deletes a file, or a directory with all below it.
-func (d *dir) remove(name string, recurse bool) error {
-	if name == "." || inSnapshot(name) {
+// Remove deletes a file, or a directory with all below it.
+func (d *Dir) Remove(name string, recurse bool) error {
+	if name == "." || InSnapshot(name) {
 		return fmt.Errorf("remove %s: %w", name, unix.EROFS)
 	}
-	parent, base, err := d.parent(name)
+	parent, base, err := d.Parent(name)
 	if err != nil {
 		return err
 	}
@@ -131,7 +143,7 @@ func (d *dir) remove(name string, recurse bool) error {
 
 // removeAt deletes name in parent with all below it. It walks by handles,
 // follows no symlink and enters no other mount.
-func (d *dir) removeAt(parent *os.File, name string) error {
+func (d *Dir) removeAt(parent *os.File, name string) error {
 	at := int(parent.Fd())
 	err := unix.Unlinkat(at, name, 0)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -169,21 +181,21 @@ func (d *dir) removeAt(parent *os.File, name string) error {
 		if err != nil {
 			return err
 		}
-		// Removing moved the rest: begin again.
+		// Removals have moved the other entries: begin again.
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
 	}
 }
 
-// rename moves within the FlexVol, never over something.
-func (d *dir) rename(from, to string) error {
-	source, sourceBase, err := d.parent(from)
+// Rename moves within the FlexVol, never over something.
+func (d *Dir) Rename(from, to string) error {
+	source, sourceBase, err := d.Parent(from)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	target, targetBase, err := d.parent(to)
+	target, targetBase, err := d.Parent(to)
 	if err != nil {
 		return err
 	}
@@ -191,9 +203,9 @@ func (d *dir) rename(from, to string) error {
 	return unix.Renameat2(int(source.Fd()), sourceBase, int(target.Fd()), targetBase, unix.RENAME_NOREPLACE)
 }
 
-// snapshots are the names in .snapshot and when they were made.
-func (d *dir) snapshots() (map[string]time.Time, error) {
-	f, err := d.open(dotSnapshot, unix.O_RDONLY|unix.O_DIRECTORY)
+// Snapshots are the directories in .snapshot and when they were made.
+func (d *Dir) Snapshots() (map[string]time.Time, error) {
+	f, err := d.Open(SnapDir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +221,7 @@ func (d *dir) snapshots() (map[string]time.Time, error) {
 		if err != nil {
 			return nil, err
 		}
-		if st.Mode&unix.S_IFMT != unix.S_IFDIR || validSnapshotName(name) != "" {
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			continue
 		}
 		made := st.Mtime
@@ -221,13 +233,16 @@ func (d *dir) snapshots() (map[string]time.Time, error) {
 	return out, nil
 }
 
-// usage are the FlexVol's size, free space and space in use, in bytes, and its
-// inodes in all and in use.
-func (d *dir) usage() (size, free, used, files, filesUsed int64) {
+// Usage is how full the FlexVol is: bytes, and inodes.
+type Usage struct{ Size, Free, Used, Files, FilesUsed int64 }
+
+// Usage asks the filesystem. It is zero after an error.
+func (d *Dir) Usage() Usage {
 	var st unix.Statfs_t
 	if unix.Fstatfs(d.fd(), &st) != nil {
-		return 0, 0, 0, 0, 0
+		return Usage{}
 	}
 	block := st.Bsize
-	return int64(st.Blocks) * block, int64(st.Bavail) * block, int64(st.Blocks-st.Bfree) * block, int64(st.Files), int64(st.Files - st.Ffree)
+	return Usage{Size: int64(st.Blocks) * block, Free: int64(st.Bavail) * block, Used: int64(st.Blocks-st.Bfree) * block,
+		Files: int64(st.Files), FilesUsed: int64(st.Files - st.Ffree)}
 }

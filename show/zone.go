@@ -1,4 +1,4 @@
-package main
+package show
 
 import (
 	"encoding/binary"
@@ -11,9 +11,9 @@ import (
 	"github.com/casit/berth/plugin"
 )
 
-// zoneHere is the time zone of the person who types, and how the plugin is told:
+// ZoneHere is the time zone of the person who types, and how the plugin is told:
 // $TZ, else what /etc/localtime is. Where a zone has no name, its rules are sent.
-func zoneHere(lookup func(string) (string, bool), localtime string) (zone *time.Location, told string) {
+func ZoneHere(lookup func(string) (string, bool), localtime string) (zone *time.Location, told string) {
 	if tz, set := lookup("TZ"); set {
 		return zoneOf(tz)
 	}

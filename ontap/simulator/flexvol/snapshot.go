@@ -1,4 +1,4 @@
-package simulator
+package flexvol
 
 import (
 	"errors"
@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unfinished begins the name of a snapshot that is being made or deleted.
-const unfinished = ".simulator-"
+// Unfinished begins the name of a snapshot that is being made or deleted.
+const Unfinished = ".simulator-"
 
 // changingSnapshots runs change with .snapshot open and writable, and leaves
 // the directory read-only for everybody but root.
-func (d *dir) changingSnapshots(change func(snapshots *os.File) error) error {
-	f, err := d.open(dotSnapshot, unix.O_RDONLY|unix.O_DIRECTORY)
+func (d *Dir) changingSnapshots(change func(snapshots *os.File) error) error {
+	f, err := d.Open(SnapDir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
@@ -26,14 +26,14 @@ func (d *dir) changingSnapshots(change func(snapshots *os.File) error) error {
 	return errors.Join(change(f), f.Chmod(0o555))
 }
 
-// takeSnapshot shows the root as it is under .snapshot/name.
-func (d *dir) takeSnapshot(name string) error {
+// Take makes a snapshot of the root: .snapshot/name.
+func (d *Dir) Take(name string) error {
 	return d.changingSnapshots(func(snapshots *os.File) error {
-		if d.engine == "btrfs" {
+		if d.Engine == "btrfs" {
 			return snapshotSubvolume(d.fd(), int(snapshots.Fd()), name)
 		}
-		temporary := unfinished + name
-		c := copier{skip: dotSnapshot, reflink: d.engine == "reflink", immutable: d.immutable}
+		temporary := Unfinished + name
+		c := copier{skip: SnapDir, reflink: d.Engine == "reflink", immutable: d.immutable}
 		err := c.tree(d.fd(), ".", int(snapshots.Fd()), temporary)
 		if err == nil {
 			err = unix.Renameat2(int(snapshots.Fd()), temporary, int(snapshots.Fd()), name, unix.RENAME_NOREPLACE)
@@ -49,21 +49,22 @@ func (d *dir) takeSnapshot(name string) error {
 	})
 }
 
-// dropSnapshot makes a snapshot disappear at once, then frees its space.
-func (d *dir) dropSnapshot(name string) error {
+// Drop hides a snapshot at once, then frees its space.
+func (d *Dir) Drop(name string) error {
 	return d.changingSnapshots(func(snapshots *os.File) error {
-		if err := d.renameSnapshotAt(snapshots, name, unfinished+name); err != nil {
+		if err := d.renameSnapshotAt(snapshots, name, Unfinished+name); err != nil {
 			return err
 		}
-		return d.removeAt(snapshots, unfinished+name)
+		return d.removeAt(snapshots, Unfinished+name)
 	})
 }
 
-func (d *dir) renameSnapshot(from, to string) error {
+// RenameSnapshot gives a snapshot another name, never a taken one.
+func (d *Dir) RenameSnapshot(from, to string) error {
 	return d.changingSnapshots(func(snapshots *os.File) error { return d.renameSnapshotAt(snapshots, from, to) })
 }
 
-func (d *dir) renameSnapshotAt(snapshots *os.File, from, to string) error {
+func (d *Dir) renameSnapshotAt(snapshots *os.File, from, to string) error {
 	fd := int(snapshots.Fd())
 	if d.immutable {
 		_ = withDirAt(fd, from, func(dir int) error { return setImmutable(dir, false) })
@@ -72,20 +73,20 @@ func (d *dir) renameSnapshotAt(snapshots *os.File, from, to string) error {
 	return unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE)
 }
 
-// copyOut copies from, a file or directory of the FlexVol or of a snapshot, to
+// CopyOut copies from, a file or directory of the FlexVol or of a snapshot, to
 // a name that is free.
-func (d *dir) copyOut(from, to string) error {
-	source, sourceBase, err := d.parent(from)
+func (d *Dir) CopyOut(from, to string) error {
+	source, sourceBase, err := d.Parent(from)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	target, targetBase, err := d.parent(to)
+	target, targetBase, err := d.Parent(to)
 	if err != nil {
 		return err
 	}
 	defer target.Close()
-	c := copier{reflink: d.engine != "copy"}
+	c := copier{reflink: d.Engine != "copy"}
 	return c.entry(int(source.Fd()), sourceBase, int(target.Fd()), targetBase)
 }
 
@@ -94,7 +95,7 @@ func probeEngine(root, snapshots *os.File) (string, error) {
 	if isSubvolume(int(root.Fd())) {
 		return "btrfs", nil
 	}
-	const probe = unfinished + "probe"
+	const probe = Unfinished + "probe"
 	at := int(snapshots.Fd())
 	fd, err := unix.Openat(at, probe, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -180,7 +181,7 @@ func setImmutable(fd int, on bool) error {
 	return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags)
 }
 
-// mutableAt clears the mark of a file, and says whether it could.
+// mutableAt clears the immutable flag of a file, and says whether that worked.
 func mutableAt(at int, name string) bool {
 	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

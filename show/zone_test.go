@@ -1,4 +1,4 @@
-package main
+package show
 
 import (
 	"os"
@@ -39,7 +39,7 @@ func TestTheZoneOfWhoTypes(t *testing.T) {
 		{none, copied, "", "14:00 CEST", "13:00 CET"},
 		{none, filepath.Join(dir, "nothing"), "UTC", "12:00 UTC", "12:00 UTC"},
 	} {
-		zone, told := zoneHere(func(string) (string, bool) { return c.tz, c.tz != none }, c.localtime)
+		zone, told := ZoneHere(func(string) (string, bool) { return c.tz, c.tz != none }, c.localtime)
 		if c.told != "" {
 			require.Equal(t, c.told, told, c.tz)
 		}
