@@ -21,6 +21,7 @@ import (
 	"github.com/casit/berth/proxy"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
@@ -145,8 +146,8 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		return renderVersions(w, []snapshot.FileVersion{{PathB64: unsaid, Kind: "directory", Modified: at(20, 1), Snapshots: []reference.Snapshot{nightly}}}, true, now, width)
 	},
 	"usage": func(w io.Writer, width int) error {
-		u := &snapshot.Usage{Total: 1 << 40, Used: 600 << 30, Avail: 424 << 30, Live: 500 << 30, Trash: 7 << 30, Undo: 3 << 20, Now: 8 << 30, Later: 1 << 30, Snapshots: 20 << 30, SnapshotCount: 12, Oldest: &guessed, Other: 5 << 30,
-			Items:  []snapshot.UsedItem{{Trashed: volume.Trashed{ID: "a", Kind: "removed"}}, {Trashed: volume.Trashed{ID: "b", Kind: "undo"}, Failed: "permission denied"}},
+		u := &df.Usage{Total: 1 << 40, Used: 600 << 30, Avail: 424 << 30, Live: 500 << 30, Trash: 7 << 30, Undo: 3 << 20, Now: 8 << 30, Later: 1 << 30, Snapshots: 20 << 30, SnapshotCount: 12, Oldest: &guessed, Other: 5 << 30,
+			Items:  []df.Item{{Trashed: volume.Trashed{ID: "a", Kind: "removed"}}, {Trashed: volume.Trashed{ID: "b", Kind: "undo"}, Failed: "permission denied"}},
 			Failed: []embedded.LeftOut{{Volume: "blog", Reason: "permission denied"}}}
 		err := renderUsage(w, u, now, width)
 		fmt.Fprintln(w, strings.Join(usageRemarks(u), "\n"))
