@@ -53,7 +53,7 @@ var below = map[string][]string{
 	"convoy":                  {"cluster", "export", "volume", "problem", "tree"},
 	"plugin":                  {"cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df"},
 	"dashboard":               {"cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df"},
-	"cmd/berth":               {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df"},
+	"cmd/berth":               {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/compare", "snapshot/df"},
 	"snapshot/df":             {"snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
 }
 

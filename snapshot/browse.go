@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
@@ -25,17 +26,17 @@ const browseLimit = 1000
 
 // Browsed is a file or directory of a version.
 type Browsed struct {
-	Side    Side    `json:"side"`
-	File    File    `json:"file"`
-	Entries []Named `json:"entries,omitempty"` // of a directory, in the order of names
-	More    int     `json:"more,omitempty"`    // entries behind the last one
+	Side    Side         `json:"side"`
+	File    compare.File `json:"file"`
+	Entries []Named      `json:"entries,omitempty"` // of a directory, in the order of names
+	More    int          `json:"more,omitempty"`    // entries behind the last one
 }
 
 // Named is one name in a directory.
 type Named struct {
 	Name    string `json:"name"`
 	NameB64 []byte `json:"name_b64,omitempty"` // where Name is no UTF-8
-	File
+	compare.File
 }
 
 // Raw is the name with all bytes as they are.
@@ -80,11 +81,11 @@ func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error
 }
 
 // known is fileOf for attributes that may be unknown.
-func known(a tree.Attr) File {
-	if f := fileOf(a); f != nil {
+func known(a tree.Attr) compare.File {
+	if f := compare.FileOf(a); f != nil {
 		return *f
 	}
-	return File{Kind: a.Kind.String()}
+	return compare.File{Kind: a.Kind.String()}
 }
 
 // page lists the first names of a directory behind after, and counts the rest. It has

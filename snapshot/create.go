@@ -7,6 +7,7 @@ import (
 
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -65,7 +66,7 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		}
 		made, read, err := v.create(ctx, fsys, r, names, len(all))
 		for _, r := range read {
-			v.keepRead(ctx, []copyRead{{r.Volume, nil, r.Proofs}})
+			v.sums.Keep(ctx, []compare.Read{{Volume: r.Volume, Proofs: r.Proofs}})
 		}
 		c = made
 		return err

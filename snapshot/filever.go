@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
@@ -142,7 +143,7 @@ func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref reference.Ref
 }
 
 func fileVersion(name string, a tree.Attr) FileVersion {
-	return FileVersion{Path: name, PathB64: text.B64(name), Kind: a.Kind.String(), SizeBytes: a.Size, Modified: shown(a.Mtime)}
+	return FileVersion{Path: name, PathB64: text.B64(name), Kind: a.Kind.String(), SizeBytes: a.Size, Modified: compare.Shown(a.Mtime)}
 }
 
 // had is a name in a snapshot, or in the live volume for nil.
@@ -165,12 +166,12 @@ var errDiffers = errors.New("they differ")
 // differ returns the fields that differ between two versions, "" for none. It asks for
 // nothing that the listing has told.
 func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
-	q, keep := n.v.equality(ctx, n.fsys, n.ref.Volume, n.checksum, x.snap, y.snap)
+	q, keep := n.v.sums.Equality(ctx, n.fsys, n.ref.Volume, n.checksum, x.snap, y.snap)
 	defer keep()
 	a, b := n.ref.Source(nameOf(x.snap)), n.ref.Source(nameOf(y.snap))
 	if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory {
 		what := ""
-		_, err := compare(ctx, n.fsys, a, b, q, func(d tree.Difference) error {
+		_, err := compare.Trees(ctx, n.fsys, a, b, q, func(d tree.Difference) error {
 			if what = d.Fields.String(); d.Path != "." {
 				what = "what is below"
 			}

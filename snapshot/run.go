@@ -16,6 +16,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -28,8 +29,8 @@ type work struct {
 	done    chan struct{}
 	ended   time.Time // valid once done
 	began   time.Time
-	started *volume.Job // as it was then
-	read    []copyRead  // of the job's own
+	started *volume.Job    // as it was then
+	read    []compare.Read // of the job's own
 
 	mu    sync.Mutex // guards the fields below
 	p     Progress
@@ -121,7 +122,7 @@ func (v *Versions) run(ctx context.Context, w *work) {
 			return v.fill(ctx, fsys, w, j)
 		})
 		if err == nil {
-			v.keepRead(ctx, w.read)
+			v.sums.Keep(ctx, w.read)
 		}
 		return err
 	})
@@ -383,7 +384,7 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanI
 	read := &tree.Proofs{}
 	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read}, w.progress)
 	if p.Snapshot != nil { // a live volume's would be of what a silent node may still write
-		w.read = append(w.read, copyRead{p.Volume, p.Snapshot, read})
+		w.read = append(w.read, compare.Read{Volume: p.Volume, Snapshot: p.Snapshot, Proofs: read})
 	}
 	w.next()
 	if p.Snapshot == nil { // a takeover's, of the volume itself
@@ -433,7 +434,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *volume.Jo
 	if err := rec.save(ctx, fsys, path.Dir(t.Data())); err != nil {
 		return err
 	}
-	q, keep := v.equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
+	q, keep := v.sums.Equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
 	defer keep()
 	times, err := bringParents(ctx, fsys, p)
 	if err != nil {
@@ -515,7 +516,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 	if err != nil {
 		return nil, "", err
 	}
-	q, keep := v.equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
+	q, keep := v.sums.Equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
 	defer keep()
 	q.Exact = true
 	if len(p.Parents) > 0 { // the topmost comes as a whole
@@ -526,7 +527,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 	}
 	if now != nil && now.Kind == tree.Directory && p.Kind != KindFile {
 		rec = newRecording(fsys, dest)
-		_, err = compare(ctx, fsys, dest, p.source(), q, func(d tree.Difference) error {
+		_, err = compare.Trees(ctx, fsys, dest, p.source(), q, func(d tree.Difference) error {
 			rec.add(ctx, d)
 			return nil
 		})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -34,7 +35,7 @@ type Config struct {
 // methods may be called concurrently.
 type Versions struct {
 	source
-	proofs
+	sums    compare.Sums
 	volumes *volume.Store
 	ended   func(op cluster.Op, p Progress, err error)
 
@@ -55,7 +56,7 @@ func New(cfg Config) *Versions {
 	if cfg.Ended == nil {
 		cfg.Ended = func(cluster.Op, Progress, error) {}
 	}
-	v := &Versions{source: source{now: cfg.Now}, proofs: proofs{volumes: cfg.Volumes}, volumes: cfg.Volumes, ended: cfg.Ended, running: map[string]*work{}}
+	v := &Versions{source: source{now: cfg.Now}, sums: compare.Sums{Volumes: cfg.Volumes}, volumes: cfg.Volumes, ended: cfg.Ended, running: map[string]*work{}}
 	v.Tune(cfg.Tuning)
 	return v
 }
@@ -65,8 +66,8 @@ type Version struct {
 	reference.Snapshot
 	// Before and Live are the differences to the version before and to the live
 	// volume, if they were asked for; nil where there is no such version.
-	Before *Changes `json:"before,omitempty"`
-	Live   *Changes `json:"live,omitempty"`
+	Before *compare.Changes `json:"before,omitempty"`
+	Live   *compare.Changes `json:"live,omitempty"`
 }
 
 // Listing are the versions of a volume, newest first.

@@ -18,6 +18,7 @@ import (
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/compare"
 )
 
 // diffOptions are what `berth snapshot diff` was asked for.
@@ -92,9 +93,9 @@ type diffPrinter struct {
 	json, stat, names, all bool
 	width                  int // 0: as wide as it gets
 
-	dir          *snapshot.Change // not printed yet
-	files, bytes int64            // below dir
-	whole        bool             // the last line has come
+	dir          *compare.Change // not printed yet
+	files, bytes int64           // below dir
+	whole        bool            // the last line has come
 }
 
 func (p *diffPrinter) print(d snapshot.Diff) error {
@@ -122,7 +123,7 @@ func side(s snapshot.Side, t show.Times) string {
 	return fmt.Sprintf("%s (%s)", show.Quoted(s.Name()), t.Made(*s.Snapshot))
 }
 
-func (p *diffPrinter) change(c *snapshot.Change) error {
+func (p *diffPrinter) change(c *compare.Change) error {
 	if p.json && !p.names {
 		return printJSON(p.w, c, "")
 	}
@@ -155,7 +156,7 @@ func (p *diffPrinter) flush() error {
 	return p.line(c, text)
 }
 
-func (p *diffPrinter) line(c *snapshot.Change, text string) error {
+func (p *diffPrinter) line(c *compare.Change, text string) error {
 	name := c.Name()
 	if file := c.Whole(); file != nil && file.Kind == "directory" {
 		name += "/"
@@ -172,7 +173,7 @@ func (p *diffPrinter) line(c *snapshot.Change, text string) error {
 	return err
 }
 
-func (p *diffPrinter) total(c *snapshot.Changes) error {
+func (p *diffPrinter) total(c *compare.Changes) error {
 	_, err := fmt.Fprintf(p.w, "Added %d (%s)  Modified %d  Attributes %d  Removed %d (%s)  Unchanged %d\n",
 		c.Added, show.Size(c.AddedBytes), c.Modified, c.Updated, c.Removed, show.Size(c.RemovedBytes), c.Unchanged)
 	if err == nil && c.Disguised > 0 {
@@ -199,7 +200,7 @@ func (p *diffPrinter) end(complete bool) error {
 	return nil
 }
 
-func sizeOf(c *snapshot.Change) int64 {
+func sizeOf(c *compare.Change) int64 {
 	if f := c.Whole(); f != nil && f.Kind == "file" {
 		return f.Bytes
 	}
@@ -207,7 +208,7 @@ func sizeOf(c *snapshot.Change) int64 {
 }
 
 // what says in which way a name differs.
-func what(c *snapshot.Change) string {
+func what(c *compare.Change) string {
 	if f := c.Whole(); f != nil {
 		if f.Kind != "file" {
 			return f.Kind
