@@ -17,11 +17,6 @@ import (
 
 func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
 
-// Cat is Read of a reference as it is typed.
-func (v *Versions) Cat(ctx context.Context, spec string, w io.Writer) error {
-	return v.Read(ctx, RefRequest{Ref: spec}, w)
-}
-
 // RefRequest names one version.
 type RefRequest struct {
 	Ref     string           `json:"ref"`                // VOLUME@SNAPSHOT:PATH

@@ -150,17 +150,24 @@ func missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
 	return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions", ref.Volume), "snapshot %q has no volume %q", ref.Snapshot, ref.Volume)
 }
 
-// changes counts the differences of each version to the one before, and to the live
+// counting counts the differences between the versions of one volume.
+type counting struct {
+	v      *Versions
+	fsys   tree.FS
+	volume string
+}
+
+// all counts the differences of each version to the one before, and to the live
 // volume.
-func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error {
+func (c *counting) all(ctx context.Context, l *Listing) error {
 	for i := range l.Versions {
 		here := &l.Versions[i]
 		if i+1 < len(l.Versions) {
-			c, err := v.between(ctx, fsys, l.Volume, l.Versions[i+1].Snapshot, here.Snapshot)
+			n, err := c.between(ctx, l.Versions[i+1].Snapshot, here.Snapshot)
 			if err != nil {
 				return err
 			}
-			here.Before = c
+			here.Before = n
 		}
 	}
 	if l.Deleted {
@@ -175,45 +182,45 @@ func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error 
 			here.Live = last
 			continue
 		}
-		c, err := v.count(ctx, fsys, l.Volume, &here.Snapshot, nil)
+		n, err := c.count(ctx, &here.Snapshot, nil)
 		if err != nil {
 			return err
 		}
-		here.Live, last = c, c
+		here.Live, last = n, n
 	}
 	return nil
 }
 
 // between counts the differences between two snapshots of a volume. They never
 // change, so the counts are kept.
-func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b reference.Snapshot) (*compare.Changes, error) {
+func (c *counting) between(ctx context.Context, a, b reference.Snapshot) (*compare.Changes, error) {
 	// The counts under "changes", of earlier releases, relied on size and time.
-	key := strings.Join([]string{"changes proven", name, a.ID(), b.ID()}, "\x00")
-	var c compare.Changes
-	if v.volumes.Cached(ctx, fsys, key, &c) {
-		return &c, nil
+	key := strings.Join([]string{"changes proven", c.volume, a.ID(), b.ID()}, "\x00")
+	var kept compare.Changes
+	if c.v.volumes.Cached(ctx, c.fsys, key, &kept) {
+		return &kept, nil
 	}
-	got, err := v.count(ctx, fsys, name, &a, &b)
+	got, err := c.count(ctx, &a, &b)
 	if err == nil {
-		v.volumes.Cache(ctx, fsys, key, got)
+		c.v.volumes.Cache(ctx, c.fsys, key, got)
 	}
 	return got, err
 }
 
 // count counts the differences between two versions; nil is the live volume.
-func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *reference.Snapshot) (*compare.Changes, error) {
-	q, keep := v.sums.Equality(ctx, fsys, name, false, a, b)
+func (c *counting) count(ctx context.Context, a, b *reference.Snapshot) (*compare.Changes, error) {
+	q, keep := c.v.sums.Equality(ctx, c.fsys, c.volume, false, a, b)
 	defer keep()
-	ref := reference.Ref{Volume: name}
+	ref := reference.Ref{Volume: c.volume}
 	from, to := ref.Source(nameOf(a)), ref.Source(nameOf(b))
-	defer v.reading("berth snapshot ls --changes", from, to)()
-	var c compare.Tally
-	stats, err := compare.Trees(ctx, fsys, from, to, q, func(d tree.Difference) error {
-		c.Count(d)
+	defer c.v.reading("berth snapshot ls --changes", from, to)()
+	var n compare.Tally
+	stats, err := compare.Trees(ctx, c.fsys, from, to, q, func(d tree.Difference) error {
+		n.Count(d)
 		return nil
 	})
-	c.Complete(stats)
-	return &c.Changes, err
+	n.Complete(stats)
+	return &n.Changes, err
 }
 
 // nameOf is the snapshot's name, "" for nil, the live volume.

@@ -70,7 +70,7 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 		if r.Deleted {
 			out, err = lost(ctx, fsys, ref, all)
 		} else {
-			out, err = v.distinct(ctx, fsys, ref, all, r.Checksum)
+			out, err = (&neighbours{v: v, fsys: fsys, ref: ref, checksum: r.Checksum}).distinct(ctx, all)
 		}
 		if err == nil && len(out) == 0 {
 			err = blocked(ctx, fsys, ref)
@@ -96,22 +96,21 @@ func parent(p string) string {
 
 // distinct lists the versions of a file; neighbouring snapshots with a proven equal
 // file are one version. For a directory, everything below it counts.
-func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref reference.Ref, all []reference.Snapshot, checksum bool) (out []FileVersion, err error) {
-	live, err := stat(ctx, fsys, ref.Source(""))
+func (n *neighbours) distinct(ctx context.Context, all []reference.Snapshot) (out []FileVersion, err error) {
+	live, err := stat(ctx, n.fsys, n.ref.Source(""))
 	if errors.Is(err, fs.ErrNotExist) || isBehind(err) {
 		live, err = nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	have, err := attrs(ctx, fsys, all, ref.Source(""))
+	have, err := attrs(ctx, n.fsys, all, n.ref.Source(""))
 	if err != nil {
 		return nil, err
 	}
-	n := &neighbours{v: v, fsys: fsys, ref: ref, checksum: checksum}
 	var last *had
 	if live != nil {
-		f := fileVersion(ref.Path, *live)
+		f := fileVersion(n.ref.Path, *live)
 		f.Live = true
 		out, last = append(out, f), &had{attr: *live}
 	}
@@ -130,7 +129,7 @@ func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref reference.Ref
 		if last != nil && differs == "" {
 			out[len(out)-1].Snapshots = append(out[len(out)-1].Snapshots, all[i])
 		} else {
-			f := fileVersion(ref.Path, *a)
+			f := fileVersion(n.ref.Path, *a)
 			f.Snapshots, f.Differs = []reference.Snapshot{all[i]}, differs
 			if i > 0 && have[i-1] == nil {
 				f.Deleted = &all[i-1]

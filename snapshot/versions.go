@@ -96,7 +96,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 		}
 		names := []string{r.Volume}
 		if r.Stack != "" {
-			if names, err = v.stack(ctx, fsys, r.Stack, all); err != nil {
+			if names, err = stackVolumes(ctx, v.volumes, fsys, r.Stack, all); err != nil {
 				return err
 			}
 		}
@@ -110,7 +110,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 				return err
 			}
 			if r.Changes {
-				if err := v.changes(ctx, fsys, &l); err != nil {
+				if err := (&counting{v, fsys, name}).all(ctx, &l); err != nil {
 					return err
 				}
 			}
@@ -147,9 +147,9 @@ func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snap
 	return nil
 }
 
-// stack lists the volumes of a stack, also volumes that only the newest snapshot has.
-func (v *Versions) stack(ctx context.Context, fsys tree.FS, stack string, all []reference.Snapshot) ([]string, error) {
-	names, err := v.volumes.List(ctx)
+// stackVolumes lists the volumes of a stack, also volumes that only the newest snapshot has.
+func stackVolumes(ctx context.Context, volumes *volume.Store, fsys tree.FS, stack string, all []reference.Snapshot) ([]string, error) {
+	names, err := volumes.List(ctx)
 	if err != nil {
 		return nil, err
 	}
