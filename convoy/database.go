@@ -11,16 +11,16 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// A volume is looked at, never walked: maxDirs of its directories are, and
-// maxEntries names are read of each.
+// The search in a volume is bounded: at most maxDirs directories, and
+// maxEntries names of each.
 const (
 	maxDirs    = 32
 	maxEntries = 2000
 )
 
-// findDatabase returns the file by which the volume dir is a database's, "" for
-// none: in its root, one level below, or further down below directories that
-// are named by a version, as in 17/docker/PG_VERSION.
+// findDatabase returns a file that only databases have, "" for none. It
+// searches the volume's root, one level below, and further down below
+// directories that are named by a version, as in 17/docker/PG_VERSION.
 func findDatabase(ctx context.Context, fsys tree.FS, dir string) (string, error) {
 	queue := []string{dir}
 	for n := 0; n < len(queue) && n <= maxDirs; n++ {
@@ -35,9 +35,9 @@ func findDatabase(ctx context.Context, fsys tree.FS, dir string) (string, error)
 	return "", nil
 }
 
-// databaseIn finds a database's file in one directory, and its subdirectories. The
-// names that a database's root always has are asked for, since a directory may
-// have more names than are read.
+// databaseIn returns a database's file in one directory, and the directory's
+// subdirectories. It looks up the names that every database's root has, since a
+// directory may have more names than it reads.
 func databaseIn(ctx context.Context, fsys tree.FS, dir string) (file string, subs []string, err error) {
 	for _, name := range []string{"ibdata1", "PG_VERSION"} {
 		a, err := fsys.Stat(ctx, path.Join(dir, name))
@@ -69,8 +69,8 @@ func databaseIn(ctx context.Context, fsys tree.FS, dir string) (file string, sub
 	return file, subs, harmless(err)
 }
 
-// harmless drops what goes wrong with one directory alone: it went away
-// meanwhile, or is not ours to read.
+// harmless drops errors of one directory alone: it was removed meanwhile, or
+// berth may not read it.
 func harmless(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil

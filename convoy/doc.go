@@ -16,6 +16,6 @@
 //	NAME/                              the data
 //	NAME.tmp/                          an interrupted 'convoy create --backup'
 //
-// What it does not promise: Convoy's snapshots are tar archives on the disk of
-// the node that made them. They are reported, and never read.
+// It does not import Convoy's snapshots: they are tar archives on the disk of
+// the node that made them. Import reports them, and never reads them.
 package convoy

@@ -22,8 +22,8 @@ type Options struct {
 }
 
 // Import writes berth's metadata for every volume that Convoy has a record of.
-// It may be repeated, on any node: what berth has metadata of stays as it is,
-// and what was cut short goes on. Convoy's files and the data are only read.
+// It may be repeated, on any node: existing metadata stays as it is, and an
+// interrupted import goes on. It only reads Convoy's files and the data.
 func Import(ctx context.Context, store *volume.Store, o Options) (*Report, error) {
 	share, err := read(ctx, store)
 	if err != nil {
@@ -51,9 +51,9 @@ func Import(ctx context.Context, store *volume.Store, o Options) (*Report, error
 	return r, err
 }
 
-// Undo takes the metadata away that Import wrote and nobody has changed since:
-// it is moved into .berth/trash, and its volumes are directories with default
-// options again. What was changed stays.
+// Undo moves the metadata that Import wrote, and nobody has changed since, into
+// .berth/trash: its volumes are directories with default options again. Changed
+// metadata stays.
 func Undo(ctx context.Context, store *volume.Store, dryRun bool) (*Report, error) {
 	share, err := read(ctx, store)
 	if err != nil {
@@ -92,16 +92,15 @@ func read(ctx context.Context, store *volume.Store) (s *share, err error) {
 	return s, err
 }
 
-// noRecords is the answer where there is nothing of Convoy's.
+// noRecords is the error if the export has no records of Convoy.
 func noRecords() error {
 	return &problem.Error{Kind: problem.Failed,
 		Reason: fmt.Sprintf("there is no %s/%s*%s on the export", volume.ConvoyDir, volume.ConvoyPrefix, volume.ConvoySuffix),
 		Hint:   "let BERTH_EXPORT name the directory that Convoy has as vfs.path; Convoy before v0.5 kept no records there: its directories are volumes of berth as they are"}
 }
 
-// each runs one step per item, many at once. What stands in the way of one
-// volume alone breaks that one; anything else ends the import, which may be
-// repeated.
+// each runs one step per item, many at once. An error of one volume breaks that
+// volume only; any other error ends the import, which may be repeated.
 func each(ctx context.Context, r *Report, step func(context.Context, *Item) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)

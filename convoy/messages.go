@@ -19,6 +19,6 @@ var Messages = catalogue.Messages{
 		{"of an interrupted 'convoy create --backup'", "a left-over of Convoy", "nothing; berth does not touch it"},
 		{"of a Convoy that was killed", "a left-over of Convoy", "nothing; berth does not touch it"},
 		{"an interrupted write", "a left-over of Convoy", "nothing; berth does not touch it"},
-		{"an interrupted write, and the only record of this volume: its directory counts as an orphan", "its record was never completed", "it is a volume as it is; `--adopt-orphans` writes that down"},
+		{"an interrupted write, and the only record of this volume: its directory counts as an orphan", "the volume's record was never completed", "nothing: the directory is a volume; `--adopt-orphans` records that"},
 	},
 }

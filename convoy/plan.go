@@ -10,7 +10,7 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// State is what becomes of one name on the share.
+// State says what happens to one name on the share.
 type State string
 
 // The states, in the order in which a report has them.
@@ -45,7 +45,7 @@ type Item struct {
 	Aside     string     `json:"old_metadata,omitempty"` // where an undo put it, below the export
 }
 
-// Report is what was done, or would be.
+// Report lists what an import or undo did, or would do.
 type Report struct {
 	DryRun    bool    `json:"dry_run"`
 	Items     []*Item `json:"items"`
@@ -55,10 +55,12 @@ type Report struct {
 	Broken    int     `json:"broken"`
 }
 
-// plan says what is to become of everything on the share. It changes nothing.
+// plan says what an import would do with everything on the share. It changes
+// nothing.
 func (s *share) plan(adopt bool) *Report {
 	p := planning{share: s, adopt: adopt, taken: map[string]*Item{}}
-	// Where two records name one directory, the one of its own name has it.
+	// If two records name one directory, the record of the directory's name
+	// counts.
 	for _, own := range []bool{true, false} {
 		for _, f := range s.Records {
 			if dir, err := f.directory(); (err == nil && dir == nameIn(f.Name)) == own {
@@ -154,7 +156,7 @@ func (p *planning) volume(i *Item, d subdir, r *record) {
 	p.known(i, d)
 }
 
-// known fills in what the directory itself tells.
+// known fills in what the directory itself shows.
 func (p *planning) known(i *Item, d subdir) {
 	i.Database = d.Database
 	if d.Meta != nil {
@@ -162,8 +164,8 @@ func (p *planning) known(i *Item, d subdir) {
 	}
 }
 
-// directories plans those that no record speaks of: orphans, and volumes that
-// berth has metadata of, if they were imported before.
+// directories plans the directories without a record: orphans, and imported
+// volumes whose record is gone.
 func (p *planning) directories() {
 	for _, d := range p.share.Dirs {
 		switch err := volume.CheckName(d.Name); {

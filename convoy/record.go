@@ -46,14 +46,14 @@ type snapshot struct {
 // maxRecord bounds what is read of a record, in bytes: thousands of snapshots.
 const maxRecord = 1 << 20
 
-// nameIn is the volume that a record's file name speaks of.
+// nameIn returns the volume that a record's file name names.
 func nameIn(file string) string {
 	name, _ := volume.ConvoyVolume(file)
 	return name
 }
 
-// parse reads a record's bytes; file is its name in config/, which stands in
-// for a name that is missing. Every error harms this one volume only.
+// parse reads a record's bytes; file is its name in config/, used if the record
+// has no name. Every error concerns this one volume only.
 func parse(file string, data []byte) (*record, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("is empty")
@@ -71,8 +71,8 @@ func parse(file string, data []byte) (*record, error) {
 	return &r, nil
 }
 
-// directory is the volume's, and so its name in berth: the last part of Path.
-// What stands before it is where the share was mounted on some node.
+// directory is the volume's directory, and so its name in berth: the last part
+// of Path. The rest of Path is the share's mountpoint on some node.
 func (r *record) directory() (string, error) {
 	dir := r.Name
 	if r.Path != "" {

@@ -43,8 +43,8 @@ type subdir struct {
 // parallel is how many records or directories are read at once.
 const parallel = 32
 
-// readShare reads the share: the records, the names at the root, berth's metadata,
-// and a look into each volume for databases. It writes nothing.
+// readShare reads the share: the records, the names at the root and berth's
+// metadata; and it searches each volume for a database. It writes nothing.
 func readShare(ctx context.Context, fsys tree.FS) (*share, error) {
 	s := &share{}
 	if err := s.list(ctx, fsys); err != nil {
@@ -95,7 +95,7 @@ func (s *share) list(ctx context.Context, fsys tree.FS) error {
 	return err
 }
 
-// read reads a record. What is wrong with the file itself harms it alone.
+// read reads a record. An error of the file itself concerns this record only.
 func (f *file) read(ctx context.Context, fsys tree.FS) error {
 	name := path.Join(volume.ConvoyDir, f.Name)
 	data, err := tree.ReadFile(ctx, fsys, name, maxRecord)

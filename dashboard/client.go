@@ -14,14 +14,14 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// routes are all that a Client may ask: they read, and leave no trace but a
-// line in a debug log.
+// routes are the routes that a Client may ask: they only read, and leave no
+// trace but a line in a debug log.
 var routes = []string{
 	"Berth.Version", "Berth.VolumeInspect", "Berth.VolumeUsers", "Berth.Usage",
 	"Berth.SnapshotNewest", "Berth.SnapshotList", "Berth.SnapshotBrowse", "Berth.SnapshotDiff", "Berth.SnapshotCat",
 }
 
-// Client is the Berth that a plugin's socket is.
+// Client is a Berth over a plugin's socket.
 type Client struct {
 	find func() (socket string, err error)
 
@@ -29,13 +29,13 @@ type Client struct {
 	last *plugin.Client
 }
 
-// NewClient returns a Client of the plugin whose socket find names; it is
-// asked each time, because a plugin that was upgraded has another one.
+// NewClient returns a Client of the plugin whose socket find names. It calls
+// find for each request, because an upgraded plugin has another socket.
 func NewClient(find func() (socket string, err error)) *Client { return &Client{find: find} }
 
 var _ Berth = (*Client)(nil)
 
-// to is the connection for a route, if that route may be asked.
+// to is the connection for a route, if the route is allowed.
 func (c *Client) to(route string) (*plugin.Client, error) {
 	if !slices.Contains(routes, route) {
 		return nil, fmt.Errorf("the dashboard only reads, and does not ask %s", route)
@@ -60,7 +60,7 @@ func call[Resp any](ctx context.Context, c *Client, route string, req any) (resp
 	return resp, p.Call(ctx, route, req, &resp)
 }
 
-// About says which plugin it is, and which export it has.
+// About describes the plugin and its export.
 func (c *Client) About(ctx context.Context) (plugin.About, error) {
 	return call[plugin.About](ctx, c, "Berth.Version", plugin.Empty{})
 }
@@ -71,7 +71,7 @@ func (c *Client) Volumes(ctx context.Context, names []string, size bool) ([]*vol
 	return got.Volumes, err
 }
 
-// Users says who uses the volumes, and what is under way.
+// Users lists the users of volumes, and what is under way.
 func (c *Client) Users(ctx context.Context) (plugin.Users, error) {
 	return call[plugin.Users](ctx, c, "Berth.VolumeUsers", plugin.UsersRequest{})
 }
@@ -81,7 +81,7 @@ func (c *Client) Newest(ctx context.Context) (plugin.Newest, error) {
 	return call[plugin.Newest](ctx, c, "Berth.SnapshotNewest", plugin.Empty{})
 }
 
-// Usage says where the export's space is; it walks the trash.
+// Usage says what takes the export's space; it walks the trash.
 func (c *Client) Usage(ctx context.Context) (df.Usage, error) {
 	return call[df.Usage](ctx, c, "Berth.Usage", plugin.UsageRequest{Trash: true})
 }

@@ -14,7 +14,7 @@ import (
 // changesAPage is how many differences are shown; the rest is counted.
 const changesAPage = 500
 
-// diffPage is what was done since a snapshot.
+// diffPage shows the changes since a snapshot.
 type diffPage struct {
 	version
 	Sides   []snapshot.Side
@@ -22,7 +22,7 @@ type diffPage struct {
 	More    int
 	Totals  *compare.Changes // nil: the comparison was not completed
 	Stopped string           // why it was not
-	Removed bool             // there is nothing now to compare with
+	Removed bool             // the volume, or the path in it, does not exist any more
 	Command string
 	file    bool // one file is compared, and not a directory
 }
@@ -35,7 +35,7 @@ func (p *diffPage) At(c *change) version {
 	return p.Below(c.Name())
 }
 
-// change is one line: a name, or a whole directory that came or went.
+// change is one line: a name, or a whole directory that was added or removed.
 type change struct {
 	*compare.Change
 	Dir   bool
@@ -84,8 +84,8 @@ func (c *change) Text() string {
 	return strings.TrimSpace(c.Fields)
 }
 
-// add takes one difference: what is below a directory that came or went is
-// counted in that line.
+// add takes one difference. Names below an added or removed directory are
+// counted in the directory's line.
 func (p *diffPage) add(c *compare.Change) {
 	if n := len(p.Changes); n > 0 && p.More == 0 {
 		if d := p.Changes[n-1]; d.Dir && d.Kind == c.Kind && strings.HasPrefix(c.Name(), d.Name()+"/") {

@@ -7,8 +7,8 @@ import (
 )
 
 // feed keeps the last answer of one source for all viewers together. A source
-// that hangs delays nobody: its question runs apart, one at a time, and the
-// last answer stays.
+// that hangs delays nobody: its question runs in a goroutine of its own, one at
+// a time, and the last answer stays.
 type feed[T any] struct {
 	name  string        // what it is to a person: "the plugin"
 	every time.Duration // how old an answer may be before it is asked again
@@ -29,8 +29,8 @@ type state[T any] struct {
 	Asking time.Time // since when it has not answered; zero: it is not asked now
 }
 
-// refresh asks if the answer is old, on behalf of the server's life and not of
-// one viewer's. The channel is closed when the answer is there.
+// refresh asks if the answer is old. The question ends with the server and not
+// with one viewer. The channel is closed when the answer is there.
 func (f *feed[T]) refresh(life context.Context) <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,9 +64,9 @@ func (f *feed[T]) answer(life context.Context) {
 	f.next = began.Add(f.pause(time.Since(began), err) * 9 / 10) // or it would miss the hub's next turn
 }
 
-// pause is how long a question that took so long is not asked again: a source
-// is asked for a tenth of the time at most. One that failed is asked again
-// soon, because that it is back is news.
+// pause is how long a source is not asked after a question of this duration: a
+// source is asked for a tenth of the time at most. After a failure it is asked
+// again soon, since viewers want to see its return.
 func (f *feed[T]) pause(took time.Duration, err error) time.Duration {
 	if err != nil {
 		return min(f.every, failedEvery)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// filter is what a viewer wants to see, as the address says it.
+// filter is what a viewer wants to see; the address has it.
 type filter struct {
 	Stack     string
 	Name      string
@@ -25,7 +25,7 @@ func filterOf(q url.Values) filter {
 // Any tells whether something is filtered out.
 func (f filter) Any() bool { return f.Stack != "" || f.Name != "" || f.Attention }
 
-// Query is the filter in an address, for another page of the same.
+// Query is the filter as an address, for another page of the same list.
 func (f filter) Query(page int) string {
 	q := url.Values{}
 	for k, v := range map[string]string{"stack": f.Stack, "name": f.Name} {
@@ -48,8 +48,8 @@ func (f filter) Prev() string { return f.Query(f.Page - 1) }
 // Next is the address of the page behind this one.
 func (f filter) Next() string { return f.Query(f.Page + 1) }
 
-// of tells whether a stack is meant: the one that is written out, else all
-// that begin so.
+// of tells whether the filter means a stack: the stack of exactly that name if
+// there is one, else all that begin with it.
 func (f filter) of(stack string, known map[string]bool) bool {
 	if known[f.Stack] {
 		return stack == f.Stack
@@ -57,8 +57,8 @@ func (f filter) of(stack string, known map[string]bool) bool {
 	return strings.HasPrefix(stack, f.Stack)
 }
 
-// cut is the part of n that a page shows: what lies from first to last. The
-// page is changed to the last one if it is behind it.
+// cut returns the part of n that a page shows, from first to last. It changes a
+// page behind the last one to the last one.
 func (f *filter) cut(n, aPage int) (pages, first, last int) {
 	pages = max(1, (n+aPage-1)/aPage)
 	f.Page = min(f.Page, pages)

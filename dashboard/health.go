@@ -8,7 +8,7 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// level is how something is. Colour and symbol follow it; the word says it.
+// level is the state of something. It decides colour and symbol.
 type level string
 
 const (
@@ -42,7 +42,7 @@ func healthOfUser(u cluster.User) health {
 	return health{warn, string(u.State), "no heartbeat for " + age(seconds(u.Age))}
 }
 
-// healthOfVolume is the worst of what is known of it.
+// healthOfVolume is the worst known state of a volume.
 func healthOfVolume(v *volumeView, j *volume.Job) health {
 	switch {
 	case strings.HasPrefix(v.Info.Health, "unverified"):
@@ -62,8 +62,8 @@ func healthOfVolume(v *volumeView, j *volume.Job) health {
 	return health{Level: good, Word: "ok"}
 }
 
-// healthOfNode joins berth's heartbeat with Docker's state. Of a swarm, Docker
-// knows all nodes: one that it does not know has left.
+// healthOfNode joins berth's heartbeat with Docker's state. In a swarm, Docker
+// knows all nodes: an unknown node has left the swarm.
 func healthOfNode(n *nodeView, swarm bool) health {
 	switch {
 	case n.Docker != nil && n.Docker.State == "down":

@@ -80,7 +80,7 @@ func (h *hub) watch(ctx context.Context) {
 	}
 }
 
-// compare tells the viewers if the world is another one.
+// compare tells the viewers if the world has changed.
 func (h *hub) compare() {
 	sum := h.world.sum()
 	h.mu.Lock()
@@ -97,7 +97,8 @@ func (h *hub) compare() {
 	}
 }
 
-// begin is the sum for a page that is made now: no later than what it shows.
+// begin returns the sum for a page that is made now; the sum is not newer than
+// the page.
 func (h *hub) begin() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

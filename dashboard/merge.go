@@ -70,8 +70,8 @@ func (v *volumeView) usedBy(u cluster.User, using map[use][]string) {
 	delete(using, at)
 }
 
-// byDocker adds the uses that Docker knows and berth does not: a task that is
-// about to start, a node without the plugin, or one that is silent.
+// byDocker adds the uses that only Docker knows: of a task that is about to
+// start, or of a node that is silent or has no plugin.
 func (m *merged) byDocker(using map[use][]string, known map[string]*volumeView) {
 	for u, tasks := range using {
 		name, _, _ := strings.Cut(u.volume, "@")
@@ -86,8 +86,8 @@ func (m *merged) byDocker(using map[use][]string, known map[string]*volumeView) 
 	}
 }
 
-// stackOf is the stack that a volume's name says it is of: docker stack deploy
-// names volumes STACK_NAME.
+// stackOf is the stack in a volume's name: docker stack deploy names volumes
+// STACK_NAME.
 func (m *merged) stackOf(name string) string {
 	for i, c := range name {
 		if c == '_' && m.stacks[name[:i]] {

@@ -7,11 +7,11 @@ import "github.com/casit/berth/problem/catalogue"
 var Messages = catalogue.Messages{
 	catalogue.Dashboard: {
 		{"--listen … is no address", "no `HOST:PORT`", "`--listen 127.0.0.1:8080`"},
-		{"--listen … is not loopback: what the page shows would cross the network in the clear", "another address without TLS", "`--tls-cert FILE --tls-key FILE`; or `--plain-http-behind-proxy`; or stay on loopback and use `ssh -L`"},
+		{"--listen … is not loopback: the page would cross the network unencrypted", "another address without TLS", "`--tls-cert FILE --tls-key FILE`; or `--plain-http-behind-proxy`; or stay on loopback and use `ssh -L`"},
 		{"--tls-cert and --tls-key belong together", "only one of them is given", "give both, or none"},
 		{"--tls-cert and --plain-http-behind-proxy exclude each other", "both are given", "one of them"},
 		{"read the certificate: …", "the certificate cannot be read, or does not fit the key", "PEM files of one pair"},
-		{"--every … is too often", "a very short interval", "`--every 3s`"},
+		{"--every … is too short", "a very short interval", "`--every 3s`"},
 		{"this page does not answer to the name …; if it should: berth dashboard --host NAME", "a browser asked by another name (421)", "`--host NAME`"},
 		{"the dashboard changes nothing: GET and HEAD alone", "a program sent POST or the like", "nothing: the dashboard only reads"},
 		{"the dashboard only reads, and does not ask …", "a defect of berth, stopped on its way", "report it"},

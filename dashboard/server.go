@@ -20,7 +20,7 @@ type Config struct {
 	Docker Docker
 	// Listen is HOST:PORT. On another host than loopback either Cert and Key
 	// are files, read for each connection so that a renewed certificate counts,
-	// or BehindProxy says that somebody else speaks TLS.
+	// or BehindProxy says that a proxy in front speaks TLS.
 	Listen      string
 	Cert, Key   string
 	BehindProxy bool
@@ -55,7 +55,7 @@ const (
 	leastEvery      = 100 * time.Millisecond
 )
 
-// UsageError is a configuration that cannot be right, and what to type.
+// UsageError says why a configuration is wrong, and what to type.
 type UsageError struct{ Reason, Hint string }
 
 // Error is the reason.
@@ -69,13 +69,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	switch {
 	case cfg.Every != 0 && cfg.Every < leastEvery:
-		return nil, &UsageError{fmt.Sprintf("--every %s is too often", cfg.Every), "3s is enough for people; at least " + leastEvery.String()}
+		return nil, &UsageError{fmt.Sprintf("--every %s is too short", cfg.Every), "3s is enough for people; at least " + leastEvery.String()}
 	case (cfg.Cert == "") != (cfg.Key == ""):
 		return nil, &UsageError{"--tls-cert and --tls-key belong together", "give both, or none"}
 	case cfg.Cert != "" && cfg.BehindProxy:
 		return nil, &UsageError{"--tls-cert and --plain-http-behind-proxy exclude each other", "give one of them"}
 	case cfg.Cert == "" && !cfg.BehindProxy && !loopback(host):
-		return nil, &UsageError{fmt.Sprintf("--listen %s is not loopback: what the page shows would cross the network in the clear", cfg.Listen),
+		return nil, &UsageError{fmt.Sprintf("--listen %s is not loopback: the page would cross the network unencrypted", cfg.Listen),
 			"add --tls-cert FILE --tls-key FILE, or --plain-http-behind-proxy where a proxy on the same network speaks TLS, or listen on 127.0.0.1:8080"}
 	}
 	if cfg.Cert != "" {
@@ -136,8 +136,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// handler is every address of the page. Nothing else than GET and HEAD is
-// answered anywhere.
+// handler serves every address of the page. It answers only GET and HEAD.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.overview)
@@ -176,7 +175,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			h.Set("Allow", "GET, HEAD")
 			http.Error(w, "the dashboard changes nothing: GET and HEAD alone", http.StatusMethodNotAllowed)
 		case !s.mayBeCalled(r.Host):
-			// Another site's name that leads here would let its scripts read the page.
+			// If another site's name led here, that site's scripts could read
+			// the page.
 			http.Error(w, fmt.Sprintf("this page does not answer to the name %q; if it should: berth dashboard --host NAME", r.Host), http.StatusMisdirectedRequest)
 		default:
 			next.ServeHTTP(w, r)
@@ -200,8 +200,8 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// enter takes one of a few slots, and tells how to leave; false if none is
-// free while the request waits.
+// enter takes one of a few slots; leave gives the slot back. ok is false if no
+// slot becomes free before ctx ends.
 func enter(ctx context.Context, slots chan struct{}) (leave func(), ok bool) {
 	select {
 	case slots <- struct{}{}:

@@ -48,7 +48,7 @@ func (v version) ref() reference.Ref {
 	return reference.Ref{Volume: v.Volume, Snapshot: v.Snapshot, Path: v.Path}
 }
 
-// exact is what is asked for: the snapshot of that very name, whatever else the
+// exact is the reference: the snapshot of exactly that name, whatever else the
 // name may mean.
 func (v version) exact() *reference.Exact {
 	return &reference.Exact{Volume: v.Volume, Snapshot: text.Text(v.Snapshot), Path: text.Text(v.Path)}
@@ -102,7 +102,7 @@ func (p snapshotPage) Next() string {
 	return snapshotAddress(p.Volume, p.Snapshot) + "?" + q.Encode()
 }
 
-// browse looks at what an address names, and makes sure that it is that
+// browse lists what an address names, and makes sure that it is exactly that
 // snapshot: a word such as "latest" may mean another one.
 func (s *Server) browse(ctx context.Context, v version, after string, limit int) (snapshot.Browsed, error) {
 	exact := v.exact()
@@ -183,8 +183,8 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// attachment names a download; a name's odd characters become '_', so that it
-// cannot be taken for something else.
+// attachment names a download; unusual characters become '_', so that the name
+// cannot mislead.
 func attachment(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || strings.ContainsRune(`/\:*?"<>|`, r) || !printable(string(r)) {

@@ -69,7 +69,7 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
 
-// ahead tells whether a time is in the future: then there is no age, and a zone
+// ahead tells whether a time is in the future: then it has no age, and a zone
 // or a clock is wrong.
 func ahead(t, now time.Time) bool { return t.Sub(now) > reference.Skew }
 
@@ -78,8 +78,8 @@ func printable(name string) bool {
 	return utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) })
 }
 
-// shown is a name as it is shown: quoted where it cannot be seen for what it is,
-// so that nothing in it can pretend to be something else.
+// shown is a name as the page shows it: quoted if it has unprintable
+// characters, so that no name can look like another one.
 func shown(name string) string {
 	if text.Quote(name) == name {
 		return name
@@ -100,9 +100,9 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// restoreCommand is what brings a version back, typed on a node. A single file
-// may be put back while containers run; for all else they are stopped. A name
-// that cannot be typed is brought back with its directory, which is returned.
+// restoreCommand is the command that brings a version back. A single file may
+// come back while containers run; for everything else they are stopped. A name
+// that cannot be typed comes back with its directory, which is returned.
 func restoreCommand(ref reference.Ref, kind string) (command, instead string) {
 	for ref.Path != "" && !printable(ref.Path) {
 		if ref.Path = path.Dir(ref.Path); ref.Path == "." {

@@ -14,7 +14,8 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// world is everything that is asked again and again, for all viewers together.
+// world are the sources that are asked again and again, for all viewers
+// together.
 type world struct {
 	about   feed[plugin.About]
 	volumes feed[[]*volume.Info]
@@ -138,7 +139,7 @@ func complain[T any](out []complaint, f *feed[T], s state[T], now time.Time) []c
 	default:
 		return out
 	}
-	// Three questions to one plugin that is away have one answer.
+	// If the plugin is away, three questions fail with one error.
 	if slices.ContainsFunc(out, func(o complaint) bool { return s.Err != nil && o.Text == c.Text }) {
 		return out
 	}

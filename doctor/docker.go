@@ -14,8 +14,8 @@ type Plugin struct {
 	Enabled bool
 }
 
-// PluginAnswers judges a plugin that answers on socket; version is its own and
-// ours that of the command line.
+// PluginAnswers judges a plugin that answers on socket; version is the
+// plugin's, ours the command line's.
 func PluginAnswers(p Plugin, socket, version, ours string) Finding {
 	text := fmt.Sprintf("version %s answers on %s", version, socket)
 	switch {
@@ -32,8 +32,8 @@ func PluginAnswers(p Plugin, socket, version, ours string) Finding {
 	return ok("%s", text).named("plugin")
 }
 
-// PluginSilent judges a plugin that does not answer: why says what happened
-// when it was asked, engine why the Docker engine could not be asked.
+// PluginSilent judges a plugin that does not answer: why is the error of the
+// plugin's socket, engine the error of the Docker engine.
 func PluginSilent(p Plugin, why, engine error) Finding {
 	switch {
 	case engine != nil:
@@ -63,8 +63,8 @@ func Shadows(local, ours []string) Finding {
 	return ok("none of %s here has the name of one on the export", count(len(local), "local volume")).named("shadows")
 }
 
-// Drift judges options that Docker here was told otherwise than a volume has
-// them: one sentence each, and what to type about the first.
+// Drift judges differences between the options in this engine's records and
+// those of the volumes: one sentence each, and what to type about the first.
 func Drift(differ []string, next string) Finding {
 	if len(differ) > 0 {
 		return warn(next, "%s", strings.Join(differ[:min(3, len(differ))], "; ")+more(len(differ)-3)).named("options")
@@ -79,9 +79,9 @@ func more(n int) string {
 	return fmt.Sprintf("; and %d more", n)
 }
 
-// Claims judges this node's uses of volumes, as they were before and after the
-// containers were looked at, against those containers: a use that no container
-// has was left by an engine or a plugin that was killed.
+// Claims compares this node's uses of volumes, as they were before and after
+// the containers were listed, with those containers: a use without a container
+// was left by an engine or a plugin that was killed.
 func Claims(before, after []cluster.User, containers map[string]int) Finding {
 	uses := map[string]int{}
 	for _, u := range after {
@@ -109,8 +109,9 @@ func Claims(before, after []cluster.User, containers map[string]int) Finding {
 	return warn(next, "this node holds what no container of it uses, since an engine or a plugin was killed: %s", some(left)).named("claims")
 }
 
-// Swarm judges which ready nodes of the swarm do not beat on the export. As
-// many as beat under names that the swarm does not know have a BERTH_NODE.
+// Swarm names ready nodes of the swarm without a heartbeat on the export. If as
+// many heartbeats have names that the swarm does not know, those are the same
+// nodes, with a BERTH_NODE.
 func Swarm(ready []string, nodes []cluster.NodeInfo) Finding {
 	if len(ready) == 0 {
 		return warn("docker node ls", "the swarm calls none of its nodes ready").named("swarm")

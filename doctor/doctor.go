@@ -8,14 +8,12 @@
 //		}},
 //	})
 //
-// Looking and deciding are apart: what is exported and takes a context looks,
-// the rest decides from what was seen and is tested with tables. A check that
-// does not end in its time is a finding itself. Nothing is repaired, and
-// nothing is changed on the export but probe files of its own, which it takes
-// away again.
+// Looking and deciding are apart: exported functions with a context look, the
+// others decide from what was seen and have table tests. A check that does not
+// end in time is a finding itself. Package doctor repairs nothing, and changes
+// nothing on the export but probe files of its own, which it removes.
 //
-// It does not promise that what is ok now stays so, nor that what one node
-// sees is what another one sees: run it on each.
+// A report is about this moment and this node: run it on each node.
 package doctor
 
 import (
@@ -53,8 +51,7 @@ type Report struct {
 	Node     string    `json:"node"`
 	Version  string    `json:"version,omitempty"` // of the plugin, if it answers
 	Findings []Finding `json:"findings"`
-	// Unasked are checks that had nothing to look at, because another one
-	// failed.
+	// Unasked are checks that could not run because another one failed.
 	Unasked  []string  `json:"not_looked_at"`
 	Settings []Setting `json:"settings"`
 }
@@ -80,8 +77,8 @@ func (r *Report) Add(group string, found ...Finding) {
 // Check is one thing to look at.
 type Check struct {
 	Group, Name string
-	// Look returns what it found: nothing if what it needs is not there, which
-	// another check says. Findings without a name are called as the check.
+	// Look returns what it found, or nothing if it cannot run, which another
+	// check reports. Findings without a name get the check's.
 	Look func(ctx context.Context) []Finding
 	// Next is what to type if Look does not end in time.
 	Next string
@@ -90,8 +87,8 @@ type Check struct {
 // patience is how long a check may take beyond its context's end.
 const patience = 500 * time.Millisecond
 
-// Run looks at everything at once, for at most limit, and returns the findings
-// in the order of the checks. What does not end is left behind.
+// Run runs all checks at once, for at most limit, and returns the findings in
+// the order of the checks. It does not wait for checks that do not end.
 func Run(ctx context.Context, limit time.Duration, checks []Check) (found []Finding, unasked []string) {
 	all := make([][]Finding, len(checks))
 	var wait sync.WaitGroup
@@ -150,7 +147,8 @@ func (f Finding) named(check string) Finding {
 	return f
 }
 
-// failed is a finding of an error; next is for one that says nothing itself.
+// failed is the finding of an error; next is what to type if the error has no
+// hint.
 func failed(err error, next string) Finding {
 	if next == "" {
 		next = "type 'berth doctor' again; berth's log is in journalctl -u docker"
@@ -167,7 +165,7 @@ func failed(err error, next string) Finding {
 	return fail(next, "%v", err)
 }
 
-// Failed is the finding of an error, with what its own words say to type.
+// Failed is the finding of an error, with the error's own hint.
 func Failed(err error) Finding { return failed(err, "") }
 
 // some joins the first few of many names.

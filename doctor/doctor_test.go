@@ -133,7 +133,7 @@ func TestProbe(t *testing.T) {
 		{judgeProbe("write", is(syscall.EDQUOT)), Fail, "quota", "berth df"},
 		{judgeProbe("write", is(syscall.EROFS)), Fail, "read-only", "rw"},
 		{judgeProbe("write", is(fs.ErrPermission)), Fail, "permission", "superuser"},
-		{judgeProbe("link to a name that is taken", errProbe), Fail, "did not do it", "log"},
+		{judgeProbe("link to a name that is taken", errProbe), Fail, "did nothing", "log"},
 		{judgeClock(now, now, now), OK, "less than 5s", ""},
 		{judgeClock(now.Truncate(time.Second), now, now), OK, "less than 5s", ""},
 		{judgeClock(now.Add(-6*time.Second), now, now), Warn, "6s behind", "set-ntp"},

@@ -14,13 +14,13 @@ import (
 	"github.com/casit/berth/nfs"
 )
 
-// NoLocks judges settings that do without.
+// NoLocks judges settings that turn locks off.
 func NoLocks() Finding {
 	return warn("take nolock out of BERTH_MOUNT_OPTIONS", "BERTH_MOUNT_OPTIONS has nolock: two database servers on two nodes do not notice each other")
 }
 
-// LockServices says whether this node can ask for NFSv3 locks: missing is why
-// not.
+// LockServices says whether this node can ask for NFSv3 locks; missing says why
+// it cannot.
 func LockServices(missing error) Finding {
 	if missing != nil {
 		return warn("apt-get install nfs-common rpcbind; systemctl enable --now rpcbind rpc-statd; new containers get locks within a minute",
@@ -29,9 +29,9 @@ func LockServices(missing error) Finding {
 	return ok("rpcbind and rpc.statd answer here")
 }
 
-// Lock takes a real lock on a probe file, by way of the server's lock manager
-// as the kernel does: of two owners one gets it, and the other one when it is
-// free again. name is the file's, below the export.
+// Lock takes a real lock on a probe file, through the server's lock manager as
+// the kernel does: of two owners one gets the lock, and the other gets it when
+// it is free again. name is the file's name below the export.
 func (s *Server) Lock(ctx context.Context, name string) []Finding {
 	c, err := s.dial()
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Server) Lock(ctx context.Context, name string) []Finding {
 	return []Finding{judgeLock(l.Address(), step, status, err)}
 }
 
-// The steps of a lock probe that did not go as they must.
+// The steps of a lock probe that may fail.
 const (
 	stepFirst  = "the first of two owners is refused"
 	stepSecond = "the second of two owners is let in beside the first"
@@ -122,9 +122,8 @@ func judgeLock(address, step string, s nfs.LockStatus, err error) Finding {
 	return fail("look at the server's lock manager; ONTAP: vserver locks show", "%s by the lock manager at %s (%s)", step, address, s)
 }
 
-// LockFile takes a real lock on a probe file of a directory, by way of the
-// kernel: two open files are two owners. It may hang for as long as a dead
-// mount does.
+// LockFile takes a real lock on a probe file of a directory, through the
+// kernel: two open files are two owners. It hangs as long as a dead mount.
 func LockFile(file string) Finding {
 	one, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -10,6 +10,6 @@ var Messages = catalogue.Messages{
 		{"read the mounts: none", "`/proc` knows no mount of the directory", "`findmnt -T DIR`"},
 	},
 	catalogue.Doctor: {
-		{"the server said yes and did not do it", "the server answered yes to a write, LINK or RENAME and did not do it", "the server's log; is a proxy or a cache in between?"},
+		{"the server answered yes and did nothing", "a write, LINK or RENAME had no effect although the server answered yes", "the server's log; is a proxy or a cache in between?"},
 	},
 }

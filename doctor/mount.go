@@ -32,7 +32,7 @@ func MountOf(path string) (*mountinfo.Info, error) {
 	return found, nil
 }
 
-// KernelMount judges the node's mount of the export as the kernel has it: nil
+// KernelMount judges the node's mount of the export in the kernel's table; nil
 // if there is none.
 func KernelMount(i *mountinfo.Info) Finding {
 	if i == nil {
@@ -85,7 +85,7 @@ func badOptions(options string) (bad, next string) {
 	return strings.Join(all, ", "), next
 }
 
-// short leaves out the options that nobody looks for.
+// short leaves out uninteresting options.
 func short(options string) string {
 	var kept []string
 	for o := range strings.SplitSeq(options, ",") {

@@ -10,7 +10,7 @@ import (
 )
 
 // Nodes judges what the nodes report, and users that have to be restarted; we
-// is the node that looks.
+// is this node.
 func Nodes(nodes []cluster.NodeInfo, we string) []Finding {
 	return []Finding{heartbeats(nodes), doubled(nodes, we), versions(nodes), health(nodes)}
 }
@@ -91,7 +91,7 @@ func health(nodes []cluster.NodeInfo) Finding {
 	return ok("every node that reports says it is well").named("health")
 }
 
-// Users judges who uses which mount of the export.
+// Users judges which mounts of the export the containers use.
 func Users(users []cluster.User) Finding {
 	var stale, fenced []string
 	for _, u := range users {

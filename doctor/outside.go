@@ -23,7 +23,7 @@ func NoEngine(err error) Finding {
 	return warn("systemctl status docker", "the Docker engine does not answer here, so shadows, options and claims are not looked at: %v", err).named("engine")
 }
 
-// ourMount is what a mount of a plugin's generation is called.
+// ourMount matches the mountpoints of the plugin's generations.
 var ourMount = regexp.MustCompile(`/(export|readonly)\.[0-9]+$`)
 
 // MountsLeft lists berth's mounts on this host, from the kernel's own table.

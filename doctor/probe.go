@@ -12,13 +12,12 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// Owners that no server has by accident.
+// Owners that no server gives to a file by accident.
 const probeUID, probeGID = 54321, 54322
 
-// Probe makes a file as every operation of berth does, by way of name, and
-// looks what the server makes of it: whether write, link and rename do what
-// they must, to whom files belong, and what time it is there. The file is gone
-// when it returns.
+// Probe makes the file name as every operation of berth makes files, and checks
+// the server: whether write, link and rename work, to whom files belong, and
+// the server's time. Probe removes the file before it returns.
 func Probe(ctx context.Context, fsys tree.FS, name string) []Finding {
 	p := probe{fsys: fsys, name: name}
 	defer p.clear(ctx)
@@ -51,11 +50,11 @@ func (p probe) make(ctx context.Context) error {
 	return errors.Join(err, f.Close())
 }
 
-// errProbe says that a call succeeded and did something else.
-var errProbe = errors.New("the server said yes and did not do it")
+// errProbe says that the server answered yes and did not do it.
+var errProbe = errors.New("the server answered yes and did nothing")
 
-// names tries what berth's control files rest on: LINK refuses a name that is
-// taken, RENAME replaces one. It returns what did not work.
+// names tries the two calls that berth's control files need: LINK refuses a
+// name that exists, RENAME replaces one. It returns the call that did not work.
 func (p probe) names(ctx context.Context) (what string, err error) {
 	data, err := tree.ReadFile(ctx, p.fsys, p.name, 1<<10)
 	if err == nil && !bytes.Equal(data, probeText) {
@@ -79,7 +78,7 @@ func (p probe) names(ctx context.Context) (what string, err error) {
 	return "", nil
 }
 
-// clear takes the files away, also after the check's time is over.
+// clear removes the files, also after the check's deadline.
 func (p probe) clear(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
@@ -141,7 +140,7 @@ func ahead(off time.Duration) string {
 
 const rootNext = "let root stay root for this node: ONTAP 'vserver export-policy rule modify -superuser sys', elsewhere no_root_squash"
 
-// owner gives the file away and looks who has it then.
+// owner gives the file away and checks its owner.
 func (p probe) owner(ctx context.Context) Finding {
 	made, err := p.fsys.Stat(ctx, p.name)
 	if err != nil {
@@ -156,7 +155,7 @@ func (p probe) owner(ctx context.Context) Finding {
 	return judgeOwner(uint32(os.Geteuid()), made.UID, chown, after.UID, after.GID).named("root")
 }
 
-// judgeOwner knows who we are, to whom a new file belonged, and what became of
+// judgeOwner judges who we are, to whom a new file belonged, and the result of
 // giving it to probeUID and probeGID.
 func judgeOwner(we, made uint32, chown error, uid, gid uint32) Finding {
 	switch {

@@ -15,8 +15,8 @@ import (
 	"github.com/casit/berth/nfs"
 )
 
-// Server is the NFS server of an export, asked over connections of its own, so
-// that it can be examined where nothing else of berth works. Close it.
+// Server asks the NFS server of an export over connections of its own, so that
+// checks work also if nothing else of berth does. Close it.
 type Server struct {
 	target  nfs.Target
 	rpcbind func() (nfs.Services, error) // once
@@ -24,7 +24,7 @@ type Server struct {
 	client  atomic.Pointer[nfs.Client]   // what dial made
 }
 
-// connectWithin bounds the connecting, in which others wait.
+// connectWithin bounds a connect, for which other checks wait.
 const connectWithin = 6 * time.Second
 
 // NewServer connects when the first check needs it.
@@ -54,8 +54,8 @@ func (s *Server) Close() {
 	}
 }
 
-// Checks are the steps of the way to the export: each names what it depends
-// on, so that the first that fails is the cause.
+// Checks are the steps of the way to the export. A check does not run if an
+// earlier one failed, so the first failure is the cause.
 func (s *Server) Checks() []Check {
 	away := "ping " + s.target.Host + "; look at the network and the filer"
 	return []Check{
@@ -102,7 +102,7 @@ func ports(s nfs.Services) string {
 	return strings.Join([]string{one("NFSv3", s.NFS), one("MOUNT", s.Mount), one("NLM", s.NLM)}, ", ")
 }
 
-// cause is an error without what the finding says already.
+// cause is an error without the words that the finding has already.
 func cause(err error) error {
 	if e := (*nfs.Error)(nil); errors.As(err, &e) && e.Err != nil {
 		return e.Err

@@ -15,7 +15,7 @@ type Setting struct {
 	Source string `json:"source"` // a file, "environment" or "default"
 }
 
-// Settings says which settings are in force, and why they cannot be: err.
+// Settings says which settings are in force; err says why they are wrong.
 func Settings(set []Setting, err error) Finding {
 	var given []string
 	for _, s := range set {
@@ -33,7 +33,8 @@ func Settings(set []Setting, err error) Finding {
 	return ok("%s", text).named("settings")
 }
 
-// Password looks at the file with the filer's password, not into it.
+// Password judges mode and owner of the password's file; it does not show the
+// password.
 func Password(file string) Finding {
 	f, err := os.Open(file)
 	if err != nil {

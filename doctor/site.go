@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// Site asks a web site for what it must not serve: old versions have old
-// passwords and old holes. snapshot is the name of one, "" if none is known.
+// Site asks a web site for files that it must not serve: old versions have old
+// passwords and old holes. snapshot is the name of a snapshot, "" if none is
+// known.
 func Site(ctx context.Context, site, snapshot string) Finding {
 	u, err := url.Parse(site)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -33,7 +34,7 @@ func Site(ctx context.Context, site, snapshot string) Finding {
 	return judgeSite(site, paths, codes, anything)
 }
 
-// judgeSite knows the answers to the paths, and to one that cannot be there.
+// judgeSite judges the answers to the paths, and to a path that cannot exist.
 func judgeSite(site string, paths []string, codes []int, anything int) Finding {
 	var served, odd, refused []string
 	for i, p := range paths {

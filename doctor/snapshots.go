@@ -13,8 +13,8 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// Snapshots looks whether .snapshot is reached by name; missing is how bad it
-// is if it is not.
+// Snapshots checks whether .snapshot is reached by name; missing is the state
+// if it is not.
 func Snapshots(ctx context.Context, fsys tree.FS, missing State) Finding {
 	const dir = ".snapshot"
 	attr, err := fsys.Stat(ctx, dir)
@@ -36,8 +36,8 @@ func Snapshots(ctx context.Context, fsys tree.FS, missing State) Finding {
 		Next: "on the filer: volume modify -snapdir-access true, vserver nfs modify -v3-hide-snapshot disabled; 'berth ontap status' shows both"}
 }
 
-// SnapshotsInside looks for volumes in whose listing .snapshot is: chown -R and
-// Docker's copy-up would walk into it.
+// SnapshotsInside finds volumes that list .snapshot: chown -R and Docker's
+// copy-up would walk into it.
 func SnapshotsInside(ctx context.Context, fsys tree.FS, volumes []string) Finding {
 	const most = 200
 	shown := make([]bool, min(most, len(volumes)))
@@ -90,7 +90,8 @@ func lists(ctx context.Context, fsys tree.FS, dir, name string) (bool, error) {
 	return false, err
 }
 
-// NoSnapshot judges that there is none at all; missing is how bad that is.
+// NoSnapshot is the finding if there is no snapshot at all; missing is its
+// state.
 func NoSnapshot(missing State) Finding {
 	if missing == OK {
 		return ok("none: 'berth snapshot create' makes one")
@@ -102,8 +103,9 @@ func NoSnapshot(missing State) Finding {
 // skew is how far the clocks of a filer and a node may differ.
 const skew = time.Minute
 
-// Age judges the newest snapshot, made at t: zero if nobody knows, or
-// approximately, when its tree had changed last. One of the future is not young.
+// Age judges the newest snapshot, made at t; t is zero if nobody knows it, or
+// approximately the last change of its tree. A time in the future does not
+// count as young.
 func Age(name string, t, now time.Time, limit time.Duration, approximate bool) Finding {
 	old := now.Sub(t).Round(time.Second)
 	next := "berth snapshot create, and look why the policy made none: berth ontap status"
@@ -119,7 +121,7 @@ func Age(name string, t, now time.Time, limit time.Duration, approximate bool) F
 	return ok("the newest, %s, is %s old; the limit is %s", name, long(max(0, old)), long(limit))
 }
 
-// long is a duration without the digits that nobody reads.
+// long is a duration, rounded for people.
 func long(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:

@@ -1,6 +1,7 @@
 package doctor
 
-// Described is what a check looks at. docs/doctor.md is held to this table.
+// Described says what a check looks at. A test compares docs/doctor.md with
+// this table.
 type Described struct {
 	Name, Looks string
 }

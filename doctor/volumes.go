@@ -11,7 +11,7 @@ import (
 	"github.com/casit/berth/volume"
 )
 
-// Volumes judges what stands on the export.
+// Volumes judges the records of volumes on the export.
 func Volumes(v *volume.Survey) []Finding {
 	return []Finding{metadata(v), unfinished(v), forgotten(v), convoy(v), staging(v)}
 }
@@ -95,7 +95,7 @@ func staging(v *volume.Survey) Finding {
 // every third of a lease's TTL.
 const overdue = 15 * time.Minute
 
-// Trash judges what is in the trash, now in the export's time.
+// Trash judges the items of the trash; now is the export's time.
 func Trash(items []*volume.Trashed, now time.Time) Finding {
 	var late, unreadable []string
 	kinds := map[string]int{}

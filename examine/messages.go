@@ -6,6 +6,6 @@ import "github.com/casit/berth/problem/catalogue"
 // other packages they are the tables of docs/troubleshooting.md.
 var Messages = catalogue.Messages{
 	catalogue.Doctor: {
-		{"it has no client here", "doctor found no way to the Docker engine", "as root; `systemctl status docker`"},
+		{"it has no client here", "doctor found no way to the Docker engine", "type it as root; `systemctl status docker`"},
 	},
 }

@@ -39,7 +39,7 @@ func (k *call) appendTo(b []byte) []byte {
 	return appendPadding(b, len(k.data))
 }
 
-// renew gives the call an xid of its own: it is another request from now on.
+// renew gives the call a new xid: from now on it is another request.
 func (k *call) renew(xid uint32) {
 	k.xid, k.sent, k.err = xid, 0, nil
 	binary.BigEndian.PutUint32(k.head[offsetXID:], xid)

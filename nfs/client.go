@@ -88,7 +88,7 @@ func (cfg *Config) complete() Config {
 	return c
 }
 
-// ownCredentials are those of this process.
+// ownCredentials are the credentials of this process.
 func ownCredentials() *Credentials {
 	cred := &Credentials{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 	cred.Machine, _ = os.Hostname() // informative only
@@ -249,8 +249,8 @@ func (c *Client) ReadSize() int { return bounded(c.info.RTMax, c.transfer) }
 // WriteSize is the most that one Write sends, in bytes.
 func (c *Client) WriteSize() int { return bounded(c.info.WTMax, c.transfer) }
 
-// bounded is the smaller of a server's limit and ours; a server that says
-// nothing sensible gets what every server takes.
+// bounded is the smaller of a server's limit and ours. If the server's limit
+// makes no sense, it is a size that every server takes.
 func bounded(server uint32, ours int) int {
 	return min(max(int(min(server, maxTransfer)), minTransfer), ours)
 }
@@ -263,7 +263,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Pauses before a call is repeated that the server was too busy for.
+// Pauses before a call is repeated after StatusJukebox.
 const (
 	minJukebox = 100 * time.Millisecond
 	maxJukebox = 5 * time.Second

@@ -22,8 +22,9 @@ const (
 	staleTicks = 5
 )
 
-// errLost is what a connection answers for calls that it could not finish:
-// they may or may not have been carried out, and go out again on the next.
+// errLost is the error of calls that a connection could not finish: the server
+// may or may not have carried them out, and they go out again on the next
+// connection.
 var errLost = errors.New("connection lost")
 
 // conn is one TCP connection: a goroutine that writes what calls have queued,
@@ -57,7 +58,7 @@ func newConn(nc net.Conn, limit int, replyTimeout time.Duration) *conn {
 }
 
 // send registers a call and queues its record. False means that the connection
-// is of no more use, or that the context ended before there was room.
+// has ended, or that the context ended before there was room.
 func (c *conn) send(ctx context.Context, k *call) bool {
 	c.mu.Lock()
 	for c.err == nil && c.out.size > 0 && c.out.size+k.size() > maxQueued {
@@ -113,7 +114,8 @@ func (c *conn) forget(k *call) bool {
 }
 
 // claim takes the call with the given xid for the reader; nil for an answer
-// that nobody waits for: a duplicate, or of a call that was given up.
+// that nobody waits for: a duplicate, or the answer to a call that was given
+// up.
 func (c *conn) claim(xid uint32) *call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,8 +149,9 @@ func (c *conn) fail(err error) int {
 	return len(lost)
 }
 
-// serve runs the connection until it breaks or is closed, and returns why and
-// how many calls were unanswered then. No goroutine of it is left afterwards.
+// serve runs the connection until it breaks or is closed. It returns why, and
+// how many calls were unanswered, when all goroutines of the connection have
+// ended.
 func (c *conn) serve() (lost int, err error) {
 	var writer sync.WaitGroup
 	writer.Go(c.write)
@@ -210,9 +213,10 @@ func (c *conn) write() {
 	}
 }
 
-// review looks for calls that are unanswered for too long. If nothing at all
-// came back in that time the connection is given up, which false says; else
-// only these calls were lost, and they are sent again, here, under their xid.
+// review looks for calls that are unanswered for too long. If the server sent
+// nothing at all in that time, it returns false: the connection is given up.
+// Otherwise only these calls were lost, and review sends them again, under
+// their xid.
 func (c *conn) review(quiet int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -231,9 +235,9 @@ func (c *conn) review(quiet int) bool {
 	return true
 }
 
-// read hands replies to their calls until the connection breaks. A peer that
-// breaks the rules of records fails the call it was answering, because sending
-// that again would bring the same answer, and the connection.
+// read hands replies to their calls until the connection breaks. If the peer
+// breaks the rules of records, read fails the answered call, since a repetition
+// would bring the same answer, and then the connection.
 func (c *conn) read() error {
 	r := recordReader{r: bufio.NewReaderSize(c.nc, readBuffer), limit: c.limit}
 	for {
@@ -267,8 +271,8 @@ func (c *conn) read() error {
 	}
 }
 
-// blame fails a call for a record that could not be read: the one with this
-// xid, or the only one there is.
+// blame fails a call for a record that could not be read: the call with this
+// xid, or the only call in flight.
 func (c *conn) blame(xid uint32, err error) {
 	c.mu.Lock()
 	k := c.pending[xid]

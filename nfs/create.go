@@ -31,9 +31,9 @@ func (r *result) made() (m Made) {
 }
 
 // Create makes a regular file (RFC 1813 §3.3.8) with mode Unchecked or Guarded
-// and the given attributes. If a Guarded create had to be sent again and the
-// name is then taken by an empty file such as it asked for, it is read as
-// ours: whoever needs to be sure to be the only maker uses Link.
+// and the given attributes. If a Guarded create was sent again, and the name is
+// then an empty file with the given attributes, Create takes it for ours. A
+// caller that must know that it was first uses Link.
 func (c *Client) Create(ctx context.Context, dir Handle, name string, mode CreateMode, set SetAttr) (Made, error) {
 	k := c.nfs.begin(procCreate)
 	defer c.nfs.end(k)
@@ -61,9 +61,9 @@ func (c *Client) CreateExclusive(ctx context.Context, dir Handle, name string, v
 	return m, r.error("create", name)
 }
 
-// Mkdir makes a directory (RFC 1813 §3.3.9). If it had to be sent again and the
-// name is then a directory such as it asked for, it is read as ours: Mkdir does
-// not tell who was first.
+// Mkdir makes a directory (RFC 1813 §3.3.9). If it was sent again, and the name
+// is then a directory with the given attributes, Mkdir takes it for ours: Mkdir
+// does not tell who was first.
 func (c *Client) Mkdir(ctx context.Context, dir Handle, name string, set SetAttr) (Made, error) {
 	k := c.nfs.begin(procMkdir)
 	defer c.nfs.end(k)
@@ -76,8 +76,9 @@ func (c *Client) Mkdir(ctx context.Context, dir Handle, name string, set SetAttr
 	})
 }
 
-// Symlink makes a symlink to target, any bytes (RFC 1813 §3.3.10). One that is
-// there after the request had to be sent again, with this target, is ours.
+// Symlink makes a symlink to target, any bytes (RFC 1813 §3.3.10). If the
+// request was sent again, and the name is then a symlink with this target,
+// Symlink takes it for ours.
 func (c *Client) Symlink(ctx context.Context, dir Handle, name, target string, set SetAttr) (Made, error) {
 	k := c.nfs.begin(procSymlink)
 	defer c.nfs.end(k)
@@ -96,8 +97,8 @@ func (c *Client) Symlink(ctx context.Context, dir Handle, name, target string, s
 }
 
 // Mknod makes a socket, a FIFO or, with major and minor, a device node (RFC
-// 1813 §3.3.11). One that is there after the request had to be sent again, such
-// as it asked for, is ours.
+// 1813 §3.3.11). If the request was sent again, and the name is then such an
+// object, Mknod takes it for ours.
 func (c *Client) Mknod(ctx context.Context, dir Handle, name string, t Type, major, minor uint32, set SetAttr) (Made, error) {
 	device := t == TypeChr || t == TypeBlk
 	k := c.nfs.begin(procMknod)
@@ -118,9 +119,9 @@ func (c *Client) Mknod(ctx context.Context, dir Handle, name string, t Type, maj
 	})
 }
 
-// remade reads the answer to a request that makes an object. StatusExist after
-// the request had to be sent again may be the work of its first sending: what
-// is there is looked up, and ours tells whether it is what was asked for.
+// remade reads the answer to a request that makes an object. If the request was
+// sent again, StatusExist may come from its first sending: remade looks the
+// name up, and ours tells whether the object is the requested one.
 func (c *Client) remade(ctx context.Context, r *result, m Made, op string, dir Handle, name string,
 	ours func(*Attr, Handle) bool) (Made, error) {
 	err := r.error(op, name)

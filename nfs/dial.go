@@ -67,9 +67,9 @@ func (d *dialer) dial(ctx context.Context, link int, address string) (net.Conn, 
 	return nc, nil
 }
 
-// from connects from a source port, 0 for any. The port may linger from earlier
-// connections, if they were not to this address, and others may listen on it
-// later on.
+// from connects from a source port, 0 for any. The port may still be known from
+// earlier connections to other addresses, and other programs may listen on it
+// later.
 func (d *dialer) from(ctx context.Context, port int, address string) (net.Conn, error) {
 	nd := net.Dialer{Timeout: d.timeout}
 	if port != 0 {
@@ -93,7 +93,7 @@ func portTaken(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
-// bindRefused tells whether the source port is not for us to use.
+// bindRefused tells whether this process may not use the source port.
 func bindRefused(err error) bool {
 	var e *os.SyscallError
 	return errors.As(err, &e) && e.Syscall == "bind" && (e.Err == syscall.EACCES || e.Err == syscall.EPERM)
@@ -112,8 +112,8 @@ type location struct {
 	address string
 }
 
-// dial connects to the address that was good last, and else to what the name
-// leads to now.
+// dial connects to the last good address; if that fails, to the name's present
+// addresses.
 func (l *location) dial(ctx context.Context, d *dialer, link int) (net.Conn, error) {
 	l.mu.Lock()
 	known := l.address

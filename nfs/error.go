@@ -11,10 +11,9 @@ import (
 // ErrClosed is the cause of calls on a closed Client.
 var ErrClosed = errors.New("the client is closed")
 
-// Error is what every method of this package returns when it fails. Exactly
-// one of two things happened: the server answered with a Status, or there was
-// no usable answer and Err says why. (A call that was told to come back later
-// until its context ended has both.)
+// Error is the error of every method of this package. Either the server
+// answered with a Status, or there was no usable answer and Err says why. A
+// call that met StatusJukebox until its context ended has both.
 //
 // errors.Is matches fs.ErrNotExist, fs.ErrExist, fs.ErrPermission and system
 // error numbers (syscall.ESTALE, syscall.ENOSPC, …) by Status, in the way
@@ -52,7 +51,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// printable quotes what would garble a message: names are any bytes.
+// printable quotes a name that would garble a message: names may have any
+// bytes.
 func printable(name string) string {
 	if q := strconv.Quote(name); q[1:len(q)-1] != name || strings.ContainsAny(name, " :") {
 		return q

@@ -2,15 +2,15 @@ package nfs
 
 import "context"
 
-// FSStat is a filesystem's room (RFC 1813 §3.3.18). Avail is what the caller
-// may use of what is free.
+// FSStat is a filesystem's space (RFC 1813 §3.3.18). Avail is the part of the
+// free space that the caller may use.
 type FSStat struct {
 	TotalBytes, FreeBytes, AvailBytes uint64
 	TotalFiles, FreeFiles, AvailFiles uint64
 	InvarSec                          uint32 // seconds for which it will not change; 0 for no promise
 }
 
-// FSStat returns the room of the filesystem that an object is on.
+// FSStat returns the space of an object's filesystem.
 func (c *Client) FSStat(ctx context.Context, h Handle) (FSStat, error) {
 	k := c.nfs.begin(procFsstat)
 	defer c.nfs.end(k)
@@ -36,8 +36,8 @@ const (
 	PropCanSetTime  = 0x10 // SETATTR sets times as precisely as TimeDelta
 )
 
-// FSInfo is what a server says of its limits, in bytes, as it says it (RFC 1813
-// §3.3.19). ReadSize and WriteSize are what is made of it.
+// FSInfo are the server's limits in bytes, unchanged (RFC 1813 §3.3.19).
+// ReadSize and WriteSize are derived from them.
 type FSInfo struct {
 	RTMax, RTPref, RTMult uint32 // READ: largest, preferred, multiple
 	WTMax, WTPref, WTMult uint32 // WRITE: largest, preferred, multiple
@@ -69,7 +69,7 @@ func (r *result) fsinfoRes() (s FSInfo) {
 	return s
 }
 
-// PathConf is what a filesystem does with names (RFC 1813 §3.3.20).
+// PathConf says how a filesystem treats names (RFC 1813 §3.3.20).
 type PathConf struct {
 	LinkMax         uint32 // names of one object
 	NameMax         uint32 // bytes of one name
@@ -79,7 +79,7 @@ type PathConf struct {
 	CasePreserving  bool   // names keep their case
 }
 
-// PathConf asks what the filesystem that an object is on does with names.
+// PathConf asks how the filesystem of an object treats names.
 func (c *Client) PathConf(ctx context.Context, h Handle) (PathConf, error) {
 	k := c.nfs.begin(procPathconf)
 	defer c.nfs.end(k)

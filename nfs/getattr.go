@@ -62,8 +62,9 @@ func (r *result) getattrRes() (a Attr) {
 }
 
 // Setattr changes an object's attributes (RFC 1813 §3.3.2). With a guard, the
-// change is made only if the object's ctime is that, else StatusNotSync; if
-// that error is Replayed, the change may have been made by its first sending.
+// server makes the change only if the object's ctime equals the guard, else it
+// answers StatusNotSync. If that error is Replayed, the first sending may have
+// made the change.
 func (c *Client) Setattr(ctx context.Context, h Handle, set SetAttr, guard *Time) (WCC, error) {
 	k := c.nfs.begin(procSetattr)
 	defer c.nfs.end(k)

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Stable says how far a WRITE has to get before it is answered, and how far it
-// got (stable_how, RFC 1813 §3.3.7).
+// Stable says how safe a WRITE has to be before the server answers, and how
+// safe it was (stable_how, RFC 1813 §3.3.7).
 type Stable uint32
 
 // The values of Stable.
@@ -93,11 +93,11 @@ type Lent struct {
 	from *calls
 }
 
-// Release gives the data back.
+// Release gives the buffer back.
 func (l *Lent) Release() { l.from.end(l.call) }
 
-// ReadLent is Read of n bytes that are not copied: they are where the reply
-// was read to, and go back there with Release if there was no error.
+// ReadLent is Read of n bytes without a copy: Data is the reply's own buffer.
+// If there was no error, the caller gives the buffer back with Release.
 func (c *Client) ReadLent(ctx context.Context, h Handle, offset uint64, n int) (Lent, error) {
 	n = min(n, c.ReadSize())
 	k := c.nfs.begin(procRead)

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KernelMount is what mount(2) is given to mount a target with the kernel's
-// client. It is made by Kernel and carried out by Attach; in between nothing
-// has touched the network but the resolver and the server's rpcbind.
+// KernelMount are the arguments of mount(2) for a mount of a target with the
+// kernel's client. Kernel makes it, Attach mounts it. Kernel uses the network
+// only to ask the resolver and the server's rpcbind.
 type KernelMount struct {
 	Source string  // host:/path, as mountinfo shows it
 	Data   string  // the options, comma-separated
@@ -37,16 +37,17 @@ var mountFlags = map[string]struct {
 	"sync": {unix.MS_SYNCHRONOUS, false}, "async": {unix.MS_SYNCHRONOUS, true},
 }
 
-// ours are options that the target decides.
+// ours are options that the target's URL decides.
 var ours = []string{"addr", "mountaddr", "clientaddr", "port", "mountport", "mountproto", "mounthost"}
 
-// CheckMountOptions refuses options that would not do what they say here.
+// CheckMountOptions refuses options that would have no effect here, or another
+// one.
 func CheckMountOptions(options string) error {
 	for _, o := range splitOptions(options) {
 		key, value, _ := strings.Cut(strings.TrimSpace(o), "=")
 		switch {
 		case slices.Contains(ours, key):
-			return fmt.Errorf("mount option %q: the export's URL says that", o)
+			return fmt.Errorf("mount option %q: the export's URL decides this option", o)
 		case (key == "vers" || key == "nfsvers") && value != "3", o == "v4", strings.HasPrefix(o, "v4."):
 			return fmt.Errorf("mount option %q: only vers=3 is mounted", o)
 		case key == "proto" && value != "tcp" && value != "tcp6", o == "udp":
@@ -70,8 +71,8 @@ func splitOptions(options string) []string {
 }
 
 // Kernel prepares a kernel mount of t with the given options; nolock adds that
-// one. The kernel wants an address and the server's ports, since nobody asks
-// rpcbind for it, as mount.nfs would.
+// one. The kernel needs an address and the server's ports: mount.nfs, which
+// would ask rpcbind, is not used.
 func (t Target) Kernel(ctx context.Context, options string, nolock bool) (*KernelMount, error) {
 	if err := CheckMountOptions(options); err != nil {
 		return nil, err
@@ -145,7 +146,8 @@ func boolToInt(b bool) int {
 }
 
 // Attach mounts on the directory target with mount(2). It cannot be
-// interrupted, and waits as long as the server does not answer: run it apart.
+// interrupted, and waits as long as the server does not answer: call it in a
+// goroutine of its own.
 func (m *KernelMount) Attach(target string) error {
 	err := unix.Mount(m.Source, target, "nfs", m.flags, m.Data)
 	switch {

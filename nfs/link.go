@@ -16,8 +16,8 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-// link is a connection that comes back: it connects when a call wants it to,
-// and again after a loss as long as calls wait, with growing pauses.
+// link keeps one connection: it connects when a call needs it, and after a loss
+// again as long as calls wait, with growing pauses.
 type link struct {
 	dial         func(context.Context) (net.Conn, error)
 	limit        int           // of a reply's record, bytes
@@ -127,8 +127,7 @@ func (l *link) run(ctx context.Context) {
 		if l.once {
 			return
 		}
-		// A connection that brought an answer was worth its while, so that
-		// the next one is made at once.
+		// This connection brought an answer, so the next one is made at once.
 		if c.replies.Load() > 0 && !errors.Is(err, ErrBadReply) {
 			backoff = 0
 		} else {
@@ -167,8 +166,8 @@ func (l *link) awaitWanted(ctx context.Context) bool {
 	}
 }
 
-// grown doubles a pause, between minBackoff and maxBackoff, a quarter of it by
-// chance so that many clients do not come back at the same instant.
+// grown doubles a pause, between minBackoff and maxBackoff. A quarter of it is
+// random, so that many clients do not come back at the same instant.
 func grown(d time.Duration) time.Duration {
 	d = min(max(2*d, minBackoff), maxBackoff)
 	return d - time.Duration(rand.Int64N(int64(d)/4))

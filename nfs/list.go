@@ -6,8 +6,7 @@ import (
 	"hash/maphash"
 )
 
-// maxRestarts bounds how often one listing begins again without finding a name
-// that is new.
+// maxRestarts bounds how often a listing begins again without a new name.
 const maxRestarts = 20
 
 // errEndless says that a server's listing does not come to an end.
@@ -111,8 +110,8 @@ func (c *Client) list(op string, page func(Position) (Page, error), fn func(*Ent
 	}
 }
 
-// names is a set of names. It keeps 128 bits of each instead of its bytes: two
-// names that agree in them are not going to meet in one directory.
+// names is a set of names. It keeps a sum of 128 bits of each name instead of
+// its bytes: two names of one directory practically never have the same sum.
 type names struct {
 	seeds [2]maphash.Seed
 	set   map[[2]uint64]struct{}

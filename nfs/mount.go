@@ -39,7 +39,7 @@ func mnt(ctx context.Context, cfg transportConfig, dir string) (Handle, error) {
 	return h, nil
 }
 
-// mountRes is mountres3. An export that takes no AUTH_SYS is of no use to us.
+// mountRes is mountres3. An export without AUTH_SYS is refused.
 func (d *decoder) mountRes() (h Handle, status Status) {
 	if status = Status(d.uint32()); status != StatusOK || d.err != nil {
 		return h, status
@@ -60,8 +60,9 @@ func (d *decoder) mountRes() (h Handle, status Status) {
 	return h, status
 }
 
-// mountDeep mounts dir or, where the server mounts nothing below an export's
-// root, the longest part of it that it does mount. The rest is to be looked up.
+// mountDeep mounts dir. If the server mounts nothing below an export's root, it
+// mounts the longest part of dir that the server does mount; the caller looks
+// the rest up.
 func mountDeep(ctx context.Context, cfg transportConfig, dir string) (h Handle, rest []string, err error) {
 	var first error
 	for {
@@ -104,7 +105,7 @@ func (d *decoder) exports() []Export {
 }
 
 // Exports asks the target's server what it exports (EXPORT, RFC 1813 §5.2.5).
-// The target's path is not used. Many servers list only what they want to.
+// The target's path is not used. Many servers do not list all their exports.
 func Exports(ctx context.Context, target Target, cfg *Config) ([]Export, error) {
 	c := cfg.complete()
 	d := c.dialer()

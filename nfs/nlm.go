@@ -46,8 +46,8 @@ func (s LockStatus) String() string {
 	return fmt.Sprintf("nlm4_stats %d", uint32(s))
 }
 
-// LockOwner is who holds a lock, as a server tells owners apart: the client's
-// name, and an owner on it.
+// LockOwner is the owner of a lock, as servers tell owners apart: the client's
+// name, and an owner on that client.
 type LockOwner struct {
 	Caller string // the host's name, as the kernel's client says it: rpc.statd on the server watches that host
 	Handle string // opaque
@@ -89,7 +89,7 @@ func DialLocks(ctx context.Context, target Target, cfg *Config) (*Locker, error)
 func (l *Locker) Address() string { return l.address }
 
 // Test asks whether owner could have an exclusive lock of the file (NLM4_TEST).
-// With LockDenied comes who has it; other holders have no Caller.
+// With LockDenied it returns the owner that has the lock, without a Caller.
 func (l *Locker) Test(ctx context.Context, file Handle, owner LockOwner) (s LockStatus, holder LockOwner, err error) {
 	err = l.call(ctx, "nlm test", procNLMTest, func(k *call) {
 		k.head = appendBool(k.head, true) // exclusive
@@ -109,7 +109,8 @@ func (l *Locker) Lock(ctx context.Context, file Handle, owner LockOwner) (s Lock
 	return s, err
 }
 
-// Unlock gives the owner's lock of the file back; none is fine (NLM4_UNLOCK).
+// Unlock releases the owner's lock of the file; it is no error if there is none
+// (NLM4_UNLOCK).
 func (l *Locker) Unlock(ctx context.Context, file Handle, owner LockOwner) (s LockStatus, err error) {
 	err = l.call(ctx, "nlm unlock", procNLMUnlock, func(k *call) { k.lock(&file, &owner) },
 		func(d *decoder) { s = d.lockRes() })

@@ -2,13 +2,13 @@ package nfs
 
 import "net"
 
-// segmentSize is the least that is taken for queued records, in bytes: what
-// many small calls fit into, so that one write sends them.
+// segmentSize is the smallest buffer for queued records, in bytes: many small
+// calls fit into it, so that one write sends them.
 const segmentSize = 60 << 10
 
-// queue holds the records that wait for a connection's writer: copies, since a
-// call that is given up takes its data with it while they are being written.
-// They lie in buffers of the free list, so that a connection keeps none.
+// queue holds copies of the records that wait for a connection's writer: a
+// caller that gives a call up may reuse its data at once. The copies use
+// buffers of the free list, so that an idle connection keeps none.
 type queue struct {
 	size     int // bytes
 	segments []segment

@@ -60,8 +60,8 @@ func (k *call) position(p Position) {
 	k.head = append(appendUint64(k.head, p.Cookie), p.Verifier[:]...)
 }
 
-// page is READDIR3res or READDIRPLUS3res. A name that is none, such as one with
-// a slash, is a server's fault or an attack: the page is refused.
+// page is READDIR3res or READDIRPLUS3res. An invalid name, such as one with a
+// slash, is a server's fault or an attack: page refuses the answer.
 func (r *result) page(from Position, plus bool) (p Page) {
 	p.Dir = r.postOp()
 	p.Next = from

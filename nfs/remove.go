@@ -2,15 +2,16 @@ package nfs
 
 import "context"
 
-// Remove removes a name of anything but a directory (RFC 1813 §3.3.12). A name
-// that is gone after the request had to be sent again was removed by it.
+// Remove removes a name of anything but a directory (RFC 1813 §3.3.12). If the
+// request was sent again and the name does not exist then, Remove succeeds: the
+// first sending removed it.
 func (c *Client) Remove(ctx context.Context, dir Handle, name string) (WCC, error) {
 	return c.remove(ctx, procRemove, "remove", dir, name)
 }
 
 // Rmdir removes an empty directory (RFC 1813 §3.3.13); StatusNotEmpty (on some
-// servers StatusExist) if it is not. A name that is gone after the request had
-// to be sent again was removed by it.
+// servers StatusExist) if it is not. If the request was sent again and the name
+// does not exist then, Rmdir succeeds: the first sending removed it.
 func (c *Client) Rmdir(ctx context.Context, dir Handle, name string) (WCC, error) {
 	return c.remove(ctx, procRmdir, "rmdir", dir, name)
 }
@@ -34,10 +35,10 @@ type RenameResult struct {
 
 // Rename moves a name, replacing the one that is there (RFC 1813 §3.3.14).
 //
-// If the request had to be sent again and the old name is then gone, the first
-// sending may have done it. It did if the new name has the file id given, that
-// of the object to be moved, and Rename succeeds. With another one, or with
-// file id 0, the result is a StatusNoEnt that is Replayed.
+// If the request was sent again and the old name does not exist then, the first
+// sending may have renamed it. Rename succeeds if the new name has the given
+// file id, which is that of the moved object. With another id, or with file id
+// 0, the result is a StatusNoEnt that is Replayed.
 func (c *Client) Rename(ctx context.Context, fromDir Handle, from string, toDir Handle, to string, fileID uint64) (RenameResult, error) {
 	k := c.nfs.begin(procRename)
 	defer c.nfs.end(k)
@@ -59,8 +60,8 @@ type LinkResult struct {
 
 // Link gives a file one more name (RFC 1813 §3.3.15), or fails with StatusExist
 // if the name is taken: the one operation of NFSv3 that tells for sure who was
-// first. A name that is taken after the request had to be sent again is a
-// success if it is the same file's.
+// first. If the request was sent again and the name exists then, Link succeeds
+// if the name is the same file's.
 func (c *Client) Link(ctx context.Context, file, dir Handle, name string) (LinkResult, error) {
 	k := c.nfs.begin(procLink)
 	defer c.nfs.end(k)

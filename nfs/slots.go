@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// slots hands out the right to have one call in flight, at most window per
-// link, to callers in the order in which they came. Links that work are
-// preferred, the least busy first; links that do not are used when none does.
+// slots limits the calls in flight to window per link, and serves callers in
+// the order in which they came. It prefers links that work, the least busy
+// first; it uses a broken link only if no link works.
 type slots struct {
 	window int
 
@@ -69,7 +69,7 @@ func (s *slots) setDown(i int, down bool) {
 	s.mu.Unlock()
 }
 
-// dispatch serves those who wait; s.mu is held.
+// dispatch serves waiting callers; s.mu is held.
 func (s *slots) dispatch() {
 	for len(s.waiting) > 0 {
 		i := s.pick()

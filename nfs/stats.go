@@ -44,8 +44,8 @@ type Counted struct {
 	Calls map[string]CountedCalls
 }
 
-// CountedCalls are the calls of one procedure, each from the moment that it has
-// its place in flight until the reply, or until it is given up.
+// CountedCalls are the calls of one procedure, each measured from the moment
+// that it gets its slot until the reply, or until it is given up.
 type CountedCalls struct {
 	Count   int64
 	Took    time.Duration           // of all together
@@ -84,8 +84,8 @@ func (p *callStats) counted() CountedCalls {
 	return c
 }
 
-// clock is where time is counted from: reading how long ago that was is half
-// as dear as reading the time.
+// clock is the zero of all times here: time.Since of it costs half as much as
+// time.Now.
 var clock = time.Now()
 
 // begin counts a call that goes out, and returns when that was.

@@ -34,7 +34,7 @@ const (
 	StatusRemote      Status = 71    // too many levels of remote
 	StatusBadHandle   Status = 10001 // no handle of this server
 	StatusNotSync     Status = 10002 // SETATTR's guard does not match
-	StatusBadCookie   Status = 10003 // READDIR's place is no longer known
+	StatusBadCookie   Status = 10003 // READDIR's position is no longer known
 	StatusNotSupp     Status = 10004 // the server cannot do this
 	StatusTooSmall    Status = 10005 // not even one entry fits
 	StatusServerFault Status = 10006 // the server's own failure

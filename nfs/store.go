@@ -106,7 +106,7 @@ func (c *Client) storeAll(ctx context.Context, h Handle, src io.ReaderAt, chunks
 			return resent, &Error{Op: "commit", Err: ctx.Err()}
 		}
 	}
-	return resent, &Error{Op: "commit", Err: fmt.Errorf("the server forgot what was written %d times in a row", storeRounds)}
+	return resent, &Error{Op: "commit", Err: fmt.Errorf("the server lost unstable writes %d times in a row", storeRounds)}
 }
 
 // unstable is a chunk that the server may still forget.

@@ -70,7 +70,7 @@ func ParseTarget(s string) (Target, error) {
 		}
 		n, err := strconv.ParseUint(values[0], 10, 16)
 		if len(values) > 1 || err != nil || n == 0 {
-			return fail("%s wants one number from 1 to 65535", key)
+			return fail("%s needs one number from 1 to 65535", key)
 		}
 		*port = int(n)
 	}

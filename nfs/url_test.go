@@ -49,11 +49,11 @@ func TestParseTargetRefuses(t *testing.T) {
 		"nfs://filer/a%00b":             `component "a\x00b"`,
 		"nfs://filer/%zz":               "invalid URL escape",
 		"nfs://filer/vol?vers=4":        `unknown "vers"`,
-		"nfs://filer/vol?port=":         "port wants one number",
+		"nfs://filer/vol?port=":         "port needs one number",
 		"nfs://filer/vol?port=0":        "from 1 to 65535",
 		"nfs://filer/vol?port=65536":    "from 1 to 65535",
-		"nfs://filer/vol?port=1&port=2": "port wants one number",
-		"nfs://filer/vol?mountport=-1":  "mountport wants one number",
+		"nfs://filer/vol?port=1&port=2": "port needs one number",
+		"nfs://filer/vol?mountport=-1":  "mountport needs one number",
 	} {
 		_, err := nfs.ParseTarget(s)
 		require.ErrorContains(t, err, text, s)

@@ -409,7 +409,7 @@ func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 
 func TestMountOptionsThatWouldHurtAreRefused(t *testing.T) {
 	for options, want := range map[string]string{
-		"vers=4.1": "only vers=3", "soft,timeo=10": "loses writes", "proto=udp": "only proto=tcp", "addr=1.2.3.4": "the export's URL says that", "hard,bg": "for mount.nfs",
+		"vers=4.1": "only vers=3", "soft,timeo=10": "loses writes", "proto=udp": "only proto=tcp", "addr=1.2.3.4": "the export's URL decides this option", "hard,bg": "for mount.nfs",
 	} {
 		_, err := LoadSettings(filepath.Join(t.TempDir(), "none"), func(k string) string {
 			return map[string]string{"BERTH_EXPORT": "nfs://filer/vol?id=new", "BERTH_MOUNT_OPTIONS": options}[k]

@@ -18,26 +18,27 @@ const (
 	Removed = "removed"
 )
 
-// A Change is what becomes of one file. Old is nil for one that is added, New
-// for one that is removed.
+// A Change is what happens to one file. Old is nil for an added file, New is
+// nil for a removed one.
 type Change struct {
 	Name     string
 	Kind     string
 	Old, New []byte
 }
 
-// Changes is what makes a directory that of a rendering.
+// Changes are the steps that make a directory equal to a rendering.
 type Changes struct {
 	Dir  string
 	List []Change // by name, the manifest last
 }
 
-// Any tells whether something is not the same.
+// Any tells whether any file differs.
 func (c Changes) Any() bool {
 	return slices.ContainsFunc(c.List, func(c Change) bool { return c.Kind != Same })
 }
 
-// NotOurs is a file that Render did not write, where one of its own would be.
+// NotOurs is the error for a file that Render did not write and whose name
+// Render needs.
 type NotOurs struct{ Path string }
 
 func (e *NotOurs) Error() string {
@@ -50,9 +51,9 @@ func isOurs(name string, data []byte) bool {
 	return bytes.HasPrefix(data, []byte("# berth proxy render: "+name+"\n"))
 }
 
-// Compare says what Write would do. Files of others are left out; where one is
-// in the way the error is a NotOurs. A directory that is not there is an empty
-// one.
+// Compare says what Write would do. It leaves out files that Render did not
+// write; if such a file has a name that Render needs, the error is a NotOurs. A
+// missing directory counts as empty.
 func Compare(dir string, files []File) (Changes, error) {
 	c := Changes{Dir: dir}
 	kept := map[string]bool{}
@@ -112,14 +113,14 @@ func (c Changes) removed(kept map[string]bool) (out []Change, err error) {
 	return out, err
 }
 
-// stage is the directory below Changes.Dir where files are before they are
-// renamed to their places. One that a crash left is replaced.
+// stage is the directory below Changes.Dir that has the new files until they
+// are renamed. A stage that a crash left is replaced.
 const stage = ".berth-render"
 
-// Write makes the directory that of the rendering: everything is written
-// beside it first, so that a full disk changes nothing; then each file is
-// renamed to its place, and the manifest last. After a crash in between the
-// manifest's sums are wrong until the next Write.
+// Write makes the directory equal to the rendering. It writes all files into
+// the stage first, so that a full disk changes nothing. Then it renames each
+// file, the manifest last. After a crash in between, the manifest's sums are
+// wrong until the next Write.
 func (c Changes) Write() (err error) {
 	aside := filepath.Join(c.Dir, stage)
 	if err := os.RemoveAll(aside); err != nil {

@@ -8,10 +8,10 @@
 //	err = changes.Write()
 //
 // The same services and nodes give the same bytes. Labels are foreign input:
-// what Sites accepts consists of host names, port numbers and words of short
-// lists, so that nothing in a file can be more than its place allows.
+// Sites accepts only host names, port numbers and words of short lists, so that
+// a label cannot write directives of its own into a file.
 //
-// It does not look whether a service answers, whether a name resolves to the
-// proxy, or whether a certificate is there: deploy/proxy/apply.sh looks for
-// the last.
+// It does not check whether a service answers, whether a name resolves to the
+// proxy, or whether a certificate exists; deploy/proxy/apply.sh checks
+// certificates.
 package proxy

@@ -13,7 +13,7 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// A Service is what the swarm knows of one.
+// A Service is a service of the swarm, as far as a proxy needs to know it.
 type Service struct {
 	Name   string
 	Labels map[string]string // the service's own, not its containers'
@@ -26,13 +26,13 @@ type Port struct {
 	Target    uint16 // in the container
 }
 
-// A Label is one that makes a service a site.
-// Default is words where it is no value.
+// A Label describes one label of a site. Default is a description if it is not
+// a value.
 type Label struct {
 	Name, Values, Default, About string
 }
 
-// LabelTable is all labels, as docs/proxy.md prints it.
+// LabelTable lists all labels, as docs/proxy.md prints them.
 var LabelTable = []Label{
 	{"berth.site", "host names", "", "makes the service a site. Several are separated by spaces or commas; the first is canonical: it names the file and the certificate"},
 	{"berth.port", "1–65535", "its only one", "the published port, needed where the service publishes several"},
@@ -44,7 +44,7 @@ var LabelTable = []Label{
 // values are the words that a label may have.
 func (l Label) values() []string { return strings.Split(l.Values, ", ") }
 
-// LabelError is a label that cannot be right.
+// LabelError says why a label is wrong.
 type LabelError struct {
 	Service, Label, Value string
 	Reason                string
@@ -55,7 +55,7 @@ func (e *LabelError) Error() string {
 	return fmt.Sprintf("service %s: label %s=%q: %s", e.Service, e.Label, e.Value, e.Reason)
 }
 
-// LabelErrors is everything that is wrong, by service and label.
+// LabelErrors are all wrong labels, by service and label.
 type LabelErrors []*LabelError
 
 func (e LabelErrors) Error() string {
@@ -66,7 +66,7 @@ func (e LabelErrors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// A Site is a service whose labels are right.
+// A Site is a service with correct labels.
 type Site struct {
 	Service     string
 	Names       []string // the canonical one first
@@ -83,7 +83,7 @@ func (s Site) Name() string { return s.Names[0] }
 func (s Site) File() string { return "sites/" + s.Name() + ".conf" }
 
 // Sites reads the labels of all services, in the order of their canonical
-// names. Services without labels of ours are passed over. The error is of type
+// names. It ignores services without labels of ours. The error is of type
 // LabelErrors.
 func Sites(services []Service) ([]Site, error) {
 	services = slices.SortedFunc(slices.Values(services), func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
@@ -124,7 +124,8 @@ func (r *reader) refuse(label, hint, format string, args ...any) {
 // serviceRule is what Docker accepts as the name of a service.
 var serviceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
 
-// site is the service's site; ok is false where it is none, or a wrong one.
+// site returns the service's site; ok is false if the service is no site or has
+// wrong labels.
 func (r *reader) site() (s Site, ok bool) {
 	labelled := r.known()
 	if len(r.wrong) > 0 || !labelled {
@@ -139,8 +140,9 @@ func (r *reader) site() (s Site, ok bool) {
 	return s, len(r.wrong) == 0
 }
 
-// known tells whether the service has labels of ours. One that is nearly ours
-// is refused; others that begin with "berth." are somebody else's.
+// known tells whether the service has labels of ours. It refuses a label that
+// looks like a misspelt one; other labels that begin with "berth." belong to
+// somebody else.
 func (r *reader) known() bool {
 	var names []string
 	for _, l := range LabelTable {
@@ -157,7 +159,7 @@ func (r *reader) known() bool {
 		}
 	}
 	if _, ok := r.service.Labels["berth.site"]; !ok && labelled != "" {
-		r.refuse(labelled, "add berth.site=www.example.edu, or take this label away", "it says how to serve a site, and the service has no label berth.site")
+		r.refuse(labelled, "add berth.site=www.example.edu, or take this label away", "without the label berth.site the service is no site")
 	}
 	return labelled != ""
 }
@@ -176,13 +178,13 @@ func (r *reader) names() (names []string) {
 		low := strings.ToLower(strings.TrimSuffix(name, "."))
 		switch {
 		case slices.Contains(names, name):
-			r.refuse(label, "write it once", "%s is there twice", name)
+			r.refuse(label, "write it once", "%s is named twice", name)
 		case nameRule.MatchString(name) && len(name) <= maxName:
 			names = append(names, name)
 		case nameRule.MatchString(low) && len(low) <= maxName:
-			r.refuse(label, "write "+low, "%q is not how a host name is written here", name)
+			r.refuse(label, "write "+low, "%q is no host name in lower case without a dot at the end", name)
 		case strings.HasPrefix(name, "*."):
-			r.refuse(label, "write every name, separated by spaces", "%q: a wildcard would take names that other services are given later", name)
+			r.refuse(label, "write every name, separated by spaces", "%q: a wildcard would take the names of later services", name)
 		case strings.ContainsFunc(name, func(c rune) bool { return c > 127 }):
 			r.refuse(label, "write it as DNS has it, xn--…: 'idn2 NAME' prints that", "%q is not in ASCII", name)
 		default:
@@ -258,7 +260,7 @@ func (r *reader) word(label string) string {
 	return ""
 }
 
-// certificateRule is one directory's name, and none that begins with a dot.
+// certificateRule is the name of one directory, without a leading dot.
 var certificateRule = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9._-]{0,248}[a-z0-9])?$`)
 
 func (r *reader) certificate(names []string) string {

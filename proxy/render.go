@@ -11,15 +11,15 @@ import (
 	"text/template"
 )
 
-// A File is one that Render makes.
+// A File is a file that Render makes.
 type File struct {
 	Name string // below the directory, with slashes
 	Data []byte
 }
 
 // manifest is the name of the file that lists the others with their sums, as
-// sha256sum(1) does. It is written last, so that apply.sh knows a directory
-// that was copied halfway.
+// sha256sum(1) does. It is written last, so that apply.sh notices an incomplete
+// copy of the directory.
 const manifest = "manifest"
 
 //go:embed site.conf.tmpl
@@ -27,9 +27,9 @@ var siteText string
 
 var siteTemplate = template.Must(template.New("site").Parse(siteText))
 
-// Render makes a site's include for each, and the manifest as the last file.
-// Every node of the swarm answers on every published port, so each is a way to
-// every site.
+// Render makes one include per site, and the manifest as the last file. Every
+// node of the swarm answers on every published port, so every site lists all
+// nodes.
 func Render(sites []Site, nodes []netip.Addr) []File {
 	nodes = slices.Compact(slices.SortedFunc(slices.Values(nodes), netip.Addr.Compare))
 	var files []File

@@ -7,8 +7,8 @@ import "github.com/casit/berth/problem/catalogue"
 var Messages = catalogue.Messages{
 	catalogue.Export: {
 		{"the export is not the directory that was opened", "the export's directory was emptied or replaced while it was open", "mount it again"},
-		{"extended attribute …: …", "it cannot be kept here: too large, or the filesystem or berth's rights do not allow it", "the words behind the colon; copy by hand without it"},
-		{"another filesystem is mounted there", "a disk, or another directory, is mounted inside a tree; a purge leaves the mount and the directories above it", "`umount PATH` on the export's host (`findmnt` lists mounts); again"},
+		{"extended attribute …: …", "the attribute is too large, or the filesystem or berth's rights do not allow it", "the words behind the colon; copy by hand without the attribute"},
+		{"another filesystem is mounted there", "a disk, or another directory, is mounted inside a tree; a purge leaves the mount and the directories above it", "`umount PATH` on the export's host (`findmnt` lists mounts); then try again"},
 	},
 	catalogue.Restore: {
 		{"the copy of … is not whole: … names …, the first: …", "names of a tree could not be copied", "another version, or single paths: `NAME@SNAPSHOT:PATH`"},

@@ -52,8 +52,10 @@ func (s *Store) audit(ctx context.Context, e *export.Export, r AuditRecord) {
 
 func (s *Store) appendAudit(ctx context.Context, e *export.Export, r AuditRecord) error {
 	// This node's lines are kept apart: the end of the file is read, then written.
-	s.audits.Lock()
-	defer s.audits.Unlock()
+	if err := s.audits.enter(ctx); err != nil {
+		return err
+	}
+	defer s.audits.leave()
 	name := path.Join(export.AuditDir, fmt.Sprintf("%s-%s.jsonl", s.cfg.Node, r.Time.Format("200601")))
 	f, err := e.FS.Open(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -26,7 +26,7 @@ func (n *simNode) takeOver(s *Store, from string) error {
 	}
 	for _, j := range jobs {
 		if j.Op == cluster.OpTakeover && (j.Interrupted || j.State == JobFailed || j.State == JobSwapped || j.State == JobPrepared && s.cfg.Now().Sub(j.Since) > time.Minute) {
-			if err := s.EndJob(ctx, j.ID); err != nil {
+			if err := s.AbortJob(ctx, j.ID); err != nil {
 				return err
 			}
 		}
@@ -58,7 +58,7 @@ func (n *simNode) takeOver(s *Store, from string) error {
 		}
 		n.c.server.mu.Unlock()
 	}
-	if endErr := s.EndJob(ctx, j.ID); err == nil {
+	if endErr := s.AbortJob(ctx, j.ID); err == nil {
 		err = endErr
 	}
 	return err
@@ -150,7 +150,7 @@ func (n *simNode) restore(ctx context.Context, s *Store) error {
 	if j == nil {
 		return err
 	}
-	return errors.Join(err, s.EndJob(ctx, j.ID))
+	return errors.Join(err, s.AbortJob(ctx, j.ID))
 }
 
 // endJobs resumes or aborts what was interrupted.
@@ -169,7 +169,7 @@ func (n *simNode) endJobs(ctx context.Context, s *Store, resume bool) error {
 				return err
 			}
 		}
-		if err := s.EndJob(ctx, j.ID); err != nil {
+		if err := s.AbortJob(ctx, j.ID); err != nil {
 			return err
 		}
 	}

@@ -28,7 +28,8 @@ import (
 // The chaos: containers that write to an access=single volume are started and
 // stopped on three nodes by somebody who knows nothing (as a swarm that lost
 // its nodes), while nodes lose their power, plugins crash or are stopped, the
-// ways to the server break in one direction or both, the server is full, and
+// ways to the server break in one direction or both, the server is full,
+// or stalls, also in the middle of a look at the others' heartbeats, and
 // an operator restores, removes and brings back. Whatever happens:
 //
 //   - a tree is written by one node at a time: by the one that mounted it last;
@@ -145,6 +146,11 @@ func (c *chaos) happen() {
 				n.start()
 			}
 		}},
+		{2, "stall", func() { c.server.stall(c.stall()) }},
+		{5, "stall in a look", func() {
+			d := c.stall()
+			n.link.set(func() { n.link.stalls = d })
+		}},
 		{1, "full", func() { c.setFull(true) }},
 		{8, "freed", func() { c.setFull(false) }},
 		{4, "snapshot", func() { go n.operate("snapshot") }},
@@ -168,6 +174,12 @@ func (c *chaos) happen() {
 	}
 }
 
+// stall is for how long the server stalls: shorter than requests wait, and
+// longer than a lease.
+func (c *chaos) stall() time.Duration {
+	return time.Second + time.Duration(c.random.Int64N(int64(17*time.Second)))
+}
+
 func (c *chaos) setFull(full bool) {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
@@ -181,7 +193,7 @@ func tell(seed uint64, events int) *chaos {
 	c.server.root.names[".snapshot"] = c.server.inode(tree.Directory, 0o755)
 	for i := range 3 {
 		name := fmt.Sprintf("n%d", i+1)
-		n := &simNode{c: c, name: name, link: newSimLink(seed, name), sync: make(chan struct{})}
+		n := &simNode{c: c, name: name, link: newSimLink(c.server, seed, name), sync: make(chan struct{})}
 		c.nodes = append(c.nodes, n)
 		n.boot()
 	}
@@ -211,7 +223,7 @@ func (c *chaos) mend() {
 	c.setFull(false)
 	for _, n := range c.nodes {
 		n.setWant(false)
-		n.link.set(func() { n.link.in, n.link.out = false, false })
+		n.link.set(func() { n.link.in, n.link.out, n.link.stalls = false, false, 0 })
 		if n.link.isOff() {
 			n.boot()
 		} else if n.proc() == nil {
@@ -226,6 +238,7 @@ func (c *chaos) mend() {
 	n := c.nodes[0]
 	if err := n.endJobs(ctx, n.proc().store, true); err != nil {
 		c.breaks("an interrupted job cannot be ended: %v", err)
+		c.noteControl()
 	}
 	if _, err := n.proc().store.Get(ctx, "db"); problem.KindOf(err) == problem.NotFound {
 		if _, _, err := n.proc().store.TrashRestore(ctx, "db", ""); err != nil {
@@ -342,6 +355,9 @@ func TestChaos(t *testing.T) {
 					met[what] += n
 				}
 				mu.Unlock()
+				if os.Getenv("BERTH_STORY") == "all" {
+					t.Log(c.story())
+				}
 				if len(c.broken) > 0 {
 					t.Errorf("broken with 'go test ./volume -run TestChaos -seed %d -seeds 1':\n%s", seed, strings.Join(c.broken, "\n"))
 					if *chaosSeeds == 1 || os.Getenv("BERTH_STORY") != "" {

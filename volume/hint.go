@@ -1,9 +1,11 @@
 package volume
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path"
+	"time"
 
 	"github.com/google/renameio/v2"
 
@@ -13,7 +15,9 @@ import (
 // learn keeps the export's id.
 func (s *Store) learn(id string) {
 	s.index.setID(id)
-	s.saveHint()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s.saveHint(ctx)
 }
 
 // hint is <mount root>/.index.json: what this node knew of the export when it
@@ -49,12 +53,14 @@ func (s *Store) loadHint() {
 // is answered: the node may lose its power, and come back while the export is
 // away. Requests that wait here find their change saved by another. Failing to
 // is reported, not fatal.
-func (s *Store) saveHint() {
+func (s *Store) saveHint(ctx context.Context) {
 	if s.cfg.HintPath == "" {
 		return
 	}
-	s.hintMu.Lock()
-	defer s.hintMu.Unlock()
+	if s.hints.enter(ctx) != nil {
+		return // whoever is inside, or comes next, saves it
+	}
+	defer s.hints.leave()
 	id, names, changed := s.index.unsaved()
 	if !changed {
 		return

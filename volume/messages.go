@@ -6,7 +6,7 @@ import "github.com/casit/berth/problem/catalogue"
 // other packages they are the tables of docs/troubleshooting.md.
 var Messages = catalogue.Messages{
 	catalogue.Export: {
-		{"volume … has another filesystem mounted in it: …", "`docker volume rm` and restores would move the mount away with the volume", "`umount PATH` on the export's host (`findmnt` lists mounts); again"},
+		{"volume … has another filesystem mounted in it: …", "`docker volume rm` and restores would move the mount away with the volume", "`umount PATH` on the export's host (`findmnt` lists mounts); then try again"},
 	},
 	catalogue.InUse: {
 		{"volume … is in use on … (…)", "containers on that node have the volume, so it is not removed", "`berth volume ps NAME`; stop them there. If the node is off, wait for the end of its lease (90 s)"},
@@ -18,7 +18,7 @@ var Messages = catalogue.Messages{
 		{"volume … is access=single and in use on …: a copy made meanwhile would be torn", "cloning a running database", "stop it, or clone a snapshot: `from=NAME@SNAPSHOT`"},
 		{"the … of volume … was interrupted on … and is not done", "the plugin there ended while the job ran; the volume is as it was, but for files that `--live` has replaced", "`berth snapshot restore --resume NAME` completes it, `--abort NAME` ends it"},
 		{"the … of volume … was never begun", "the plugin ended after the job was written down; nothing was changed", "`berth snapshot restore --resume NAME` completes it, `--abort NAME` ends it"},
-		{"the … of volume … was interrupted on …: …", "the plugin there was stopped or updated, or its settings name another export", "the same, when it runs again"},
+		{"the … of volume … was interrupted on …: …", "the plugin there was stopped or updated, or its settings name another export", "when it runs again: `berth snapshot restore --resume NAME`, or `--abort NAME`"},
 	},
 	catalogue.Volumes: {
 		{"the volume has no name", "the name is empty", "1 to 200 letters, digits, `_`, `.` or `-`, beginning with a letter or digit"},

@@ -76,9 +76,9 @@ func TestTheSweeperLeavesWhatIsMountedAndGoesOn(t *testing.T) {
 		n.sweep(ctx, n.conn.Current())
 		return len(entries(t, dir, ".berth/staging")) == 1
 	}, 10*time.Second, 5*time.Millisecond)
-	n.sweeping.Lock()
+	require.NoError(t, n.sweeper.enter(ctx))
 	said := strings.Join(*n.said, "\n")
-	n.sweeping.Unlock()
+	n.sweeper.leave()
 	require.Equal(t, "precious", read(t, disk, "1.jpg"))
 	require.Equal(t, []string{"purge.a"}, entries(t, dir, ".berth/staging"))
 	require.NoFileExists(t, filepath.Join(dir, ".berth/staging/purge.a/data/x"))

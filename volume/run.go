@@ -208,10 +208,10 @@ const stuck = "a tree cannot be deleted; it is tried again"
 // be cut short anywhere and by anything; the next one, on any node, goes on.
 // What cannot be deleted keeps nothing else.
 func (s *Store) sweep(ctx context.Context, e *export.Export) {
-	if !s.sweeping.TryLock() {
+	if !s.sweeper.tryEnter() {
 		return
 	}
-	defer s.sweeping.Unlock()
+	defer s.sweeper.leave()
 	names, err := export.Pick(ctx, e.FS, export.StagingDir, func(d tree.Entry) (string, bool) {
 		return d.Name, strings.HasPrefix(d.Name, export.PurgePrefix) || strings.HasPrefix(d.Name, export.TmpPrefix) || strings.HasPrefix(d.Name, export.CopyPrefix)
 	})

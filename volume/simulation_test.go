@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -41,6 +42,31 @@ type simServer struct {
 	root *simInode
 	next uint64
 	full bool
+	// stalled is until when the server answers nobody. It loses nothing: who is
+	// still waiting then is answered.
+	stalled time.Time
+}
+
+// stall has the server answer nobody for a while.
+func (s *simServer) stall(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stalled = time.Now().Add(d)
+}
+
+// answers waits until the server answers.
+func (s *simServer) answers(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		left := time.Until(s.stalled)
+		s.mu.Unlock()
+		if left <= 0 {
+			return nil
+		}
+		if err := nap(ctx, left); err != nil {
+			return err
+		}
+	}
 }
 
 func newSimServer() *simServer {
@@ -173,18 +199,22 @@ func (s *simServer) copyOf(i *simInode) *simInode {
 
 // simLink is a node's way to the server.
 type simLink struct {
-	seed uint64
-	node string
+	seed   uint64
+	node   string
+	server *simServer
 
 	mu      sync.Mutex // guards all below
 	out, in bool       // requests, or answers, do not come through
 	off     bool       // the node has no power
 	changed chan struct{}
-	count   map[string]uint64
+	// stalls: for how long the server stalls in the middle of this node's next
+	// look at the others' heartbeats, 0 for not.
+	stalls time.Duration
+	count  map[string]uint64
 }
 
-func newSimLink(seed uint64, node string) *simLink {
-	return &simLink{seed: seed, node: node, changed: make(chan struct{}), count: map[string]uint64{}}
+func newSimLink(server *simServer, seed uint64, node string) *simLink {
+	return &simLink{server: server, seed: seed, node: node, changed: make(chan struct{}), count: map[string]uint64{}}
 }
 
 func (l *simLink) set(change func()) {
@@ -251,12 +281,12 @@ func (l *simLink) call(ctx context.Context, what string, do func() error) error 
 	if err := nap(ctx, travel(x)); err != nil {
 		return err
 	}
-	if err := l.pass(ctx, false); err != nil {
+	if err := l.arrive(ctx); err != nil {
 		op, _, _ := strings.Cut(what, " ")
 		if x>>40&1 == 0 && !errors.Is(err, errPowerOff) && slices.Contains(changing, op) {
 			// It was on its way already, and arrives when the network is back.
 			go func() {
-				if l.pass(context.Background(), false) == nil {
+				if l.arrive(context.Background()) == nil {
 					_ = do()
 				}
 			}()
@@ -264,6 +294,7 @@ func (l *simLink) call(ctx context.Context, what string, do func() error) error 
 		return err
 	}
 	err := do()
+	l.stallInLook(what)
 	if napErr := nap(ctx, travel(x>>21)); napErr != nil {
 		return napErr
 	}
@@ -271,6 +302,28 @@ func (l *simLink) call(ctx context.Context, what string, do func() error) error 
 		return passErr
 	}
 	return err
+}
+
+// arrive waits until a request has come through and the server answers.
+func (l *simLink) arrive(ctx context.Context) error {
+	if err := l.pass(ctx, false); err != nil {
+		return err
+	}
+	return l.server.answers(ctx)
+}
+
+// stallInLook stalls the server when this node has just read a heartbeat.
+func (l *simLink) stallInLook(what string) {
+	if !strings.HasPrefix(what, "stat "+export.NodeDir+"/") || what == "stat "+export.NodePath(l.node) {
+		return
+	}
+	l.mu.Lock()
+	d := l.stalls
+	l.stalls = 0
+	l.mu.Unlock()
+	if d > 0 {
+		l.server.stall(d)
+	}
 }
 
 func nap(ctx context.Context, d time.Duration) error {

@@ -68,12 +68,13 @@ type Store struct {
 	cfg  Config
 	conn *export.Conn
 
-	hintMu sync.Mutex // held while the hint is written
-
 	index  index
 	clones clones
 	polled polled
-	audits sync.Mutex // held while a line is written, across the network
+
+	hints   gate // one writes the hint
+	audits  gate // one writes a line
+	sweeper gate // one sweeps
 
 	// unsaved are our jobs that failed where that could not be written down,
 	// as on a full export: id to reason.
@@ -85,9 +86,8 @@ type Store struct {
 
 	trashTTL atomic.Int64 // in force: it may change while jobs run
 
-	wake     chan struct{} // asks Run for upkeep now
-	health   string        // what Run reported last; Run's own
-	sweeping sync.Mutex    // held by the one sweep, across the network
+	wake   chan struct{} // asks Run for upkeep now
+	health string        // what Run reported last; Run's own
 }
 
 // New returns a Store that connects on first use. Run keeps it alive.
@@ -107,7 +107,7 @@ func New(cfg Config) *Store {
 	if cfg.Report == nil {
 		cfg.Report = func(string, map[string]any) {}
 	}
-	s := &Store{cfg: cfg, wake: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), hints: newGate(), audits: newGate(), sweeper: newGate()}
 	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
 		Known: s.index.knownID, Learned: s.learn, Ready: s.ready})
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
@@ -133,7 +133,7 @@ func (s *Store) ready(ctx context.Context, e *export.Export) error {
 // start before it is answered.
 func (s *Store) with(ctx context.Context, what string, f func(e *export.Export) error) error {
 	err := s.conn.With(ctx, what, f)
-	s.saveHint()
+	s.saveHint(ctx)
 	return err
 }
 

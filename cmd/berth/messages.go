@@ -11,7 +11,7 @@ var messages = catalogue.Messages{
 		{"berth's socket is root's alone", "you are not root", "type the command again with `sudo`"},
 		{"no berth plugin answers on this node", "the plugin is not installed, disabled, or starting", "`docker plugin ls`; `docker plugin enable berth`; then `berth doctor`"},
 		{"no berth answers on …: …", "`--socket` names a socket that nobody serves", "leave `--socket` out; `docker plugin ls`"},
-		{"berth ended the comparison too early; its log says why", "the plugin met an error in the middle of a comparison", "`journalctl -u docker -n 50`; again"},
+		{"berth ended the comparison too early; its log says why", "the plugin met an error in the middle of a comparison", "`journalctl -u docker -n 50`; try again"},
 	},
 	catalogue.InUse: {
 		{"… is in use by …", "you restore a volume in use", "`--stop` stops its containers, restores, starts them again; `--live` replaces what differs while they run"},
@@ -46,7 +46,7 @@ var messages = catalogue.Messages{
 		{"the … is under way on …", "`--resume` of a restore that another node carries out", "wait; `berth volume ps NAME` shows how far it is"},
 		{"the … is not done, and nobody is at work on it", "the plugin was stopped, upgraded or killed while a restore ran; the restore is kept", "`berth snapshot restore --resume NAME` completes it, `berth snapshot restore --abort NAME` ends it"},
 		{"… could not be started again: Docker has removed it", "`--stop` stopped a container of `docker run --rm`, or somebody removed it meanwhile", "start it as it was started first"},
-		{"container …, which Docker removes when it stops, was started meanwhile; nothing was changed", "while `--stop` asked, somebody ran another container with `--rm`", "the same command again: it names that container too"},
+		{"container …, which Docker removes when it stops, was started meanwhile; nothing was changed", "while `--stop` asked, somebody started another container with `--rm`", "type the command again: it then names that container too"},
 		{"…? Nobody is here to answer", "a command that destroys or replaces something is not typed at a terminal", "`--yes`, or `--dry-run` first"},
 		{"nothing to do: … is what is there now", "the version and the volume are equal", "nothing"},
 		{"… in snapshot …: …", "these volumes could not be copied; the others are in the snapshot", "mend each error, then make another snapshot"},
@@ -56,7 +56,7 @@ var messages = catalogue.Messages{
 		{"--resume and --abort exclude each other", "both are given", "`--resume` completes, `--abort` ends"},
 		{"--stack and volumes exclude each other", "both are given", "choose one"},
 		{"--as is for one version at a time", "several versions, a stack, or `--to`", "`berth snapshot restore NAME@yesterday --as NEW`"},
-		{"…; 'berth snapshot restore --resume …' tries again to start what was stopped", "Docker refused it, for instance because a port is taken", "as it says"},
+		{"…; 'berth snapshot restore --resume …' tries again to start what was stopped", "Docker refused it, for instance because a port is taken", "mend it; `berth snapshot restore --resume NAME`"},
 		{"read the journal of …: …", "what was stopped is written by another version", "`berth version`; start it by hand: `docker service scale SERVICE=N`"},
 	},
 	catalogue.Trash: {

@@ -21,9 +21,9 @@ var Messages = catalogue.Messages{
 		{"the volume was removed meanwhile", "somebody removed a volume during `snapshot create`", "try again without the volume"},
 		{"the snapshot has no name", "an empty one", "`--name before-update`"},
 		{"the snapshot name … has … bytes, more than 255", "too long", "a shorter one"},
-		{"a snapshot's name cannot begin with '…'", "`.` or `-`", "the one in the hint"},
-		{"… is no snapshot name: it has a space, '/', ':', '@' or what cannot be printed", "it has", "the one in the hint"},
-		{"… means a time behind '@', and cannot be a snapshot's name", "`latest`, a date, a weekday …", "the one in the hint"},
+		{"a snapshot's name cannot begin with '…'", "`.` or `-`", "the name in the hint"},
+		{"… is no snapshot name: it has a space, '/', ':', '@' or what cannot be printed", "the name has such a character", "the name in the hint"},
+		{"… means a time behind '@', and cannot be a snapshot's name", "`latest`, a date, a weekday …", "the name in the hint"},
 		{"a snapshot … exists", "the name is taken", "another name"},
 	},
 	catalogue.Restore: {
