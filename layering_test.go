@@ -156,7 +156,6 @@ const (
 var large = map[string]int{
 	"cluster.Cluster": 75,
 	"volume.Store":    210,
-	"volume":          7500,
 }
 
 func TestNoTypeAndNoPackageIsTooLarge(t *testing.T) {
