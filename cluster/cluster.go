@@ -52,14 +52,19 @@ type Config struct {
 // be called concurrently. Methods with an *export.Export ask the export; the
 // others answer from memory.
 type Cluster struct {
-	cfg         Config
-	incarnation string // of this start
+	self
+	peers
+	uses
 
 	turns  turns // one operation per volume name on this node, held across the network
-	peers  peers
-	uses   uses
 	mine   ownLocks
 	faults problem.Faults
+}
+
+// self is what this node is.
+type self struct {
+	cfg         Config
+	incarnation string // of this start
 }
 
 // New returns a Cluster that knows nothing yet.
@@ -91,10 +96,12 @@ func New(cfg Config) *Cluster {
 	if cfg.BreakLocks == nil {
 		cfg.BreakLocks = func(context.Context, string, string) error { return nil }
 	}
-	c := &Cluster{cfg: cfg, incarnation: cfg.Conn.NewID()}
-	c.peers.byName = map[string]*peer{}
-	c.uses.byName, c.uses.early = map[string]*Lease{}, map[string]map[string]int{}
-	return c
+	s := self{cfg: cfg, incarnation: cfg.Conn.NewID()}
+	return &Cluster{
+		self:  s,
+		peers: peers{self: s, byName: map[string]*peer{}},
+		uses:  uses{self: s, byName: map[string]*Lease{}, early: map[string]map[string]int{}},
+	}
 }
 
 // Incarnation is the random id of this start.

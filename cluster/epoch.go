@@ -271,8 +271,8 @@ func (c *Cluster) TakenOver(ctx context.Context, e *export.Export) (map[string]u
 
 // NoteFenced says that this node's uses of a volume in that epoch, or before,
 // write to a trash item.
-func (c *Cluster) NoteFenced(name string, epoch uint64, item string) {
-	c.change(name, func(m map[string]Claim) {
+func (o *uses) NoteFenced(name string, epoch uint64, item string) {
+	o.change(name, func(m map[string]Claim) {
 		for id, u := range m {
 			if u.Epoch != 0 && u.Epoch <= epoch && u.Fenced == "" {
 				u.Fenced = item

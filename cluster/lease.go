@@ -182,28 +182,28 @@ func (c *Cluster) Unclaim(ctx context.Context, name, id string) {
 }
 
 // UnclaimAll forgets every use of a name by this node, in memory.
-func (c *Cluster) UnclaimAll(name string) {
-	if _, ok := c.uses.copy(name); ok {
-		c.change(name, func(m map[string]Claim) { clear(m) })
+func (o *uses) UnclaimAll(name string) {
+	if _, ok := o.copy(name); ok {
+		o.change(name, func(m map[string]Claim) { clear(m) })
 	}
 }
 
 // UnclaimOld takes back, in memory, this node's uses of a name that are at
 // least older old. It returns how many those are, and how many are younger and
 // stay. With dryRun it only counts. The caller has the turn.
-func (c *Cluster) UnclaimOld(name string, older time.Duration, dryRun bool) (gone, young int) {
-	l, ok := c.uses.copy(name)
+func (o *uses) UnclaimOld(name string, older time.Duration, dryRun bool) (gone, young int) {
+	l, ok := o.copy(name)
 	if !ok {
 		return 0, 0
 	}
 	var old []string
 	for id, u := range l.Mounts {
-		if c.cfg.Now().Sub(u.Since) >= older {
+		if o.cfg.Now().Sub(u.Since) >= older {
 			old = append(old, id)
 		}
 	}
 	if len(old) > 0 && !dryRun {
-		c.change(name, func(m map[string]Claim) {
+		o.change(name, func(m map[string]Claim) {
 			for _, id := range old {
 				delete(m, id)
 			}

@@ -34,10 +34,12 @@ func (w *watch) lose() { w.end = time.Time{} }
 
 // mostBetween is the longest pause between two looks that counts. In a longer
 // one nobody knows whether the export answered, and other nodes could beat.
-func (c *Cluster) mostBetween() time.Duration { return c.cfg.LeaseTTL / 3 }
+func (ps *peers) mostBetween() time.Duration { return ps.cfg.LeaseTTL / 3 }
 
 // peers is what this node has seen of every node's heartbeat, its own too.
 type peers struct {
+	self
+
 	mu     sync.Mutex // guards all below
 	byName map[string]*peer
 	own    own
@@ -140,10 +142,10 @@ func readPeers(ctx context.Context, fsys tree.FS) (map[string]*peer, error) {
 }
 
 // Reached tells whether the export answered when the heartbeats were read last.
-func (c *Cluster) Reached() bool {
-	c.peers.mu.Lock()
-	defer c.peers.mu.Unlock()
-	return c.peers.polled && !c.peers.lost
+func (ps *peers) Reached() bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.polled && !ps.lost
 }
 
 // Life is what this node can say of another node's leases.
@@ -169,22 +171,22 @@ const unattendedFor = 24 * time.Hour
 // Life judges a node as of the last look. age is the time since its heartbeat
 // in the export's time, never negative: for people, and to tell that a node is
 // late. A node is never given up for it.
-func (c *Cluster) Life(node string) (l Life, age time.Duration) {
-	server, known := c.cfg.Conn.Time()
-	c.peers.mu.Lock()
-	defer c.peers.mu.Unlock()
-	p := c.peers.byName[node]
+func (ps *peers) Life(node string) (l Life, age time.Duration) {
+	server, known := ps.cfg.Conn.Time()
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.byName[node]
 	if p == nil {
-		p = &peer{absent: true, beat: Heartbeat{TTLSeconds: c.cfg.LeaseTTL.Seconds()}}
-		c.peers.byName[node] = p
+		p = &peer{absent: true, beat: Heartbeat{TTLSeconds: ps.cfg.LeaseTTL.Seconds()}}
+		ps.byName[node] = p
 	}
 	if !p.mtime.IsZero() && known {
 		age = max(0, server.Sub(p.mtime))
 	}
-	if node == c.cfg.Node {
+	if node == ps.cfg.Node {
 		return Live, age
 	}
-	ttl := c.ttlIn(p.beat)
+	ttl := ps.ttlIn(p.beat)
 	switch {
 	case p.absent && p.quiet > ttl:
 		return Expired, age
@@ -205,32 +207,32 @@ func (c *Cluster) Life(node string) (l Life, age time.Duration) {
 }
 
 // ttlIn is the lease TTL that a node beats with.
-func (c *Cluster) ttlIn(h Heartbeat) time.Duration {
+func (ps *peers) ttlIn(h Heartbeat) time.Duration {
 	if ttl := time.Duration(h.TTLSeconds * float64(time.Second)); ttl > 0 {
 		return ttl
 	}
-	return c.cfg.LeaseTTL
+	return ps.cfg.LeaseTTL
 }
 
 // peer calls f with what is known of a node, if anything is.
-func (c *Cluster) peer(node string, f func(*peer)) {
-	c.peers.mu.Lock()
-	defer c.peers.mu.Unlock()
-	if p := c.peers.byName[node]; p != nil {
+func (ps *peers) peer(node string, f func(*peer)) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if p := ps.byName[node]; p != nil {
 		f(p)
 	}
 }
 
 // TTL is the lease TTL of a node as of the last look.
-func (c *Cluster) TTL(node string) time.Duration {
-	ttl := c.cfg.LeaseTTL
-	c.peer(node, func(p *peer) { ttl = c.ttlIn(p.beat) })
+func (ps *peers) TTL(node string) time.Duration {
+	ttl := ps.cfg.LeaseTTL
+	ps.peer(node, func(p *peer) { ttl = ps.ttlIn(p.beat) })
 	return ttl
 }
 
 // Address is a node's as the server sees it, as of the last look.
-func (c *Cluster) Address(node string) (address string) {
-	c.peer(node, func(p *peer) { address = p.beat.Address })
+func (ps *peers) Address(node string) (address string) {
+	ps.peer(node, func(p *peer) { address = p.beat.Address })
 	return address
 }
 
@@ -243,23 +245,23 @@ type Sign struct {
 }
 
 // Sign is a node's last sign of life as of the last look.
-func (c *Cluster) Sign(node string) (s Sign) {
-	c.peer(node, func(p *peer) { s = Sign{p.beat, p.mtime.UnixNano(), p.absent} })
+func (ps *peers) Sign(node string) (s Sign) {
+	ps.peer(node, func(p *peer) { s = Sign{p.beat, p.mtime.UnixNano(), p.absent} })
 	return s
 }
 
 // Gone tells whether the process that called itself incarnation on node can
 // no longer be at work: it was replaced, stopped, or is expired.
-func (c *Cluster) Gone(node, incarnation string) (gone bool) {
-	if node == c.cfg.Node {
-		c.peers.mu.Lock()
-		defer c.peers.mu.Unlock()
-		return incarnation != c.incarnation && c.peers.own.doubled == ""
+func (ps *peers) Gone(node, incarnation string) (gone bool) {
+	if node == ps.cfg.Node {
+		ps.mu.Lock()
+		defer ps.mu.Unlock()
+		return incarnation != ps.incarnation && ps.own.doubled == ""
 	}
-	if l, _ := c.Life(node); !l.Holds() || l == Unattended {
+	if l, _ := ps.Life(node); !l.Holds() || l == Unattended {
 		return true
 	}
-	c.peer(node, func(p *peer) {
+	ps.peer(node, func(p *peer) {
 		gone = !p.absent && p.beat.Incarnation != "" && p.beat.Incarnation != incarnation
 	})
 	return gone
@@ -279,14 +281,14 @@ type NodeInfo struct {
 }
 
 // Nodes lists every node that ever beat on this export, as of the last look.
-func (c *Cluster) Nodes() []NodeInfo {
-	c.peers.mu.Lock()
-	names := slices.Sorted(maps.Keys(c.peers.byName))
-	c.peers.mu.Unlock()
+func (ps *peers) Nodes() []NodeInfo {
+	ps.mu.Lock()
+	names := slices.Sorted(maps.Keys(ps.byName))
+	ps.mu.Unlock()
 	var out []NodeInfo
 	for _, n := range names {
-		l, age := c.Life(n)
-		c.peer(n, func(p *peer) {
+		l, age := ps.Life(n)
+		ps.peer(n, func(p *peer) {
 			if !p.absent {
 				out = append(out, NodeInfo{Node: n, State: l, Age: age.Seconds(), Version: p.beat.Berth,
 					Health: p.beat.Health, Mount: p.beat.Mount, Beat: p.mtime.UTC(), Stopped: p.beat.State == NodeStopped,
@@ -299,11 +301,11 @@ func (c *Cluster) Nodes() []NodeInfo {
 
 // checkOlder refuses what would take a tree away from under a node whose berth
 // does not see our lock.
-func (c *Cluster) checkOlder() error {
-	for _, n := range c.Nodes() {
+func (ps *peers) checkOlder() error {
+	for _, n := range ps.Nodes() {
 		older := false
-		c.peer(n.Node, func(p *peer) { older = p.beat.Locks != numbered && p.beat.State == NodeUp })
-		if older && n.State.Holds() && n.Node != c.cfg.Node {
+		ps.peer(n.Node, func(p *peer) { older = p.beat.Locks != numbered && p.beat.State == NodeUp })
+		if older && n.State.Holds() && n.Node != ps.cfg.Node {
 			return problem.New(problem.InUse, "upgrade it first", "berth on %s is older and would not see the lock", n.Node)
 		}
 	}

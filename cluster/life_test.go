@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -102,7 +103,9 @@ func TestAnOldHeartbeatUnderOurNameIsNotOursBeforeItWasWatched(t *testing.T) {
 	boots := node(t, dir, "n1", func(c *Config) { c.Boot = "another" })
 	boots.beats()
 	require.False(t, boots.Named())
-	require.ErrorContains(t, boots.checkIdentity(ctx, boots.e), "too new to be sure that no other node has that name")
+	soon, cancel := context.WithTimeout(ctx, nameEvery)
+	defer cancel()
+	require.ErrorContains(t, boots.checkIdentity(soon, boots.e), "too new to be sure that no other node has that name")
 	boots.clock.move(time.Hour)
 	boots.beats()
 	require.False(t, boots.Named(), "a pause in which nobody looked is no silence")
@@ -112,10 +115,9 @@ func TestAnOldHeartbeatUnderOurNameIsNotOursBeforeItWasWatched(t *testing.T) {
 
 	// Its own heartbeat of an earlier boot.
 	dir = t.TempDir()
-	node(t, dir, "n1").beats()
-	boots = node(t, dir, "n1", func(c *Config) { c.Boot = "another" })
-	boots.beats()
-	boots.waits(5 * time.Second)
+	node(t, dir, "n1", func(c *Config) { c.LeaseTTL = 3 * time.Second }).beats()
+	boots = node(t, dir, "n1", func(c *Config) { c.Boot, c.LeaseTTL = "another", 3*time.Second })
+	require.NoError(t, boots.checkIdentity(ctx, boots.e), "who mounts waits until it is known")
 	require.True(t, boots.Named())
 }
 

@@ -17,9 +17,11 @@ import (
 	"github.com/casit/berth/problem"
 )
 
-// short is a lock that nobody waits for.
+// busy tries to take a lock, and gives it back.
 func (n *testNode) busy(volume string) error {
 	n.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
 	l, err := n.Lock(ctx, n.e, Lock{Op: OpRestore, Volume: volume})
 	if err == nil {
 		l.Unlock(ctx)

@@ -114,10 +114,10 @@ func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) e
 	return nil
 }
 
-func (c *Cluster) health(doubled bool, without string) string {
+func (ps *peers) health(doubled bool, without string) string {
 	switch {
 	case doubled:
-		return "another node uses the name " + c.cfg.Node
+		return "another node uses the name " + ps.cfg.Node
 	case without != "":
 		return "degraded: " + without
 	}
@@ -131,19 +131,19 @@ func (c *Cluster) health(doubled bool, without string) string {
 // machine has the same name. It is ours when we have watched it be silent for
 // longer than a living node ever is. Until then nothing is written, so that a
 // machine that is started with a name that is taken disturbs nobody.
-func (c *Cluster) ownName(begin time.Time, there *peer) bool {
-	c.peers.mu.Lock()
-	defer c.peers.mu.Unlock()
-	o := &c.peers.own
-	watched := o.watch.look(begin, c.cfg.Now(), c.mostBetween())
-	if there != nil && o.wrote && there.beat.Incarnation != c.incarnation {
-		c.noteDouble(there.beat.Incarnation)
+func (ps *peers) ownName(begin time.Time, there *peer) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	o := &ps.own
+	watched := o.watch.look(begin, ps.cfg.Now(), ps.mostBetween())
+	if there != nil && o.wrote && there.beat.Incarnation != ps.incarnation {
+		ps.noteDouble(there.beat.Incarnation)
 	} else if o.doubled != "" {
-		if o.quiet += watched; o.quiet > 2*c.cfg.LeaseTTL {
+		if o.quiet += watched; o.quiet > 2*ps.cfg.LeaseTTL {
 			o.doubled = ""
 		}
 	}
-	if there == nil || o.wrote || o.doubled != "" || there.beat.Boot == c.cfg.Boot || there.beat.State == NodeStopped {
+	if there == nil || o.wrote || o.doubled != "" || there.beat.Boot == ps.cfg.Boot || there.beat.State == NodeStopped {
 		return true
 	}
 	switch {
@@ -151,34 +151,55 @@ func (c *Cluster) ownName(begin time.Time, there *peer) bool {
 		o.foreign = there
 		return false
 	case !o.foreign.same(there):
-		c.noteDouble(there.beat.Incarnation)
+		ps.noteDouble(there.beat.Incarnation)
 		return true
 	}
 	o.foreign.quiet += watched
-	return o.foreign.quiet > c.namePatience(there.beat)
+	return o.foreign.quiet > ps.namePatience(there.beat)
 }
 
 // noteDouble says that two nodes share our name. The caller holds peers.mu.
-func (c *Cluster) noteDouble(incarnation string) {
-	if c.peers.own.doubled == "" {
-		c.cfg.Report("another node uses the same name; set BERTH_NODE differently on one", map[string]any{"node": c.cfg.Node})
+func (ps *peers) noteDouble(incarnation string) {
+	if ps.own.doubled == "" {
+		ps.cfg.Report("another node uses the same name; set BERTH_NODE differently on one", map[string]any{"node": ps.cfg.Node})
 	}
-	c.peers.own.doubled, c.peers.own.quiet = incarnation, 0
+	ps.own.doubled, ps.own.quiet = incarnation, 0
 }
 
 // namePatience is how long a heartbeat under our name has to be silent before
 // the name is ours: 1.5 times the longest pause of a living node.
-func (c *Cluster) namePatience(there Heartbeat) time.Duration { return c.ttlIn(there) / 2 }
+func (ps *peers) namePatience(there Heartbeat) time.Duration { return ps.ttlIn(there) / 2 }
+
+// nameEvery is how often a Mount that waits for our name looks.
+const nameEvery = time.Second
 
 // checkIdentity refuses to hold a volume under a name that may be another
-// node's.
+// node's. After a boot that is not known at once: it waits as long as ctx lets
+// it, since dockerd starts a container once.
 func (c *Cluster) checkIdentity(ctx context.Context, e *export.Export) error {
+	for {
+		known, err := c.ourName(ctx, e)
+		if known || err == nil {
+			return err
+		}
+		wait, cancel := context.WithTimeout(ctx, nameEvery)
+		<-wait.Done()
+		cancel()
+		if end, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(end) < 2*nameEvery {
+			return err
+		}
+	}
+}
+
+// ourName says why this node may not hold a volume under its name, and whether
+// that is known for good.
+func (c *Cluster) ourName(ctx context.Context, e *export.Export) (known bool, err error) {
 	c.peers.mu.Lock()
 	wrote := c.peers.own.wrote
 	c.peers.mu.Unlock()
 	if !wrote {
 		if err := c.beat(ctx, e, NodeUp); err != nil {
-			return err
+			return true, err
 		}
 	}
 	c.peers.mu.Lock()
@@ -186,20 +207,20 @@ func (c *Cluster) checkIdentity(ctx context.Context, e *export.Export) error {
 	o := &c.peers.own
 	switch {
 	case o.doubled != "":
-		return problem.New(problem.InUse, "set BERTH_NODE to another name on one of them", "the volume is access=single, and two nodes call themselves %s", c.cfg.Node)
+		return true, problem.New(problem.InUse, "set BERTH_NODE to another name on one of them", "the volume is access=single, and two nodes call themselves %s", c.cfg.Node)
 	case !o.wrote:
 		left := c.namePatience(o.foreign.beat) - o.foreign.quiet
-		return problem.New(problem.InUse, fmt.Sprintf("it is known in %s; try again", max(left, time.Second).Round(time.Second)),
+		return false, problem.New(problem.InUse, fmt.Sprintf("it is known in %s; try again", max(left, time.Second).Round(time.Second)),
 			"the volume is access=single, and a heartbeat of %s from another boot is too new to be sure that no other node has that name", c.cfg.Node)
 	}
-	return nil
+	return true, nil
 }
 
 // Named tells whether our name is known to be ours alone.
-func (c *Cluster) Named() bool {
-	c.peers.mu.Lock()
-	defer c.peers.mu.Unlock()
-	return c.peers.own.wrote && c.peers.own.doubled == ""
+func (ps *peers) Named() bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.own.wrote && ps.own.doubled == ""
 }
 
 // readPeer reads the heartbeat of a node, nil if there is none. A broken file

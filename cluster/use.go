@@ -10,6 +10,8 @@ import (
 
 // uses is this node's leases, true in memory and saved on the export.
 type uses struct {
+	self
+
 	mu     sync.Mutex // guards the fields and the leases in them, never held across the network
 	byName map[string]*Lease
 	// read: the leases of an earlier process of this boot are in byName. Until
@@ -20,25 +22,25 @@ type uses struct {
 }
 
 // change applies f to this node's claims on name.
-func (c *Cluster) change(name string, f func(map[string]Claim)) {
-	c.uses.mu.Lock()
-	defer c.uses.mu.Unlock()
-	l := c.uses.byName[name]
+func (o *uses) change(name string, f func(map[string]Claim)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.byName[name]
 	if l == nil {
-		l = &Lease{Version: export.FormatVersion, Volume: name, Node: c.cfg.Node, Boot: c.cfg.Boot, Mounts: map[string]Claim{}}
-		c.uses.byName[name] = l
+		l = &Lease{Version: export.FormatVersion, Volume: name, Node: o.cfg.Node, Boot: o.cfg.Boot, Mounts: map[string]Claim{}}
+		o.byName[name] = l
 	}
 	if len(l.Mounts) == 0 {
-		l.Since = c.cfg.Now().UTC()
+		l.Since = o.cfg.Now().UTC()
 	}
 	f(l.Mounts)
-	l.Incarnation, l.unsaved = c.incarnation, true
+	l.Incarnation, l.unsaved = o.incarnation, true
 }
 
 // addClaim adds u.Count uses of name under id; the first one's time and
 // generation stay.
-func (c *Cluster) addClaim(name, id string, u Claim) {
-	c.change(name, func(m map[string]Claim) {
+func (o *uses) addClaim(name, id string, u Claim) {
+	o.change(name, func(m map[string]Claim) {
 		if was, ok := m[id]; ok {
 			was.Count += u.Count
 			u = was
@@ -48,12 +50,12 @@ func (c *Cluster) addClaim(name, id string, u Claim) {
 }
 
 // subClaim takes one use back and returns the claim as it was.
-func (c *Cluster) subClaim(name, id string) (was Claim, ok bool) {
-	if !c.claimed(name, id) {
-		c.uses.takeEarly(name, id)
+func (o *uses) subClaim(name, id string) (was Claim, ok bool) {
+	if !o.claimed(name, id) {
+		o.takeEarly(name, id)
 		return Claim{}, false
 	}
-	c.change(name, func(m map[string]Claim) {
+	o.change(name, func(m map[string]Claim) {
 		was, ok = m[id]
 		if u := was; u.Count > 1 {
 			u.Count--
@@ -66,14 +68,14 @@ func (c *Cluster) subClaim(name, id string) (was Claim, ok bool) {
 }
 
 // claimed tells whether this node uses name under id.
-func (c *Cluster) claimed(name, id string) bool {
-	l, ok := c.uses.copy(name)
+func (o *uses) claimed(name, id string) bool {
+	l, ok := o.copy(name)
 	return ok && l.Mounts[id].Count > 0
 }
 
 // Claims is this node's uses of a name by dockerd's ids, empty for none.
-func (c *Cluster) Claims(name string) map[string]Claim {
-	l, ok := c.uses.copy(name)
+func (o *uses) Claims(name string) map[string]Claim {
+	l, ok := o.copy(name)
 	if !ok {
 		return nil
 	}
@@ -81,10 +83,10 @@ func (c *Cluster) Claims(name string) map[string]Claim {
 }
 
 // InUse tells whether this node uses anything.
-func (c *Cluster) InUse() bool {
-	c.uses.mu.Lock()
-	defer c.uses.mu.Unlock()
-	for _, l := range c.uses.byName {
+func (o *uses) InUse() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range o.byName {
 		if len(l.Mounts) > 0 {
 			return true
 		}
@@ -93,11 +95,11 @@ func (c *Cluster) InUse() bool {
 }
 
 // Generations returns the mount generations that claims of this node refer to.
-func (c *Cluster) Generations() []int {
-	c.uses.mu.Lock()
-	defer c.uses.mu.Unlock()
+func (o *uses) Generations() []int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var out []int
-	for _, l := range c.uses.byName {
+	for _, l := range o.byName {
 		for _, u := range l.Mounts {
 			if !slices.Contains(out, u.Generation) {
 				out = append(out, u.Generation)

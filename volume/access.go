@@ -2,7 +2,6 @@ package volume
 
 import (
 	"context"
-	"encoding/json"
 	"path"
 	"time"
 
@@ -83,40 +82,4 @@ func (s *Store) Note(ctx context.Context, r AuditRecord) {
 		s.audit(ctx, e, r)
 		return nil
 	})
-}
-
-// Cached decodes what was kept under key into v; false if there is nothing.
-func (s *Store) Cached(ctx context.Context, fsys tree.FS, key string, v any) bool {
-	var kept struct {
-		Key   string          `json:"key"`
-		Value json.RawMessage `json:"value"`
-	}
-	return export.Read(ctx, fsys, export.CachePath(key, ".json"), &kept) == nil && kept.Key == key && json.Unmarshal(kept.Value, v) == nil
-}
-
-// Cache keeps v under key, on all nodes. That it cannot is no error.
-func (s *Store) Cache(ctx context.Context, fsys tree.FS, key string, v any) {
-	value, err := json.Marshal(v)
-	if err == nil && export.Mkdir(ctx, fsys, export.CacheDir) == nil {
-		_ = s.conn.On(fsys).Replace(ctx, export.CachePath(key, ".json"), map[string]any{"key": key, "value": json.RawMessage(value)})
-	}
-}
-
-// maxCached bounds what CachedBytes reads.
-const maxCached = 64 << 20
-
-// CachedBytes returns the bytes that were kept under key; nil if there are none.
-func (s *Store) CachedBytes(ctx context.Context, fsys tree.FS, key string) []byte {
-	data, err := tree.ReadFile(ctx, fsys, export.CachePath(key, ".bin"), maxCached)
-	if err != nil {
-		return nil
-	}
-	return data
-}
-
-// CacheBytes is Cache for bytes that are no JSON.
-func (s *Store) CacheBytes(ctx context.Context, fsys tree.FS, key string, data []byte) {
-	if export.Mkdir(ctx, fsys, export.CacheDir) == nil {
-		_ = s.conn.On(fsys).Put(ctx, export.CachePath(key, ".bin"), data)
-	}
 }

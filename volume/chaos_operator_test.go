@@ -84,12 +84,15 @@ func (n *simNode) snapshot(ctx context.Context) (string, error) {
 	})
 }
 
-// operate is an operator at a node: restores, removes, brings back.
+// operate sends an operator to a node, if its plugin runs: who restores,
+// removes, brings back.
 func (n *simNode) operate(what string) {
-	p := n.proc()
-	if p == nil {
-		return
+	if p := n.proc(); p != nil {
+		go n.types(p, what)
 	}
+}
+
+func (n *simNode) types(p *simProcess, what string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	var err error

@@ -153,12 +153,12 @@ func (c *chaos) happen() {
 		}},
 		{1, "full", func() { c.setFull(true) }},
 		{8, "freed", func() { c.setFull(false) }},
-		{4, "snapshot", func() { go n.operate("snapshot") }},
-		{6, "restore", func() { go n.operate("restore") }},
-		{2, "remove", func() { go n.operate("remove") }},
-		{6, "undelete", func() { go n.operate("undelete") }},
-		{2, "resume", func() { go n.operate("resume") }},
-		{1, "abort", func() { go n.operate("abort") }},
+		{4, "snapshot", func() { n.operate("snapshot") }},
+		{6, "restore", func() { n.operate("restore") }},
+		{2, "remove", func() { n.operate("remove") }},
+		{6, "undelete", func() { n.operate("undelete") }},
+		{2, "resume", func() { n.operate("resume") }},
+		{1, "abort", func() { n.operate("abort") }},
 	}
 	total := 0
 	for _, e := range events {
@@ -381,10 +381,11 @@ func TestChaos(t *testing.T) {
 }
 
 func TestASeedTellsItsStoryAgain(t *testing.T) {
-	var told []string
-	for range 2 {
-		synctest.Test(t, func(*testing.T) { told = append(told, tell(7, 40).story()) })
+	var told [2][]string
+	for i := range told {
+		synctest.Test(t, func(*testing.T) { told[i] = strings.Split(tell(7, 40).story(), "\n") })
+		slices.Sort(told[i]) // what happens in one instant is in no order
 	}
 	require.Equal(t, told[0], told[1])
-	require.True(t, slices.ContainsFunc(strings.Split(told[0], "\n"), func(l string) bool { return strings.Contains(l, "container") }))
+	require.True(t, slices.ContainsFunc(told[0], func(l string) bool { return strings.Contains(l, "container") }))
 }

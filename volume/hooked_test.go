@@ -14,6 +14,7 @@ type hooked struct {
 	tree.FS
 	stat, list    func(name string) error
 	rename, after func(o, n string) error
+	looked        func(name string) // after a Stat
 
 	armed atomic.Bool // the test's own
 }
@@ -35,6 +36,9 @@ func (h *hooked) Stat(ctx context.Context, name string) (tree.Attr, error) {
 		if err := h.stat(name); err != nil {
 			return tree.Attr{}, err
 		}
+	}
+	if h.looked != nil {
+		defer h.looked(name)
 	}
 	return h.FS.Stat(ctx, name)
 }

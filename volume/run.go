@@ -79,6 +79,7 @@ func (s *Store) Run(ctx context.Context) {
 		})
 	})
 	defer nodes.Wait()
+	defer s.tasks.Wait()
 	again := time.NewTimer(time.Hour)
 	defer again.Stop()
 	for {
@@ -134,7 +135,7 @@ func (s *Store) upkeep(ctx context.Context) error {
 		if err := s.refresh(ctx, e); err != nil {
 			return err
 		}
-		go s.guarded(run, "sweep", func(ctx context.Context) { s.sweep(ctx, e) })
+		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweep(ctx, e) }) })
 		return errors.Join(s.Cluster.FinishDead(ctx, e), s.expireTrash(ctx, e))
 	})
 }
@@ -204,6 +205,9 @@ func (s *Store) sweepSoon() {
 // stuck is the event of a tree that a sweep cannot delete.
 const stuck = "a tree cannot be deleted; it is tried again"
 
+// sweepEvery is how often what only gets old is looked through.
+const sweepEvery = 24 * time.Hour
+
 // sweep deletes what was handed to it in staging, one sweep at a time. It may
 // be cut short anywhere and by anything; the next one, on any node, goes on.
 // What cannot be deleted keeps nothing else.
@@ -212,6 +216,13 @@ func (s *Store) sweep(ctx context.Context, e *export.Export) {
 		return
 	}
 	defer s.sweeper.leave()
+	if now, ok := s.conn.Time(); ok && now.Sub(s.swept) > sweepEvery {
+		err := errors.Join(sweepCache(ctx, e.FS, now, cacheBytes), sweepAudit(ctx, e.FS, now))
+		if s.passOver("what is too old stays", export.Dir, err) != nil {
+			return
+		}
+		s.swept = now
+	}
 	names, err := export.Pick(ctx, e.FS, export.StagingDir, func(d tree.Entry) (string, bool) {
 		return d.Name, strings.HasPrefix(d.Name, export.PurgePrefix) || strings.HasPrefix(d.Name, export.TmpPrefix) || strings.HasPrefix(d.Name, export.CopyPrefix)
 	})

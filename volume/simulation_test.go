@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -225,9 +226,13 @@ func (l *simLink) set(change func()) {
 	l.changed = make(chan struct{})
 }
 
+// drawn are the random parts of names, which depend on who drew first.
+var drawn = regexp.MustCompile(`[0-9a-f]{16}|-[0-9a-f]{6}\b`)
+
 // roll is a number that depends on the seed, and on how often this node has
 // asked the same before: not on which goroutine comes first.
 func (l *simLink) roll(what string) uint64 {
+	what = drawn.ReplaceAllString(what, "*")
 	l.mu.Lock()
 	l.count[what]++
 	n := l.count[what]

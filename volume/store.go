@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -83,6 +84,9 @@ type Store struct {
 	faults problem.Faults // of single items, as of this node's last attempt
 
 	trashTTL atomic.Int64 // in force: it may change while jobs run
+
+	tasks sync.WaitGroup // what upkeep has begun, and Run waits for
+	swept time.Time      // when the cache and the audit trail were swept last, in the export's time; the sweeper's own
 
 	wake   chan struct{} // asks Run for upkeep now
 	health string        // what Run reported last; Run's own

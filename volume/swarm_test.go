@@ -72,6 +72,49 @@ func TestAnExpiredLeaseNoLongerRefusesAndSaysSo(t *testing.T) {
 	require.Equal(t, "lease-expired", records[len(records)-2].Op)
 }
 
+// A live node's volume is not removed because the export stalled in the middle
+// of the look at its heartbeat.
+func TestAVolumeIsNotRemovedWhileTheExportStalls(t *testing.T) {
+	dir := t.TempDir()
+	h := &hooked{}
+	n1, n2 := node(t, dir, "n1"), node(t, dir, "n2", hook(h))
+	n1.beats()
+	n2.beats()
+	n1.must(n1.Create(ctx, "site1", nil))
+	_, err := n1.Mount(ctx, "site1", "a", 1)
+	require.NoError(t, err)
+	n2.beats()
+	once := false
+	h.looked = func(name string) {
+		if name == export.NodePath("n1") && !once {
+			once = true
+			n2.clock.move(10 * time.Second)
+			n1.beats() // it is alive
+		}
+	}
+	require.Equal(t, problem.InUse, problem.KindOf(n2.Remove(ctx, "site1")))
+	require.True(t, once)
+	require.DirExists(t, filepath.Join(dir, "site1"))
+}
+
+// dockerd forgets a container after its Unmount, whatever that answers.
+func TestUnmountNeedsNoTurn(t *testing.T) {
+	dir := t.TempDir()
+	n1 := node(t, dir, "n1")
+	n1.beats()
+	n1.must(n1.Create(ctx, "site1", nil))
+	_, err := n1.Mount(ctx, "site1", "a", 1)
+	require.NoError(t, err)
+	end, err := n1.Cluster.Turn(ctx, "site1") // another request, of a filer that is away
+	require.NoError(t, err)
+	n1.must(n1.Unmount(short(t), "site1", "a"))
+	require.False(t, n1.claimed("site1", "a"))
+	require.FileExists(t, filepath.Join(dir, export.LeasePath("site1", "n1")), "nobody can save it now")
+	end()
+	n1.beats()
+	require.NoFileExists(t, filepath.Join(dir, export.LeasePath("site1", "n1")))
+}
+
 func TestAnUnattendedNodeKeepsItsVolumesForADay(t *testing.T) {
 	dir := t.TempDir()
 	n1, n2 := node(t, dir, "n1"), node(t, dir, "n2")
