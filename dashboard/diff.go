@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/compare"
 )
 
 // changesAPage is how many differences are shown; the rest is counted.
@@ -19,9 +20,9 @@ type diffPage struct {
 	Sides   []snapshot.Side
 	Changes []*change
 	More    int
-	Totals  *snapshot.Changes // nil: the comparison was not completed
-	Stopped string            // why it was not
-	Removed bool              // the volume, or the path in it, does not exist any more
+	Totals  *compare.Changes // nil: the comparison was not completed
+	Stopped string           // why it was not
+	Removed bool             // the volume, or the path in it, does not exist any more
 	Command string
 	file    bool // one file is compared, and not a directory
 }
@@ -36,7 +37,7 @@ func (p *diffPage) At(c *change) version {
 
 // change is one line: a name, or a whole directory that was added or removed.
 type change struct {
-	*snapshot.Change
+	*compare.Change
 	Dir   bool
 	Below int   // names in the directory
 	Bytes int64 // of its files
@@ -85,7 +86,7 @@ func (c *change) Text() string {
 
 // add takes one difference. Names below an added or removed directory are
 // counted in the directory's line.
-func (p *diffPage) add(c *snapshot.Change) {
+func (p *diffPage) add(c *compare.Change) {
 	if n := len(p.Changes); n > 0 && p.More == 0 {
 		if d := p.Changes[n-1]; d.Dir && d.Kind == c.Kind && strings.HasPrefix(c.Name(), d.Name()+"/") {
 			d.Below++

@@ -16,6 +16,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 )
@@ -87,7 +88,7 @@ func (v version) Base() string { return path.Base(v.Path) }
 type snapshotPage struct {
 	version
 	Sides   []snapshot.Side // one
-	File    snapshot.File
+	File    compare.File
 	Entries []snapshot.Named
 	More    int
 	After   string // where the page begins

@@ -117,9 +117,9 @@ func (s *Server) snapshotRoutes(mux *http.ServeMux) {
 	})))
 	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*df.Usage, error) {
 		if r.Trash {
-			return v.UsageOfTrash(ctx)
+			return v.Usage(ctx, false)
 		}
-		return v.Usage(ctx)
+		return v.Usage(ctx, true)
 	})))
 	s.jobRoutes(mux)
 }

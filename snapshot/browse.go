@@ -6,12 +6,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
 
-// BrowseRequest names a file or directory of a version. Of a directory come
-// the names behind After, at most Limit of them; 0 is browseLimit.
+// BrowseRequest names a file or directory of a version. For a directory the answer has
+// the names behind After, at most Limit names; 0 means browseLimit.
 type BrowseRequest struct {
 	Ref      string           `json:"ref"`
 	Exact    *reference.Exact `json:"exact,omitempty"`    // instead of Ref, where it is known
@@ -20,25 +21,25 @@ type BrowseRequest struct {
 	Limit    int              `json:"limit,omitempty"`
 }
 
-// browseLimit bounds the entries of one answer.
+// browseLimit is how many entries one answer has at most.
 const browseLimit = 1000
 
-// Browsed is what a version has under a name.
+// Browsed is a file or directory of a version.
 type Browsed struct {
-	Side    Side    `json:"side"`
-	File    File    `json:"file"`
-	Entries []Named `json:"entries,omitempty"` // of a directory, in the order of names
-	More    int     `json:"more,omitempty"`    // entries behind the last one
+	Side    Side         `json:"side"`
+	File    compare.File `json:"file"`
+	Entries []Named      `json:"entries,omitempty"` // of a directory, in the order of names
+	More    int          `json:"more,omitempty"`    // entries behind the last one
 }
 
 // Named is one name in a directory.
 type Named struct {
 	Name    string `json:"name"`
 	NameB64 []byte `json:"name_b64,omitempty"` // where Name is no UTF-8
-	File
+	compare.File
 }
 
-// Raw is the name with every byte as it is.
+// Raw is the name with all bytes as they are.
 func (n Named) Raw() string {
 	if n.NameB64 != nil {
 		return string(n.NameB64)
@@ -46,8 +47,8 @@ func (n Named) Raw() string {
 	return n.Name
 }
 
-// Browse looks at a file or lists a directory of a version. Symlinks are
-// shown, and never followed.
+// Browse returns the attributes of a file, or the entries of a directory of a version.
+// Symlinks are shown, and never followed.
 func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error) {
 	ref, err := reference.Want(r.Ref, r.Exact)
 	if err != nil {
@@ -79,16 +80,16 @@ func (v *Versions) Browse(ctx context.Context, r BrowseRequest) (*Browsed, error
 	return out, err
 }
 
-// known is what is known of a name, also if that is nothing.
-func known(a tree.Attr) File {
-	if f := fileOf(a); f != nil {
+// known is fileOf for attributes that may be unknown.
+func known(a tree.Attr) compare.File {
+	if f := compare.FileOf(a); f != nil {
 		return *f
 	}
-	return File{Kind: a.Kind.String()}
+	return compare.File{Kind: a.Kind.String()}
 }
 
-// page lists the first names of a directory behind after, and counts the rest.
-// It never keeps more than twice the limit.
+// page lists the first names of a directory behind after, and counts the rest. It has
+// never more than twice the limit in memory.
 func page(ctx context.Context, fsys tree.FS, name, after string, limit int) (first []Named, more int, err error) {
 	cut := func() {
 		slices.SortFunc(first, func(a, b Named) int { return strings.Compare(a.Raw(), b.Raw()) })

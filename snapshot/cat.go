@@ -17,11 +17,6 @@ import (
 
 func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
 
-// Cat is Read of a version as it was typed.
-func (v *Versions) Cat(ctx context.Context, spec string, w io.Writer) error {
-	return v.Read(ctx, RefRequest{Ref: spec}, w)
-}
-
 // RefRequest names one version.
 type RefRequest struct {
 	Ref     string           `json:"ref"`                // VOLUME@SNAPSHOT:PATH
@@ -29,8 +24,8 @@ type RefRequest struct {
 	PathB64 []byte           `json:"path_b64,omitempty"` // instead of a path in Ref
 }
 
-// Read writes a file of a version to w, or a directory as a tar archive.
-// Nothing is written before the first byte is known to be good.
+// Read writes a file of a version to w, or a directory as a tar archive. It writes
+// nothing before it has read the first bytes.
 func (v *Versions) Read(ctx context.Context, r RefRequest, w io.Writer) error {
 	ref, err := reference.Want(r.Ref, r.Exact)
 	if err != nil {
@@ -67,7 +62,7 @@ func (v *Versions) Read(ctx context.Context, r RefRequest, w io.Writer) error {
 
 const catPiece = 256 << 10
 
-// catFile writes size bytes of a file; one that has become shorter is an error.
+// catFile writes size bytes of a file. It is an error if the file has become shorter.
 func catFile(ctx context.Context, fsys tree.FS, name string, size int64, w io.Writer) error {
 	f, err := fsys.Open(ctx, name)
 	if err != nil {
@@ -91,11 +86,11 @@ func catFile(ctx context.Context, fsys tree.FS, name string, size int64, w io.Wr
 	return nil
 }
 
-// archive writes a tree as tar: names as they are, owners by number.
+// archive writes a tree as tar, with all bytes of the names and with owners by number.
 type archive struct {
 	fsys  tree.FS
 	tar   *tar.Writer
-	links map[[2]uint64]string // first name of each file that has several
+	links map[[2]uint64]string // first name of each file with several names
 }
 
 func (t *archive) dir(ctx context.Context, name, as string, a tree.Attr) error {
@@ -137,7 +132,7 @@ func (t *archive) entry(ctx context.Context, name, as string, a tree.Attr) error
 	case tree.Regular:
 		return t.file(ctx, name, as, a)
 	case tree.Socket:
-		return nil // a socket is nothing without its server, and tar has none
+		return nil // tar has no sockets
 	}
 	kinds := map[tree.Kind]byte{tree.FIFO: tar.TypeFifo, tree.BlockDevice: tar.TypeBlock, tree.CharDevice: tar.TypeChar}
 	h := header(as, a, kinds[a.Kind])

@@ -24,12 +24,6 @@ type Cloned struct {
 	Exact *reference.Exact `json:"exact,omitempty"` // nil: the live volume
 }
 
-// Clone is MakeClone of a version as it was typed. It returns the exact one.
-func (v *Versions) Clone(ctx context.Context, spec, as string, dryRun bool) (string, error) {
-	c, err := v.MakeClone(ctx, CloneRequest{Ref: spec, As: as, DryRun: dryRun})
-	return c.Ref, err
-}
-
 // MakeClone makes the new volume as of a version, with the options that the
 // volume had then. It takes as long as one request may, answers "cloning" then,
 // and goes on: asked again, for the exact version, it answers for the same clone.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -65,7 +66,7 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		}
 		made, read, err := v.create(ctx, fsys, r, names, len(all))
 		for _, r := range read {
-			v.keepRead(ctx, []copyRead{{r.Volume, nil, r.Proofs}})
+			v.sums.Keep(ctx, []compare.Read{{Volume: r.Volume, Proofs: r.Proofs}})
 		}
 		c = made
 		return err
@@ -117,7 +118,7 @@ func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string)
 			if err != nil {
 				return err
 			}
-			if err := v.viewed(ctx, name, vols); err != nil {
+			if err := viewed(ctx, v.volumes, name, vols); err != nil {
 				return err
 			}
 			if err := v.read(ctx, name, job, all); err != nil {
@@ -140,12 +141,12 @@ func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string)
 }
 
 // viewed refuses a snapshot that containers have mounted.
-func (v *Versions) viewed(ctx context.Context, snap string, vols []string) error {
+func viewed(ctx context.Context, volumes *volume.Store, snap string, vols []string) error {
 	var views []string
 	for _, n := range vols {
 		views = append(views, n+"@"+snap)
 	}
-	users, err := v.volumes.Holders(ctx, views)
+	users, err := volumes.Holders(ctx, views)
 	if err == nil && len(users) > 0 {
 		return problem.New(problem.InUse, "stop its containers there first", "snapshot %q is mounted as %s on %s", snap, users[0].Volume, users[0].Node)
 	}

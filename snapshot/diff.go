@@ -3,113 +3,27 @@ package snapshot
 import (
 	"context"
 	"fmt"
-	"path"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
 
-// Changes count what is different between two trees.
-type Changes struct {
-	Added        int64 `json:"added"`
-	Removed      int64 `json:"removed"`
-	Modified     int64 `json:"modified"` // other content or another kind
-	Updated      int64 `json:"updated"`  // other attributes only
-	Unchanged    int64 `json:"unchanged"`
-	AddedBytes   int64 `json:"added_bytes"`
-	RemovedBytes int64 `json:"removed_bytes"`
-	// ModifiedBytes is the size of the second tree's modified files.
-	ModifiedBytes int64 `json:"modified_bytes"`
-	// Disguised are modified files that have their former size and time.
-	Disguised int64 `json:"time_put_back,omitempty"`
-	// KeptOpen are names that stand for removed files which an NFS client still
-	// has open (.nfs and 24 digits): they are left out.
-	KeptOpen int64 `json:"kept_open,omitempty"`
-}
-
-// Any tells whether anything is different.
-func (c Changes) Any() bool { return c.Added+c.Removed+c.Modified+c.Updated > 0 }
-
-// tally counts differences. The bytes of a file that has several names count
-// once on each side.
-type tally struct {
-	Changes
-	seen [2]map[[2]uint64]bool
-}
-
-// count counts one difference; first tells whether the bytes of the second side
-// were not counted before, by another name.
-func (c *tally) count(d tree.Difference) (first bool) {
-	before, now := c.bytes(0, d.A), c.bytes(1, d.B)
-	switch d.Kind {
-	case tree.Added:
-		c.Added++
-		c.AddedBytes += now
-	case tree.Removed:
-		c.Removed++
-		c.RemovedBytes += before
-	case tree.Modified, tree.Retyped:
-		c.Modified++
-		c.ModifiedBytes += now
-		if d.Disguised() {
-			c.Disguised++
-		}
-	case tree.Updated:
-		c.Updated++
-	}
-	return now > 0
-}
-
-// bytes is what a side takes that was not counted yet.
-func (c *tally) bytes(side int, a tree.Attr) int64 {
-	if a.Kind == tree.Regular && a.Nlink > 1 {
-		id := [2]uint64{a.Device, a.FileID}
-		if c.seen[side][id] {
-			return 0
-		}
-		if c.seen[side] == nil {
-			c.seen[side] = map[[2]uint64]bool{}
-		}
-		c.seen[side][id] = true
-	}
-	return bytesOf(a)
-}
-
-func bytesOf(a tree.Attr) int64 {
-	if a.Kind == tree.Regular {
-		return a.Size
-	}
-	return 0
-}
-
-// usedBy is what a file takes, holes left out.
-func usedBy(a tree.Attr) int64 { return min(bytesOf(a), a.Used) }
-
-// total completes the counts: everything that was compared and is not
-// different is unchanged.
-func (c *Changes) total(s tree.Stats) {
-	c.KeptOpen = s.Busy
-	c.Unchanged = max(0, s.Files+s.Dirs-c.Added-c.Removed-c.Modified-c.Updated)
-}
-
-// DiffRequest names two versions; the second may be left out for the live
-// volume.
+// DiffRequest names two versions. Without the second one the live volume is meant.
 type DiffRequest struct {
 	A        string `json:"a"`
 	B        string `json:"b"`
 	Checksum bool   `json:"checksum"`
-	// ExactA and ExactB stand instead of A and B where they are known.
+	// ExactA and ExactB replace A and B where a plan has found the versions.
 	ExactA *reference.Exact `json:"exact_a,omitempty"`
 	ExactB *reference.Exact `json:"exact_b,omitempty"`
 }
 
-// refs reads both. Without a second one the live volume is meant, and without a
-// path in it the path of the first.
+// refs reads both references. The second one gets the path of the first if it has
+// none.
 func (r DiffRequest) refs() (a, b reference.Asked, err error) {
 	if a, err = reference.Want(r.A, r.ExactA); err != nil {
 		return a, b, err
@@ -125,7 +39,7 @@ func (r DiffRequest) refs() (a, b reference.Asked, err error) {
 	return a, reference.Asked{Ref: reference.Ref{Volume: a.Volume}, Inherits: true}, nil
 }
 
-// Side is one side of a comparison, as it was resolved.
+// Side is one side of a comparison, resolved.
 type Side struct {
 	Ref      string              `json:"ref"`                // VOLUME@SNAPSHOT:PATH, exact
 	RefB64   []byte              `json:"ref_b64,omitempty"`  // where Ref is no UTF-8
@@ -134,7 +48,7 @@ type Side struct {
 	path     string
 }
 
-// Name is the reference with every byte as it is.
+// Name is the reference with all bytes as they are.
 func (s Side) Name() string {
 	if s.RefB64 != nil {
 		return string(s.RefB64)
@@ -142,85 +56,17 @@ func (s Side) Name() string {
 	return s.Ref
 }
 
-// Diff is what a comparison says: first both sides, then each difference, at
-// last the counts.
+// Diff is one message of a comparison. The first one has both sides, each of the next
+// ones a difference, the last one the counts.
 type Diff struct {
-	Sides   []Side   `json:"sides,omitempty"`
-	Change  *Change  `json:"change,omitempty"`
-	Changes *Changes `json:"changes,omitempty"`
+	Sides   []Side           `json:"sides,omitempty"`
+	Change  *compare.Change  `json:"change,omitempty"`
+	Changes *compare.Changes `json:"changes,omitempty"`
 }
 
-// Change is one name that is different.
-type Change struct {
-	Kind    string `json:"kind"`               // + - M U T
-	Path    string `json:"path"`               // below the directories compared
-	PathB64 []byte `json:"path_b64,omitempty"` // where Path is no UTF-8
-	Fields  string `json:"fields,omitempty"`   // what differs: "size, mtime"
-	Before  *File  `json:"before,omitempty"`
-	After   *File  `json:"after,omitempty"`
-}
-
-// File is what is known of a name.
-type File struct {
-	Kind     string    `json:"kind"`
-	Mode     uint32    `json:"mode"`
-	UID      uint32    `json:"uid"`
-	GID      uint32    `json:"gid"`
-	Bytes    int64     `json:"bytes"`
-	Modified time.Time `json:"modified"`
-}
-
-// Name is the path with every byte as it is.
-func (c *Change) Name() string {
-	if c.PathB64 != nil {
-		return string(c.PathB64)
-	}
-	return c.Path
-}
-
-// Whole is the side of what came or went as a whole; nil for what changed.
-func (c *Change) Whole() *File {
-	switch c.Kind {
-	case "+":
-		return c.After
-	case "-":
-		return c.Before
-	}
-	return nil
-}
-
-func describe(d tree.Difference) *Change {
-	c := &Change{Kind: d.Kind.String(), Path: d.Path, Fields: d.Fields.String()}
-	if !utf8.ValidString(d.Path) {
-		c.Path, c.PathB64 = strings.ToValidUTF8(d.Path, "\uFFFD"), []byte(d.Path)
-	}
-	c.Before, c.After = fileOf(d.A), fileOf(d.B)
-	return c
-}
-
-func fileOf(a tree.Attr) *File {
-	if a.Kind == 0 {
-		return nil
-	}
-	return &File{Kind: a.Kind.String(), Mode: a.Mode, UID: a.UID, GID: a.GID, Bytes: a.Size, Modified: shown(a.Mtime)}
-}
-
-// shown is a time as JSON can carry it: of years with four digits. Files may
-// have others.
-func shown(t time.Time) time.Time {
-	first, last := time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	switch {
-	case t.Before(first):
-		return first
-	case t.After(last):
-		return last
-	}
-	return t.UTC()
-}
-
-// Diff compares two versions of a volume, or of a file or directory in it, and
-// calls emit with the differences in the order of names: what was done to the
-// first to make it the second.
+// Diff compares two versions of a volume, or of a file or directory in it. It calls
+// emit with the differences in the order of names. A difference says what has
+// changed from the first version to the second.
 func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) error) error {
 	a, b, err := r.refs()
 	if err != nil {
@@ -235,23 +81,23 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 		if err := emit(Diff{Sides: sides}); err != nil {
 			return err
 		}
-		var c tally
-		q, keep := v.equality(ctx, fsys, a.Volume, r.Checksum, sides[0].Snapshot, sides[1].Snapshot)
+		var c compare.Tally
+		q, keep := v.sums.Equality(ctx, fsys, a.Volume, r.Checksum, sides[0].Snapshot, sides[1].Snapshot)
 		defer keep()
-		stats, err := compare(ctx, fsys, sides[0].path, sides[1].path, q, func(d tree.Difference) error {
-			c.count(d)
-			return emit(Diff{Change: describe(d)})
+		stats, err := compare.Trees(ctx, fsys, sides[0].path, sides[1].path, q, func(d tree.Difference) error {
+			c.Count(d)
+			return emit(Diff{Change: compare.Describe(d)})
 		})
 		if err != nil {
 			return err
 		}
-		c.total(stats)
+		c.Complete(stats)
 		return emit(Diff{Changes: &c.Changes})
 	})
 }
 
-// sides resolves references, each of them once, and refuses those that name
-// nothing.
+// sides resolves each reference once. It refuses a reference to a file, a volume or a
+// snapshot that does not exist.
 func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference.Asked) ([]Side, error) {
 	var out []Side
 	var all []reference.Snapshot
@@ -286,7 +132,7 @@ func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference.As
 	return out, nil
 }
 
-// missing explains a reference that names nothing.
+// missing explains why the file or volume of a reference does not exist.
 func missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
 	whole := reference.Ref{Volume: ref.Volume, Snapshot: ref.Snapshot}
 	if ref.Path != "" {
@@ -304,80 +150,77 @@ func missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
 	return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot ls %s' lists its versions", ref.Volume), "snapshot %q has no volume %q", ref.Snapshot, ref.Volume)
 }
 
-// compareOne compares two files, or two of anything else.
-func compareOne(ctx context.Context, fsys tree.FS, a, b string, q tree.Equality, fn func(tree.Difference) error) (tree.Stats, error) {
-	d, err := tree.CompareOne(ctx, fsys, a, b, q)
-	stats := tree.Stats{Progress: tree.Progress{Files: 1}}
-	if err != nil || d == nil {
-		return stats, err
-	}
-	d.Path = path.Base(b)
-	return stats, fn(*d)
+// counting counts the differences between the versions of one volume.
+type counting struct {
+	v      *Versions
+	fsys   tree.FS
+	volume string
 }
 
-// changes fills in what is different between neighbours, and to now.
-func (v *Versions) changes(ctx context.Context, fsys tree.FS, l *Listing) error {
+// all counts the differences of each version to the one before, and to the live
+// volume.
+func (c *counting) all(ctx context.Context, l *Listing) error {
 	for i := range l.Versions {
 		here := &l.Versions[i]
 		if i+1 < len(l.Versions) {
-			c, err := v.between(ctx, fsys, l.Volume, l.Versions[i+1].Snapshot, here.Snapshot)
+			n, err := c.between(ctx, l.Versions[i+1].Snapshot, here.Snapshot)
 			if err != nil {
 				return err
 			}
-			here.Before = c
+			here.Before = n
 		}
 	}
 	if l.Deleted {
 		return nil
 	}
-	// Against the live volume nothing is true for long; a version that is the
-	// same as the one after it has the same answer.
-	var last *Changes
+	// The live volume changes, so these counts are not kept. A version that is equal
+	// to the next one has the counts of that one.
+	var last *compare.Changes
 	for i := range l.Versions {
 		here := &l.Versions[i]
 		if i > 0 && !l.Versions[i-1].Before.Any() {
 			here.Live = last
 			continue
 		}
-		c, err := v.count(ctx, fsys, l.Volume, &here.Snapshot, nil)
+		n, err := c.count(ctx, &here.Snapshot, nil)
 		if err != nil {
 			return err
 		}
-		here.Live, last = c, c
+		here.Live, last = n, n
 	}
 	return nil
 }
 
-// between counts what is different between two snapshots of a volume, which
-// never changes: it is counted once and kept.
-func (v *Versions) between(ctx context.Context, fsys tree.FS, name string, a, b reference.Snapshot) (*Changes, error) {
-	// "changes" alone were counted by size and time.
-	key := strings.Join([]string{"changes proven", name, a.ID(), b.ID()}, "\x00")
-	var c Changes
-	if v.volumes.Cached(ctx, fsys, key, &c) {
-		return &c, nil
+// between counts the differences between two snapshots of a volume. They never
+// change, so the counts are kept.
+func (c *counting) between(ctx context.Context, a, b reference.Snapshot) (*compare.Changes, error) {
+	// The counts under "changes", of earlier releases, relied on size and time.
+	key := strings.Join([]string{"changes proven", c.volume, a.ID(), b.ID()}, "\x00")
+	var kept compare.Changes
+	if c.v.volumes.Cached(ctx, c.fsys, key, &kept) {
+		return &kept, nil
 	}
-	got, err := v.count(ctx, fsys, name, &a, &b)
+	got, err := c.count(ctx, &a, &b)
 	if err == nil {
-		v.volumes.Cache(ctx, fsys, key, got)
+		c.v.volumes.Cache(ctx, c.fsys, key, got)
 	}
 	return got, err
 }
 
-// count counts what is different between two versions; nil is the live one.
-func (v *Versions) count(ctx context.Context, fsys tree.FS, name string, a, b *reference.Snapshot) (*Changes, error) {
-	q, keep := v.equality(ctx, fsys, name, false, a, b)
+// count counts the differences between two versions; nil is the live volume.
+func (c *counting) count(ctx context.Context, a, b *reference.Snapshot) (*compare.Changes, error) {
+	q, keep := c.v.sums.Equality(ctx, c.fsys, c.volume, false, a, b)
 	defer keep()
-	ref := reference.Ref{Volume: name}
+	ref := reference.Ref{Volume: c.volume}
 	from, to := ref.Source(nameOf(a)), ref.Source(nameOf(b))
-	defer v.reading("berth snapshot ls --changes", from, to)()
-	var c tally
-	stats, err := compare(ctx, fsys, from, to, q, func(d tree.Difference) error {
-		c.count(d)
+	defer c.v.reading("berth snapshot ls --changes", from, to)()
+	var n compare.Tally
+	stats, err := compare.Trees(ctx, c.fsys, from, to, q, func(d tree.Difference) error {
+		n.Count(d)
 		return nil
 	})
-	c.total(stats)
-	return &c.Changes, err
+	n.Complete(stats)
+	return &n.Changes, err
 }
 
 // nameOf is the snapshot's name, "" for nil, the live volume.

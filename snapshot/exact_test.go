@@ -37,11 +37,11 @@ func TestFromPlanToActItIsOneVersion(t *testing.T) {
 	require.Equal(t, "blog@2026-11-12", p.Items[0].Ref)
 	w.restore(RestoreRequest{Refs: []string{"blog@2026-11-12"}})
 	require.Equal(t, "2026-11-12", w.read("blog/i"))
-	ref, err := w.Clone(ctx, "blog@2026-11-12", "other", false)
+	c, err := w.MakeClone(ctx, CloneRequest{Ref: "blog@2026-11-12", As: "other"})
 	require.NoError(t, err)
-	require.Equal(t, "blog@2026-11-12", ref)
+	require.Equal(t, "blog@2026-11-12", c.Ref)
 	require.Equal(t, "2026-11-12", w.read("other/i"))
-	_, err = w.Clone(ctx, "blog@2026-11-12:i", "third", false)
+	_, err = w.MakeClone(ctx, CloneRequest{Ref: "blog@2026-11-12:i", As: "third"})
 	require.Equal(t, problem.Invalid, problem.KindOf(err))
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
@@ -19,19 +20,19 @@ import (
 type FileVersion struct {
 	Path      string               `json:"path"`
 	PathB64   []byte               `json:"path_b64,omitempty"`  // where Path is no UTF-8
-	Snapshots []reference.Snapshot `json:"snapshots,omitempty"` // that have it, newest first; none: live
+	Snapshots []reference.Snapshot `json:"snapshots,omitempty"` // that have this state, newest first; none for the live file
 	Live      bool                 `json:"live,omitempty"`
 	Kind      string               `json:"kind"`
 	SizeBytes int64                `json:"size_bytes"`
 	Modified  time.Time            `json:"modified"`
-	// Deleted is when a snapshot first did not have it any more.
+	// Deleted is the time of the first snapshot that did not have the file any more.
 	Deleted *reference.Snapshot `json:"deleted_since,omitempty"`
-	// Differs is what distinguishes it from the version listed before it, the
-	// newer one: "content", "size, mtime".
+	// Differs are the fields that differ from the version before it in the list,
+	// which is newer: "content", "size, mtime".
 	Differs string `json:"differs,omitempty"`
 }
 
-// Name is the path with every byte as it is.
+// Name is the path with all bytes as they are.
 func (f FileVersion) Name() string {
 	if f.PathB64 != nil {
 		return string(f.PathB64)
@@ -42,13 +43,14 @@ func (f FileVersion) Name() string {
 // FileRequest names a file or directory, VOLUME:PATH.
 type FileRequest struct {
 	Ref     string `json:"ref"`
-	Deleted bool   `json:"deleted"` // of a directory: what it has lost
-	// Checksum: read every version, whatever else tells them apart or proves them equal.
+	Deleted bool   `json:"deleted"` // of a directory: the files that it has lost
+	// Checksum reads every version, also versions that are proven to be equal.
 	Checksum bool `json:"checksum,omitempty"`
 }
 
-// Files lists the distinct versions of one file, newest first, the live one
-// apart at the beginning; or, with Deleted, what a directory has lost.
+// Files lists the distinct versions of one file: first the live one, then those in
+// snapshots, newest first. With Deleted it lists the files that a directory has
+// lost.
 func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion, err error) {
 	ref, err := reference.Parse(r.Ref)
 	if err != nil {
@@ -68,7 +70,7 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 		if r.Deleted {
 			out, err = lost(ctx, fsys, ref, all)
 		} else {
-			out, err = v.distinct(ctx, fsys, ref, all, r.Checksum)
+			out, err = (&neighbours{v: v, fsys: fsys, ref: ref, checksum: r.Checksum}).distinct(ctx, all)
 		}
 		if err == nil && len(out) == 0 {
 			err = blocked(ctx, fsys, ref)
@@ -92,24 +94,23 @@ func parent(p string) string {
 	return p
 }
 
-// distinct folds what is proven to be the same in neighbouring snapshots. Of a
-// directory all below it counts.
-func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref reference.Ref, all []reference.Snapshot, checksum bool) (out []FileVersion, err error) {
-	live, err := stat(ctx, fsys, ref.Source(""))
+// distinct lists the versions of a file; neighbouring snapshots with a proven equal
+// file are one version. For a directory, everything below it counts.
+func (n *neighbours) distinct(ctx context.Context, all []reference.Snapshot) (out []FileVersion, err error) {
+	live, err := stat(ctx, n.fsys, n.ref.Source(""))
 	if errors.Is(err, fs.ErrNotExist) || isBehind(err) {
 		live, err = nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	have, err := attrs(ctx, fsys, all, ref.Source(""))
+	have, err := attrs(ctx, n.fsys, all, n.ref.Source(""))
 	if err != nil {
 		return nil, err
 	}
-	n := &neighbours{v: v, fsys: fsys, ref: ref, checksum: checksum}
 	var last *had
 	if live != nil {
-		f := fileVersion(ref.Path, *live)
+		f := fileVersion(n.ref.Path, *live)
 		f.Live = true
 		out, last = append(out, f), &had{attr: *live}
 	}
@@ -128,7 +129,7 @@ func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref reference.Ref
 		if last != nil && differs == "" {
 			out[len(out)-1].Snapshots = append(out[len(out)-1].Snapshots, all[i])
 		} else {
-			f := fileVersion(ref.Path, *a)
+			f := fileVersion(n.ref.Path, *a)
 			f.Snapshots, f.Differs = []reference.Snapshot{all[i]}, differs
 			if i > 0 && have[i-1] == nil {
 				f.Deleted = &all[i-1]
@@ -141,10 +142,10 @@ func (v *Versions) distinct(ctx context.Context, fsys tree.FS, ref reference.Ref
 }
 
 func fileVersion(name string, a tree.Attr) FileVersion {
-	return FileVersion{Path: name, PathB64: text.B64(name), Kind: a.Kind.String(), SizeBytes: a.Size, Modified: shown(a.Mtime)}
+	return FileVersion{Path: name, PathB64: text.B64(name), Kind: a.Kind.String(), SizeBytes: a.Size, Modified: compare.Shown(a.Mtime)}
 }
 
-// had is a name as a snapshot has it, or the live volume for nil.
+// had is a name in a snapshot, or in the live volume for nil.
 type had struct {
 	attr tree.Attr
 	snap *reference.Snapshot
@@ -161,15 +162,15 @@ type neighbours struct {
 // errDiffers ends a comparison at the first difference.
 var errDiffers = errors.New("they differ")
 
-// differ tells what is different between two versions, "" for nothing. What the
-// listing has told already is not asked for again.
+// differ returns the fields that differ between two versions, "" for none. It asks for
+// nothing that the listing has told.
 func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
-	q, keep := n.v.equality(ctx, n.fsys, n.ref.Volume, n.checksum, x.snap, y.snap)
+	q, keep := n.v.sums.Equality(ctx, n.fsys, n.ref.Volume, n.checksum, x.snap, y.snap)
 	defer keep()
 	a, b := n.ref.Source(nameOf(x.snap)), n.ref.Source(nameOf(y.snap))
 	if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory {
 		what := ""
-		_, err := compare(ctx, n.fsys, a, b, q, func(d tree.Difference) error {
+		_, err := compare.Trees(ctx, n.fsys, a, b, q, func(d tree.Difference) error {
 			if what = d.Fields.String(); d.Path != "." {
 				what = "what is below"
 			}
@@ -196,15 +197,15 @@ func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
 	return d.Fields.String(), nil
 }
 
-// lost lists the names that some snapshot has in a directory and the live
-// volume has not, each with the newest snapshot that has it.
+// lost lists the names that a snapshot has in a directory and the live volume does not
+// have, each with the newest such snapshot.
 func lost(ctx context.Context, fsys tree.FS, ref reference.Ref, all []reference.Snapshot) (out []FileVersion, err error) {
 	now := map[string]bool{}
 	if _, err := names(ctx, fsys, ref.Source(""), func(d tree.EntryPlus) { now[d.Name] = true }); err != nil {
 		return nil, err
 	}
 	for i, s := range all {
-		// The first one that has it is the newest.
+		// The first snapshot that has the name is the newest.
 		if _, err := names(ctx, fsys, ref.Source(s.Name), func(d tree.EntryPlus) {
 			if now[d.Name] {
 				return
@@ -224,7 +225,7 @@ func lost(ctx context.Context, fsys tree.FS, ref reference.Ref, all []reference.
 	return out, nil
 }
 
-// names lists a directory; false if there is none.
+// names lists a directory. It returns false if the directory does not exist.
 func names(ctx context.Context, fsys tree.FS, name string, fn func(tree.EntryPlus)) (bool, error) {
 	err := fsys.ReadDirPlus(ctx, name, func(d tree.EntryPlus) error {
 		fn(d)

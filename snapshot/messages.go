@@ -32,7 +32,6 @@ var Messages = catalogue.Messages{
 		{"… became shorter while it was read", "somebody wrote to the file", "try again, or read a snapshot"},
 		{"… is a symlink to …, and symlinks are not followed", "a part of the path is a symlink: berth does not know its target of that time, or it leads out of the volume", "the path that the hint names"},
 		{"… is a …: nothing is below it", "a part of the path is a file", "the path of the file itself"},
-		{"… was deleted while it was read", "the snapshot or the directory was deleted during the comparison", "compare with another version"},
 	},
 	catalogue.Restore: {
 		{"nothing to undo for …: no restore whose copy is still in the trash", "there was no restore, or its undo copy is purged", "`berth trash ls`; `berth snapshot ls NAME`"},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/tree"
 )
 
@@ -58,7 +59,7 @@ type change struct {
 type moment struct{ time.Time }
 
 func (t moment) MarshalJSON() ([]byte, error) {
-	if shown(t.Time).Equal(t.Time) {
+	if compare.Shown(t.Time).Equal(t.Time) {
 		return t.UTC().MarshalJSON()
 	}
 	return json.Marshal(fmt.Sprintf("@%d.%09d", t.Unix(), t.Nanosecond()))

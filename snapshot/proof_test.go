@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 )
 
 // hide changes a file and puts its time back, as who breaks in does.
@@ -24,7 +25,7 @@ func (w *world) hide(name, text string) {
 }
 
 // changed is what a diff says of a reference: the letter and the path.
-func (w *world) changed(ref string) (lines []string, total Changes) {
+func (w *world) changed(ref string) (lines []string, total compare.Changes) {
 	w.t.Helper()
 	require.NoError(w.t, w.Diff(ctx, DiffRequest{A: ref}, func(d Diff) error {
 		if d.Change != nil {
@@ -117,7 +118,7 @@ func TestCountsOfAnOlderReleaseAreNotTrusted(t *testing.T) {
 	fsys, err := w.store.FS(ctx)
 	require.NoError(t, err)
 	newer, older := all[0].Versions[0].Snapshot, all[0].Versions[1].Snapshot
-	w.store.Cache(ctx, fsys, "changes\x00blog\x00"+older.ID()+"\x00"+newer.ID(), &Changes{Unchanged: 1})
+	w.store.Cache(ctx, fsys, "changes\x00blog\x00"+older.ID()+"\x00"+newer.ID(), &compare.Changes{Unchanged: 1})
 	all, err = w.List(ctx, ListRequest{Volume: "blog", Changes: true})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), all[0].Versions[0].Before.Disguised)
@@ -225,7 +226,7 @@ func TestTimesOfAnyYearAreKept(t *testing.T) {
 		var back moment
 		require.NoError(t, json.Unmarshal(data, &back))
 		require.True(t, back.Equal(at), "%s %s", data, back)
-		_, err = json.Marshal(shown(at))
+		_, err = json.Marshal(compare.Shown(at))
 		require.NoError(t, err)
 	}
 	var old moment

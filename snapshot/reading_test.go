@@ -70,7 +70,7 @@ func TestASnapshotThatIsReadIsInUse(t *testing.T) {
 		busy(`snapshot "s" is being read on this node by berth snapshot diff`)
 		return nil
 	}))
-	require.NoError(t, w.Cat(ctx, "blog@s:i", writer(func(p []byte) (int, error) {
+	require.NoError(t, w.Read(ctx, RefRequest{Ref: "blog@s:i"}, writer(func(p []byte) (int, error) {
 		busy(`snapshot "s" is being read on this node by berth snapshot cat`)
 		return out.Write(p)
 	})))

@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
@@ -95,7 +96,7 @@ type PlanItem struct {
 	Snapshot *reference.Snapshot `json:"snapshot,omitempty"`
 	Trash    string              `json:"trash,omitempty"` // the item that an undo puts back
 	New      bool                `json:"new,omitempty"`   // nothing is there now
-	Changes  Changes             `json:"changes"`         // what is done to the live tree
+	Changes  compare.Changes     `json:"changes"`         // what is done to the live tree
 	Files    int64               `json:"files"`           // of the version
 	Bytes    int64               `json:"bytes"`
 	Database bool                `json:"database,omitempty"`
@@ -456,22 +457,22 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	}
 	if it.New && it.Kind == KindFile {
 		a, err := fsys.Stat(ctx, it.source())
-		it.Files, it.Bytes, it.used = 1, bytesOf(a), usedBy(a)
-		it.Changes = Changes{Added: 1 + int64(len(it.Parents)), AddedBytes: it.Bytes}
+		it.Files, it.Bytes, it.used = 1, compare.BytesOf(a), compare.UsedBy(a)
+		it.Changes = compare.Changes{Added: 1 + int64(len(it.Parents)), AddedBytes: it.Bytes}
 		return err
 	}
 	if it.New {
 		got, err := tree.Measure(ctx, fsys, it.source())
 		it.Files, it.Bytes, it.used = got.Files, got.Bytes, got.Used
-		it.Changes = Changes{Added: got.Files + got.Dirs + int64(len(it.Parents)), AddedBytes: got.Bytes}
+		it.Changes = compare.Changes{Added: got.Files + got.Dirs + int64(len(it.Parents)), AddedBytes: got.Bytes}
 		return err
 	}
-	q, keep := v.equality(ctx, fsys, it.Volume, p.Request.Checksum, nil, it.Snapshot)
+	q, keep := v.sums.Equality(ctx, fsys, it.Volume, p.Request.Checksum, nil, it.Snapshot)
 	defer keep()
-	var n tally
-	stats, err := compare(ctx, fsys, it.dest(), it.source(), q, func(d tree.Difference) error {
-		if first := n.count(d); first && d.Kind != tree.Removed && d.Kind != tree.Updated {
-			it.used += usedBy(d.B)
+	var n compare.Tally
+	stats, err := compare.Trees(ctx, fsys, it.dest(), it.source(), q, func(d tree.Difference) error {
+		if first := n.Count(d); first && d.Kind != tree.Removed && d.Kind != tree.Updated {
+			it.used += compare.UsedBy(d.B)
 		}
 		it.Database = it.Database || volume.IsDatabaseFile(d.Path)
 		return nil
@@ -480,7 +481,7 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 		return err
 	}
 	it.Changes = n.Changes
-	it.Changes.total(stats)
+	it.Changes.Complete(stats)
 	if p.Engine == EngineCopy || p.Engine == EngineFiler {
 		got, err := tree.Measure(ctx, fsys, it.source())
 		it.Files, it.Bytes, it.used = got.Files, got.Bytes, got.Used

@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
@@ -19,7 +20,7 @@ import (
 // work is a job that this process carries out, and what it has read.
 type work struct {
 	*job.Run
-	read []copyRead
+	read []compare.Read
 }
 
 // Start carries a prepared or interrupted job out in the background.
@@ -43,7 +44,7 @@ func (v *Versions) start(ctx context.Context, j *job.Job) (*job.Run, error) {
 		},
 		Ended: func(ctx context.Context, r *job.Run, j *job.Job, p job.Progress, err error) {
 			if err == nil {
-				v.keepRead(ctx, w.read)
+				v.sums.Keep(ctx, w.read)
 			}
 			v.ended(r.Job.Op, p, err)
 			if r.Job.Op == cluster.OpTakeover && p.State != job.Swapping && !p.Interrupted {
@@ -151,7 +152,7 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanI
 	read := &tree.Proofs{}
 	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read}, w.Progress)
 	if p.Snapshot != nil { // a live volume's would be of what a silent node may still write
-		w.read = append(w.read, copyRead{p.Volume, p.Snapshot, read})
+		w.read = append(w.read, compare.Read{Volume: p.Volume, Snapshot: p.Snapshot, Proofs: read})
 	}
 	w.Next()
 	if p.Snapshot == nil { // a takeover's, of the volume itself
@@ -201,7 +202,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *job.Job, 
 	if err := rec.save(ctx, fsys, path.Dir(t.Data())); err != nil {
 		return err
 	}
-	q, keep := v.equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
+	q, keep := v.sums.Equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
 	defer keep()
 	times, err := bringParents(ctx, fsys, p)
 	if err != nil {
@@ -283,7 +284,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 	if err != nil {
 		return nil, "", err
 	}
-	q, keep := v.equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
+	q, keep := v.sums.Equality(ctx, fsys, p.Volume, p.Checksum, nil, p.Snapshot)
 	defer keep()
 	q.Exact = true
 	if len(p.Parents) > 0 { // the topmost comes as a whole
@@ -294,7 +295,7 @@ func (v *Versions) record(ctx context.Context, fsys tree.FS, p *PlanItem, dest s
 	}
 	if now != nil && now.Kind == tree.Directory && p.Kind != KindFile {
 		rec = newRecording(fsys, dest)
-		_, err = compare(ctx, fsys, dest, p.source(), q, func(d tree.Difference) error {
+		_, err = compare.Trees(ctx, fsys, dest, p.source(), q, func(d tree.Difference) error {
 			rec.add(ctx, d)
 			return nil
 		})

@@ -30,7 +30,7 @@ type source struct {
 	now   func() time.Time
 }
 
-// Tune replaces the tuning. Steps that run go on with the one before.
+// Tune replaces the tuning. Steps that have begun use the tuning before.
 func (o *source) Tune(t Tuning) {
 	if t.Zone == nil {
 		t.Zone = time.UTC
@@ -45,7 +45,7 @@ type How string
 const (
 	ByFiler  How = "filer"     // instants of the whole export, through its API
 	ByBerth  How = "berth"     // copies, on a local filesystem
-	ReadOnly How = "read-only" // somebody else: .snapshot shows them
+	ReadOnly How = "read-only" // made by somebody else, and shown in .snapshot
 )
 
 // all lists the export's snapshots, newest first.
@@ -56,7 +56,7 @@ func (o *source) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, H
 			reference.Sort(list)
 			return list, ByFiler, nil
 		}
-		// Reading goes on without the API, by what .snapshot shows.
+		// Without the API, .snapshot shows the snapshots.
 		shown, how, dirErr := o.shown(ctx, fsys)
 		if dirErr != nil || len(shown) == 0 {
 			return nil, ByFiler, err
@@ -71,8 +71,8 @@ func (o *source) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, H
 	return o.shown(ctx, fsys)
 }
 
-// shown lists what is in .snapshot. The times are in the names, else they are
-// those of the directories: of the last change before the snapshot.
+// shown lists the directories in .snapshot. A time is in the name, else it is the time
+// of the directory: of the last change before the snapshot.
 func (o *source) shown(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, How, error) {
 	var list []reference.Snapshot
 	zone := o.tuned.Load().Zone
@@ -99,7 +99,7 @@ func (o *source) resolve(ctx context.Context, fsys tree.FS, word string) (refere
 	return reference.Resolve(word, list, o.now(), reference.ZoneOf(ctx))
 }
 
-// create makes a snapshot. It returns also what was read for a copy.
+// create makes a snapshot. It also returns what it has read for a copy.
 func (o *source) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int) (*Created, []embedded.Read, error) {
 	if filer := o.tuned.Load().Filer; filer != nil {
 		comment := r.Comment
@@ -133,7 +133,7 @@ func (o *source) create(ctx context.Context, fsys tree.FS, r CreateRequest, name
 	return c, made.Reads, err
 }
 
-// few is the beginning of a list, for people: what is no text is quoted.
+// few returns the first paths of a list, for people. A path that is no UTF-8 is quoted.
 func few(paths []string) (out []string) {
 	for _, p := range paths[:min(len(paths), 10)] {
 		if !utf8.ValidString(p) {
@@ -144,7 +144,7 @@ func few(paths []string) (out []string) {
 	return out
 }
 
-// remove removes a snapshot that all has listed.
+// remove removes a snapshot that all has listed; how says who has made it.
 func (o *source) remove(ctx context.Context, fsys tree.FS, s reference.Snapshot, how How) error {
 	if filer := o.tuned.Load().Filer; how == ByFiler && filer != nil {
 		return filer.Remove(ctx, s)
@@ -156,7 +156,7 @@ func (o *source) remove(ctx context.Context, fsys tree.FS, s reference.Snapshot,
 	return e.Remove(ctx, s.Name)
 }
 
-// readOnly refuses to make or remove snapshots of somebody else.
+// readOnly is the error where berth cannot make or remove snapshots.
 func readOnly(verb string) error {
 	return problem.New(problem.Failed, "set BERTH_ONTAP for the filer's API (docs/ontap.md), or use the filer's own tools",
 		"berth cannot %s snapshots here: the export is on a server whose API it does not have", verb)

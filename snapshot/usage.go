@@ -7,14 +7,9 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// Usage measures the trash, on a local disk the volumes too, and asks where the
-// rest of the space is.
-func (v *Versions) Usage(ctx context.Context) (*df.Usage, error) { return v.usage(ctx, true) }
-
-// UsageOfTrash is Usage without a walk of the volumes.
-func (v *Versions) UsageOfTrash(ctx context.Context) (*df.Usage, error) { return v.usage(ctx, false) }
-
-func (v *Versions) usage(ctx context.Context, live bool) (u *df.Usage, err error) {
+// Usage measures the trash, and asks where the rest of the space is. With live it also
+// measures the volumes of a local disk.
+func (v *Versions) Usage(ctx context.Context, live bool) (u *df.Usage, err error) {
 	err = v.volumes.With(ctx, "measure the export", func(fsys tree.FS) error {
 		all, how, err := v.all(ctx, fsys)
 		if err != nil {

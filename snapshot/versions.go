@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -26,8 +27,8 @@ type Config struct {
 	Volumes *volume.Store
 	Tuning
 	Now func() time.Time // default time.Now
-	// Ended is told when a job of this node has ended, how far it came, and why
-	// not further. Default: nobody.
+	// Ended is called when a job of this node has ended, with its progress and its
+	// error. It may be nil.
 	Ended func(op cluster.Op, p job.Progress, err error)
 }
 
@@ -35,7 +36,7 @@ type Config struct {
 // methods may be called concurrently.
 type Versions struct {
 	source
-	proofs
+	sums compare.Sums
 
 	Jobs *job.Jobs // of cfg.Volumes
 
@@ -55,7 +56,7 @@ func New(cfg Config) *Versions {
 	if cfg.Ended == nil {
 		cfg.Ended = func(cluster.Op, job.Progress, error) {}
 	}
-	v := &Versions{source: source{now: cfg.Now}, proofs: proofs{volumes: cfg.Volumes}, Jobs: cfg.Volumes.Jobs, volumes: cfg.Volumes, ended: cfg.Ended}
+	v := &Versions{source: source{now: cfg.Now}, sums: compare.Sums{Volumes: cfg.Volumes}, Jobs: cfg.Volumes.Jobs, volumes: cfg.Volumes, ended: cfg.Ended}
 	v.Tune(cfg.Tuning)
 	return v
 }
@@ -63,16 +64,16 @@ func New(cfg Config) *Versions {
 // Version is a volume as one snapshot has it.
 type Version struct {
 	reference.Snapshot
-	// Changes are against the version before and against the live volume, if
-	// asked for; nil where there is nothing to compare with.
-	Before *Changes `json:"before,omitempty"`
-	Live   *Changes `json:"live,omitempty"`
+	// Before and Live are the differences to the version before and to the live
+	// volume, if they were asked for; nil where there is no such version.
+	Before *compare.Changes `json:"before,omitempty"`
+	Live   *compare.Changes `json:"live,omitempty"`
 }
 
 // Listing are the versions of a volume, newest first.
 type Listing struct {
 	Volume   string         `json:"volume"`
-	Deleted  bool           `json:"deleted,omitempty"` // it is in snapshots only
+	Deleted  bool           `json:"deleted,omitempty"` // only snapshots have it
 	How      How            `json:"snapshots_by"`
 	Policy   *netapp.Policy `json:"policy,omitempty"`
 	Versions []Version      `json:"versions"`
@@ -85,8 +86,8 @@ type ListRequest struct {
 	Changes bool   `json:"changes"`
 }
 
-// List lists the versions of a volume, or of every volume of a stack. A volume
-// that is neither there nor in any snapshot is not found.
+// List lists the versions of a volume, or of every volume of a stack. It is an error
+// if neither the export nor a snapshot has the volume.
 func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err error) {
 	err = v.volumes.With(ctx, "list the snapshots", func(fsys tree.FS) error {
 		all, how, err := v.all(ctx, fsys)
@@ -95,7 +96,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 		}
 		names := []string{r.Volume}
 		if r.Stack != "" {
-			if names, err = v.stack(ctx, fsys, r.Stack, all); err != nil {
+			if names, err = stackVolumes(ctx, v.volumes, fsys, r.Stack, all); err != nil {
 				return err
 			}
 		}
@@ -109,7 +110,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 				return err
 			}
 			if r.Changes {
-				if err := v.changes(ctx, fsys, &l); err != nil {
+				if err := (&counting{v, fsys, name}).all(ctx, &l); err != nil {
 					return err
 				}
 			}
@@ -146,10 +147,9 @@ func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snap
 	return nil
 }
 
-// stack lists the volumes of a stack, those that are only in the newest
-// snapshot too.
-func (v *Versions) stack(ctx context.Context, fsys tree.FS, stack string, all []reference.Snapshot) ([]string, error) {
-	names, err := v.volumes.List(ctx)
+// stackVolumes lists the volumes of a stack, also volumes that only the newest snapshot has.
+func stackVolumes(ctx context.Context, volumes *volume.Store, fsys tree.FS, stack string, all []reference.Snapshot) ([]string, error) {
+	names, err := volumes.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func union(a, b []string) []string {
 	return out
 }
 
-// stat returns nil where nothing is.
+// stat returns nil for a name that does not exist.
 func stat(ctx context.Context, fsys tree.FS, name string) (*tree.Attr, error) {
 	a, err := fsys.Stat(ctx, name)
 	if err != nil {
@@ -215,9 +215,9 @@ func stat(ctx context.Context, fsys tree.FS, name string) (*tree.Attr, error) {
 	return &a, nil
 }
 
-// attrs looks name (VOLUME or VOLUME/PATH) up in every snapshot: the result
-// has nil where it is not. Where the server has a .snapshot in each directory,
-// that of the name's own is asked, one call for each snapshot.
+// attrs looks up name (VOLUME or VOLUME/PATH) in every snapshot. The result is nil for
+// a snapshot that does not have it. If the server has a .snapshot in each
+// directory, attrs reads the one beside name, with one call for each snapshot.
 func attrs(ctx context.Context, fsys tree.FS, all []reference.Snapshot, name string) ([]*tree.Attr, error) {
 	parent, base := path.Split(name)
 	if parent != "" {
@@ -242,9 +242,9 @@ func attrs(ctx context.Context, fsys tree.FS, all []reference.Snapshot, name str
 	return found, err
 }
 
-// genuine tells whether a .snapshot in the directory parent is the export's own:
-// what it has is then the very directory that the export's .snapshot has. Nobody
-// can put that into a directory of his own, since directories have one name.
+// genuine tells whether a .snapshot in the directory parent is the server's. Then its
+// snapshot snap is the same directory as snap/parent in the .snapshot of the export.
+// Nobody can imitate this, because a directory has only one name.
 func genuine(ctx context.Context, fsys tree.FS, parent, snap string) (bool, error) {
 	here, err := stat(ctx, fsys, path.Join(parent, reference.Dir, snap))
 	if err != nil || here == nil {
@@ -257,8 +257,8 @@ func genuine(ctx context.Context, fsys tree.FS, parent, snap string) (bool, erro
 	return here.Kind == tree.Directory && here.Device == there.Device && here.FileID == there.FileID, nil
 }
 
-// below looks rel up in the directories of in, which are snapshots; nil if
-// none has it, or others have it too.
+// below looks up rel in the directories of in, which are snapshots. It returns nil if
+// no snapshot has it, or if in has directories that are no snapshots.
 func below(ctx context.Context, fsys tree.FS, in, rel string, all []reference.Snapshot) ([]*tree.Attr, error) {
 	at := map[string]int{}
 	for i, s := range all {

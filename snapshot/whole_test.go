@@ -33,7 +33,7 @@ func TestACopyOfASnapshotThatIsBeingDeletedIsNotWhole(t *testing.T) {
 			return err
 		},
 		"a clone": func(w *world) error {
-			_, err := w.Clone(ctx, "blog@s1", "copy", false)
+			_, err := w.MakeClone(ctx, CloneRequest{Ref: "blog@s1", As: "copy"})
 			return err
 		},
 		"a clone by Docker": func(w *world) error {

@@ -8,9 +8,8 @@ import (
 	"github.com/casit/berth/text"
 )
 
-// References and paths in requests may have any byte, and JSON carries UTF-8
-// alone: they go as volume.Texts. Each request says in inJSON which of its
-// fields are of that kind.
+// References and paths in requests may have any byte, and JSON carries only UTF-8, so
+// they travel as text.Texts. inJSON of a request says which of its fields do.
 
 func (r *DiffRequest) inJSON() any {
 	type fields DiffRequest
@@ -107,9 +106,9 @@ func (r RestoreRequest) MarshalJSON() ([]byte, error) {
 	}{fields(r), r.Refs, text.Text(r.To)})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. A place or a stack that is given
-// and empty comes from a variable that is not set: without it the request would
-// mean the live volume.
+// UnmarshalJSON reads what MarshalJSON wrote. An empty path or stack comes from a
+// variable that is not set. It is an error, because the request would mean the live
+// volume without it.
 func (r *RestoreRequest) UnmarshalJSON(data []byte) error {
 	type fields RestoreRequest
 	var to, stack, as *text.Text

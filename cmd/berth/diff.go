@@ -17,6 +17,7 @@ import (
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/compare"
 )
 
 // diffOptions are what `berth snapshot diff` was asked for.
@@ -91,9 +92,9 @@ type diffPrinter struct {
 	json, stat, names, all bool
 	width                  int // 0: as wide as it gets
 
-	dir          *snapshot.Change // not printed yet
-	files, bytes int64            // below dir
-	whole        bool             // the last line has come
+	dir          *compare.Change // not printed yet
+	files, bytes int64           // below dir
+	whole        bool            // the last line has come
 }
 
 func (p *diffPrinter) print(d snapshot.Diff) error {
@@ -121,7 +122,7 @@ func side(s snapshot.Side, t show.Times) string {
 	return fmt.Sprintf("%s (%s)", show.Quoted(s.Name()), t.Made(*s.Snapshot))
 }
 
-func (p *diffPrinter) change(c *snapshot.Change) error {
+func (p *diffPrinter) change(c *compare.Change) error {
 	if p.json && !p.names {
 		return printJSON(p.w, c, "")
 	}
@@ -154,7 +155,7 @@ func (p *diffPrinter) flush() error {
 	return p.line(c, text)
 }
 
-func (p *diffPrinter) line(c *snapshot.Change, text string) error {
+func (p *diffPrinter) line(c *compare.Change, text string) error {
 	name := c.Name()
 	if file := c.Whole(); file != nil && file.Kind == "directory" {
 		name += "/"
@@ -171,7 +172,7 @@ func (p *diffPrinter) line(c *snapshot.Change, text string) error {
 	return err
 }
 
-func (p *diffPrinter) total(c *snapshot.Changes) error {
+func (p *diffPrinter) total(c *compare.Changes) error {
 	_, err := fmt.Fprintf(p.w, "Added %d (%s)  Modified %d  Attributes %d  Removed %d (%s)  Unchanged %d\n",
 		c.Added, show.Size(c.AddedBytes), c.Modified, c.Updated, c.Removed, show.Size(c.RemovedBytes), c.Unchanged)
 	if err == nil && c.Disguised > 0 {
@@ -198,7 +199,7 @@ func (p *diffPrinter) end(complete bool) error {
 	return nil
 }
 
-func sizeOf(c *snapshot.Change) int64 {
+func sizeOf(c *compare.Change) int64 {
 	if f := c.Whole(); f != nil && f.Kind == "file" {
 		return f.Bytes
 	}
@@ -206,7 +207,7 @@ func sizeOf(c *snapshot.Change) int64 {
 }
 
 // what says in which way a name differs.
-func what(c *snapshot.Change) string {
+func what(c *compare.Change) string {
 	if f := c.Whole(); f != nil {
 		if f.Kind != "file" {
 			return f.Kind

@@ -22,6 +22,7 @@ import (
 	"github.com/casit/berth/proxy"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/netapp"
@@ -69,7 +70,7 @@ var renderings = map[string]func(w io.Writer, width int) error{
 			Plan: &snapshot.Plan{Op: cluster.OpRestore, Engine: snapshot.EngineCopy, Need: 3 << 30, Avail: 700 << 30, KeepDays: 7, Without: "the export keeps no extended attributes: 3 files come back without theirs",
 				Users: []cluster.User{userOn("shop_db", "node1", cluster.Live, 2), userOn("shop_web", "node1", cluster.Live, 2), userOn("shop_web", "node2", cluster.Silent, 75)},
 				Items: []snapshot.PlanItem{
-					{Volume: "shop_db", Ref: "shop_db@" + nightly.Name, Snapshot: &nightly, Database: true, Changes: snapshot.Changes{Modified: 1234, Added: 5, Removed: 6789, Updated: 1, Unchanged: 1000000, Disguised: 2}},
+					{Volume: "shop_db", Ref: "shop_db@" + nightly.Name, Snapshot: &nightly, Database: true, Changes: compare.Changes{Modified: 1234, Added: 5, Removed: 6789, Updated: 1, Unchanged: 1000000, Disguised: 2}},
 					{Volume: "shop_web", Path: "a", PathB64: unsaid, Ref: "x", RefB64: append([]byte("shop_web@s:"), unsaid...), Snapshot: &guessed, Parents: []string{"wp content"}, New: true, Files: 12, Bytes: 4096},
 				}}}, width)
 		return nil
@@ -115,8 +116,8 @@ var renderings = map[string]func(w io.Writer, width int) error{
 			{ID: "20261124-0530-9f2c52", Volume: "shop_db", Kind: "fenced", Removed: at(24, 5), By: "node2"}}, now, width)
 	},
 	"listing": func(w io.Writer, width int) error {
-		same := &snapshot.Changes{Unchanged: 5}
-		some := &snapshot.Changes{Added: 12, Removed: 1, Modified: 3, Updated: 2, Disguised: 1}
+		same := &compare.Changes{Unchanged: 5}
+		some := &compare.Changes{Added: 12, Removed: 1, Modified: 3, Updated: 2, Disguised: 1}
 		all := []snapshot.Listing{{Volume: "blog", How: snapshot.How("filer"), Policy: &netapp.Policy{Name: "default", Text: "hourly 6, nightly 2", Next: []time.Time{at(30, 4), at(30, 5)}},
 			Versions: []snapshot.Version{{Snapshot: nightly, Before: some, Live: some}, {Snapshot: guessed, Before: same, Live: some}, {Snapshot: dateless, Before: same, Live: some}, {Snapshot: reference.Snapshot{Name: "future", Time: at(30, 9)}, Live: some}}},
 			{Volume: "gone", Deleted: true, Versions: []snapshot.Version{}}}
@@ -212,23 +213,23 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		return nil
 	},
 	"diff": func(w io.Writer, width int) error {
-		file := func(mode uint32, uid uint32, bytes int64, day int) *snapshot.File {
-			return &snapshot.File{Kind: "file", Mode: mode, UID: uid, Bytes: bytes, Modified: at(day, 1)}
+		file := func(mode uint32, uid uint32, bytes int64, day int) *compare.File {
+			return &compare.File{Kind: "file", Mode: mode, UID: uid, Bytes: bytes, Modified: at(day, 1)}
 		}
-		dir := &snapshot.File{Kind: "directory"}
+		dir := &compare.File{Kind: "directory"}
 		p := &diffPrinter{w: w, width: width}
 		for _, d := range []snapshot.Diff{
-			{Change: &snapshot.Change{Kind: "M", Path: "index.php", Before: file(0o644, 33, 20, 1), After: file(0o600, 0, 7, 2)}},
-			{Change: &snapshot.Change{Kind: "M", Path: "same", Before: file(0o644, 33, 7, 1), After: file(0o644, 33, 7, 1)}},
-			{Change: &snapshot.Change{Kind: "U", PathB64: unsaid, Fields: "ctime", Before: file(0o644, 33, 7, 1), After: file(0o644, 33, 7, 1)}},
-			{Change: &snapshot.Change{Kind: "T", Path: "link", Before: file(0o644, 33, 7, 1), After: &snapshot.File{Kind: "symlink"}}},
-			{Change: &snapshot.Change{Kind: "-", Path: "plugins/akismet", Before: dir}},
-			{Change: &snapshot.Change{Kind: "-", Path: "plugins/akismet/a.php", Before: file(0o644, 33, 4096, 1)}},
-			{Change: &snapshot.Change{Kind: "-", Path: "plugins/akismet/b.php", Before: file(0o644, 33, 1, 1)}},
-			{Change: &snapshot.Change{Kind: "+", Path: "empty", After: dir}},
-			{Change: &snapshot.Change{Kind: "+", Path: "a-name-that-is-longer-than-the-column-that-is-there-for-it.php", After: file(0o644, 33, 1, 1)}},
-			{Change: &snapshot.Change{Kind: "+", Path: "pipe", After: &snapshot.File{Kind: "fifo"}}},
-			{Changes: &snapshot.Changes{Added: 3, AddedBytes: 1, Modified: 3, Updated: 1, Removed: 3, RemovedBytes: 4097, Unchanged: 131, Disguised: 1, KeptOpen: 2}},
+			{Change: &compare.Change{Kind: "M", Path: "index.php", Before: file(0o644, 33, 20, 1), After: file(0o600, 0, 7, 2)}},
+			{Change: &compare.Change{Kind: "M", Path: "same", Before: file(0o644, 33, 7, 1), After: file(0o644, 33, 7, 1)}},
+			{Change: &compare.Change{Kind: "U", PathB64: unsaid, Fields: "ctime", Before: file(0o644, 33, 7, 1), After: file(0o644, 33, 7, 1)}},
+			{Change: &compare.Change{Kind: "T", Path: "link", Before: file(0o644, 33, 7, 1), After: &compare.File{Kind: "symlink"}}},
+			{Change: &compare.Change{Kind: "-", Path: "plugins/akismet", Before: dir}},
+			{Change: &compare.Change{Kind: "-", Path: "plugins/akismet/a.php", Before: file(0o644, 33, 4096, 1)}},
+			{Change: &compare.Change{Kind: "-", Path: "plugins/akismet/b.php", Before: file(0o644, 33, 1, 1)}},
+			{Change: &compare.Change{Kind: "+", Path: "empty", After: dir}},
+			{Change: &compare.Change{Kind: "+", Path: "a-name-that-is-longer-than-the-column-that-is-there-for-it.php", After: file(0o644, 33, 1, 1)}},
+			{Change: &compare.Change{Kind: "+", Path: "pipe", After: &compare.File{Kind: "fifo"}}},
+			{Changes: &compare.Changes{Added: 3, AddedBytes: 1, Modified: 3, Updated: 1, Removed: 3, RemovedBytes: 4097, Unchanged: 131, Disguised: 1, KeptOpen: 2}},
 		} {
 			if err := p.print(d); err != nil {
 				return err

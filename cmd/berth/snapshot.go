@@ -15,6 +15,7 @@ import (
 	"github.com/casit/berth/several"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/volume"
 )
 
@@ -152,7 +153,7 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 }
 
 // brief is what changed, in a cell: "+12 -1 M3 U2".
-func brief(c *snapshot.Changes) string {
+func brief(c *compare.Changes) string {
 	if c == nil {
 		return ""
 	}

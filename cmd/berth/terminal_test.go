@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/job"
-	"github.com/casit/berth/snapshot"
 )
 
 // terminal is both ends of a terminal of some columns: what the person types
@@ -83,7 +82,7 @@ func TestLinesFitTheTerminal(t *testing.T) {
 func TestProgressIsOneLine(t *testing.T) {
 	person, command := terminal(t, 30)
 	line := &shown{app: &app{stderr: command}}
-	p := snapshot.Progress{State: job.Copying, Files: 12345, Total: 99999, Bytes: 1 << 30, Of: 9 << 30, Seconds: 5}
+	p := job.Progress{State: job.Copying, Files: 12345, Total: 99999, Bytes: 1 << 30, Of: 9 << 30, Seconds: 5}
 	line.print(p)
 	p.Files++
 	line.print(p) // too soon

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/integration/lab"
-	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/compare"
 )
 
 // binaryVar has the path of the binary in the environment of a test that runs
@@ -177,14 +177,14 @@ func (b *Berth) Run(args ...string) string {
 
 // Diff is what `berth snapshot diff --json` says: the paths that differ, and
 // the counts.
-func (b *Berth) Diff(refs ...string) (changes []snapshot.Change, total snapshot.Changes) {
+func (b *Berth) Diff(refs ...string) (changes []compare.Change, total compare.Changes) {
 	b.tb.Helper()
 	out := b.Run(append([]string{"snapshot", "diff", "--json"}, refs...)...)
 	lines := json.NewDecoder(strings.NewReader(out))
 	for {
 		var line struct {
-			snapshot.Change
-			Changes *snapshot.Changes `json:"changes"`
+			compare.Change
+			Changes *compare.Changes `json:"changes"`
 		}
 		err := lines.Decode(&line)
 		if err == io.EOF {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/snapshot/reference"
 )
 
@@ -146,7 +147,7 @@ func (s *story) betweenVersions(i int, want Difference) {
 	require.Equal(s.t, 6, s.Try("snapshot", "restore", "site@"+name, "--yes").Code)
 }
 
-func namesOf(changes []snapshot.Change) (names []string) {
+func namesOf(changes []compare.Change) (names []string) {
 	for _, c := range changes {
 		names = append(names, c.Name())
 	}

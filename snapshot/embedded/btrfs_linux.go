@@ -11,8 +11,8 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// localFilesystems are those whose directories are this host's alone, by
-// statfs(2)'s number. Of any other it is not known who else makes .snapshot.
+// localFilesystems are filesystems of this host alone, by their number in statfs(2). On
+// any other filesystem somebody else may make .snapshot.
 var localFilesystems = map[int64]bool{
 	unix.EXT4_SUPER_MAGIC:      true, // and ext2, ext3
 	unix.XFS_SUPER_MAGIC:       true,
@@ -27,7 +27,7 @@ var localFilesystems = map[int64]bool{
 	0x3153464a:                 true, // JFS
 }
 
-// IsLocal tells whether a filesystem, by statfs(2)'s number, is this host's alone.
+// IsLocal tells whether a filesystem, by its number in statfs(2), is this host's alone.
 func IsLocal(magic int64) bool { return localFilesystems[magic] }
 
 // open opens a name below the export; no symlink is followed.
@@ -41,9 +41,9 @@ func (e *Maker) open(name string) (int, error) {
 	}
 }
 
-// tryLock takes the lock of a name (flock(2)), exclusive or shared with others
-// that share it; ok is false if it is held. Locks end with their process.
-func (e *Maker) tryLock(name string, exclusive bool) (release func(), ok bool, err error) {
+// tryLock takes the lock of a name (flock(2)), exclusive or shared. ok is false if
+// another process has it. The locks of a process end with it.
+func (e *Maker) tryLock(name string, exclusive bool) (unlock func(), ok bool, err error) {
 	fd, err := e.open(name)
 	if err != nil {
 		return nil, false, err
@@ -63,8 +63,8 @@ func (e *Maker) tryLock(name string, exclusive bool) (release func(), ok bool, e
 	return func() { unix.Close(fd) }, true, nil
 }
 
-// btrfs's calls (linux/btrfs.h). Their numbers are made from those of calls of
-// the same direction, since architectures number directions differently.
+// Calls of btrfs (linux/btrfs.h). Their numbers are derived from calls with the same
+// direction, because architectures number directions differently.
 const (
 	btrfsSnapCreate  = unix.FICLONE + (4096-4)<<16 + (23 - 9)         // BTRFS_IOC_SNAP_CREATE_V2
 	btrfsSnapDestroy = unix.FICLONE + (4096-4)<<16 + (15 - 9)         // BTRFS_IOC_SNAP_DESTROY
@@ -92,9 +92,8 @@ func (e *Maker) isSubvolume(a tree.Attr) bool {
 	return e.fsys.Filesystem() == unix.BTRFS_SUPER_MAGIC && a.FileID == btrfsRootInode
 }
 
-// isWholeSubvolume tells whether the export is a btrfs subvolume that has all
-// the volumes in it. Subvolumes in it are not part of its snapshots, nor is
-// what is mounted there.
+// isWholeSubvolume tells whether the export is a btrfs subvolume that has all volumes.
+// A snapshot of it has neither the subvolumes nor the mounts in it.
 func (e *Maker) isWholeSubvolume(ctx context.Context, volumes []string) (bool, error) {
 	root, err := e.fsys.Stat(ctx, ".")
 	if err != nil || !e.isSubvolume(root) {
@@ -116,8 +115,8 @@ func (e *Maker) isWholeSubvolume(ctx context.Context, volumes []string) (bool, e
 	return e.hasSubvolumesOnlyIn(ours.FileID), nil
 }
 
-// hasSubvolumesOnlyIn tells whether all subvolumes directly in the export's
-// are in the directory with that inode: .snapshot, whose they are.
+// hasSubvolumesOnlyIn tells whether all subvolumes of the export are in the directory
+// with that inode, which is .snapshot.
 func (e *Maker) hasSubvolumesOnlyIn(dir uint64) bool {
 	var args struct {
 		minTreeID uint64
@@ -127,7 +126,7 @@ func (e *Maker) hasSubvolumesOnlyIn(dir uint64) bool {
 	}
 	for {
 		err := ioctl(e.fsys.Handle(), btrfsRootRefs, unsafe.Pointer(&args))
-		if err != nil && !errors.Is(err, unix.EOVERFLOW) { // there are more
+		if err != nil && !errors.Is(err, unix.EOVERFLOW) { // the buffer has no room for more
 			return false
 		}
 		for _, r := range args.refs[:args.num] {
@@ -141,8 +140,8 @@ func (e *Maker) hasSubvolumesOnlyIn(dir uint64) bool {
 	}
 }
 
-// subvolumeSnapshot makes a read-only snapshot of the export in .snapshot. It
-// has all that was written before, and comes whole or not at all.
+// subvolumeSnapshot makes a read-only snapshot of the export in .snapshot. The snapshot
+// has everything that was written before, and is whole or absent.
 func (e *Maker) subvolumeSnapshot(name string) error {
 	args := struct { // btrfs_ioctl_vol_args_v2
 		fd      int64
@@ -155,8 +154,8 @@ func (e *Maker) subvolumeSnapshot(name string) error {
 	return e.inSnapshots(btrfsSnapCreate, unsafe.Pointer(&args))
 }
 
-// subvolumeDestroy removes a subvolume in .snapshot; the kernel frees what it
-// has in the background, and once nobody has it open.
+// subvolumeDestroy removes a subvolume in .snapshot. The kernel frees its blocks in the
+// background, when no process has it open.
 func (e *Maker) subvolumeDestroy(name string) error {
 	var args struct { // btrfs_ioctl_vol_args
 		fd   int64

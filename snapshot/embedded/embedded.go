@@ -22,14 +22,14 @@ type Maker struct {
 	fsys *tree.Local
 	now  func() time.Time
 	zone *time.Location // of times in the names of snapshots without a record
-	// native is false where a test wants copies on btrfs too.
+	// native is false in a test that wants copies on btrfs.
 	native bool
 }
 
 // How a snapshot was made.
 const (
 	ByBtrfs   = "btrfs"   // at once, of the whole export
-	ByReflink = "reflink" // copied, but blocks are shared with the volume
+	ByReflink = "reflink" // a copy that shares its blocks with the volume
 	ByCopy    = "copy"
 )
 
@@ -69,7 +69,7 @@ type LeftOut struct {
 	Reason string `json:"reason"`
 }
 
-// Names below the export, as package volume has them.
+// Names below the export.
 const (
 	snapshotsDir = reference.Dir
 	markerPath   = reference.Dir + "/.berth"
@@ -126,9 +126,9 @@ func New(fsys tree.FS, zone *time.Location) (*Maker, bool) {
 	return &Maker{fsys: l, now: time.Now, zone: zone, native: true}, true
 }
 
-// Create makes a snapshot of the volumes, of all if none is named: then one
-// that cannot be copied is left out, and said. progress may be nil. It may take
-// long, and when it fails or ctx ends nothing can be seen of it.
+// Create makes a snapshot of the volumes, of all if none is named. Of all volumes, it
+// leaves out one that cannot be copied, and lists it in Failed. progress may be nil.
+// A copy may take long. Nobody sees a snapshot that fails or whose ctx ends.
 func (e *Maker) Create(ctx context.Context, name, comment string, volumes []string, progress func(tree.Progress)) (Made, error) {
 	if err := checkName(name); err != nil {
 		return Made{}, err
@@ -179,7 +179,7 @@ func choose(named, all []string) ([]string, error) {
 	return chosen, nil
 }
 
-// prepare makes .snapshot, and refuses one that is not ours.
+// prepare makes .snapshot, and refuses a .snapshot that berth has not made.
 func (e *Maker) prepare(ctx context.Context) error {
 	_, err := e.fsys.Stat(ctx, snapshotsDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -210,8 +210,8 @@ func (e *Maker) checkOurs(ctx context.Context) error {
 	return nil
 }
 
-// mark makes .snapshot with its marker by one rename. Of several one wins,
-// since the others' cannot replace what is not empty.
+// mark makes .snapshot with its marker by one rename. Of several nodes one wins,
+// because a rename cannot replace a directory that is not empty.
 func (e *Maker) mark(ctx context.Context) error {
 	dir := path.Join(stagingDir, buildPrefix+newID())
 	if err := e.mkdir(ctx, dir, 0o755); err != nil {
@@ -247,19 +247,19 @@ func errTaken(name string) error {
 	return problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
 }
 
-// atOnce lets btrfs make the snapshot, if the export is a subvolume and has all
-// the volumes in it. The record is put into the export for the moment, so that
-// the snapshot has it from the beginning.
+// atOnce lets btrfs make the snapshot, if the export is a subvolume that has all
+// volumes. The record is in the export for the moment, so that the snapshot has it
+// from its beginning.
 func (e *Maker) atOnce(ctx context.Context, rec made) (m Made, done bool, err error) {
 	whole, err := e.isWholeSubvolume(ctx, rec.Volumes)
 	if err != nil || !whole {
 		return m, false, err
 	}
-	release, err := e.lock(ctx, snapshotsDir, true)
+	unlock, err := e.lock(ctx, snapshotsDir, true)
 	if err != nil {
 		return m, false, err
 	}
-	defer release()
+	defer unlock()
 	if err := e.checkFree(ctx, rec.Name); err != nil {
 		return m, false, err
 	}
@@ -270,11 +270,11 @@ func (e *Maker) atOnce(ctx context.Context, rec made) (m Made, done bool, err er
 		return m, false, err
 	}
 	defer e.remove(ctx, record)
-	e.remove(ctx, record) // of a Create that was killed here
+	e.remove(ctx, record) // a Create that was killed here has left it
 	err = e.write(ctx, record, rec)
 	if err == nil {
-		// The snapshot's directory has the times of the export's: this is how
-		// those who know no records order them.
+		// The snapshot's directory has the times of the export's directory. Tools
+		// that know no records order snapshots by them.
 		err = e.fsys.SetAttr(ctx, ".", tree.SetAttr{Mtime: &rec.Begun})
 	}
 	if err != nil {
@@ -303,20 +303,20 @@ func (e *Maker) Instant(ctx context.Context) bool {
 	return err == nil && whole
 }
 
-// remove removes a file, also after the caller's time is over.
+// remove removes a file, also after ctx has ended.
 func (e *Maker) remove(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = e.fsys.Remove(ctx, name)
 }
 
-// copies makes the snapshot in staging and puts it in its place.
+// copies makes the snapshot in staging and gives it its name.
 func (e *Maker) copies(ctx context.Context, rec made, named bool, progress func(tree.Progress)) (m Made, err error) {
-	release, err := e.atWork(ctx)
+	unlock, err := e.building(ctx)
 	if err != nil {
 		return m, err
 	}
-	defer release()
+	defer unlock()
 	if rec.How, err = e.how(ctx, rec.Volumes); err != nil {
 		return m, err
 	}
@@ -365,7 +365,7 @@ func (e *Maker) copies(ctx context.Context, rec made, named bool, progress func(
 	return m, e.publish(ctx, dir, rec)
 }
 
-// checkDirectory refuses what is a volume's directory no more.
+// checkDirectory refuses a volume that is no directory any more.
 func (e *Maker) checkDirectory(ctx context.Context, v string) error {
 	a, err := e.fsys.Stat(ctx, v)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -377,7 +377,7 @@ func (e *Maker) checkDirectory(ctx context.Context, v string) error {
 	return err
 }
 
-// leaveOut takes what was begun of a volume out of the tree dir.
+// leaveOut removes the unfinished copy of a volume from the tree dir.
 func (e *Maker) leaveOut(ctx context.Context, dir, v string) error {
 	err := e.fsys.Rename(ctx, path.Join(dir, v), path.Join(stagingDir, purgePrefix+buildPrefix+newID()))
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -391,16 +391,16 @@ func (e *Maker) leaveOut(ctx context.Context, dir, v string) error {
 
 // publish gives a finished tree its name.
 func (e *Maker) publish(ctx context.Context, dir string, rec made) error {
-	// Its time is when it was begun: what came later may not be in it.
+	// The time of the snapshot is its beginning, because it may lack later changes.
 	mode := uint32(0o755)
 	if err := e.fsys.SetAttr(ctx, dir, tree.SetAttr{Mode: &mode, Mtime: &rec.Begun}); err != nil {
 		return err
 	}
-	release, err := e.lock(ctx, snapshotsDir, true)
+	unlock, err := e.lock(ctx, snapshotsDir, true)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer unlock()
 	// A rename would replace an empty directory.
 	if err := e.checkFree(ctx, rec.Name); err != nil {
 		return err
@@ -408,8 +408,8 @@ func (e *Maker) publish(ctx context.Context, dir string, rec made) error {
 	return e.fsys.Rename(ctx, dir, path.Join(snapshotsDir, rec.Name))
 }
 
-// how tells how copies will be made here, and refuses those that need more
-// space than there is.
+// how tells how copies are made here. It refuses copies that need more space than
+// there is.
 func (e *Maker) how(ctx context.Context, volumes []string) (string, error) {
 	shared, err := e.fsys.Reflinks(ctx, stagingDir)
 	if err != nil || shared {
@@ -425,7 +425,7 @@ func (e *Maker) how(ctx context.Context, volumes []string) (string, error) {
 		if err != nil && problem.OfExport(err) {
 			return "", err
 		}
-		need += size.Used // of one that cannot be measured the copy says why
+		need += size.Used // if a volume cannot be measured, its copy says why
 	}
 	if space.Avail-need < space.Total/20 {
 		return "", problem.New(problem.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID'; btrfs and XFS need none for a snapshot",
@@ -434,7 +434,7 @@ func (e *Maker) how(ctx context.Context, volumes []string) (string, error) {
 	return ByCopy, nil
 }
 
-// errVanished says that a volume is no longer there.
+// errVanished says that a volume does not exist any more.
 var errVanished = errors.New("the volume was removed meanwhile")
 
 // one copies one volume and its metadata into the tree dir.
@@ -482,14 +482,14 @@ func (e *Maker) one(ctx context.Context, m *Made, v, dir string, progress func(t
 	return nil
 }
 
-// first joins lists up to a length that somebody may read.
+// first joins lists up to 1,000 paths.
 func first(lists ...[]string) []string {
 	all := slices.Concat(lists...)
 	return all[:min(len(all), 1000)]
 }
 
-// meta copies a volume's metadata, as it is. One that is no plain file is left
-// out: the volume then comes back with the defaults.
+// meta copies the metadata of a volume, unread. It leaves out what is no plain file;
+// then a restored volume has the defaults.
 func (e *Maker) meta(ctx context.Context, v, dir string) error {
 	name := path.Join(metaDir, v+".json")
 	a, err := e.fsys.Stat(ctx, name)
@@ -506,7 +506,7 @@ func (e *Maker) meta(ctx context.Context, v, dir string) error {
 	return e.writeBytes(ctx, path.Join(dir, name), data)
 }
 
-// reservedNames mean a time behind VOLUME@.
+// reservedNames are words that mean a time behind VOLUME@.
 var reservedNames = regexp.MustCompile(`(?i)^(latest|yesterday|today|now` +
 	`|mon(day)?|tue(s|sday)?|wed(nesday)?|thu(r|rs|rsday)?|fri(day)?|sat(urday)?|sun(day)?` +
 	`|([0-9]+(\.[0-9]+)?(s|sec|m|min|mo|h|d|w|y))+` +

@@ -47,19 +47,19 @@ func (e *Maker) writeBytes(ctx context.Context, name string, data []byte) error 
 	return errors.Join(err, f.Close())
 }
 
-// discard hands a tree in staging to the sweepers, also after the caller's
-// time is over.
+// discard renames a tree in staging so that the next sweep deletes it, also after ctx
+// has ended.
 func (e *Maker) discard(ctx context.Context, dir string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = e.fsys.Rename(ctx, dir, path.Join(stagingDir, purgePrefix+path.Base(dir)))
 }
 
-// atWork says that a tree is being made in staging, until release. Trees that
-// nobody is at work on, left by a crash, are discarded first: whoever is has a
-// lock, which a process that dies loses.
-func (e *Maker) atWork(ctx context.Context) (release func(), err error) {
-	if release, ok, err := e.tryLock(markerPath, true); err != nil {
+// building says that a tree is being made in staging, until unlock. First it discards
+// the trees that a crash has left. Whoever makes a tree has a lock, and a process
+// that dies loses its locks.
+func (e *Maker) building(ctx context.Context) (unlock func(), err error) {
+	if unlock, ok, err := e.tryLock(markerPath, true); err != nil {
 		return nil, err
 	} else if ok {
 		err := e.fsys.ReadDir(ctx, stagingDir, func(d tree.Entry) error {
@@ -68,7 +68,7 @@ func (e *Maker) atWork(ctx context.Context) (release func(), err error) {
 			}
 			return nil
 		})
-		release()
+		unlock()
 		if err != nil {
 			return nil, err
 		}
@@ -76,15 +76,15 @@ func (e *Maker) atWork(ctx context.Context) (release func(), err error) {
 	return e.lock(ctx, markerPath, false)
 }
 
-// lockEvery is how often a lock that is held is tried again.
+// lockEvery is the pause between two tries for a lock that another one has.
 const lockEvery = 20 * time.Millisecond
 
-// lock is tryLock for as long as ctx lasts.
-func (e *Maker) lock(ctx context.Context, name string, exclusive bool) (release func(), err error) {
+// lock is tryLock until it succeeds or ctx ends.
+func (e *Maker) lock(ctx context.Context, name string, exclusive bool) (unlock func(), err error) {
 	for {
-		release, ok, err := e.tryLock(name, exclusive)
+		unlock, ok, err := e.tryLock(name, exclusive)
 		if err != nil || ok {
-			return release, err
+			return unlock, err
 		}
 		select {
 		case <-time.After(lockEvery):
@@ -101,8 +101,8 @@ func newID() string {
 	return hex.EncodeToString(b)
 }
 
-// checkName refuses what cannot be typed as a snapshot's name in
-// VOLUME@SNAPSHOT:PATH, or means something else there.
+// checkName refuses a name that cannot be typed in VOLUME@SNAPSHOT:PATH, or that means
+// something else there.
 func checkName(name string) error {
 	instead := "choose another, for example 'before-update'"
 	if plain := strings.Trim(strings.Map(plainRune, name), ".-"); plain != "" && len(plain) <= 200 {
@@ -125,7 +125,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// plainRune is a character as a name may have it.
+// plainRune returns r if a name may have it, else a dash.
 func plainRune(r rune) rune {
 	if r == utf8.RuneError || strings.ContainsRune("/:@", r) || unicode.IsSpace(r) || !unicode.IsPrint(r) {
 		return '-'

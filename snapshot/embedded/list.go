@@ -17,8 +17,8 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// Remove takes a snapshot away; what is in it is deleted in the background. Who
-// has a view of it mounted is the caller's to ask.
+// Remove removes a snapshot. Its files are deleted in the background. The caller has to
+// make sure that nobody has mounted a view of it.
 func (e *Maker) Remove(ctx context.Context, name string) error {
 	if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\x00") {
 		return errNoSnapshot(name)
@@ -40,7 +40,7 @@ func (e *Maker) Remove(ctx context.Context, name string) error {
 		err = e.fsys.Rename(ctx, at, path.Join(stagingDir, purgePrefix+buildPrefix+newID()))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return errNoSnapshot(name) // somebody was faster
+		return errNoSnapshot(name) // another node was faster
 	}
 	return err
 }
@@ -59,7 +59,7 @@ func (e *Maker) List(ctx context.Context) ([]reference.Snapshot, error) {
 	err = e.fsys.ReadDirPlus(ctx, snapshotsDir, func(d tree.EntryPlus) error {
 		if d.Attr.Kind == tree.Directory && !strings.HasPrefix(d.Name, ".") {
 			s := reference.FromDirectory(d.Name, d.Attr.Mtime, e.zone)
-			s.Copied = d.Attr.Device == root.Device // what a filesystem makes itself has a device of its own
+			s.Copied = d.Attr.Device == root.Device // a snapshot of btrfs has a device of its own
 			out = append(out, s)
 		}
 		return nil
@@ -84,8 +84,8 @@ func (e *Maker) List(ctx context.Context) ([]reference.Snapshot, error) {
 	return out, nil
 }
 
-// describe adds what a snapshot's record says. One without a readable record
-// was made by somebody else.
+// describe adds to a snapshot what its record says. Somebody else has made a snapshot
+// without a readable record.
 func (e *Maker) describe(ctx context.Context, s *reference.Snapshot) error {
 	var rec made
 	data, err := tree.ReadFile(ctx, e.fsys, madePath(path.Join(snapshotsDir, s.Name), s.Name), maxMade)
@@ -108,7 +108,7 @@ func (e *Maker) describe(ctx context.Context, s *reference.Snapshot) error {
 	return nil
 }
 
-// text is the comment with what a reader has to know of the copy.
+// text is the comment, and what a reader has to know about the copy.
 func (r made) text() string {
 	var parts []string
 	if r.Comment != "" {

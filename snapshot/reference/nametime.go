@@ -32,29 +32,29 @@ var dated = []form{
 	newForm(`(?P<D>1[3-9]|[23]\d)-(?P<M>\d{2})-(?P<Y>\d{4})[_ T-]` + clocked + behind),
 }
 
-// days are the forms that name a day alone; behind a letter it is a version.
+// days are the forms of a day without a time. Behind a letter, digits are a version.
 var days = []form{newForm(date + behind)}
 
 var (
 	// uuid may hold digits that look like a date.
 	uuid          = regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
 	versionNumber = regexp.MustCompile(`[0-9A-Za-z]*[A-Za-z]\d+(?:\.\d+)*`)
-	// epoch is the only number of a name, and the seconds since 1970.
+	// epoch is the only number in a name: the seconds since 1970.
 	epoch = regexp.MustCompile(`^(?:\D*[^0-9A-Za-z])?(1[4-9]\d{8}|20\d{8}|21[0-3]\d{7})(?:[^0-9A-Za-z]\D*)?$`)
-	// before is the zone where it stands before the time: GMT+01-2026.11.29-13.17.00
-	// of Synology, @GMT-2026.11.26-10.00.00 of Windows.
+	// before is a zone that comes before the time: GMT+01-2026.11.29-13.17.00 of
+	// Synology, @GMT-2026.11.26-10.00.00 of Windows.
 	before = regexp.MustCompile(`GMT([+-]\d{2}(?::?\d{2})?)?[-_]$`)
 	// utcTools name their snapshots in UTC without saying so.
 	utcTools = regexp.MustCompile(`^(?:zfs-auto-snap|zrepl)_`)
 )
 
-// form is one way to write a time. Its groups are Y, M, D, h, m and s; half is
-// AM or PM, utc is there where the time is in UTC, off is an offset from it.
+// form is one way to write a time. Its groups are Y, M, D, h, m and s; half is AM or
+// PM, utc matches if the time is in UTC, off is an offset from UTC.
 type form struct{ *regexp.Regexp }
 
 func newForm(rule string) form { return form{regexp.MustCompile(`^` + rule)} }
 
-// fields are the form's groups where text begins with it.
+// fields returns the form's groups if text begins with the form, else nil.
 func (f form) fields(text string) map[string]string {
 	m := f.FindStringSubmatch(text)
 	if m == nil {
@@ -69,8 +69,8 @@ func (f form) fields(text string) map[string]string {
 	return out
 }
 
-// timeFromName reads the time that whoever made a snapshot has put into its
-// name, the last one in it; loc is the zone of those that do not say theirs.
+// timeFromName reads the last time in a snapshot's name. loc is the zone of times
+// without a zone.
 func timeFromName(name string, loc *time.Location) (time.Time, bool) {
 	if utcTools.MatchString(name) {
 		loc = time.UTC
@@ -85,7 +85,8 @@ func timeFromName(name string, loc *time.Location) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// dayFromName reads the day in a name that has no time: its beginning.
+// dayFromName reads the day in a name without a time. It returns the beginning of the
+// day.
 func dayFromName(name string, loc *time.Location) (time.Time, bool) {
 	name = uuid.ReplaceAllString(name, "uuid")
 	return lastIn(versionNumber.ReplaceAllString(name, "version"), days, loc)
@@ -115,7 +116,8 @@ func lastIn(name string, forms []form, loc *time.Location) (time.Time, bool) {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// timeOf is the time of a form's fields; false where no calendar or clock has it.
+// timeOf is the time of a form's fields. It returns false for a time that does not
+// exist.
 func timeOf(fields map[string]string, loc *time.Location) (time.Time, bool) {
 	n := func(group string) int {
 		v, _ := strconv.Atoi(fields[group])
@@ -156,8 +158,8 @@ func timeOf(fields map[string]string, loc *time.Location) (time.Time, bool) {
 	return onClock(clock, loc), true
 }
 
-// onClock is when the clocks of a zone show what clock shows: of two such
-// times the first one, because no snapshot shall seem younger than it is.
+// onClock is the time at which the clocks of the zone loc show the same as clock. Of two
+// such times it is the first, so that no snapshot seems younger than it is.
 func onClock(clock time.Time, loc *time.Location) time.Time {
 	y, m, d := clock.Date()
 	t := time.Date(y, m, d, clock.Hour(), clock.Minute(), clock.Second(), 0, loc)
@@ -174,7 +176,7 @@ func onClock(clock time.Time, loc *time.Location) time.Time {
 // NewName names a snapshot that berth makes at now, where nobody has chosen a name.
 func NewName(now time.Time) string { return now.UTC().Format("berth.20060102T150405Z") }
 
-// OriginOf tells from its name who made a snapshot: the label of a schedule,
+// OriginOf tells from a snapshot's name who has made it: the label of a schedule,
 // "berth", or "manual".
 func OriginOf(name string) string {
 	label, rest, ok := strings.Cut(name, ".")

@@ -18,11 +18,10 @@ var (
 	ageRule  = regexp.MustCompile(`^(\d{1,4})(m|h|d|w)$`) // no more: weeks have to fit a Duration
 )
 
-// Resolve finds the snapshot that a word after @ means, as seen at now from
-// the time zone loc: an exact name, whatever else the word may mean; else a date
-// or a date and time, "latest", -N (the N-th newest), "yesterday", a weekday (the
-// last one before today), an age (the newest that is at least so old), or the
-// one name that begins so.
+// Resolve finds the snapshot that a word after @ means at the time now in the zone loc.
+// The word is, in this order: an exact name; a date, or a date and time; "latest";
+// -N (the N-th newest); "yesterday"; a weekday (the last one before today); an age
+// (the newest snapshot of at least that age); the beginning of one name only.
 func Resolve(word string, all []Snapshot, now time.Time, loc *time.Location) (Snapshot, error) {
 	for _, s := range all {
 		if s.Name == word {
@@ -51,7 +50,7 @@ func Resolve(word string, all []Snapshot, now time.Time, loc *time.Location) (Sn
 	return byPrefix(word, all)
 }
 
-// nth is the n-th newest.
+// nth finds the n-th newest snapshot.
 func nth(word string, all []Snapshot, n int) (Snapshot, error) {
 	if err := ordered(word, all); err != nil {
 		return Snapshot{}, err
@@ -62,8 +61,8 @@ func nth(word string, all []Snapshot, n int) (Snapshot, error) {
 	return sure(word, all[n-1], all)
 }
 
-// sure refuses a snapshot whose time is a guess that another one shares: which
-// of them is the newer one nobody knows.
+// sure refuses a snapshot that has the same approximate time as another one, because
+// nobody knows which of them is newer.
 func sure(word string, s Snapshot, all []Snapshot) (Snapshot, error) {
 	var same []Snapshot
 	for _, other := range all {
@@ -77,7 +76,7 @@ func sure(word string, s Snapshot, all []Snapshot) (Snapshot, error) {
 	return s, nil
 }
 
-// ordered refuses what takes an order where times are unknown.
+// ordered refuses a word that needs an order of snapshots where a time is unknown.
 func ordered(word string, all []Snapshot) error {
 	if len(all) == 0 {
 		return notFound(word, all, "the export has no snapshot")
@@ -90,17 +89,17 @@ func ordered(word string, all []Snapshot) error {
 	return nil
 }
 
-// Days and minutes are compared as they are read from a calendar and a clock:
-// a day may have 23 or 25 hours, and an hour may come twice or never.
+// minuteForm writes a time so that times compare as text, by the clock of a zone: a day
+// may have 23 or 25 hours there, and an hour may come twice or never.
 const minuteForm = "2006-01-02T1504"
 
-// daysBefore is a day of the calendar.
+// daysBefore is the date n days before now.
 func daysBefore(now time.Time, n int) string {
 	y, m, d := now.Date()
 	return time.Date(y, m, d-n, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
 }
 
-// onDay is the newest of a day.
+// onDay finds the newest snapshot of a day.
 func onDay(word string, all []Snapshot, day string, loc *time.Location) (Snapshot, error) {
 	if err := ordered(word, all); err != nil {
 		return Snapshot{}, err
@@ -113,7 +112,7 @@ func onDay(word string, all []Snapshot, day string, loc *time.Location) (Snapsho
 	return Snapshot{}, notFound(word, all, "none is of "+day+around(all, loc, func(s Snapshot) int { return strings.Compare(s.dayOf(loc), day) }))
 }
 
-// byDate is the newest of a date, or the newest at a minute or before.
+// byDate finds the newest snapshot of a date, or the newest one up to a minute.
 func byDate(word string, all []Snapshot, loc *time.Location) (Snapshot, error) {
 	if _, err := time.Parse(time.DateOnly, word); err == nil {
 		return onDay(word, all, word, loc)
@@ -133,7 +132,7 @@ func byDate(word string, all []Snapshot, loc *time.Location) (Snapshot, error) {
 	return Snapshot{}, notFound(word, all, "none is so old"+around(all, loc, compare))
 }
 
-// byAge is the newest that is at least so old.
+// byAge finds the newest snapshot of at least that age.
 func byAge(word string, all []Snapshot, now time.Time) (Snapshot, error) {
 	if err := ordered(word, all); err != nil {
 		return Snapshot{}, err
@@ -150,7 +149,7 @@ func byAge(word string, all []Snapshot, now time.Time) (Snapshot, error) {
 	return Snapshot{}, notFound(word, all, "none is so old; the oldest is "+all[len(all)-1].Name)
 }
 
-// byPrefix is the one whose name begins so.
+// byPrefix finds the only snapshot whose name begins with word.
 func byPrefix(word string, all []Snapshot) (Snapshot, error) {
 	var found []Snapshot
 	for _, s := range all {
@@ -179,7 +178,7 @@ func notFound(word string, all []Snapshot, why string) error {
 	return problem.New(problem.NotFound, hint, "%s", reason)
 }
 
-// some names a few.
+// some names the first few snapshots.
 func some(all []Snapshot) string {
 	const few = 5
 	var names []string
@@ -192,7 +191,8 @@ func some(all []Snapshot) string {
 	return strings.Join(names, ", ")
 }
 
-// around names the neighbours of a time, to which compare compares.
+// around names the last snapshot before a time and the first one after it; compare
+// compares a snapshot with the time.
 func around(all []Snapshot, loc *time.Location, compare func(Snapshot) int) (near string) {
 	var before, after *Snapshot
 	for i, s := range all {
