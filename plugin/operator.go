@@ -47,7 +47,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		return Trash{items}, err
 	})))
 	mux.HandleFunc("/Berth.Audit", route(s, "Audit", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, r AuditRequest) (Audit, error) {
-		records, err := st.Audit(ctx, r.Volume, r.Since)
+		records, err := st.Audit.Read(ctx, r.Volume, r.Since)
 		return Audit{records}, err
 	})))
 	mux.HandleFunc("/Berth.ImportConvoy", route(s, "ImportConvoy", longLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r ImportRequest) (*convoy.Report, error) {

@@ -75,11 +75,3 @@ func (s *Store) Holders(ctx context.Context, names []string) ([]cluster.User, er
 	})
 	return out, err
 }
-
-// Note writes down what was done, for `berth audit`.
-func (s *Store) Note(ctx context.Context, r AuditRecord) {
-	_ = s.with(ctx, "write the audit trail", func(e *export.Export) error {
-		s.audit(ctx, e, r)
-		return nil
-	})
-}

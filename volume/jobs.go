@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
@@ -19,12 +20,9 @@ import (
 // newJobs are the jobs of a Store's export.
 func (s *Store) newJobs() *job.Jobs {
 	return job.New(job.Config{Conn: s.conn, Cluster: s.Cluster, Node: s.cfg.Node, Now: s.cfg.Now, Volumes: swapped{s},
-		Caller: func(ctx context.Context) string {
-			who, _ := ctx.Value(callerKey{}).(string)
-			return who
-		},
+		Caller: audit.Caller,
 		Note: func(ctx context.Context, e *export.Export, op, volume, detail string) {
-			s.audit(ctx, e, AuditRecord{Op: op, Volume: volume, Detail: detail})
+			s.Audit.Write(ctx, e, audit.Record{Op: op, Volume: volume, Detail: detail})
 		},
 		Sweep: s.sweepSoon, Caught: s.Caught})
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/audit"
+	"github.com/casit/berth/cache"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
@@ -217,7 +219,7 @@ func (s *Store) sweep(ctx context.Context, e *export.Export) {
 	}
 	defer s.sweeper.leave()
 	if now, ok := s.conn.Time(); ok && now.Sub(s.swept) > sweepEvery {
-		err := errors.Join(sweepCache(ctx, e.FS, now, cacheBytes), sweepAudit(ctx, e.FS, now))
+		err := errors.Join(cache.Sweep(ctx, e.FS, now), audit.Sweep(ctx, e.FS, now))
 		if s.passOver("what is too old stays", export.Dir, err) != nil {
 			return
 		}

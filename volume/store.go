@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/audit"
+	"github.com/casit/berth/cache"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
@@ -65,6 +67,8 @@ type Config struct {
 type Store struct {
 	// Cluster is the nodes of the export, and who of them holds what.
 	Cluster *cluster.Cluster
+	Audit   *audit.Trail // who did what
+	Cache   *cache.Cache // what need not be found out again
 	// Jobs are the operations that exchange trees of volumes.
 	Jobs *job.Jobs
 
@@ -76,7 +80,6 @@ type Store struct {
 	polled polled
 
 	hints   gate // one writes the hint
-	audits  gate // one writes a line
 	sweeper gate // one sweeps
 
 	lastRemoved lastRemoved
@@ -109,9 +112,10 @@ func New(cfg Config) *Store {
 	if cfg.Report == nil {
 		cfg.Report = func(string, map[string]any) {}
 	}
-	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), hints: newGate(), audits: newGate(), sweeper: newGate()}
+	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), hints: newGate(), sweeper: newGate()}
 	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
 		Known: s.index.knownID, Learned: s.learn, Ready: s.ready})
+	s.Audit, s.Cache = audit.New(s.conn, cfg.Node, cfg.Report), cache.New(s.conn)
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
 		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,
 		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})

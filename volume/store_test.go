@@ -178,7 +178,7 @@ func TestRemoveMovesIntoTheTrashAndRestoreBringsBackWithOptions(t *testing.T) {
 	_, _, err = n.TrashRestore(ctx, "site1", "")
 	require.Equal(t, problem.NotFound, problem.KindOf(err))
 
-	records, err := n.Audit(ctx, "", time.Time{})
+	records, err := n.Audit.Read(ctx, "", time.Time{})
 	require.NoError(t, err)
 	var ops []string
 	for _, r := range records {
@@ -391,7 +391,7 @@ func TestOnRemoveDeleteLeavesNothing(t *testing.T) {
 	require.NotContains(t, n.names(), "anon")
 	n.sweeps()
 	require.Empty(t, entries(t, dir, export.StagingDir))
-	did, err := n.Audit(ctx, "anon", time.Time{})
+	did, err := n.Audit.Read(ctx, "anon", time.Time{})
 	n.must(err)
 	var ops []string
 	for _, r := range did {

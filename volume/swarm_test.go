@@ -67,7 +67,7 @@ func TestAnExpiredLeaseNoLongerRefusesAndSaysSo(t *testing.T) {
 	n2.waits(4 * time.Second)
 	n2.must(n2.Remove(ctx, "site1"))
 	require.Contains(t, fmt.Sprint(*n2.said), "an expired lease no longer keeps")
-	records, err := n2.Audit(ctx, "site1", time.Time{})
+	records, err := n2.Audit.Read(ctx, "site1", time.Time{})
 	require.NoError(t, err)
 	require.Equal(t, "lease-expired", records[len(records)-2].Op)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
@@ -181,7 +182,7 @@ func (s *Store) noteLate(ctx context.Context, e *export.Export, t *Trashed) erro
 	}
 	s.cfg.Report("a node wrote to a volume after it was taken over from it; what it wrote is in the trash",
 		map[string]any{"volume": t.Volume, "node": t.From, "trash": t.ID, "files": t.Late.Files, "bytes": t.Late.Bytes})
-	s.audit(ctx, e, AuditRecord{Op: "late-writes", Volume: t.Volume,
+	s.Audit.Write(ctx, e, audit.Record{Op: "late-writes", Volume: t.Volume,
 		Detail: fmt.Sprintf("of %s: %d files with %d bytes, in trash %s", t.From, t.Late.Files, t.Late.Bytes, t.ID)})
 	return nil
 }
@@ -207,7 +208,7 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 		s.cfg.Report("a volume was taken over while this node was silent; its containers here write to the trash: stop them",
 			map[string]any{"volume": name, "trash": where})
 		s.Cluster.Flush(ctx, e)
-		s.audit(ctx, e, AuditRecord{Op: "fenced", Volume: name, Detail: "containers of " + s.cfg.Node + " write to trash " + where})
+		s.Audit.Write(ctx, e, audit.Record{Op: "fenced", Volume: name, Detail: "containers of " + s.cfg.Node + " write to trash " + where})
 	}
 	return nil
 }

@@ -178,7 +178,7 @@ func TestASilentHolderIsTakenOverFromAndFencedOff(t *testing.T) {
 	n3.must(n3.Unmount(ctx, "db", "b"))
 	_, err = n1.Mount(ctx, "db", "new", 1)
 	require.NoError(t, err)
-	records, err := n1.Audit(ctx, "db", time.Time{})
+	records, err := n1.Audit.Read(ctx, "db", time.Time{})
 	require.NoError(t, err)
 	var ops []string
 	for _, r := range records {

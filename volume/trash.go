@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
@@ -99,7 +100,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if meta.deletes() {
 			detail += ", deleted at once (on-remove=delete)"
 		}
-		s.audit(ctx, e, AuditRecord{Op: "remove", Volume: name, Detail: detail})
+		s.Audit.Write(ctx, e, audit.Record{Op: "remove", Volume: name, Detail: detail})
 		if meta.deletes() {
 			// It is removed; whatever keeps it now, the next tick deletes it.
 			_ = s.passOver(keptInTrash, t.ID, s.purgeExpired(ctx, e, t))
@@ -152,7 +153,7 @@ func (s *Store) checkUnused(ctx context.Context, e *export.Export, name string) 
 	}
 	for _, u := range others {
 		s.cfg.Report("an expired lease no longer keeps a volume from being removed", map[string]any{"volume": name, "node": u.Node, "silent": u.LastSign()})
-		s.audit(ctx, e, AuditRecord{Op: "lease-expired", Volume: name, Detail: "of " + u.Node + ", " + u.LastSign()})
+		s.Audit.Write(ctx, e, audit.Record{Op: "lease-expired", Volume: name, Detail: "of " + u.Node + ", " + u.LastSign()})
 	}
 	s.Cluster.UnclaimAll(name)
 	return nil
@@ -361,7 +362,7 @@ func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, s
 			return err
 		}
 		s.index.put(name, entry{})
-		s.audit(ctx, e, AuditRecord{Op: "undelete", Volume: name, Detail: "trash " + t.ID})
+		s.Audit.Write(ctx, e, audit.Record{Op: "undelete", Volume: name, Detail: "trash " + t.ID})
 		return nil
 	})
 }
@@ -518,7 +519,7 @@ func (s *Store) purge(ctx context.Context, e *export.Export, t *Trashed) error {
 		return nil // another node did
 	}
 	if err == nil {
-		s.audit(ctx, e, AuditRecord{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID})
+		s.Audit.Write(ctx, e, audit.Record{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID})
 	}
 	return err
 }

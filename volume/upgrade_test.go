@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
@@ -87,7 +88,7 @@ func leaveRelease(t *testing.T) (dir string) {
 	for _, n := range []*testNode{n1, n2, n3} {
 		n.beats()
 	}
-	by := WithCaller(ctx, "root")
+	by := audit.WithCaller(ctx, "root")
 
 	n1.must(n1.Create(ctx, "blog", map[string]string{"mode": "0750", "on-remove": "retain"}))
 	write(t, root, "blog/index.html", "hello")
@@ -309,7 +310,7 @@ func readRelease(t *testing.T, dir string) {
 	require.True(t, trash["undo blog"].Partial)
 	require.Equal(t, "index.html", trash["undo blog"].Path)
 
-	records, err := n.Audit(ctx, "", time.Time{})
+	records, err := n.Audit.Read(ctx, "", time.Time{})
 	require.NoError(t, err)
 	ops := map[string]int{}
 	for _, r := range records {
