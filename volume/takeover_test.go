@@ -151,7 +151,7 @@ func TestASilentHolderIsTakenOverFromAndFencedOff(t *testing.T) {
 	require.Equal(t, "before", read(t, dir, "db/ibdata1"))
 	n1.beats()
 	require.Contains(t, fmt.Sprint(*n1.said), "its containers here write to the trash")
-	fenced, err := n3.LateWrites(ctx, "db")
+	fenced, err := n3.Trash.LateWrites(ctx, "db")
 	require.NoError(t, err)
 	require.Len(t, fenced, 1)
 	require.Equal(t, "fenced", fenced[0].Kind)
