@@ -21,8 +21,8 @@ func TestTheAuditTrailIsKeptForThirteenMonths(t *testing.T) {
 	for _, name := range append(kept, "n-1-"+month(14)+".jsonl", "gone-200001.jsonl") {
 		write(t, dir, export.AuditDir, name, "{}\n")
 	}
-	n.swept = time.Time{}
-	n.sweep(ctx, n.conn.Current())
+	n.sweeper.swept = time.Time{}
+	n.sweeper.sweep(ctx, n.conn.Current())
 	n.sweeps()
 	require.ElementsMatch(t, kept, entries(t, dir, export.AuditDir))
 	require.Empty(t, entries(t, dir, export.StagingDir))

@@ -4,27 +4,34 @@ import (
 	"context"
 
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/problem"
 )
+
+// reports tells of what happened outside a request.
+type reports struct {
+	report func(event string, fields map[string]any)
+	faults problem.Faults // of single items, as of this node's last attempt
+}
 
 // Caught reports the panic that err comes from, with its stack, if it comes from
 // one: what panicked has failed, and berth goes on.
-func (s *Store) Caught(what string, err error) {
+func (r *reports) Caught(what string, err error) {
 	if stack := guard.Stack(err); stack != "" {
-		s.cfg.Report("a panic was caught", map[string]any{"in": what, "err": err, "stack": stack})
+		r.report("a panic was caught", map[string]any{"in": what, "err": err, "stack": stack})
 	}
 }
 
 // passOver notes what came of the work on one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
-func (s *Store) passOver(event, item string, err error) error {
-	return s.faults.PassOver(s.cfg.Report, event, item, err)
+func (r *reports) passOver(event, item string, err error) error {
+	return r.faults.PassOver(r.report, event, item, err)
 }
 
 // guarded runs f in the background of a request; a panic of f ends f alone.
-func (s *Store) guarded(ctx context.Context, what string, f func(ctx context.Context)) {
+func (r *reports) guarded(ctx context.Context, what string, f func(ctx context.Context)) {
 	err := guard.Run(func() error {
 		f(ctx)
 		return nil
 	})
-	s.Caught(what, err)
+	r.Caught(what, err)
 }

@@ -20,6 +20,8 @@ import (
 // clones are the clones that requests ask for again: they outlive the request that
 // began them, since dockerd gives up after two minutes and the copy does not.
 type clones struct {
+	s *Store
+
 	mu     sync.Mutex // guards byName
 	byName map[string]*cloning
 }
@@ -67,26 +69,26 @@ func (cs *clones) drop(name string, c *cloning) {
 // cloneWait is how long one Create waits for a clone; dockerd's limit is 2 min.
 const cloneWait = 90 * time.Second
 
-// clone makes name a copy of from: it starts a job, or joins the one that runs. The
+// begin makes name a copy of from: it starts a job, or joins the one that runs. The
 // caller has the turn of the name, and waits for the clone when it has given the turn
 // back.
-func (s *Store) clone(ctx context.Context, e *export.Export, name, from string, opts Options) (*cloning, error) {
+func (cs *clones) begin(ctx context.Context, e *export.Export, name, from string, opts Options) (*cloning, error) {
 	src, err := ParseRef(from)
 	if err != nil {
 		return nil, err
 	}
-	if c := s.clones.join(name, src); c != nil {
+	if c := cs.join(name, src); c != nil {
 		return c, nil
 	}
-	return s.startClone(ctx, e, name, src, opts)
+	return cs.start(ctx, e, name, src, opts)
 }
 
 // await waits for a clone, and answers "try again" if the clone takes longer than a
 // request may.
-func (s *Store) await(ctx context.Context, name string, c *cloning) error {
+func (cs *clones) await(ctx context.Context, name string, c *cloning) error {
 	select {
 	case <-c.run.Done():
-		s.clones.drop(name, c)
+		cs.drop(name, c)
 		return c.run.Err()
 	case <-time.After(cloneWait):
 	case <-ctx.Done():
@@ -94,13 +96,13 @@ func (s *Store) await(ctx context.Context, name string, c *cloning) error {
 	return problem.New(problem.InUse, "try again; it goes on meanwhile", "cloning %q from %s, %d %%", name, c.src, c.run.Percent())
 }
 
-// startClone checks the source and sets the copy going.
-func (s *Store) startClone(ctx context.Context, e *export.Export, name string, src Ref, opts Options) (*cloning, error) {
+// start checks the source and sets the copy going.
+func (cs *clones) start(ctx context.Context, e *export.Export, name string, src Ref, opts Options) (*cloning, error) {
 	if src.Snapshot != "" {
-		if err := s.checkView(ctx, e, src); err != nil {
+		if err := cs.s.checkView(ctx, e, src); err != nil {
 			return nil, err
 		}
-	} else if err := s.checkCloneSource(ctx, e, src.Name); err != nil {
+	} else if err := cs.checkSource(ctx, e, src.Name); err != nil {
 		return nil, err
 	}
 	size, err := tree.Measure(ctx, e.FS, src.Path())
@@ -116,41 +118,41 @@ func (s *Store) startClone(ctx context.Context, e *export.Export, name string, s
 			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
 	j := &job.Job{Op: cluster.OpClone, Engine: "copy",
-		Items: []job.Item{{Volume: name, Ref: "from " + src.String(), Dest: name, Meta: export.Encode(s.newMeta(name, opts))}}}
+		Items: []job.Item{{Volume: name, Ref: "from " + src.String(), Dest: name, Meta: export.Encode(cs.s.newMeta(name, opts))}}}
 	if src.Snapshot != "" {
 		j.Reads = src.String()
 	}
-	if err := s.Jobs.Prepare(ctx, j); err != nil {
+	if err := cs.s.Jobs.Prepare(ctx, j); err != nil {
 		return nil, err
 	}
 	c := &cloning{src: src}
-	s.clones.set(name, c) // nobody joins it before the caller gives the turn back
-	c.run, err = s.Jobs.Start(ctx, j, job.Work{
+	cs.set(name, c) // nobody joins it before the caller gives the turn back
+	c.run, err = cs.s.Jobs.Start(ctx, j, job.Work{
 		Fill: func(ctx context.Context, fsys tree.FS, r *job.Run, j *job.Job) error {
 			r.Expect(size.Files, size.Bytes)
-			return s.conn.Explain("clone "+src.String(), s.fillClone(ctx, s.conn.On(fsys), r, j, src, opts))
+			return cs.s.conn.Explain("clone "+src.String(), cs.fill(ctx, cs.s.conn.On(fsys), r, j, src, opts))
 		},
 		Ended: func(ctx context.Context, r *job.Run, _ *job.Job, _ job.Progress, err error) {
 			// What cannot be ended now is ended like that of a dead node.
-			_ = s.Jobs.Abort(ctx, r.Job.ID)
+			_ = cs.s.Jobs.Abort(ctx, r.Job.ID)
 			if err == nil {
-				s.clones.drop(name, c) // the volume tells of it
+				cs.drop(name, c) // the volume tells of it
 				return
 			}
-			time.AfterFunc(toldFor, func() { s.clones.drop(name, c) })
+			time.AfterFunc(toldFor, func() { cs.drop(name, c) })
 		},
 	})
 	if err != nil {
-		s.clones.drop(name, c)
-		return nil, errors.Join(err, s.Jobs.Abort(ctx, j.ID))
+		cs.drop(name, c)
+		return nil, errors.Join(err, cs.s.Jobs.Abort(ctx, j.ID))
 	}
 	return c, nil
 }
 
-// finishClone ends a clone whose owner died: it is not resumed.
-func (s *Store) finishClone(ctx context.Context, e *export.Export, l *cluster.Lock) error {
+// finish ends a clone whose owner died: it is not resumed.
+func (cs *clones) finish(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	if strings.HasPrefix(l.Work, export.JobPrefix) {
-		return s.Jobs.Finish(ctx, e, l)
+		return cs.s.Jobs.Finish(ctx, e, l)
 	}
 	// An earlier berth wrote no journal. The clone's metadata goes unless the clone
 	// was published.
@@ -161,20 +163,20 @@ func (s *Store) finishClone(ctx context.Context, e *export.Export, l *cluster.Lo
 	if err != nil {
 		return err
 	}
-	return s.Trash.discardStaging(ctx, e, l.Work)
+	return cs.s.Trash.discardStaging(ctx, e, l.Work)
 }
 
-// checkCloneSource refuses a source that is no whole volume, or a database
+// checkSource refuses a source that is no whole volume, or a database
 // that is being written: a copy of it would be no database.
-func (s *Store) checkCloneSource(ctx context.Context, e *export.Export, name string) error {
-	if err := s.checkDirectory(ctx, e, name); err != nil {
+func (cs *clones) checkSource(ctx context.Context, e *export.Export, name string) error {
+	if err := cs.s.checkDirectory(ctx, e, name); err != nil {
 		return err
 	}
 	meta, err := readMeta(ctx, e.FS, name)
 	if err != nil || meta == nil || meta.Options.Get("access") != "single" {
 		return err
 	}
-	users, err := s.Cluster.Users(ctx, e, name)
+	users, err := cs.s.Cluster.Users(ctx, e, name)
 	if err == nil && len(users) > 0 {
 		return problem.New(problem.InUse, fmt.Sprintf("stop it, or clone a snapshot of it: from=%s@SNAPSHOT", name),
 			"volume %q is access=single and in use on %s: a copy made meanwhile would be torn", name, users[0].Node)
@@ -205,8 +207,8 @@ func cloneHint(src Ref, err error) string {
 	return fmt.Sprintf("nothing may write to it meanwhile; clone a snapshot of it: from=%s@SNAPSHOT", src.Name)
 }
 
-// fillClone copies into the job's directory, verified.
-func (s *Store) fillClone(ctx context.Context, e *export.Export, r *job.Run, j *job.Job, src Ref, opts Options) error {
+// fill copies into the job's directory, verified.
+func (cs *clones) fill(ctx context.Context, e *export.Export, r *job.Run, j *job.Job, src Ref, opts Options) error {
 	it := &j.Items[0]
 	it.From = path.Join(j.Dir(), "data")
 	stats, err := tree.Copy(ctx, e.FS, src.Path(), it.From, tree.CopyOptions{}, r.Progress)

@@ -12,12 +12,18 @@ import (
 	"github.com/casit/berth/export"
 )
 
+// hints keeps what this node knows of the export for its next start.
+type hints struct {
+	s    *Store
+	gate gate // one writes the file
+}
+
 // learn keeps the export's id.
-func (s *Store) learn(id string) {
-	s.index.setID(id)
+func (h *hints) learn(id string) {
+	h.s.index.setID(id)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	s.saveHint(ctx)
+	h.save(ctx)
 }
 
 // hint is <mount root>/.index.json: what this node knew of the export when it
@@ -32,42 +38,42 @@ type hint struct {
 	Names   []string `json:"names"`
 }
 
-// loadHint fills the index from the last run. A missing or broken hint, or
+// load fills the index from the last run. A missing or broken hint, or
 // that of another export, is no hint.
-func (s *Store) loadHint() {
-	if s.cfg.HintPath == "" {
+func (h *hints) load() {
+	if h.s.cfg.HintPath == "" {
 		return
 	}
-	data, err := os.ReadFile(s.cfg.HintPath)
+	data, err := os.ReadFile(h.s.cfg.HintPath)
 	if err != nil {
 		return
 	}
-	var h hint
-	if json.Unmarshal(data, &h) != nil || h.Version != export.FormatVersion || h.Export != s.cfg.URL {
+	var was hint
+	if json.Unmarshal(data, &was) != nil || was.Version != export.FormatVersion || was.Export != h.s.cfg.URL {
 		return
 	}
-	s.index.restore(h.ID, h.Names)
+	h.s.index.restore(was.ID, was.Names)
 }
 
-// saveHint writes the hint if it changed, before the request that changed it
+// save writes the hint if it changed, before the request that changed it
 // is answered: the node may lose its power, and come back while the export is
 // away. Requests that wait here find their change saved by another. Failing to
 // is reported, not fatal.
-func (s *Store) saveHint(ctx context.Context) {
-	if s.cfg.HintPath == "" {
+func (h *hints) save(ctx context.Context) {
+	if h.s.cfg.HintPath == "" {
 		return
 	}
-	if s.hints.enter(ctx) != nil {
+	if h.gate.enter(ctx) != nil {
 		return // whoever is inside, or comes next, saves it
 	}
-	defer s.hints.leave()
-	id, names, changed := s.index.unsaved()
+	defer h.gate.leave()
+	id, names, changed := h.s.index.unsaved()
 	if !changed {
 		return
 	}
-	data := export.Encode(hint{Version: export.FormatVersion, Export: s.cfg.URL, ID: id, Names: names})
-	if err := renameio.WriteFile(s.cfg.HintPath, data, 0o600); err != nil {
-		s.index.keepUnsaved()
-		s.cfg.Report("the hint for the next start was not saved", map[string]any{"file": path.Base(s.cfg.HintPath), "err": err})
+	data := export.Encode(hint{Version: export.FormatVersion, Export: h.s.cfg.URL, ID: id, Names: names})
+	if err := renameio.WriteFile(h.s.cfg.HintPath, data, 0o600); err != nil {
+		h.s.index.keepUnsaved()
+		h.s.cfg.Report("the hint for the next start was not saved", map[string]any{"file": path.Base(h.s.cfg.HintPath), "err": err})
 	}
 }

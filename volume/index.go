@@ -239,7 +239,7 @@ func (s *Store) relist(ctx context.Context, e *export.Export) error {
 		return err
 	}
 	// A volume whose swap is under way may have no directory for a moment.
-	swapped, err := s.swapping(ctx, e)
+	swapped, err := swapping(ctx, e)
 	if err != nil {
 		return err
 	}

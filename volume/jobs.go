@@ -18,7 +18,7 @@ import (
 )
 
 // newJobs are the jobs of a Store's export.
-func (s *Store) newJobs() *job.Jobs {
+func newJobs(s *Store) *job.Jobs {
 	return job.New(job.Config{Conn: s.conn, Cluster: s.Cluster, Node: s.cfg.Node, Now: s.cfg.Now, Volumes: swapped{s},
 		Caller: audit.Caller,
 		Note: func(ctx context.Context, e *export.Export, op, volume, detail string) {
@@ -91,7 +91,7 @@ func (s swapped) Fresh(ctx context.Context, e *export.Export, it *job.Item) erro
 func (s swapped) Placed(ctx context.Context, e *export.Export, it *job.Item) error {
 	if it.Dest == it.Volume {
 		s.index.put(it.Volume, entry{})
-		s.saveHint(ctx)
+		s.hints.save(ctx)
 	}
 	if id, ok := trashID(it.From); ok {
 		return s.Trash.drop(ctx, e, id)

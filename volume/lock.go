@@ -16,7 +16,7 @@ func (s *Store) finish(ctx context.Context, e *export.Export, l *cluster.Lock) e
 	case cluster.OpUndelete:
 		return s.Trash.finishRestore(ctx, e, l)
 	case cluster.OpClone:
-		return s.finishClone(ctx, e, l)
+		return s.clones.finish(ctx, e, l)
 	case cluster.OpRestore, cluster.OpUndo, cluster.OpTakeover:
 		return s.Jobs.Finish(ctx, e, l)
 	}
@@ -59,7 +59,7 @@ func (s *Store) Cloning(ctx context.Context) (out []cluster.Lock, err error) {
 
 // swapping lists the volumes that exist although their directory may be away
 // for a moment: a restore, from a snapshot or the trash, has begun.
-func (s *Store) swapping(ctx context.Context, e *export.Export) ([]string, error) {
+func swapping(ctx context.Context, e *export.Export) ([]string, error) {
 	all, err := cluster.Locks(ctx, e.FS)
 	var out []string
 	for _, l := range all {

@@ -74,12 +74,12 @@ func TestTheSweeperLeavesWhatIsMountedAndGoesOn(t *testing.T) {
 	require.NoError(t, os.Rename(filepath.Join(dir, "site"), filepath.Join(dir, ".berth/staging/purge.a/data/site")))
 	n.beats()
 	require.Eventually(t, func() bool { // the tick's own sweep may still be at it
-		n.sweep(ctx, n.conn.Current())
+		n.sweeper.sweep(ctx, n.conn.Current())
 		return len(entries(t, dir, ".berth/staging")) == 1
 	}, 10*time.Second, 5*time.Millisecond)
-	require.NoError(t, n.sweeper.enter(ctx))
+	require.NoError(t, n.sweeper.gate.enter(ctx))
 	said := strings.Join(*n.said, "\n")
-	n.sweeper.leave()
+	n.sweeper.gate.leave()
 	require.Equal(t, "precious", read(t, disk, "1.jpg"))
 	require.Equal(t, []string{"purge.a"}, entries(t, dir, ".berth/staging"))
 	require.NoFileExists(t, filepath.Join(dir, ".berth/staging/purge.a/data/x"))

@@ -66,7 +66,7 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 	_, err = n.Trash.Purge(ctx, ids, 0, false)
 	n.must(err)
 	require.Eventually(t, func() bool {
-		n.sweep(ctx, n.conn.Current())
+		n.sweeper.sweep(ctx, n.conn.Current())
 		return len(entries(t, dir, export.StagingDir)) == 1
 	}, 10*time.Second, 5*time.Millisecond)
 	stuckIn := filepath.Join(dir, export.StagingDir, export.PurgePrefix+ids[0])
@@ -87,7 +87,7 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 	require.WithinDuration(t, time.Now(), v.Stuck[0].Since, time.Minute)
 
 	said := len(*n.said)
-	n.sweep(ctx, n.conn.Current())
+	n.sweeper.sweep(ctx, n.conn.Current())
 	require.Len(t, *n.said, said, "the same reason is reported once")
 	unlocked(t, filepath.Join(stuckIn, "data/f"))
 	n.sweeps()

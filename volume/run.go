@@ -137,7 +137,7 @@ func (s *Store) upkeep(ctx context.Context) error {
 		if err := s.refresh(ctx, e); err != nil {
 			return err
 		}
-		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweep(ctx, e) }) })
+		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.sweep(ctx, e) }) })
 		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.Trash.expire(ctx, e))
 	})
 }
@@ -207,30 +207,37 @@ func (s *Store) sweepSoon() {
 // stuck is the event of a tree that a sweep cannot delete.
 const stuck = "a tree cannot be deleted; it is tried again"
 
+// sweeper deletes what was handed to it in staging, and what only gets old.
+type sweeper struct {
+	s     *Store
+	gate  gate      // one sweep at a time
+	swept time.Time // when the cache and the audit trail were swept last, in the export's time
+}
+
 // sweepEvery is how often what only gets old is looked through.
 const sweepEvery = 24 * time.Hour
 
 // sweep deletes what was handed to it in staging, one sweep at a time. It may
 // be cut short anywhere and by anything; the next one, on any node, goes on.
 // What cannot be deleted keeps nothing else.
-func (s *Store) sweep(ctx context.Context, e *export.Export) {
-	if !s.sweeper.tryEnter() {
+func (w *sweeper) sweep(ctx context.Context, e *export.Export) {
+	if !w.gate.tryEnter() {
 		return
 	}
-	defer s.sweeper.leave()
-	if now, ok := s.conn.Time(); ok && now.Sub(s.swept) > sweepEvery {
+	defer w.gate.leave()
+	if now, ok := w.s.conn.Time(); ok && now.Sub(w.swept) > sweepEvery {
 		err := errors.Join(cache.Sweep(ctx, e.FS, now), audit.Sweep(ctx, e.FS, now))
-		if s.passOver("what is too old stays", export.Dir, err) != nil {
+		if w.s.passOver("what is too old stays", export.Dir, err) != nil {
 			return
 		}
-		s.swept = now
+		w.swept = now
 	}
 	names, err := export.Pick(ctx, e.FS, export.StagingDir, func(d tree.Entry) (string, bool) {
 		return d.Name, strings.HasPrefix(d.Name, export.PurgePrefix) || strings.HasPrefix(d.Name, export.TmpPrefix) || strings.HasPrefix(d.Name, export.CopyPrefix)
 	})
 	var copies map[string]bool
 	if err == nil {
-		copies, err = s.copied(ctx, e) // after the names: whoever makes a copy has the lock before
+		copies, err = w.copied(ctx, e) // after the names: whoever makes a copy has the lock before
 	}
 	if err != nil {
 		names = nil
@@ -238,26 +245,26 @@ func (s *Store) sweep(ctx context.Context, e *export.Export) {
 	for _, n := range names {
 		name := path.Join(export.StagingDir, n)
 		if strings.HasPrefix(n, export.TmpPrefix) {
-			s.sweepTemporary(ctx, e, name, len(copies) > 0)
+			w.temporary(ctx, e, name, len(copies) > 0)
 			continue
 		}
 		if item, ok := strings.CutPrefix(n, export.CopyPrefix); ok {
 			if item, _, _ = strings.Cut(item, "."); !copies[item] {
-				_ = s.Trash.Discard(ctx, e.FS, name)
+				_ = w.s.Trash.Discard(ctx, e.FS, name)
 			}
 			continue
 		}
-		if err = s.passOver(stuck, name, tree.Delete(ctx, e.FS, name, nil)); err != nil {
+		if err = w.s.passOver(stuck, name, tree.Delete(ctx, e.FS, name, nil)); err != nil {
 			break
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		s.cfg.Report("purging goes on later", map[string]any{"err": err})
+		w.s.cfg.Report("purging goes on later", map[string]any{"err": err})
 	}
 }
 
 // copied are the trash items of which somebody makes a copy, by the locks.
-func (s *Store) copied(ctx context.Context, e *export.Export) (map[string]bool, error) {
+func (w *sweeper) copied(ctx context.Context, e *export.Export) (map[string]bool, error) {
 	locks, err := cluster.Locks(ctx, e.FS)
 	items := map[string]bool{}
 	for _, l := range locks {
@@ -268,12 +275,12 @@ func (s *Store) copied(ctx context.Context, e *export.Export) (map[string]bool, 
 	return items, err
 }
 
-// sweepTemporary removes a private file or directory that its maker has
+// temporary removes a private file or directory that its maker has
 // forgotten. An earlier berth copies trash items into such a directory, which has the
 // time of what it is a copy of: it stays while an item is copied.
-func (s *Store) sweepTemporary(ctx context.Context, e *export.Export, name string, copying bool) {
+func (w *sweeper) temporary(ctx context.Context, e *export.Export, name string, copying bool) {
 	attr, err := e.FS.Stat(ctx, name)
-	now, ok := s.conn.Time()
+	now, ok := w.s.conn.Time()
 	if err != nil || !ok || now.Sub(attr.Mtime) <= time.Hour {
 		return
 	}
@@ -281,7 +288,7 @@ func (s *Store) sweepTemporary(ctx context.Context, e *export.Export, name strin
 		return
 	}
 	if attr.Kind == tree.Directory {
-		_ = s.Trash.Discard(ctx, e.FS, name)
+		_ = w.s.Trash.Discard(ctx, e.FS, name)
 		return
 	}
 	_ = e.FS.Remove(ctx, name)

@@ -12,7 +12,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
-	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -79,15 +78,14 @@ type Store struct {
 	clones clones
 	polled polled
 
-	hints   gate // one writes the hint
-	sweeper gate // one sweeps
+	hints   hints
+	sweeper sweeper
 
 	lastRemoved lastRemoved
 
-	faults problem.Faults // of single items, as of this node's last attempt
+	reports
 
 	tasks sync.WaitGroup // what upkeep has begun, and Run waits for
-	swept time.Time      // when the cache and the audit trail were swept last, in the export's time; the sweeper's own
 
 	wake   chan struct{} // asks Run for upkeep now
 	health string        // what Run reported last; Run's own
@@ -110,18 +108,19 @@ func New(cfg Config) *Store {
 	if cfg.Report == nil {
 		cfg.Report = func(string, map[string]any) {}
 	}
-	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), hints: newGate(), sweeper: newGate()}
+	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), reports: reports{report: cfg.Report}}
+	s.hints, s.sweeper, s.clones.s = hints{s: s, gate: newGate()}, sweeper{s: s, gate: newGate()}, s
 	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
-		Known: s.index.knownID, Learned: s.learn, Ready: s.ready})
+		Known: s.index.knownID, Learned: s.hints.learn, Ready: s.ready})
 	s.Trash = &Trash{s: s}
 	s.Audit, s.Cache = audit.New(s.conn, cfg.Node, cfg.Report), cache.New(s.conn)
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
 		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,
 		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
-	s.Jobs = s.newJobs()
+	s.Jobs = newJobs(s)
 	s.Trash.SetTTL(cfg.TrashTTL)
 	s.index.init()
-	s.loadHint()
+	s.hints.load()
 	return s
 }
 
@@ -138,7 +137,7 @@ func (s *Store) ready(ctx context.Context, e *export.Export) error {
 // start before it is answered.
 func (s *Store) with(ctx context.Context, what string, f func(e *export.Export) error) error {
 	err := s.conn.With(ctx, what, f)
-	s.saveHint(ctx)
+	s.hints.save(ctx)
 	return err
 }
 

@@ -64,8 +64,8 @@ func (s *Store) Survey(ctx context.Context) (*Survey, error) {
 			return err
 		}
 		slices.Sort(v.Volumes)
-		for _, look := range []func(context.Context, *export.Export, *Survey) error{s.surveyMeta, s.surveyLeases, s.surveyStaging, surveyConvoy} {
-			if err := look(ctx, e, v); err != nil {
+		for _, look := range []func(context.Context, *Store, *export.Export) error{v.meta, v.leases, v.staging, v.convoy} {
+			if err := look(ctx, s, e); err != nil {
 				return err
 			}
 		}
@@ -74,7 +74,7 @@ func (s *Store) Survey(ctx context.Context) (*Survey, error) {
 	return v, err
 }
 
-func (s *Store) surveyMeta(ctx context.Context, e *export.Export, v *Survey) error {
+func (v *Survey) meta(ctx context.Context, s *Store, e *export.Export) error {
 	recorded, err := export.Pick(ctx, e.FS, export.MetaDir, func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func stillMissing(ctx context.Context, fsys tree.FS, volumes []string) (out []st
 	return out, nil
 }
 
-func (s *Store) surveyLeases(ctx context.Context, e *export.Export, v *Survey) error {
+func (v *Survey) leases(ctx context.Context, s *Store, e *export.Export) error {
 	leased, err := cluster.LeasedNames(ctx, e.FS)
 	if err != nil {
 		return export.Absent(err)
@@ -164,7 +164,7 @@ func (s *Store) surveyLeases(ctx context.Context, e *export.Export, v *Survey) e
 	return nil
 }
 
-func (s *Store) surveyStaging(ctx context.Context, e *export.Export, v *Survey) error {
+func (v *Survey) staging(ctx context.Context, s *Store, e *export.Export) error {
 	now := s.Now()
 	return export.Absent(e.FS.ReadDirPlus(ctx, export.StagingDir, func(d tree.EntryPlus) error {
 		switch {
@@ -181,7 +181,7 @@ func (s *Store) surveyStaging(ctx context.Context, e *export.Export, v *Survey) 
 	}))
 }
 
-func surveyConvoy(ctx context.Context, e *export.Export, v *Survey) error {
+func (v *Survey) convoy(ctx context.Context, _ *Store, e *export.Export) error {
 	records, err := export.Pick(ctx, e.FS, ConvoyDir, func(d tree.Entry) (string, bool) { return ConvoyVolume(d.Name) })
 	if v.Convoy = records; errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
 		return nil // a file of that name

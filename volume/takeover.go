@@ -31,7 +31,7 @@ func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, 
 		return nil, err
 	}
 	err = s.with(ctx, "take over "+name, func(e *export.Export) error {
-		h, err := s.takeable(ctx, e, name, from, unattended)
+		h, err := swapped{s}.takeable(ctx, e, name, from, unattended)
 		if err != nil {
 			return err
 		}
@@ -51,13 +51,13 @@ func (s *Store) CheckTakeover(ctx context.Context, name, from string, unattended
 		return err
 	}
 	return s.with(ctx, "take over "+name, func(e *export.Export) error {
-		_, err := s.takeable(ctx, e, name, from, unattended)
+		_, err := swapped{s}.takeable(ctx, e, name, from, unattended)
 		return err
 	})
 }
 
 // takeable returns the holder if it is from, and may be taken over from.
-func (s *Store) takeable(ctx context.Context, e *export.Export, name, from string, unattended bool) (*cluster.Holder, error) {
+func (s swapped) takeable(ctx context.Context, e *export.Export, name, from string, unattended bool) (*cluster.Holder, error) {
 	if err := s.checkDirectory(ctx, e, name); err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (s *Store) takeable(ctx context.Context, e *export.Export, name, from strin
 // before it takes the old one's place: the holder has to be the same, and not
 // to have been heard of in between. If it was, what it wrote since would not
 // be in the new tree.
-func (s *Store) checkTakeover(ctx context.Context, e *export.Export, j *job.Job) error {
+func (s swapped) checkTakeover(ctx context.Context, e *export.Export, j *job.Job) error {
 	name := j.Items[0].Volume
 	h, err := s.takeable(ctx, e, name, j.From, j.Unattended)
 	if err != nil {

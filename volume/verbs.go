@@ -269,7 +269,7 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 			return err
 		}
 		if from, ok := opts["from"]; ok {
-			c, err = s.clone(ctx, e, ref.Name, from, opts)
+			c, err = s.clones.begin(ctx, e, ref.Name, from, opts)
 			return err
 		}
 		lock, err := s.Cluster.Lock(ctx, e, cluster.Lock{Op: cluster.OpCreate, Volume: ref.Name})
@@ -284,7 +284,7 @@ func (s *Store) Create(ctx context.Context, volume string, given map[string]stri
 	})
 	release()
 	if err == nil && c != nil {
-		err = s.await(ctx, ref.Name, c)
+		err = s.clones.await(ctx, ref.Name, c)
 	}
 	return err
 }
