@@ -106,7 +106,7 @@ func (js *Jobs) check(ctx context.Context, e *export.Export, names []string) err
 			if !slices.Contains(names, v) {
 				continue
 			}
-			if j.Op != cluster.OpClone || j.State != Prepared || !js.cfg.Cluster.Gone(j.Node, j.Incarnation) {
+			if j.Op != cluster.OpClone || j.State != Prepared || !js.cfg.Cluster.Ended(j.Node, j.Incarnation) {
 				return j.blocks(v)
 			}
 			// Its node died before it took the lock, so nobody finishes it.
@@ -202,7 +202,7 @@ func (js *Jobs) read(ctx context.Context, e *export.Export, id string) (*Job, er
 	if why, ok := js.unsaved.Load(id); ok && j.State == Copying {
 		j.State, j.Error = Failed, why.(string)
 	}
-	j.Interrupted = (j.State == Copying || j.State == Swapping) && js.cfg.Cluster.Gone(j.Node, j.Incarnation)
+	j.Interrupted = (j.State == Copying || j.State == Swapping) && js.cfg.Cluster.Ended(j.Node, j.Incarnation)
 	return &j, err
 }
 
@@ -324,13 +324,13 @@ func (js *Jobs) bring(ctx context.Context, e *export.Export, j *Job, fill func(c
 		err = js.cfg.Volumes.CheckAgain(ctx, e, j)
 	}
 	if err == nil {
-		err = js.plan(context.WithoutCancel(ctx), e, j)
+		err = js.recordTrees(context.WithoutCancel(ctx), e, j)
 	}
 	return err
 }
 
-// plan notes which tree is which, and that from here on the job goes forward.
-func (js *Jobs) plan(ctx context.Context, e *export.Export, j *Job) error {
+// recordTrees notes which tree is which, and that from here on the job goes forward.
+func (js *Jobs) recordTrees(ctx context.Context, e *export.Export, j *Job) error {
 	for i := range j.Items {
 		it := &j.Items[i]
 		if it.From == "" {
