@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -128,6 +129,6 @@ func note(ctx context.Context, store *volume.Store, r *Report, op string, done .
 		}
 	}
 	if n > 0 {
-		store.Note(ctx, volume.AuditRecord{Op: op, Detail: fmt.Sprintf("%d of Convoy's volumes", n)})
+		store.Audit.Note(ctx, audit.Record{Op: op, Detail: fmt.Sprintf("%d of Convoy's volumes", n)})
 	}
 }

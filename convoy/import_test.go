@@ -161,7 +161,7 @@ func TestImportAndUndoLeaveConvoysFilesAlone(t *testing.T) {
 	r, err = Import(ctx, st, Options{})
 	require.NoError(t, err)
 	require.Equal(t, 3, r.Volumes, "and again")
-	audit, err := st.Audit(ctx, "", seen.Created)
+	audit, err := st.Audit.Read(ctx, "", seen.Created)
 	require.NoError(t, err)
 	require.Equal(t, "import", audit[0].Op)
 	require.Equal(t, "3 of Convoy's volumes", audit[0].Detail)

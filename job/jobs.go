@@ -106,16 +106,33 @@ func (js *Jobs) check(ctx context.Context, e *export.Export, names []string) err
 			if !slices.Contains(names, v) {
 				continue
 			}
-			if j.Op != cluster.OpClone || j.State != Prepared || !js.cfg.Cluster.Ended(j.Node, j.Incarnation) {
+			if !js.left(j) {
 				return j.blocks(v)
 			}
-			// Its node died before it took the lock, so nobody finishes it.
 			if err := js.discard(ctx, e, j.ID); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// left tells a clone whose node died before it took the lock, or after it gave the
+// lock back: no lock tells of it, and nobody resumes it.
+func (js *Jobs) left(j *Job) bool {
+	return j.Op == cluster.OpClone && (j.State == Prepared || j.State == Failed || j.State == Swapped) && js.cfg.Cluster.Ended(j.Node, j.Incarnation)
+}
+
+// DiscardLeft hands to the sweepers what dead nodes have left of clones and no lock
+// tells of.
+func (js *Jobs) DiscardLeft(ctx context.Context, e *export.Export) error {
+	jobs, err := js.list(ctx, e)
+	for _, j := range jobs {
+		if js.left(j) {
+			err = errors.Join(err, js.discard(ctx, e, j.ID))
+		}
+	}
+	return err
 }
 
 func (js *Jobs) own(j *Job) { j.Node, j.Incarnation = js.cfg.Node, js.cfg.Cluster.Incarnation() }

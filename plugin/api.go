@@ -3,6 +3,7 @@ package plugin
 import (
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
@@ -155,5 +156,5 @@ type AuditRequest struct {
 
 // Audit is the answer to Berth.Audit.
 type Audit struct {
-	Records []volume.AuditRecord `json:"records"`
+	Records []audit.Record `json:"records"`
 }

@@ -245,7 +245,7 @@ func (e *examiner) volumeChecks() []doctor.Check {
 			return doctor.Volumes(v)
 		}),
 		e.onExport("volumes", "trash", func(ctx context.Context, _ tree.FS) []doctor.Finding {
-			items, err := e.store.TrashList(ctx)
+			items, err := e.store.Trash.List(ctx)
 			if err != nil {
 				return []doctor.Finding{doctor.Failed(err)}
 			}

@@ -35,19 +35,19 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	})))
 	mux.HandleFunc("/Berth.VolumeTakeover", route(s, "VolumeTakeover", shortLimit, false, inSession(s, takeover)))
 	mux.HandleFunc("/Berth.TrashList", route(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
-		items, err := st.TrashList(ctx)
+		items, err := st.Trash.List(ctx)
 		return Trash{items}, err
 	})))
 	mux.HandleFunc("/Berth.TrashRestore", route(s, "TrashRestore", noLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashRestoreRequest) (TrashRestored, error) {
-		t, name, err := st.TrashRestore(ctx, r.Which, r.As)
+		t, name, err := st.Trash.Restore(ctx, r.Which, r.As)
 		return TrashRestored{Name: name, Item: t}, err
 	})))
 	mux.HandleFunc("/Berth.TrashPurge", route(s, "TrashPurge", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashPurgeRequest) (Trash, error) {
-		items, err := st.TrashPurge(ctx, r.IDs, r.Older, r.DryRun)
+		items, err := st.Trash.Purge(ctx, r.IDs, r.Older, r.DryRun)
 		return Trash{items}, err
 	})))
 	mux.HandleFunc("/Berth.Audit", route(s, "Audit", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, r AuditRequest) (Audit, error) {
-		records, err := st.Audit(ctx, r.Volume, r.Since)
+		records, err := st.Audit.Read(ctx, r.Volume, r.Since)
 		return Audit{records}, err
 	})))
 	mux.HandleFunc("/Berth.ImportConvoy", route(s, "ImportConvoy", longLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r ImportRequest) (*convoy.Report, error) {
@@ -98,7 +98,7 @@ func users(ctx context.Context, st *volume.Store, r UsersRequest) (Users, error)
 	}
 	fenced := []*volume.Trashed{}
 	if err == nil && r.Late {
-		fenced, err = st.LateWrites(ctx, r.Name)
+		fenced, err = st.Trash.LateWrites(ctx, r.Name)
 	}
 	return Users{Users: u, Locks: locks, Jobs: jobs, Nodes: st.Cluster.Nodes(), Fenced: fenced}, err
 }

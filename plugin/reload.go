@@ -105,7 +105,7 @@ func (s *Server) tune(ss *session, next Settings) {
 	if next.Socket != was.Socket {
 		s.log.Warn("BERTH_SOCKET has changed: berth listens there from its next start on")
 	}
-	ss.store.SetTrashTTL(next.TrashTTL)
+	ss.store.Trash.SetTTL(next.TrashTTL)
 	s.log.SetLevel(next.LogLevel)
 	ss.set.Store(&next)
 	ss.wrong.Store(nil)

@@ -81,7 +81,7 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	now := time.Now()
 	ss.survey.collect(out, now)
-	ss.survey.collectTrash(out, ss.store.TrashSeen(), now)
+	ss.survey.collectTrash(out, ss.store.Trash.Seen(), now)
 }
 
 // nodeStates are the lives of a node, and its state after a goodbye.

@@ -96,7 +96,7 @@ func (s *Server) weigh(ctx context.Context, ss *session) {
 		if s.scrapes.url() == "" {
 			continue
 		}
-		items := ss.store.TrashSeen()
+		items := ss.store.Trash.Seen()
 		ss.survey.forget(items)
 		for _, t := range items {
 			if _, known := ss.survey.weight(t.ID); !known && ctx.Err() == nil {

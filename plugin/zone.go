@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
-	"github.com/casit/berth/volume"
 )
 
 // zoneHeader is the header with the caller's time zone: the name of a zone, or
@@ -52,7 +52,7 @@ func namedZone(name string) (*time.Location, error) {
 
 // asker is the context of a request, with the caller's name and time zone.
 func asker(r *http.Request) (context.Context, error) {
-	ctx := volume.WithCaller(r.Context(), caller(r))
+	ctx := audit.WithCaller(r.Context(), caller(r))
 	zone, err := LoadZone(r.Header.Get(zoneHeader))
 	return reference.WithZone(ctx, zone), err
 }

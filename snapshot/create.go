@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot/compare"
@@ -76,7 +77,7 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		for _, f := range c.Failed {
 			detail = append(detail, fmt.Sprintf("without %s: %s", f.Volume, f.Reason))
 		}
-		v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot create", Detail: several.Join(detail, ", ")})
+		v.volumes.Audit.Note(ctx, audit.Record{Op: "snapshot create", Detail: several.Join(detail, ", ")})
 	}
 	return c, err
 }
@@ -133,7 +134,7 @@ func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string)
 			if err := v.remove(ctx, fsys, gone.Snapshot, how); err != nil {
 				return err
 			}
-			v.volumes.Note(ctx, volume.AuditRecord{Op: "snapshot rm", Detail: fmt.Sprintf("%s, a version of %d volumes", gone.Snapshot.Name, len(gone.Volumes))})
+			v.volumes.Audit.Note(ctx, audit.Record{Op: "snapshot rm", Detail: fmt.Sprintf("%s, a version of %d volumes", gone.Snapshot.Name, len(gone.Volumes))})
 		}
 		return nil
 	})

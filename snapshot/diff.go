@@ -197,12 +197,12 @@ func (c *counting) between(ctx context.Context, a, b reference.Snapshot) (*compa
 	// The counts under "changes", of earlier releases, relied on size and time.
 	key := strings.Join([]string{"changes proven", c.volume, a.ID(), b.ID()}, "\x00")
 	var kept compare.Changes
-	if c.v.volumes.Cached(ctx, c.fsys, key, &kept) {
+	if c.v.volumes.Cache.Get(ctx, c.fsys, key, &kept) {
 		return &kept, nil
 	}
 	got, err := c.count(ctx, &a, &b)
 	if err == nil {
-		c.v.volumes.Cache(ctx, c.fsys, key, got)
+		c.v.volumes.Cache.Put(ctx, c.fsys, key, got)
 	}
 	return got, err
 }

@@ -104,7 +104,7 @@ func (f *filer) leave(name string, bytes int64) {
 
 // purge empties the trash.
 func (f *filer) purge() error {
-	items, err := f.store.TrashList(ctx)
+	items, err := f.store.Trash.List(ctx)
 	for _, it := range items {
 		if err == nil {
 			err = os.RemoveAll(filepath.Dir(f.path(it.Data())))

@@ -118,7 +118,7 @@ func TestCountsOfAnOlderReleaseAreNotTrusted(t *testing.T) {
 	fsys, err := w.store.FS(ctx)
 	require.NoError(t, err)
 	newer, older := all[0].Versions[0].Snapshot, all[0].Versions[1].Snapshot
-	w.store.Cache(ctx, fsys, "changes\x00blog\x00"+older.ID()+"\x00"+newer.ID(), &compare.Changes{Unchanged: 1})
+	w.store.Cache.Put(ctx, fsys, "changes\x00blog\x00"+older.ID()+"\x00"+newer.ID(), &compare.Changes{Unchanged: 1})
 	all, err = w.List(ctx, ListRequest{Volume: "blog", Changes: true})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), all[0].Versions[0].Before.Disguised)

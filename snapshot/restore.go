@@ -178,7 +178,7 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Op: cluster.OpRestore, Engine: EngineCopy, Request: r, KeepDays: v.volumes.TrashTTL().Hours() / 24}
+	p := &Plan{Op: cluster.OpRestore, Engine: EngineCopy, Request: r, KeepDays: v.volumes.Trash.TTL().Hours() / 24}
 	if r.Keep > 0 {
 		p.KeepDays = r.Keep.Hours() / 24
 	}
@@ -609,7 +609,7 @@ func (v *Versions) job(p *Plan, stopped Stopped) (*job.Job, error) {
 			}
 		}
 		if r.To == "" {
-			item.Trash = v.volumes.NewTrashID()
+			item.Trash = v.volumes.Trash.NewID()
 		}
 		if item.Plan, err = json.Marshal(it.step()); err != nil {
 			return nil, err

@@ -30,7 +30,7 @@ func TestRestoreOfAWholeVolumeAndUndoAndRedo(t *testing.T) {
 	w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}})
 	require.Empty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog")), "again is redo")
 	w.nothingLeft()
-	items, err := w.store.TrashList(ctx)
+	items, err := w.store.Trash.List(ctx)
 	require.NoError(t, err)
 	require.Len(t, items, 1, "an undo uses its copy up and leaves another")
 }

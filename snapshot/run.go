@@ -100,11 +100,11 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 	if there, err := stat(ctx, fsys, it.From); err != nil {
 		return err
 	} else if there != nil {
-		aside := it.From + "." + v.volumes.NewTrashID()
+		aside := it.From + "." + v.volumes.Trash.NewID()
 		if err := fsys.Rename(ctx, it.From, aside); err != nil {
 			return err
 		}
-		if err := v.volumes.Discard(ctx, fsys, aside); err != nil {
+		if err := v.volumes.Trash.Discard(ctx, fsys, aside); err != nil {
 			return err
 		}
 	}
@@ -182,9 +182,9 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 			return err
 		}
 	}
-	t := v.volumes.NewUndo(j, it)
+	t := v.volumes.Trash.NewUndo(j, it)
 	t.Partial, t.Path = true, within
-	if err := v.volumes.RecordTrash(ctx, fsys, t); err != nil {
+	if err := v.volumes.Trash.Record(ctx, fsys, t); err != nil {
 		return err
 	}
 	mode := uint32(0o700)
@@ -197,7 +197,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 			return err
 		}
 		// What it undid is used up.
-		return v.volumes.Discard(ctx, fsys, path.Dir(p.source()))
+		return v.volumes.Trash.Discard(ctx, fsys, path.Dir(p.source()))
 	}
 	if err := rec.save(ctx, fsys, path.Dir(t.Data())); err != nil {
 		return err

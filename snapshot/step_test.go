@@ -43,7 +43,7 @@ func TestAJobOfAnEarlierBerthIsResumed(t *testing.T) {
 			data, err := os.ReadFile(file)
 			require.NoError(t, err)
 			if name == "undo" {
-				items, err := w.store.TrashList(ctx)
+				items, err := w.store.Trash.List(ctx)
 				require.NoError(t, err)
 				data = regexp.MustCompile(`("volume":"blog","trash":")[^"]*`).ReplaceAll(data, []byte("${1}"+items[0].ID))
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
@@ -13,7 +14,6 @@ import (
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
-	"github.com/casit/berth/volume"
 )
 
 // EngineLive copies a takeover's volume as it is, where nobody can make an
@@ -103,7 +103,7 @@ func (v *Versions) endTakeover(ctx context.Context, j *job.Job) error {
 		// Also one that failed half-way; that there is none is no error.
 		_, err := v.removeAfter(ctx, RemoveRequest{Names: []string{takeoverSnapshot(j)}}, j.ID)
 		if err != nil && problem.KindOf(err) != problem.NotFound {
-			v.volumes.Note(ctx, volume.AuditRecord{Op: "takeover", Volume: j.Items[0].Volume, Detail: fmt.Sprintf("its snapshot %s is left: %v", takeoverSnapshot(j), err)})
+			v.volumes.Audit.Note(ctx, audit.Record{Op: "takeover", Volume: j.Items[0].Volume, Detail: fmt.Sprintf("its snapshot %s is left: %v", takeoverSnapshot(j), err)})
 		}
 	}
 	return v.Jobs.Abort(ctx, j.ID)
@@ -168,7 +168,7 @@ func (v *Versions) BreakLocks(ctx context.Context, name, node string) error {
 	}
 	n, err := filer.BreakLocks(ctx, name, address)
 	if n > 0 {
-		v.volumes.Note(ctx, volume.AuditRecord{Op: "locks broken", Volume: name, Detail: fmt.Sprintf("%d of %s (%s)", n, node, address)})
+		v.volumes.Audit.Note(ctx, audit.Record{Op: "locks broken", Volume: name, Detail: fmt.Sprintf("%d of %s (%s)", n, node, address)})
 	}
 	return err
 }

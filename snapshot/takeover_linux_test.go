@@ -118,7 +118,7 @@ func TestADatabaseIsTakenOverFromANodeThatIsCutOff(t *testing.T) {
 			require.NoError(t, err)
 			link.set(false)
 			require.Equal(t, "acknowledged", f.read("db/ibdata1"))
-			fenced, err := f.store.LateWrites(ctx, "db")
+			fenced, err := f.store.Trash.LateWrites(ctx, "db")
 			require.NoError(t, err)
 			require.Len(t, fenced, 1)
 			require.Equal(t, &volume.Late{Files: 1, Bytes: int64(len("acknowledged, late")), Last: fenced[0].Late.Last}, fenced[0].Late)

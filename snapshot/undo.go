@@ -88,7 +88,7 @@ func notTheUndo(name string) error {
 // keptBefore lists the trash without what a job itself has kept before it was
 // interrupted: that is not what the job undoes.
 func (v *Versions) keptBefore(ctx context.Context, job string) ([]*volume.Trashed, error) {
-	items, err := v.volumes.TrashList(ctx)
+	items, err := v.volumes.Trash.List(ctx)
 	return slices.DeleteFunc(items, func(t *volume.Trashed) bool { return job != "" && t.Job == job }), err
 }
 

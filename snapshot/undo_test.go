@@ -79,7 +79,7 @@ func TestAnUndoGoesWithItsVolume(t *testing.T) {
 	for name, live := range map[string]bool{"whole": false, "live": true} {
 		t.Run(name+", back under its name", func(t *testing.T) {
 			w := setUp(t, live)
-			_, _, err := w.store.TrashRestore(ctx, "blog", "")
+			_, _, err := w.store.Trash.Restore(ctx, "blog", "")
 			require.NoError(t, err)
 			w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}, Live: live})
 			require.Equal(t, "newer", w.read("blog/i"))
@@ -88,7 +88,7 @@ func TestAnUndoGoesWithItsVolume(t *testing.T) {
 			w := setUp(t, live)
 			require.NoError(t, w.store.Create(ctx, "blog", nil))
 			w.write("blog/i", "of the new volume")
-			_, _, err := w.store.TrashRestore(ctx, "blog", "blog-old")
+			_, _, err := w.store.Trash.Restore(ctx, "blog", "blog-old")
 			require.NoError(t, err)
 			_, err = w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"blog"}})
 			require.Equal(t, problem.Nothing, problem.KindOf(err))
@@ -106,13 +106,13 @@ func TestAnUndoGoesWithItsVolume(t *testing.T) {
 	t.Run("of two that come back, one has the id", func(t *testing.T) {
 		w := setUp(t, false)
 		w.restore(RestoreRequest{Refs: []string{"blog@s"}})
-		_, _, err := w.store.TrashRestore(ctx, "blog", "second")
+		_, _, err := w.store.Trash.Restore(ctx, "blog", "second")
 		require.NoError(t, err)
 		_, err = w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"second"}})
 		require.Equal(t, problem.Nothing, problem.KindOf(err))
 
 		w = setUp(t, false)
-		_, _, err = w.store.TrashRestore(ctx, "blog", "first")
+		_, _, err = w.store.Trash.Restore(ctx, "blog", "first")
 		require.NoError(t, err)
 		w.restore(RestoreRequest{Refs: []string{"blog@s"}})
 		_, err = w.Plan(ctx, RestoreRequest{Undo: true, Refs: []string{"blog"}})
@@ -189,11 +189,11 @@ func TestUndosOfAnEarlierBerth(t *testing.T) {
 	require.Equal(t, problem.Nothing, problem.KindOf(err), "a removal is younger")
 
 	// Where the removed one is purged, the times say it.
-	items, err := w.store.TrashList(ctx)
+	items, err := w.store.Trash.List(ctx)
 	require.NoError(t, err)
 	for _, it := range items {
 		if it.Kind == "removed" {
-			_, err = w.store.TrashPurge(ctx, []string{it.ID}, 0, false)
+			_, err = w.store.Trash.Purge(ctx, []string{it.ID}, 0, false)
 			require.NoError(t, err)
 			continue
 		}

@@ -15,7 +15,7 @@ func (v *Versions) Usage(ctx context.Context, live bool) (u *df.Usage, err error
 		if err != nil {
 			return err
 		}
-		trash, err := v.volumes.TrashList(ctx)
+		trash, err := v.volumes.Trash.List(ctx)
 		if err != nil {
 			return err
 		}

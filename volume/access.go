@@ -24,11 +24,11 @@ func (s *Store) Now() time.Time {
 	return t
 }
 
-// TrashTTL is how long what is removed or replaced is kept.
-func (s *Store) TrashTTL() time.Duration { return time.Duration(s.trashTTL.Load()) }
+// TTL is how long what is removed or replaced is kept.
+func (tr *Trash) TTL() time.Duration { return time.Duration(tr.ttl.Load()) }
 
-// SetTrashTTL changes how long what is removed or replaced is kept.
-func (s *Store) SetTrashTTL(d time.Duration) { s.trashTTL.Store(int64(d)) }
+// SetTTL changes how long what is removed or replaced is kept.
+func (tr *Trash) SetTTL(d time.Duration) { tr.ttl.Store(int64(d)) }
 
 // MetaIn reads the metadata of a volume as the tree at root has it: "." for
 // now, ".snapshot/NAME" for a snapshot. It is nil where there is none, also
@@ -74,12 +74,4 @@ func (s *Store) Holders(ctx context.Context, names []string) ([]cluster.User, er
 		return nil
 	})
 	return out, err
-}
-
-// Note writes down what was done, for `berth audit`.
-func (s *Store) Note(ctx context.Context, r AuditRecord) {
-	_ = s.with(ctx, "write the audit trail", func(e *export.Export) error {
-		s.audit(ctx, e, r)
-		return nil
-	})
 }

@@ -108,7 +108,7 @@ func (n *simNode) types(p *simProcess, what string) {
 			err = p.store.Remove(ctx, "db")
 		}
 	case "undelete":
-		_, _, err = p.store.TrashRestore(ctx, "db", "")
+		_, _, err = p.store.Trash.Restore(ctx, "db", "")
 	case "resume", "abort":
 		err = n.endJobs(ctx, p.store, what == "resume")
 	}
@@ -142,7 +142,7 @@ func (n *simNode) restore(ctx context.Context, s *Store) error {
 	if snap == "" {
 		return errors.New("no snapshot")
 	}
-	j := &job.Job{Op: cluster.OpRestore, Engine: "copy", Items: []job.Item{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.NewTrashID(),
+	j := &job.Job{Op: cluster.OpRestore, Engine: "copy", Items: []job.Item{{Volume: "db", Ref: "db@" + snap, Dest: "db", Trash: s.Trash.NewID(),
 		Meta: export.Encode(s.newMeta("db", Options{"access": "single"}))}}} // as the snapshot has it
 	if err := s.Jobs.Prepare(ctx, j); err != nil {
 		return err

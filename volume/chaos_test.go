@@ -241,7 +241,7 @@ func (c *chaos) mend() {
 		c.noteControl()
 	}
 	if _, err := n.proc().store.Get(ctx, "db"); problem.KindOf(err) == problem.NotFound {
-		if _, _, err := n.proc().store.TrashRestore(ctx, "db", ""); err != nil {
+		if _, _, err := n.proc().store.Trash.Restore(ctx, "db", ""); err != nil {
 			c.breaks("the volume is gone: %v", err)
 		}
 	}

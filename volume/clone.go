@@ -161,7 +161,7 @@ func (s *Store) finishClone(ctx context.Context, e *export.Export, l *cluster.Lo
 	if err != nil {
 		return err
 	}
-	return s.discardStaging(ctx, e, l.Work)
+	return s.Trash.discardStaging(ctx, e, l.Work)
 }
 
 // checkCloneSource refuses a source that is no whole volume, or a database

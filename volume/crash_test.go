@@ -25,7 +25,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 		"create": func(n *testNode) error { return n.Create(ctx, "new", map[string]string{"mode": "0711"}) },
 		"remove": func(n *testNode) error { return n.Remove(ctx, "site1") },
 		"undelete": func(n *testNode) error {
-			_, _, err := n.TrashRestore(ctx, "gone", "")
+			_, _, err := n.Trash.Restore(ctx, "gone", "")
 			return err
 		},
 		"clone": func(n *testNode) error { return n.Create(ctx, "copy", map[string]string{"from": "site1"}) },
@@ -37,11 +37,11 @@ func TestKilledAtEveryStep(t *testing.T) {
 			return n.Unmount(ctx, "site1", "a")
 		},
 		"purge": func(n *testNode) error {
-			items, err := n.TrashList(ctx)
+			items, err := n.Trash.List(ctx)
 			if err != nil || len(items) == 0 {
 				return err
 			}
-			_, err = n.TrashPurge(ctx, []string{items[0].ID}, 0, false)
+			_, err = n.Trash.Purge(ctx, []string{items[0].ID}, 0, false)
 			n.sweep(ctx, n.conn.Current())
 			return err
 		},
@@ -90,7 +90,7 @@ func checkAfterDeath(t *testing.T, what, dir, op string, killed bool, do func(*t
 
 	// Nothing is lost: each tree is a volume or in the trash, whole.
 	names := other.names()
-	trash, err := other.TrashList(ctx)
+	trash, err := other.Trash.List(ctx)
 	require.NoError(t, err, what)
 	for volume, page := range map[string]string{"site1": "hello", "gone": "bye"} {
 		var places []string

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/export"
 )
 
@@ -29,7 +30,7 @@ func (s *Store) Forget(ctx context.Context, volume string, older time.Duration, 
 		return gone, young, nil
 	}
 	return gone, young, s.with(ctx, what, func(e *export.Export) error {
-		s.audit(ctx, e, AuditRecord{Op: "release", Volume: name, Detail: fmt.Sprintf("%d uses that no container had", gone)})
+		s.Audit.Write(ctx, e, audit.Record{Op: "release", Volume: name, Detail: fmt.Sprintf("%d uses that no container had", gone)})
 		return s.Cluster.SaveLease(ctx, e, name)
 	})
 }

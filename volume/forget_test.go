@@ -42,7 +42,7 @@ func TestForgottenUsesFreeTheVolumeAndYoungOnesStay(t *testing.T) {
 	forget(1, 0, false)
 	_, err = n2.Mount(ctx, "db", "x", 1)
 	require.NoError(t, err)
-	records, err := n1.Audit(ctx, "db", time.Time{})
+	records, err := n1.Audit.Read(ctx, "db", time.Time{})
 	require.NoError(t, err)
 	require.Contains(t, records[len(records)-1].Op, "release")
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
@@ -19,12 +20,9 @@ import (
 // newJobs are the jobs of a Store's export.
 func (s *Store) newJobs() *job.Jobs {
 	return job.New(job.Config{Conn: s.conn, Cluster: s.Cluster, Node: s.cfg.Node, Now: s.cfg.Now, Volumes: swapped{s},
-		Caller: func(ctx context.Context) string {
-			who, _ := ctx.Value(callerKey{}).(string)
-			return who
-		},
+		Caller: audit.Caller,
 		Note: func(ctx context.Context, e *export.Export, op, volume, detail string) {
-			s.audit(ctx, e, AuditRecord{Op: op, Volume: volume, Detail: detail})
+			s.Audit.Write(ctx, e, audit.Record{Op: op, Volume: volume, Detail: detail})
 		},
 		Sweep: s.sweepSoon, Caught: s.Caught})
 }
@@ -80,7 +78,7 @@ func (s swapped) Fresh(ctx context.Context, e *export.Export, it *job.Item) erro
 	var m Meta
 	err := json.Unmarshal(it.Meta, &m)
 	if err == nil {
-		err = s.freshID(ctx, e.FS, it.Volume, &m)
+		err = s.Trash.freshID(ctx, e.FS, it.Volume, &m)
 	}
 	if err == nil {
 		it.Meta, err = json.Marshal(m)
@@ -96,7 +94,7 @@ func (s swapped) Placed(ctx context.Context, e *export.Export, it *job.Item) err
 		s.saveHint(ctx)
 	}
 	if id, ok := trashID(it.From); ok {
-		return s.dropTrash(ctx, e, id)
+		return s.Trash.drop(ctx, e, id)
 	}
 	return nil
 }
@@ -122,23 +120,23 @@ func inUse(name string, users []cluster.User) error {
 
 // Keep records in the trash what a job replaces.
 func (s swapped) Keep(ctx context.Context, e *export.Export, j *job.Job, it *job.Item) error {
-	t := s.NewUndo(j, it)
+	t := s.Trash.NewUndo(j, it)
 	if it.Dest == it.Volume {
 		var err error
 		if t.Meta, err = readMeta(ctx, e.FS, it.Volume); err != nil {
 			return err
 		}
 	}
-	return s.RecordTrash(ctx, e.FS, t)
+	return s.Trash.Record(ctx, e.FS, t)
 }
 
 // NewUndo is the record of what a job replaces at one place.
-func (s *Store) NewUndo(j *job.Job, it *job.Item) *Trashed {
+func (tr *Trash) NewUndo(j *job.Job, it *job.Item) *Trashed {
 	kind := "undo"
 	if j.Op == cluster.OpTakeover {
 		kind = "fenced"
 	}
-	t := s.newTrash(kind, it.Volume, nil)
+	t := tr.newItem(kind, it.Volume, nil)
 	t.ID, t.Job, t.Reason, t.From = it.Trash, j.ID, string(j.Op), j.From
 	switch j.Op {
 	case cluster.OpRestore:
@@ -147,7 +145,7 @@ func (s *Store) NewUndo(j *job.Job, it *job.Item) *Trashed {
 		t.Reason += " from " + j.From
 		t.Since = j.Began.Add(-time.Second) // clocks are read over the network
 	}
-	expires := t.Removed.Add(s.TrashTTL())
+	expires := t.Removed.Add(tr.TTL())
 	if j.Keep > 0 {
 		expires = t.Removed.Add(j.Keep)
 	}
@@ -156,7 +154,7 @@ func (s *Store) NewUndo(j *job.Job, it *job.Item) *Trashed {
 }
 
 // Discard hands what is at name, in trash or staging, to the sweepers.
-func (s *Store) Discard(ctx context.Context, fsys tree.FS, name string) error {
+func (tr *Trash) Discard(ctx context.Context, fsys tree.FS, name string) error {
 	return export.Absent(fsys.Rename(ctx, name, path.Join(export.StagingDir, export.PurgePrefix+path.Base(name))))
 }
 

@@ -14,7 +14,7 @@ func (s *Store) finish(ctx context.Context, e *export.Export, l *cluster.Lock) e
 	case cluster.OpRemove:
 		return s.finishRemove(ctx, e, l)
 	case cluster.OpUndelete:
-		return s.finishUndelete(ctx, e, l)
+		return s.Trash.finishRestore(ctx, e, l)
 	case cluster.OpClone:
 		return s.finishClone(ctx, e, l)
 	case cluster.OpRestore, cluster.OpUndo, cluster.OpTakeover:

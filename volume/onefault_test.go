@@ -58,12 +58,12 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 		n.must(n.Remove(ctx, name))
 		n.clock.move(time.Minute) // in this order
 	}
-	items, err := n.TrashList(ctx)
+	items, err := n.Trash.List(ctx)
 	n.must(err)
 	for _, it := range items {
 		ids = append(ids, it.ID)
 	}
-	_, err = n.TrashPurge(ctx, ids, 0, false)
+	_, err = n.Trash.Purge(ctx, ids, 0, false)
 	n.must(err)
 	require.Eventually(t, func() bool {
 		n.sweep(ctx, n.conn.Current())
@@ -103,16 +103,16 @@ func TestOneTrashItemThatCannotBePurgedKeepsNoOther(t *testing.T) {
 		n.must(n.Remove(ctx, name))
 		n.clock.move(time.Minute)
 	}
-	items, err := n.TrashList(ctx)
+	items, err := n.Trash.List(ctx)
 	n.must(err)
 	locked(t, filepath.Join(dir, export.TrashPath(items[0].ID)))
-	done, err := n.TrashPurge(ctx, []string{items[0].ID, items[1].ID}, 0, false)
+	done, err := n.Trash.Purge(ctx, []string{items[0].ID, items[1].ID}, 0, false)
 	require.ErrorContains(t, err, "1 of 2 trash items cannot be purged, the first is "+items[0].ID)
 	require.Len(t, done, 1)
 	require.Equal(t, items[1].ID, done[0].ID)
 
 	n.clock.move(30 * 24 * time.Hour)
-	n.must(n.expireTrash(ctx, n.conn.Current()))
+	n.must(n.Trash.expire(ctx, n.conn.Current()))
 	require.Equal(t, []string{items[0].ID}, entries(t, dir, export.TrashDir), "what has expired goes all the same")
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/audit"
+	"github.com/casit/berth/cache"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
@@ -52,12 +54,12 @@ func (p *polled) newestSnapshot() string {
 	return p.newest
 }
 
-// TrashSeen is the trash as of the last round of upkeep, from memory. The items
+// Seen is the trash as of the last round of upkeep, from memory. The items
 // are not to be changed.
-func (s *Store) TrashSeen() []*Trashed {
-	s.polled.mu.Lock()
-	defer s.polled.mu.Unlock()
-	return s.polled.trash
+func (tr *Trash) Seen() []*Trashed {
+	tr.s.polled.mu.Lock()
+	defer tr.s.polled.mu.Unlock()
+	return tr.s.polled.trash
 }
 
 // upkeepTimeout bounds one round of upkeep.
@@ -136,7 +138,7 @@ func (s *Store) upkeep(ctx context.Context) error {
 			return err
 		}
 		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweep(ctx, e) }) })
-		return errors.Join(s.Cluster.FinishDead(ctx, e), s.expireTrash(ctx, e))
+		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.Trash.expire(ctx, e))
 	})
 }
 
@@ -167,13 +169,13 @@ func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
 	return nil
 }
 
-// expireTrash hands what has expired in the export's time to the sweepers.
-func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
-	now, ok := s.conn.Time()
+// expire hands what has expired in the export's time to the sweepers.
+func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
+	now, ok := tr.s.conn.Time()
 	if !ok {
 		return nil
 	}
-	items, err := s.trashed(ctx, e)
+	items, err := tr.list(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -184,13 +186,13 @@ func (s *Store) expireTrash(ctx context.Context, e *export.Export) error {
 			kept = append(kept, t)
 			continue
 		}
-		fault := s.purgeExpired(ctx, e, t)
+		fault := tr.purgeExpired(ctx, e, t)
 		if fault != nil {
 			kept = append(kept, t)
 		}
-		failed.Add(s.passOver(keptInTrash, t.ID, fault))
+		failed.Add(tr.s.passOver(keptInTrash, t.ID, fault))
 	}
-	s.polled.setTrash(kept)
+	tr.s.polled.setTrash(kept)
 	return failed.Err()
 }
 
@@ -217,7 +219,7 @@ func (s *Store) sweep(ctx context.Context, e *export.Export) {
 	}
 	defer s.sweeper.leave()
 	if now, ok := s.conn.Time(); ok && now.Sub(s.swept) > sweepEvery {
-		err := errors.Join(sweepCache(ctx, e.FS, now, cacheBytes), sweepAudit(ctx, e.FS, now))
+		err := errors.Join(cache.Sweep(ctx, e.FS, now), audit.Sweep(ctx, e.FS, now))
 		if s.passOver("what is too old stays", export.Dir, err) != nil {
 			return
 		}
@@ -241,7 +243,7 @@ func (s *Store) sweep(ctx context.Context, e *export.Export) {
 		}
 		if item, ok := strings.CutPrefix(n, export.CopyPrefix); ok {
 			if item, _, _ = strings.Cut(item, "."); !copies[item] {
-				_ = s.Discard(ctx, e.FS, name)
+				_ = s.Trash.Discard(ctx, e.FS, name)
 			}
 			continue
 		}
@@ -279,7 +281,7 @@ func (s *Store) sweepTemporary(ctx context.Context, e *export.Export, name strin
 		return
 	}
 	if attr.Kind == tree.Directory {
-		_ = s.Discard(ctx, e.FS, name)
+		_ = s.Trash.Discard(ctx, e.FS, name)
 		return
 	}
 	_ = e.FS.Remove(ctx, name)

@@ -5,9 +5,10 @@ import (
 	"crypto/rand"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/audit"
+	"github.com/casit/berth/cache"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
@@ -65,6 +66,9 @@ type Config struct {
 type Store struct {
 	// Cluster is the nodes of the export, and who of them holds what.
 	Cluster *cluster.Cluster
+	Trash   *Trash
+	Audit   *audit.Trail // who did what
+	Cache   *cache.Cache // what need not be found out again
 	// Jobs are the operations that exchange trees of volumes.
 	Jobs *job.Jobs
 
@@ -76,14 +80,11 @@ type Store struct {
 	polled polled
 
 	hints   gate // one writes the hint
-	audits  gate // one writes a line
 	sweeper gate // one sweeps
 
 	lastRemoved lastRemoved
 
 	faults problem.Faults // of single items, as of this node's last attempt
-
-	trashTTL atomic.Int64 // in force: it may change while jobs run
 
 	tasks sync.WaitGroup // what upkeep has begun, and Run waits for
 	swept time.Time      // when the cache and the audit trail were swept last, in the export's time; the sweeper's own
@@ -109,14 +110,16 @@ func New(cfg Config) *Store {
 	if cfg.Report == nil {
 		cfg.Report = func(string, map[string]any) {}
 	}
-	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), hints: newGate(), audits: newGate(), sweeper: newGate()}
+	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), hints: newGate(), sweeper: newGate()}
 	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
 		Known: s.index.knownID, Learned: s.learn, Ready: s.ready})
+	s.Trash = &Trash{s: s}
+	s.Audit, s.Cache = audit.New(s.conn, cfg.Node, cfg.Report), cache.New(s.conn)
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
 		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,
 		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
 	s.Jobs = s.newJobs()
-	s.SetTrashTTL(cfg.TrashTTL)
+	s.Trash.SetTTL(cfg.TrashTTL)
 	s.index.init()
 	s.loadHint()
 	return s

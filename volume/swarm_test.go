@@ -67,7 +67,7 @@ func TestAnExpiredLeaseNoLongerRefusesAndSaysSo(t *testing.T) {
 	n2.waits(4 * time.Second)
 	n2.must(n2.Remove(ctx, "site1"))
 	require.Contains(t, fmt.Sprint(*n2.said), "an expired lease no longer keeps")
-	records, err := n2.Audit(ctx, "site1", time.Time{})
+	records, err := n2.Audit.Read(ctx, "site1", time.Time{})
 	require.NoError(t, err)
 	require.Equal(t, "lease-expired", records[len(records)-2].Op)
 }
@@ -187,7 +187,7 @@ func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 	}{
 		{cluster.OpRemove, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {}, []string{"site1"}},
 		{cluster.OpRemove, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {
-			tr := n.newTrash("removed", "site1", nil)
+			tr := n.Trash.newItem("removed", "site1", nil)
 			n.must(lock.SetWork(ctx, tr.ID))
 			n.must(export.Mkdir(ctx, n.conn.Current().FS, export.TrashPath(tr.ID)))
 			n.must(n.conn.Current().Publish(ctx, export.TrashMeta(tr.ID), tr))
@@ -195,7 +195,7 @@ func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 		{cluster.OpRemove, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {
 			meta, err := readMeta(ctx, n.conn.Current().FS, "site1")
 			require.NoError(t, err)
-			tr := n.newTrash("removed", "site1", meta)
+			tr := n.Trash.newItem("removed", "site1", meta)
 			n.must(lock.SetWork(ctx, tr.ID))
 			n.must(export.Mkdir(ctx, n.conn.Current().FS, export.TrashPath(tr.ID)))
 			n.must(n.conn.Current().Publish(ctx, export.TrashMeta(tr.ID), tr))
@@ -204,8 +204,8 @@ func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 		{cluster.OpUndelete, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {
 			meta, err := readMeta(ctx, n.conn.Current().FS, "site1")
 			require.NoError(t, err)
-			tr := n.newTrash("removed", "site1", meta)
-			n.must(n.toTrash(ctx, n.conn.Current(), tr))
+			tr := n.Trash.newItem("removed", "site1", meta)
+			n.must(n.Trash.put(ctx, n.conn.Current(), tr))
 			n.must(lock.SetWork(ctx, tr.ID))
 		}, []string{"site1"}},
 		{cluster.OpClone, func(t *testing.T, n *testNode, dir string, lock *cluster.Locking) {
@@ -237,7 +237,7 @@ func TestAnOperationThatDiedIsFinishedByAnyNode(t *testing.T) {
 				require.Equal(t, "0700", got.Options["mode"])
 			} else {
 				require.NoFileExists(t, filepath.Join(dir, ".berth/volumes/site1.json"))
-				_, _, err := n2.TrashRestore(ctx, "site1", "")
+				_, _, err := n2.Trash.Restore(ctx, "site1", "")
 				require.NoError(t, err)
 				require.Equal(t, "hello", read(t, dir, "site1/page"))
 			}

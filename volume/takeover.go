@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
@@ -35,7 +36,7 @@ func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, 
 			return err
 		}
 		j = &job.Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended,
-			Items: []job.Item{{Volume: name, Dest: name, Ref: name, Trash: s.NewTrashID()}}}
+			Items: []job.Item{{Volume: name, Dest: name, Ref: name, Trash: s.Trash.NewID()}}}
 		return nil
 	})
 	if err != nil {
@@ -136,18 +137,18 @@ func lateIn(ctx context.Context, fsys tree.FS, t *Trashed) (late Late, err error
 // LateWrites lists the fenced trees of a volume, of all for "", with what was
 // written late into them as of now. What is new is reported and written into
 // the audit trail.
-func (s *Store) LateWrites(ctx context.Context, volume string) ([]*Trashed, error) {
+func (tr *Trash) LateWrites(ctx context.Context, volume string) ([]*Trashed, error) {
 	out := []*Trashed{}
-	err := s.with(ctx, "look for late writes", func(e *export.Export) (err error) {
-		out, err = s.lateWrites(ctx, e, volume)
+	err := tr.s.with(ctx, "look for late writes", func(e *export.Export) (err error) {
+		out, err = tr.lateWrites(ctx, e, volume)
 		return err
 	})
 	return out, err
 }
 
-func (s *Store) lateWrites(ctx context.Context, e *export.Export, volume string) ([]*Trashed, error) {
+func (tr *Trash) lateWrites(ctx context.Context, e *export.Export, volume string) ([]*Trashed, error) {
 	out := []*Trashed{}
-	items, err := s.trashed(ctx, e)
+	items, err := tr.list(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -156,12 +157,12 @@ func (s *Store) lateWrites(ctx context.Context, e *export.Export, volume string)
 			continue
 		}
 		late, err := lateIn(ctx, e.FS, t)
-		if err := s.passOver("late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
+		if err := tr.s.passOver("late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
 			return nil, err
 		}
 		if err == nil && late.Files > 0 && (t.Late == nil || *t.Late != late) {
 			t.Late = &late
-			if err := s.noteLate(ctx, e, t); err != nil {
+			if err := tr.noteLate(ctx, e, t); err != nil {
 				return nil, err
 			}
 		}
@@ -171,7 +172,7 @@ func (s *Store) lateWrites(ctx context.Context, e *export.Export, volume string)
 }
 
 // noteLate keeps what was found with the trash item, and tells of it.
-func (s *Store) noteLate(ctx context.Context, e *export.Export, t *Trashed) error {
+func (tr *Trash) noteLate(ctx context.Context, e *export.Export, t *Trashed) error {
 	err := e.Replace(ctx, export.TrashMeta(t.ID), t)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // purged meanwhile
@@ -179,9 +180,9 @@ func (s *Store) noteLate(ctx context.Context, e *export.Export, t *Trashed) erro
 	if err != nil {
 		return err
 	}
-	s.cfg.Report("a node wrote to a volume after it was taken over from it; what it wrote is in the trash",
+	tr.s.cfg.Report("a node wrote to a volume after it was taken over from it; what it wrote is in the trash",
 		map[string]any{"volume": t.Volume, "node": t.From, "trash": t.ID, "files": t.Late.Files, "bytes": t.Late.Bytes})
-	s.audit(ctx, e, AuditRecord{Op: "late-writes", Volume: t.Volume,
+	tr.s.Audit.Write(ctx, e, audit.Record{Op: "late-writes", Volume: t.Volume,
 		Detail: fmt.Sprintf("of %s: %d files with %d bytes, in trash %s", t.From, t.Late.Files, t.Late.Bytes, t.ID)})
 	return nil
 }
@@ -194,7 +195,7 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 		return err
 	}
 	for name, epoch := range lost {
-		items, err := s.lateWrites(ctx, e, name)
+		items, err := s.Trash.lateWrites(ctx, e, name)
 		if err != nil {
 			return err
 		}
@@ -207,7 +208,7 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 		s.cfg.Report("a volume was taken over while this node was silent; its containers here write to the trash: stop them",
 			map[string]any{"volume": name, "trash": where})
 		s.Cluster.Flush(ctx, e)
-		s.audit(ctx, e, AuditRecord{Op: "fenced", Volume: name, Detail: "containers of " + s.cfg.Node + " write to trash " + where})
+		s.Audit.Write(ctx, e, audit.Record{Op: "fenced", Volume: name, Detail: "containers of " + s.cfg.Node + " write to trash " + where})
 	}
 	return nil
 }

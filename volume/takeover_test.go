@@ -151,7 +151,7 @@ func TestASilentHolderIsTakenOverFromAndFencedOff(t *testing.T) {
 	require.Equal(t, "before", read(t, dir, "db/ibdata1"))
 	n1.beats()
 	require.Contains(t, fmt.Sprint(*n1.said), "its containers here write to the trash")
-	fenced, err := n3.LateWrites(ctx, "db")
+	fenced, err := n3.Trash.LateWrites(ctx, "db")
 	require.NoError(t, err)
 	require.Len(t, fenced, 1)
 	require.Equal(t, "fenced", fenced[0].Kind)
@@ -178,7 +178,7 @@ func TestASilentHolderIsTakenOverFromAndFencedOff(t *testing.T) {
 	n3.must(n3.Unmount(ctx, "db", "b"))
 	_, err = n1.Mount(ctx, "db", "new", 1)
 	require.NoError(t, err)
-	records, err := n1.Audit(ctx, "db", time.Time{})
+	records, err := n1.Audit.Read(ctx, "db", time.Time{})
 	require.NoError(t, err)
 	var ops []string
 	for _, r := range records {

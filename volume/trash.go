@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
@@ -48,6 +50,12 @@ type Trashed struct {
 	Late  *Late     `json:"late,omitempty"`
 	// Partial: not a tree, but what was replaced or removed of one.
 	Partial bool `json:"partial,omitempty"`
+}
+
+// Trash is what was removed or replaced, and may still be brought back.
+type Trash struct {
+	s   *Store
+	ttl atomic.Int64 // in force: it may change while jobs run
 }
 
 // expired tells whether its time is over, in the export's time.
@@ -87,11 +95,11 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if _, err := e.AskTime(ctx); err != nil {
 			return err
 		}
-		t := s.newTrash("removed", name, meta)
+		t := s.Trash.newItem("removed", name, meta)
 		if err := lock.SetWork(ctx, t.ID); err != nil {
 			return err
 		}
-		if err := s.toTrash(ctx, e, t); err != nil {
+		if err := s.Trash.put(ctx, e, t); err != nil {
 			return err
 		}
 		s.index.drop(name)
@@ -99,10 +107,10 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if meta.deletes() {
 			detail += ", deleted at once (on-remove=delete)"
 		}
-		s.audit(ctx, e, AuditRecord{Op: "remove", Volume: name, Detail: detail})
+		s.Audit.Write(ctx, e, audit.Record{Op: "remove", Volume: name, Detail: detail})
 		if meta.deletes() {
 			// It is removed; whatever keeps it now, the next tick deletes it.
-			_ = s.passOver(keptInTrash, t.ID, s.purgeExpired(ctx, e, t))
+			_ = s.passOver(keptInTrash, t.ID, s.Trash.purgeExpired(ctx, e, t))
 			s.sweepSoon()
 		}
 		return nil
@@ -115,9 +123,9 @@ const keptInTrash = "what has expired stays in the trash"
 // purgeExpired is purge of what nobody asks for any more: of a volume that was
 // removed for good also what was replaced in it, first, since the item is what
 // tells of it.
-func (s *Store) purgeExpired(ctx context.Context, e *export.Export, t *Trashed) error {
+func (tr *Trash) purgeExpired(ctx context.Context, e *export.Export, t *Trashed) error {
 	if t.Kind == "removed" && t.Meta.deletes() {
-		all, err := s.trashed(ctx, e)
+		all, err := tr.list(ctx, e)
 		if err != nil {
 			return err
 		}
@@ -126,12 +134,12 @@ func (s *Store) purgeExpired(ctx context.Context, e *export.Export, t *Trashed) 
 			if u.volumeID() != t.volumeID() {
 				continue // nobody knows whose it is
 			}
-			if err := s.purge(ctx, e, u); err != nil {
+			if err := tr.purge(ctx, e, u); err != nil {
 				return err
 			}
 		}
 	}
-	return s.purge(ctx, e, t)
+	return tr.purge(ctx, e, t)
 }
 
 // checkUnused refuses while another node uses the volume. dockerd has proven
@@ -152,16 +160,16 @@ func (s *Store) checkUnused(ctx context.Context, e *export.Export, name string) 
 	}
 	for _, u := range others {
 		s.cfg.Report("an expired lease no longer keeps a volume from being removed", map[string]any{"volume": name, "node": u.Node, "silent": u.LastSign()})
-		s.audit(ctx, e, AuditRecord{Op: "lease-expired", Volume: name, Detail: "of " + u.Node + ", " + u.LastSign()})
+		s.Audit.Write(ctx, e, audit.Record{Op: "lease-expired", Volume: name, Detail: "of " + u.Node + ", " + u.LastSign()})
 	}
 	s.Cluster.UnclaimAll(name)
 	return nil
 }
 
-func (s *Store) newTrash(kind, name string, meta *Meta) *Trashed {
-	t := &Trashed{Version: export.FormatVersion, Kind: kind, Volume: name, Meta: meta, Removed: s.removedAt(), By: s.cfg.Node}
-	t.ID = s.NewTrashID()
-	switch expires := t.Removed.Add(s.TrashTTL()); {
+func (tr *Trash) newItem(kind, name string, meta *Meta) *Trashed {
+	t := &Trashed{Version: export.FormatVersion, Kind: kind, Volume: name, Meta: meta, Removed: tr.removedAt(), By: tr.s.cfg.Node}
+	t.ID = tr.NewID()
+	switch expires := t.Removed.Add(tr.TTL()); {
 	case meta.deletes():
 		t.Expires = &t.Removed
 	case meta == nil || meta.Options.Get("on-remove") != "retain":
@@ -179,40 +187,40 @@ type lastRemoved struct {
 // removedAt is the export's time for a trash item, later than that of every item
 // before: what this node knows of the export's time may step back when it asks
 // again. A step of more than a minute is believed.
-func (s *Store) removedAt() time.Time {
-	now, _ := s.conn.Time()
+func (tr *Trash) removedAt() time.Time {
+	now, _ := tr.s.conn.Time()
 	now = now.UTC().Round(0)
-	s.lastRemoved.mu.Lock()
-	defer s.lastRemoved.mu.Unlock()
-	if last := s.lastRemoved.at; !now.After(last) && last.Sub(now) < time.Minute {
+	tr.s.lastRemoved.mu.Lock()
+	defer tr.s.lastRemoved.mu.Unlock()
+	if last := tr.s.lastRemoved.at; !now.After(last) && last.Sub(now) < time.Minute {
 		now = last.Add(time.Nanosecond)
 	}
-	s.lastRemoved.at = now
+	tr.s.lastRemoved.at = now
 	return now
 }
 
-// NewTrashID returns a name for a trash item.
-func (s *Store) NewTrashID() string {
-	now, _ := s.conn.Time()
-	return now.UTC().Format("20060102-1504") + "-" + s.conn.NewID()[:6]
+// NewID returns a name for a trash item.
+func (tr *Trash) NewID() string {
+	now, _ := tr.s.conn.Time()
+	return now.UTC().Format("20060102-1504") + "-" + tr.s.conn.NewID()[:6]
 }
 
-// toTrash is the removal proper: the record, the rename, the metadata, and
+// put is the removal proper: the record, the rename, the metadata, and
 // what is left of leases.
-func (s *Store) toTrash(ctx context.Context, e *export.Export, t *Trashed) error {
-	if err := s.RecordTrash(ctx, e.FS, t); err != nil {
+func (tr *Trash) put(ctx context.Context, e *export.Export, t *Trashed) error {
+	if err := tr.Record(ctx, e.FS, t); err != nil {
 		return err
 	}
 	if err := e.FS.Rename(ctx, t.Volume, export.TrashData(t.ID)); err != nil {
-		_ = s.dropTrash(ctx, e, t.ID)
+		_ = tr.drop(ctx, e, t.ID)
 		return err
 	}
-	return s.forgetVolume(ctx, e, t.Volume)
+	return tr.s.forgetVolume(ctx, e, t.Volume)
 }
 
-// RecordTrash makes a trash item, whose data comes next: what is or was a
+// Record makes a trash item, whose data comes next: what is or was a
 // volume's, with the id that this has now. It may be repeated.
-func (s *Store) RecordTrash(ctx context.Context, fsys tree.FS, t *Trashed) error {
+func (tr *Trash) Record(ctx context.Context, fsys tree.FS, t *Trashed) error {
 	if m, err := readMeta(ctx, fsys, t.Volume); err != nil {
 		return err
 	} else if m != nil {
@@ -222,7 +230,7 @@ func (s *Store) RecordTrash(ctx context.Context, fsys tree.FS, t *Trashed) error
 		return err
 	}
 	t.PathB64 = text.B64(t.Path)
-	if err := s.conn.On(fsys).Publish(ctx, export.TrashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := tr.s.conn.On(fsys).Publish(ctx, export.TrashMeta(t.ID), t); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
@@ -258,11 +266,11 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 		s.index.drop(l.Volume)
 		return s.forgetVolume(ctx, e, l.Volume)
 	}
-	return s.dropTrash(ctx, e, l.Work)
+	return s.Trash.drop(ctx, e, l.Work)
 }
 
-// dropTrash removes a trash item that has no data, and only such a one.
-func (s *Store) dropTrash(ctx context.Context, e *export.Export, id string) error {
+// drop removes a trash item that has no data, and only such a one.
+func (tr *Trash) drop(ctx context.Context, e *export.Export, id string) error {
 	if there, err := export.Exists(ctx, e.FS, export.TrashData(id)); err != nil || there {
 		return err
 	}
@@ -272,18 +280,18 @@ func (s *Store) dropTrash(ctx context.Context, e *export.Export, id string) erro
 	return export.Absent(e.FS.Rmdir(ctx, export.TrashPath(id)))
 }
 
-// TrashList returns what is in the trash, oldest first.
-func (s *Store) TrashList(ctx context.Context) ([]*Trashed, error) {
+// List returns what is in the trash, oldest first.
+func (tr *Trash) List(ctx context.Context) ([]*Trashed, error) {
 	out := []*Trashed{}
-	err := s.with(ctx, "list the trash", func(e *export.Export) error {
-		items, err := s.trashed(ctx, e)
+	err := tr.s.with(ctx, "list the trash", func(e *export.Export) error {
+		items, err := tr.list(ctx, e)
 		out = append(out, items...)
 		return err
 	})
 	return out, err
 }
 
-func (s *Store) trashed(ctx context.Context, e *export.Export) ([]*Trashed, error) {
+func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error) {
 	ids, err := export.Pick(ctx, e.FS, export.TrashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
 	if err != nil {
 		return nil, export.Absent(err)
@@ -330,11 +338,11 @@ func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error)
 
 func unreadable(id string) *Trashed { return &Trashed{ID: id, Kind: "unreadable"} }
 
-// TrashRestore brings a removed volume back, named by its id or, newest
+// Restore brings a removed volume back, named by its id or, newest
 // first, by its name. as gives it another name. It returns what was restored
 // under which name.
-func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, string, error) {
-	t, err := s.findTrash(ctx, which)
+func (tr *Trash) Restore(ctx context.Context, which, as string) (*Trashed, string, error) {
+	t, err := tr.find(ctx, which)
 	if err != nil {
 		return nil, "", err
 	}
@@ -345,7 +353,7 @@ func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, s
 	if err := CheckName(name); err != nil {
 		return nil, "", err
 	}
-	return t, name, s.locked(ctx, cluster.OpUndelete, name, func(e *export.Export, lock *cluster.Locking) error {
+	return t, name, tr.s.locked(ctx, cluster.OpUndelete, name, func(e *export.Export, lock *cluster.Locking) error {
 		if err := checkPlace(ctx, e.FS, name); err != nil {
 			return err
 		}
@@ -357,17 +365,17 @@ func (s *Store) TrashRestore(ctx context.Context, which, as string) (*Trashed, s
 		if err := lock.SetWork(ctx, t.ID); err != nil {
 			return err
 		}
-		if err := s.fromTrash(ctx, e, t, name); err != nil {
+		if err := tr.bringBack(ctx, e, t, name); err != nil {
 			return err
 		}
-		s.index.put(name, entry{})
-		s.audit(ctx, e, AuditRecord{Op: "undelete", Volume: name, Detail: "trash " + t.ID})
+		tr.s.index.put(name, entry{})
+		tr.s.Audit.Write(ctx, e, audit.Record{Op: "undelete", Volume: name, Detail: "trash " + t.ID})
 		return nil
 	})
 }
 
-func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
-	all, err := s.TrashList(ctx)
+func (tr *Trash) find(ctx context.Context, which string) (*Trashed, error) {
+	all, err := tr.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -385,16 +393,16 @@ func (s *Store) findTrash(ctx context.Context, which string) (*Trashed, error) {
 	return nil, problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash is called %q", which)
 }
 
-// fromTrash puts the metadata back, then the data. A crash in between leaves
+// bringBack puts the metadata back, then the data. A crash in between leaves
 // the lock, whose finisher does the rest.
-func (s *Store) fromTrash(ctx context.Context, e *export.Export, t *Trashed, name string) error {
+func (tr *Trash) bringBack(ctx context.Context, e *export.Export, t *Trashed, name string) error {
 	if t.Meta != nil {
 		// The tree itself comes back, as the volume that it was; of a fenced
 		// one a copy.
 		meta := *t.Meta
 		if meta.Name = name; t.Kind == "fenced" {
-			meta.ID = s.conn.NewID()
-		} else if err := s.freshID(ctx, e.FS, name, &meta); err != nil {
+			meta.ID = tr.s.conn.NewID()
+		} else if err := tr.freshID(ctx, e.FS, name, &meta); err != nil {
 			return err
 		}
 		if err := e.Replace(ctx, export.MetaPath(name), meta); err != nil {
@@ -404,7 +412,7 @@ func (s *Store) fromTrash(ctx context.Context, e *export.Export, t *Trashed, nam
 		return err
 	}
 	if t.Kind == "fenced" {
-		return s.copyFenced(ctx, e, t, name)
+		return tr.copyFenced(ctx, e, t, name)
 	}
 	err := e.FS.Rename(ctx, export.TrashData(t.ID), name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -417,22 +425,22 @@ func (s *Store) fromTrash(ctx context.Context, e *export.Export, t *Trashed, nam
 	if err != nil {
 		return err
 	}
-	return s.dropTrash(ctx, e, t.ID)
+	return tr.drop(ctx, e, t.ID)
 }
 
 // copyFenced brings a copy of a fenced tree back: a node may still write to the
 // tree itself, so it stays where it is. The lock on name has the item's id, so
 // nobody sweeps the copy while it is being made, however long that takes.
-func (s *Store) copyFenced(ctx context.Context, e *export.Export, t *Trashed, name string) error {
-	tmp := path.Join(export.StagingDir, export.CopyPrefix+t.ID+"."+s.conn.NewID())
+func (tr *Trash) copyFenced(ctx context.Context, e *export.Export, t *Trashed, name string) error {
+	tmp := path.Join(export.StagingDir, export.CopyPrefix+t.ID+"."+tr.s.conn.NewID())
 	if _, err := tree.Copy(ctx, e.FS, export.TrashData(t.ID), tmp, tree.CopyOptions{}, nil); err != nil {
 		err = problem.Whole(err, "trash item "+t.ID, fmt.Sprintf("stop what writes to it on %s, then again", cmp.Or(t.From, "its node")))
-		return errors.Join(err, s.Discard(context.WithoutCancel(ctx), e.FS, tmp), export.Absent(e.FS.Remove(context.WithoutCancel(ctx), export.MetaPath(name))))
+		return errors.Join(err, tr.Discard(context.WithoutCancel(ctx), e.FS, tmp), export.Absent(e.FS.Remove(context.WithoutCancel(ctx), export.MetaPath(name))))
 	}
 	return e.FS.Rename(ctx, tmp, name)
 }
 
-func (s *Store) finishUndelete(ctx context.Context, e *export.Export, l *cluster.Lock) error {
+func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	if l.Work == "" {
 		return nil
 	}
@@ -441,28 +449,28 @@ func (s *Store) finishUndelete(ctx context.Context, e *export.Export, l *cluster
 		return err
 	}
 	if t == nil {
-		return s.dropTrash(ctx, e, l.Work)
+		return tr.drop(ctx, e, l.Work)
 	}
 	there, err := export.Exists(ctx, e.FS, l.Volume)
 	if err != nil || there {
 		return err
 	}
-	return s.fromTrash(ctx, e, t, l.Volume)
+	return tr.bringBack(ctx, e, t, l.Volume)
 }
 
 // Everything is an age that everything in the trash has, for TrashPurge.
 const Everything time.Duration = math.MinInt64
 
-// TrashPurge deletes trash items for good: those named, or all removed at
+// Purge deletes trash items for good: those named, or all removed at
 // least older ago, or with neither all that have expired. It returns them;
 // with an error, those that could be. The deletion itself goes on in the
 // background, on any node.
-func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duration, dryRun bool) ([]*Trashed, error) {
-	all, err := s.TrashList(ctx)
+func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, dryRun bool) ([]*Trashed, error) {
+	all, err := tr.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now, _ := s.conn.Time()
+	now, _ := tr.s.conn.Time()
 	out := []*Trashed{}
 	for _, t := range all {
 		switch {
@@ -488,10 +496,10 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 		return out, nil
 	}
 	done := []*Trashed{}
-	err = s.with(ctx, "purge the trash", func(e *export.Export) error {
+	err = tr.s.with(ctx, "purge the trash", func(e *export.Export) error {
 		var first error
 		for _, t := range out {
-			err := s.purge(ctx, e, t)
+			err := tr.purge(ctx, e, t)
 			if err != nil && problem.OfExport(err) {
 				return err
 			}
@@ -507,24 +515,24 @@ func (s *Store) TrashPurge(ctx context.Context, ids []string, older time.Duratio
 		}
 		return nil
 	})
-	s.sweepSoon()
+	tr.s.sweepSoon()
 	return done, err
 }
 
 // purge hands a trash item to the sweepers by RENAME.
-func (s *Store) purge(ctx context.Context, e *export.Export, t *Trashed) error {
+func (tr *Trash) purge(ctx context.Context, e *export.Export, t *Trashed) error {
 	err := e.FS.Rename(ctx, export.TrashPath(t.ID), path.Join(export.StagingDir, export.PurgePrefix+t.ID))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another node did
 	}
 	if err == nil {
-		s.audit(ctx, e, AuditRecord{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID})
+		tr.s.Audit.Write(ctx, e, audit.Record{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID})
 	}
 	return err
 }
 
 // discardStaging hands a job's staging directory to the sweepers.
-func (s *Store) discardStaging(ctx context.Context, e *export.Export, work string) error {
+func (tr *Trash) discardStaging(ctx context.Context, e *export.Export, work string) error {
 	if work == "" || strings.Contains(work, "/") {
 		return nil
 	}

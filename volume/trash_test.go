@@ -35,13 +35,13 @@ func TestTrashRestoreTakesTheNewest(t *testing.T) {
 					n.must(n.Remove(ctx, "blog"))
 					n1.clock.move(clock)
 				}
-				items, err := n1.TrashList(ctx)
+				items, err := n1.Trash.List(ctx)
 				require.NoError(t, err)
 				require.Len(t, items, 3)
 				for i := range items[1:] {
 					require.True(t, items[i].Removed.Before(items[i+1].Removed), "oldest first: %v", items)
 				}
-				restored, _, err := n1.TrashRestore(ctx, "blog", "")
+				restored, _, err := n1.Trash.Restore(ctx, "blog", "")
 				require.NoError(t, err)
 				require.Equal(t, "newest", read(t, dir, "blog/f"))
 				require.Equal(t, items[2].ID, restored.ID)
@@ -62,7 +62,7 @@ func TestTheCopyOfAFencedTreeIsNotSweptWhileItIsMade(t *testing.T) {
 	old := time.Now().Add(-48 * time.Hour)
 	require.NoError(t, os.Chtimes(filepath.Join(dir, "db"), old, old))
 	n1.must(n1.Remove(ctx, "db"))
-	items, err := n1.TrashList(ctx)
+	items, err := n1.Trash.List(ctx)
 	require.NoError(t, err)
 	file := filepath.Join(dir, export.TrashMeta(items[0].ID))
 	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(read(t, file), `"removed"`, `"fenced"`, 1)), 0o600))
@@ -77,7 +77,7 @@ func TestTheCopyOfAFencedTreeIsNotSweptWhileItIsMade(t *testing.T) {
 		}
 		return nil
 	}
-	_, _, err = n1.TrashRestore(ctx, items[0].ID, "")
+	_, _, err = n1.Trash.Restore(ctx, items[0].ID, "")
 	require.NoError(t, err)
 	require.Equal(t, 1, swept)
 	require.Equal(t, "1", read(t, dir, "db/f"))

@@ -68,7 +68,7 @@ func RemovedWith(all []*Trashed, undo *Trashed) *Trashed {
 // freshID gives metadata that comes back as that of the volume name an id of
 // its own, if another volume has its id by now: it came back too, under
 // another name.
-func (s *Store) freshID(ctx context.Context, fsys tree.FS, name string, m *Meta) error {
+func (tr *Trash) freshID(ctx context.Context, fsys tree.FS, name string, m *Meta) error {
 	names, err := export.Pick(ctx, fsys, export.MetaDir, func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (s *Store) freshID(ctx context.Context, fsys tree.FS, name string, m *Meta)
 			return err
 		}
 		if n != name && other != nil && other.ID == m.ID {
-			m.ID = s.conn.NewID()
+			m.ID = tr.s.conn.NewID()
 			break
 		}
 	}

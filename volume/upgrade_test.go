@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
@@ -87,7 +88,7 @@ func leaveRelease(t *testing.T) (dir string) {
 	for _, n := range []*testNode{n1, n2, n3} {
 		n.beats()
 	}
-	by := WithCaller(ctx, "root")
+	by := audit.WithCaller(ctx, "root")
 
 	n1.must(n1.Create(ctx, "blog", map[string]string{"mode": "0750", "on-remove": "retain"}))
 	write(t, root, "blog/index.html", "hello")
@@ -102,9 +103,9 @@ func leaveRelease(t *testing.T) (dir string) {
 	// What a restore leaves: the old tree, whole or in parts; a journal.
 	restored, err := runJob(n1, by, "copy", nil)
 	require.NoError(t, err)
-	part := n1.NewUndo(restored, &job.Item{Volume: "blog", Ref: "blog@nightly:index.html", Trash: n1.NewTrashID()})
+	part := n1.Trash.NewUndo(restored, &job.Item{Volume: "blog", Ref: "blog@nightly:index.html", Trash: n1.Trash.NewID()})
 	part.Path, part.Partial = "index.html", true
-	n1.must(n1.RecordTrash(ctx, n1.conn.Current().FS, part))
+	n1.must(n1.Trash.Record(ctx, n1.conn.Current().FS, part))
 	write(t, root, part.Data(), "files/index.html", "hello before")
 	n1.must(n1.Jobs.End(ctx, restored.ID))
 	_, err = runJob(n1, by, "old_site", errors.New("no space left on device"))
@@ -161,7 +162,7 @@ func (d diesAt) Remove(ctx context.Context, name string) error {
 // newJob is a restore of a whole volume to what fill makes.
 func newJob(n *testNode, name string) *job.Job {
 	return &job.Job{Op: cluster.OpRestore, Engine: "copy", Request: []byte(fmt.Sprintf(`{"refs":["%s@nightly"]}`, name)),
-		Items: []job.Item{{Volume: name, Ref: name + "@nightly", Dest: name, Trash: n.NewTrashID()}}}
+		Items: []job.Item{{Volume: name, Ref: name + "@nightly", Dest: name, Trash: n.Trash.NewID()}}}
 }
 
 // runJob restores a volume to one file; with an error it stops half-way.
@@ -292,7 +293,7 @@ func readRelease(t *testing.T, dir string) {
 	}
 	require.ElementsMatch(t, []string{"blog on n1: 1, unattended", "blog@nightly on n1: 1, unattended", "shop_db on n2: 1, unattended"}, used)
 
-	items, err := n.TrashList(ctx)
+	items, err := n.Trash.List(ctx)
 	require.NoError(t, err)
 	trash := map[string]*Trashed{}
 	for _, i := range items {
@@ -309,7 +310,7 @@ func readRelease(t *testing.T, dir string) {
 	require.True(t, trash["undo blog"].Partial)
 	require.Equal(t, "index.html", trash["undo blog"].Path)
 
-	records, err := n.Audit(ctx, "", time.Time{})
+	records, err := n.Audit.Read(ctx, "", time.Time{})
 	require.NoError(t, err)
 	ops := map[string]int{}
 	for _, r := range records {
@@ -383,7 +384,7 @@ func useRelease(t *testing.T, dir string) {
 	n.must(n.Create(ctx, "blog", map[string]string{"mode": "0750"}))
 	require.Error(t, n.Create(ctx, "blog", map[string]string{"mode": "0755"}))
 	n.must(n.Remove(ctx, "copy"))
-	_, name, err := n.TrashRestore(ctx, "gone", "")
+	_, name, err := n.Trash.Restore(ctx, "gone", "")
 	require.NoError(t, err)
 	require.Equal(t, "gone", name)
 	require.Equal(t, "bye", read(t, root, "gone/page"))
@@ -391,11 +392,11 @@ func useRelease(t *testing.T, dir string) {
 	require.NoError(t, err)
 	require.Equal(t, "0711", got.Options["mode"])
 
-	items, err := n.TrashList(ctx)
+	items, err := n.Trash.List(ctx)
 	require.NoError(t, err)
 	for _, i := range items {
 		if i.Kind == "undo" && i.Volume == "copy" {
-			_, _, err = n.TrashRestore(ctx, i.ID, "copy-before")
+			_, _, err = n.Trash.Restore(ctx, i.ID, "copy-before")
 			require.NoError(t, err)
 		}
 	}
@@ -427,7 +428,7 @@ func mendRelease(t *testing.T, dir string) {
 	require.NoError(t, err)
 	require.Empty(t, under)
 	require.NoFileExists(t, filepath.Join(dir, "export", export.MetaPath("leaving")))
-	_, _, err = n.TrashRestore(ctx, "leaving", "")
+	_, _, err = n.Trash.Restore(ctx, "leaving", "")
 	require.NoError(t, err)
 	require.Equal(t, "on its way", read(t, dir, "export/leaving/page"))
 	got, err := n.Get(ctx, "leaving")

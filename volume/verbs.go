@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
@@ -341,7 +342,7 @@ func (s *Store) make(ctx context.Context, e *export.Export, name string, opts Op
 		return err
 	}
 	s.index.put(name, entry{meta: meta, read: true})
-	s.audit(ctx, e, AuditRecord{Op: "create", Volume: name})
+	s.Audit.Write(ctx, e, audit.Record{Op: "create", Volume: name})
 	return nil
 }
 
@@ -403,7 +404,7 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 			return err
 		}
 		s.index.put(name, entry{meta: meta, read: true})
-		s.audit(ctx, e, AuditRecord{Op: "set", Volume: name, Detail: describe(changes)})
+		s.Audit.Write(ctx, e, audit.Record{Op: "set", Volume: name, Detail: describe(changes)})
 		return nil
 	})
 }
@@ -474,7 +475,7 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 			return err
 		}
 		s.index.put(name, entry{meta: meta, read: true})
-		s.audit(ctx, e, AuditRecord{Op: "repair", Volume: name, Detail: "old metadata in " + aside})
+		s.Audit.Write(ctx, e, audit.Record{Op: "repair", Volume: name, Detail: "old metadata in " + aside})
 		return nil
 	})
 	return aside, err

@@ -33,7 +33,7 @@ func (p *Sums) of(ctx context.Context, fsys tree.FS, name string) *tree.Sums {
 		p.byVolume = map[string]*tree.Sums{}
 	}
 	s := &tree.Sums{}
-	if data := p.Volumes.CachedBytes(ctx, fsys, sumsKey(name)); data != nil {
+	if data := p.Volumes.Cache.Bytes(ctx, fsys, sumsKey(name)); data != nil {
 		s.Unmarshal(data) // sums that cannot be read are made again
 	}
 	p.byVolume[name] = s
@@ -53,7 +53,7 @@ func (p *Sums) Equality(ctx context.Context, fsys tree.FS, name string, checksum
 	}
 	return q, func() {
 		if data, ok := sums.Marshal(); ok {
-			p.Volumes.CacheBytes(context.WithoutCancel(ctx), fsys, sumsKey(name), data)
+			p.Volumes.Cache.PutBytes(context.WithoutCancel(ctx), fsys, sumsKey(name), data)
 		}
 	}
 }

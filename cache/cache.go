@@ -1,0 +1,112 @@
+// Package cache keeps results on the export that are true for good, for all nodes.
+// Any of them may be deleted at any time, and be made again.
+package cache
+
+import (
+	"context"
+	"encoding/json"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/casit/berth/export"
+	"github.com/casit/berth/tree"
+)
+
+// The cache is bounded all the same: what nobody has read for long goes, and
+// the least recently read when there is too much.
+const (
+	unused = 60 * 24 * time.Hour
+	most   = 1 << 30 // bytes
+	// exact is how exactly the time of the last reading is kept.
+	exact = 24 * time.Hour
+	// maxBytes bounds what Bytes reads.
+	maxBytes = 64 << 20
+)
+
+// Cache is what is kept on one export.
+type Cache struct{ conn *export.Conn }
+
+// New returns the cache of an export.
+func New(conn *export.Conn) *Cache { return &Cache{conn} }
+
+// Get decodes what was kept under key into v; false if there is nothing.
+func (k *Cache) Get(ctx context.Context, fsys tree.FS, key string, v any) bool {
+	var kept struct {
+		Key   string          `json:"key"`
+		Value json.RawMessage `json:"value"`
+	}
+	name := export.CachePath(key, ".json")
+	if export.Read(ctx, fsys, name, &kept) != nil || kept.Key != key || json.Unmarshal(kept.Value, v) != nil {
+		return false
+	}
+	k.noteRead(ctx, fsys, name)
+	return true
+}
+
+// Put keeps v under key, on all nodes. That it cannot is no error.
+func (k *Cache) Put(ctx context.Context, fsys tree.FS, key string, v any) {
+	value, err := json.Marshal(v)
+	if err == nil && export.Mkdir(ctx, fsys, export.CacheDir) == nil {
+		_ = k.conn.On(fsys).Replace(ctx, export.CachePath(key, ".json"), map[string]any{"key": key, "value": json.RawMessage(value)})
+	}
+}
+
+// Bytes returns the bytes that were kept under key; nil if there are none.
+func (k *Cache) Bytes(ctx context.Context, fsys tree.FS, key string) []byte {
+	name := export.CachePath(key, ".bin")
+	data, err := tree.ReadFile(ctx, fsys, name, maxBytes)
+	if err != nil {
+		return nil
+	}
+	k.noteRead(ctx, fsys, name)
+	return data
+}
+
+// PutBytes is Put for bytes that are no JSON.
+func (k *Cache) PutBytes(ctx context.Context, fsys tree.FS, key string, data []byte) {
+	if export.Mkdir(ctx, fsys, export.CacheDir) == nil {
+		_ = k.conn.On(fsys).Put(ctx, export.CachePath(key, ".bin"), data)
+	}
+}
+
+// noteRead keeps in the file's time that it was read.
+func (k *Cache) noteRead(ctx context.Context, fsys tree.FS, name string) {
+	now, ok := k.conn.Time()
+	a, err := fsys.Stat(ctx, name)
+	if ok && err == nil && now.Sub(a.Mtime) > exact {
+		_ = fsys.SetAttr(ctx, name, tree.SetAttr{Mtime: &now})
+	}
+}
+
+// Sweep removes what has not been read for long, and the least recently read
+// while there is too much.
+func Sweep(ctx context.Context, fsys tree.FS, now time.Time) error {
+	return sweep(ctx, fsys, now, most)
+}
+
+func sweep(ctx context.Context, fsys tree.FS, now time.Time, most int64) error {
+	var kept []tree.EntryPlus
+	total := int64(0)
+	err := fsys.ReadDirPlus(ctx, export.CacheDir, func(d tree.EntryPlus) error {
+		if d.Attr.Kind == tree.Regular {
+			kept = append(kept, d)
+			total += d.Attr.Size
+		}
+		return nil
+	})
+	if err != nil {
+		return export.Absent(err)
+	}
+	slices.SortFunc(kept, func(a, b tree.EntryPlus) int { return a.Attr.Mtime.Compare(b.Attr.Mtime) })
+	for _, d := range kept {
+		if total <= most && now.Sub(d.Attr.Mtime) <= unused {
+			return nil
+		}
+		if err := export.Absent(fsys.Remove(ctx, path.Join(export.CacheDir, d.Name))); err != nil {
+			return err
+		}
+		total -= d.Attr.Size
+	}
+	return nil
+}
