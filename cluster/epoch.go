@@ -119,7 +119,7 @@ func (c *Cluster) hold(ctx context.Context, e *export.Export, name string) (sile
 				c.uses.noteEpoch(name, h.Epoch)
 				return "", nil
 			}
-			if before = h.Node; !c.over(h) {
+			if before = h.Node; !c.cannotWrite(h) {
 				if life, _ := c.Life(h.Node); life == Expired && h.Node != c.cfg.Node {
 					silent = h.Node
 				}
@@ -164,19 +164,19 @@ func (c *Cluster) newEpoch(state State) *Epoch {
 		Since: c.cfg.Now().UTC().Truncate(time.Second)}
 }
 
-// over tells whether nothing of a holder can write any more, without anybody
+// cannotWrite tells whether nothing of a holder can write any more, without anybody
 // having to be kept out: its node has booted since, or its berth ended with
 // nothing in use.
-func (c *Cluster) over(h *Holder) (over bool) {
+func (c *Cluster) cannotWrite(h *Holder) (never bool) {
 	if h.Node == c.cfg.Node {
 		return h.Boot != c.cfg.Boot // checkIdentity has seen that the name is ours
 	}
 	c.peer(h.Node, func(p *peer) {
 		if !p.absent && p.beat.Boot != "" && !p.beat.Doubled {
-			over = p.beat.State == NodeStopped || h.Boot != "" && p.beat.Boot != h.Boot
+			never = p.beat.State == NodeStopped || h.Boot != "" && p.beat.Boot != h.Boot
 		}
 	})
-	return over
+	return never
 }
 
 // CheckHolder refuses what would take a single-writer volume from another node
@@ -184,7 +184,7 @@ func (c *Cluster) over(h *Holder) (over bool) {
 // its own.
 func (c *Cluster) CheckHolder(ctx context.Context, e *export.Export, name string) error {
 	h, _, err := c.holder(ctx, e, name)
-	if err != nil || h == nil || h.Node == c.cfg.Node || c.over(h) {
+	if err != nil || h == nil || h.Node == c.cfg.Node || c.cannotWrite(h) {
 		return err
 	}
 	return c.heldBy(name, h)

@@ -17,10 +17,10 @@ import (
 // value has not looked yet.
 type watch struct{ end time.Time }
 
-// look is told of an answered look from begin to end. It returns how much time
+// silence is told of an answered poll from begin to end. It returns how much time
 // certainly lies between it and the look before, at most most. What is
 // unchanged in both was silent for so long.
-func (w *watch) look(begin, end time.Time, most time.Duration) time.Duration {
+func (w *watch) silence(begin, end time.Time, most time.Duration) time.Duration {
 	between := time.Duration(0)
 	if !w.end.IsZero() {
 		between = min(max(0, begin.Sub(w.end)), most)
@@ -104,7 +104,7 @@ func (ps *peers) see(seen map[string]*peer, begin, end time.Time, most time.Dura
 	if begin.Before(ps.began) {
 		return
 	}
-	watched := ps.watch.look(begin, end, most)
+	watched := ps.watch.silence(begin, end, most)
 	ps.began, ps.polled, ps.lost = begin, true, false
 	for name, p := range ps.byName {
 		if _, ok := seen[name]; !ok {
@@ -250,9 +250,9 @@ func (ps *peers) Sign(node string) (s Sign) {
 	return s
 }
 
-// Gone tells whether the process that called itself incarnation on node can
+// Ended tells whether the process that called itself incarnation on node can
 // no longer be at work: it was replaced, stopped, or is expired.
-func (ps *peers) Gone(node, incarnation string) (gone bool) {
+func (ps *peers) Ended(node, incarnation string) (ended bool) {
 	if node == ps.cfg.Node {
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
@@ -262,9 +262,9 @@ func (ps *peers) Gone(node, incarnation string) (gone bool) {
 		return true
 	}
 	ps.peer(node, func(p *peer) {
-		gone = !p.absent && p.beat.Incarnation != "" && p.beat.Incarnation != incarnation
+		ended = !p.absent && p.beat.Incarnation != "" && p.beat.Incarnation != incarnation
 	})
-	return gone
+	return ended
 }
 
 // NodeInfo is one node as this one sees it.

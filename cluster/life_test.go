@@ -86,8 +86,8 @@ func TestAnOlderLookChangesNothing(t *testing.T) {
 		}
 	}
 	n2.must(n2.Poll(ctx, n2.e))
-	require.True(t, n2.Gone("n1", old))
-	require.False(t, n2.Gone("n1", n1.Incarnation()))
+	require.True(t, n2.Ended("n1", old))
+	require.False(t, n2.Ended("n1", n1.Incarnation()))
 }
 
 // After a long outage of the filer every heartbeat is old, and says nothing of

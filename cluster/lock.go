@@ -292,7 +292,7 @@ func (c *Cluster) Abandoned(l *Lock) bool {
 	if l.Node == c.cfg.Node && l.Incarnation == c.incarnation {
 		return !c.mine.has(l.ID)
 	}
-	return c.Gone(l.Node, l.Incarnation)
+	return c.Ended(l.Node, l.Incarnation)
 }
 
 // ReadLock returns the lock of a volume, nil if there is none.

@@ -135,7 +135,7 @@ func (ps *peers) ownName(begin time.Time, there *peer) bool {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	o := &ps.own
-	watched := o.watch.look(begin, ps.cfg.Now(), ps.mostBetween())
+	watched := o.watch.silence(begin, ps.cfg.Now(), ps.mostBetween())
 	if there != nil && o.wrote && there.beat.Incarnation != ps.incarnation {
 		ps.noteDouble(there.beat.Incarnation)
 	} else if o.doubled != "" {

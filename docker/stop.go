@@ -38,7 +38,7 @@ func PlanStop(ctx context.Context, engine *client.Client, volumes []string, user
 	if err != nil {
 		return s, problem.New(problem.Failed, "type it on the host, where the engine's socket is; or stop what uses it yourself", "no Docker engine answers here, so nothing can be stopped: %v", err)
 	}
-	reach := reach{here: here, local: map[string]bool{}, everywhere: map[string]bool{}, tasks: map[place]bool{}}
+	reach := reach{here: here, local: map[string]bool{}, everywhere: map[string]bool{}, tasks: map[usedAt]bool{}}
 	manager := info.Info.Swarm.ControlAvailable
 	if manager {
 		if err := planServices(ctx, engine, volumes, &s, reach.everywhere); err != nil {
@@ -76,8 +76,8 @@ func PlanStop(ctx context.Context, engine *client.Client, volumes []string, user
 	return s, err
 }
 
-// place is a volume on a node.
-type place struct{ volume, node string }
+// usedAt is a volume on a node.
+type usedAt struct{ volume, node string }
 
 // reach is which users of volumes are gone when a plan's services and
 // containers are stopped.
@@ -85,7 +85,7 @@ type reach struct {
 	here       string          // this node
 	local      map[string]bool // volumes of containers here
 	everywhere map[string]bool // volumes of the services that are stopped
-	tasks      map[place]bool  // where these services have tasks
+	tasks      map[usedAt]bool // where these services have tasks
 	known      []string        // the swarm's nodes
 }
 
@@ -106,7 +106,7 @@ func (r *reach) find(ctx context.Context, engine *client.Client, users []cluster
 			continue
 		}
 		for _, v := range t.Volumes {
-			r.tasks[place{v, t.Node}] = r.everywhere[v]
+			r.tasks[usedAt{v, t.Node}] = r.everywhere[v]
 		}
 	}
 	return nil
@@ -120,7 +120,7 @@ func (r *reach) covers(u cluster.User) bool {
 	case u.Node == r.here:
 		return r.local[u.Volume] || r.everywhere[u.Volume]
 	case slices.Contains(r.known, u.Node):
-		return r.tasks[place{u.Volume, u.Node}]
+		return r.tasks[usedAt{u.Volume, u.Node}]
 	}
 	return r.everywhere[u.Volume]
 }

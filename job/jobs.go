@@ -120,7 +120,7 @@ func (js *Jobs) check(ctx context.Context, e *export.Export, names []string) err
 // left tells a clone whose node died before it took the lock, or after it gave the
 // lock back: no lock tells of it, and nobody resumes it.
 func (js *Jobs) left(j *Job) bool {
-	return j.Op == cluster.OpClone && (j.State == Prepared || j.State == Failed || j.State == Swapped) && js.cfg.Cluster.Gone(j.Node, j.Incarnation)
+	return j.Op == cluster.OpClone && (j.State == Prepared || j.State == Failed || j.State == Swapped) && js.cfg.Cluster.Ended(j.Node, j.Incarnation)
 }
 
 // DiscardLeft hands to the sweepers what dead nodes have left of clones and no lock
@@ -219,7 +219,7 @@ func (js *Jobs) read(ctx context.Context, e *export.Export, id string) (*Job, er
 	if why, ok := js.unsaved.Load(id); ok && j.State == Copying {
 		j.State, j.Error = Failed, why.(string)
 	}
-	j.Interrupted = (j.State == Copying || j.State == Swapping) && js.cfg.Cluster.Gone(j.Node, j.Incarnation)
+	j.Interrupted = (j.State == Copying || j.State == Swapping) && js.cfg.Cluster.Ended(j.Node, j.Incarnation)
 	return &j, err
 }
 
@@ -341,13 +341,13 @@ func (js *Jobs) bring(ctx context.Context, e *export.Export, j *Job, fill func(c
 		err = js.cfg.Volumes.CheckAgain(ctx, e, j)
 	}
 	if err == nil {
-		err = js.plan(context.WithoutCancel(ctx), e, j)
+		err = js.recordTrees(context.WithoutCancel(ctx), e, j)
 	}
 	return err
 }
 
-// plan notes which tree is which, and that from here on the job goes forward.
-func (js *Jobs) plan(ctx context.Context, e *export.Export, j *Job) error {
+// recordTrees notes which tree is which, and that from here on the job goes forward.
+func (js *Jobs) recordTrees(ctx context.Context, e *export.Export, j *Job) error {
 	for i := range j.Items {
 		it := &j.Items[i]
 		if it.From == "" {

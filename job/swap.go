@@ -83,7 +83,7 @@ func (js *Jobs) swap(ctx context.Context, e *export.Export, j *Job, it *Item) er
 				return err
 			}
 		}
-		if err := js.place(ctx, e, it); err != nil {
+		if err := js.moveIn(ctx, e, it); err != nil {
 			return err
 		}
 	}
@@ -98,9 +98,9 @@ func (js *Jobs) keepOld(ctx context.Context, e *export.Export, j *Job, it *Item)
 	return export.Absent(e.FS.Rename(ctx, it.Dest, export.TrashData(it.Trash))) // gone: another node did it
 }
 
-// place renames From to Dest, where nothing is. A file is linked, since a
+// moveIn renames From to Dest, where nothing is. A file is linked, since a
 // RENAME would replace one that somebody has made meanwhile.
-func (js *Jobs) place(ctx context.Context, e *export.Export, it *Item) error {
+func (js *Jobs) moveIn(ctx context.Context, e *export.Export, it *Item) error {
 	a, err := e.FS.Stat(ctx, it.From)
 	if err == nil && a.Kind != tree.Directory {
 		if err = e.FS.Link(ctx, it.From, it.Dest); err == nil {

@@ -198,7 +198,7 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	for i := range p.Items {
 		it := &p.Items[i]
 		it.PathB64, it.RefB64 = text.B64(it.Path), text.B64(it.Ref)
-		if err := v.look(ctx, fsys, p, it); err != nil {
+		if err := v.findEnds(ctx, fsys, p, it); err != nil {
 			return nil, err
 		}
 	}
@@ -317,8 +317,8 @@ func (p *Plan) add(ref reference.Ref, text string, snap reference.Snapshot) {
 	p.Items = append(p.Items, it)
 }
 
-// look finds what is at both ends of an item.
-func (v *Versions) look(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem) error {
+// findEnds finds what is at both ends of an item.
+func (v *Versions) findEnds(ctx context.Context, fsys tree.FS, p *Plan, it *PlanItem) error {
 	src, err := fsys.Stat(ctx, it.source())
 	if err != nil {
 		return err
@@ -357,14 +357,14 @@ func (it *PlanItem) aim(ctx context.Context, fsys tree.FS) error {
 		return problem.New(problem.InUse, "choose a name that is free", "%q exists in volume %q, and --to overwrites nothing", it.Path, it.Volume)
 	}
 	if it.Parents = nil; it.New && (it.Path != "" || it.Kind == KindFiles) {
-		return it.lookUp(ctx, fsys, !it.Beside && it.Exact.Trash == "")
+		return it.findParents(ctx, fsys, !it.Beside && it.Exact.Trash == "")
 	}
 	return nil
 }
 
-// lookUp finds the directories of the path that the volume does not have. They
+// findParents finds the directories of the path that the volume does not have. They
 // are in the version too, unless the path was chosen freely.
-func (it *PlanItem) lookUp(ctx context.Context, fsys tree.FS, versioned bool) error {
+func (it *PlanItem) findParents(ctx context.Context, fsys tree.FS, versioned bool) error {
 	up := parent(it.Path)
 	if it.Kind == KindFiles { // the files of a directory come back, into it
 		up = it.Path

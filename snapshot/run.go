@@ -17,8 +17,8 @@ import (
 	"github.com/casit/berth/tree"
 )
 
-// work is a job that this process carries out, and what it has read.
-type work struct {
+// running is a job that this process carries out, and what it has read.
+type running struct {
 	*job.Run
 	read []compare.Read
 }
@@ -36,7 +36,7 @@ func (v *Versions) Start(ctx context.Context, id string) error {
 }
 
 func (v *Versions) start(ctx context.Context, j *job.Job) (*job.Run, error) {
-	w := &work{}
+	w := &running{}
 	return v.Jobs.Start(ctx, j, job.Work{
 		Fill: func(ctx context.Context, fsys tree.FS, r *job.Run, j *job.Job) error {
 			w.Run = r
@@ -57,7 +57,7 @@ func (v *Versions) start(ctx context.Context, j *job.Job) (*job.Run, error) {
 }
 
 // fill makes the trees of a job, below its directory, or syncs in place.
-func (v *Versions) fill(ctx context.Context, fsys tree.FS, w *work, j *job.Job) error {
+func (v *Versions) fill(ctx context.Context, fsys tree.FS, w *running, j *job.Job) error {
 	items, err := v.itemsOf(ctx, fsys, j)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (v *Versions) fill(ctx context.Context, fsys tree.FS, w *work, j *job.Job) 
 }
 
 // fillOne brings one item, by its engine.
-func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *work, j *job.Job, p *PlanItem, it *job.Item) error {
+func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job.Job, p *PlanItem, it *job.Item) error {
 	if it.Dest != p.dest() {
 		return fmt.Errorf("the plan of %s changed while it was carried out", it.Volume)
 	}
@@ -136,7 +136,7 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 }
 
 // copyFill copies the tree, or the one file.
-func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *work, p *PlanItem, it *job.Item) error {
+func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *running, p *PlanItem, it *job.Item) error {
 	if p.Kind == KindFile {
 		mode := uint32(0o700)
 		scrap := it.From + ".scrap"
@@ -169,7 +169,7 @@ func whole(err error, ref string) error {
 }
 
 // sync replaces in place what differs. What it replaces is recorded first.
-func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *work, j *job.Job, p *PlanItem, it *job.Item) error {
+func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Job, p *PlanItem, it *job.Item) error {
 	source, dest := p.source(), it.Dest
 	within := "" // the directory that recorded paths are in, below the volume
 	if p.Kind == KindFiles {

@@ -94,7 +94,7 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 
 // orphan tells a takeover that was prepared and never begun.
 func (v *Versions) orphan(j *job.Job) bool {
-	return j.State == job.Prepared && (v.volumes.Cluster.Gone(j.Node, j.Incarnation) || j.Incarnation == v.volumes.Cluster.Incarnation())
+	return j.State == job.Prepared && (v.volumes.Cluster.Ended(j.Node, j.Incarnation) || j.Incarnation == v.volumes.Cluster.Incarnation())
 }
 
 // endTakeover forgets a takeover that is over, and the snapshot made for it.

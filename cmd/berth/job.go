@@ -130,7 +130,7 @@ func (c *carried) complete(ctx context.Context) error {
 	gone, back := c.start(ctx)
 	if back != nil {
 		back = fmt.Errorf("%w; 'berth snapshot restore --resume %s' tries again to start what was stopped", back, c.job.Volumes()[0])
-	} else if end.over() {
+	} else if end.ended() {
 		if _, back = ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", plugin.JobRequest{ID: c.job.ID, Abort: !end.done()}); back != nil {
 			back = wayOn(c.job, back)
 		}
@@ -138,7 +138,7 @@ func (c *carried) complete(ctx context.Context) error {
 	if end.done() {
 		end.err = c.report(end.progress, time.Since(began))
 	} else {
-		c.saySynced(!end.over())
+		c.saySynced(!end.ended())
 	}
 	return joined(end.err, back, lostError(gone))
 }
@@ -233,10 +233,10 @@ type ending struct {
 // done tells whether the job did what it was asked for.
 func (e ending) done() bool { return e.err == nil }
 
-// over tells whether nobody has to go on with the job: it is done, or it was
+// ended tells whether nobody has to go on with the job: it is done, or it was
 // given up. Any other job stays for --resume: what looks like a failure here
 // may be a plugin that does not yet know enough.
-func (e ending) over() bool { return e.done() || e.givenUp }
+func (e ending) ended() bool { return e.done() || e.givenUp }
 
 // endOf is the one place that says what a job's last answer means: a job that
 // is done says so, and every other answer is an error.

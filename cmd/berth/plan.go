@@ -70,7 +70,7 @@ func renderPlan(w io.Writer, v planView, width int) {
 		if v.stop {
 			how = "is stopped, and started again"
 		}
-		line("in use by %s: %s", strings.Join(holders(v.Users, v.uses), ", "), how)
+		line("in use by %s: %s", strings.Join(userNames(v.Users, v.uses), ", "), how)
 	}
 	for _, name := range v.stops.Lost {
 		line("container %s runs with --rm: Docker removes it when it stops, and it is NOT started again", show.Quoted(name))
@@ -87,9 +87,9 @@ func days(d float64) string {
 	return fmt.Sprintf("%.0f days", d)
 }
 
-// holders names who uses volumes: containers where Docker here knows them,
+// userNames names the users of volumes: containers where Docker here knows them,
 // else nodes.
-func holders(users []cluster.User, uses []docker.Use) (out []string) {
+func userNames(users []cluster.User, uses []docker.Use) (out []string) {
 	for _, u := range users {
 		found := false
 		for _, k := range uses {

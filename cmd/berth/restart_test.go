@@ -134,7 +134,7 @@ func TestTheEndOfAJobIsOneValue(t *testing.T) {
 			require.Equal(t, c.code, code)
 			require.Contains(t, reason, c.reason)
 			require.Equal(t, c.resumable, strings.Contains(hint, "'berth snapshot restore --resume blog' completes it, '--abort blog' ends it"))
-			require.Equal(t, !c.resumable, e.over(), "a job that is resumed is kept")
+			require.Equal(t, !c.resumable, e.ended(), "a job that is resumed is kept")
 		})
 	}
 }

@@ -227,7 +227,7 @@ func mayRun(v *planView, o restoreOptions) error {
 		return nil
 	}
 	return &plugin.Failure{Kind: problem.InUse,
-		Reason: fmt.Sprintf("%s is in use by %s", v.Users[0].Volume, strings.Join(holders(v.Users, v.uses), ", ")),
+		Reason: fmt.Sprintf("%s is in use by %s", v.Users[0].Volume, strings.Join(userNames(v.Users, v.uses), ", ")),
 		Hint:   "--stop stops it, restores, and starts it again; --live replaces what differs, file by file, while it runs"}
 }
 
