@@ -2,7 +2,6 @@ package volume
 
 import (
 	"context"
-	"io/fs"
 	"sync/atomic"
 
 	"github.com/casit/berth/tree"
@@ -66,6 +65,3 @@ func (h *hooked) Rename(ctx context.Context, o, n string) error {
 }
 
 func (h *hooked) SyncAll(context.Context) error { return nil }
-
-// gone is the answer for a name that is not there.
-func gone(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist} }
