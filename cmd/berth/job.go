@@ -35,9 +35,10 @@ type carried struct {
 	stops   docker.Stops
 }
 
-// carryOut writes a job down and completes it.
-func carryOut(ctx context.Context, a *app, engine *client.Client, r snapshot.RestoreRequest, stops docker.Stops) error {
-	j, err := ask[job.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Request: r, Stopped: stops.Stopped})
+// carryOut writes the job of a plan down and completes it. The plugin prepares the
+// plan as it was shown; one of an earlier version reads the request.
+func carryOut(ctx context.Context, a *app, engine *client.Client, p *snapshot.Plan, r snapshot.RestoreRequest, stops docker.Stops) error {
+	j, err := ask[job.Job](ctx, a, "Berth.RestorePrepare", plugin.PrepareRequest{Plan: p, Request: r, Stopped: stops.Stopped})
 	if err != nil {
 		return err
 	}

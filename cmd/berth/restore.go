@@ -151,7 +151,7 @@ func runPlan(ctx context.Context, a *app, o restoreOptions) error {
 			return &plugin.Failure{Kind: problem.InUse, Reason: fmt.Sprintf("container %s, which Docker removes when it stops, was started meanwhile; nothing was changed", name), Hint: "type it again"}
 		}
 	}
-	return carryOut(ctx, a, engine, exact(o.RestoreRequest, &plan), v.stops)
+	return carryOut(ctx, a, engine, &plan, exact(o.RestoreRequest, &plan), v.stops)
 }
 
 // planStop finds what --stop has to stop, by the leases of all nodes as they
