@@ -38,6 +38,7 @@ type simNode struct {
 // simProcess is one life of a plugin.
 type simProcess struct {
 	store  *Store
+	began  time.Time
 	cancel context.CancelFunc
 	ended  chan struct{}
 	dead   bool // guarded by the link's mu
@@ -92,6 +93,14 @@ func (n *simNode) setWant(want bool) {
 	n.state.want = want
 }
 
+// sound tells whether nothing was wrong with the node for so long that its
+// heartbeat is heard: whatever stalls, nobody may give it up.
+func (n *simNode) sound() bool {
+	since, ok := n.link.sound()
+	p := n.proc()
+	return ok && p != nil && time.Since(since) > 3*chaosTTL && time.Since(p.began) > 3*chaosTTL
+}
+
 func (n *simNode) wants() bool {
 	n.state.Lock()
 	defer n.state.Unlock()
@@ -121,7 +130,7 @@ func (n *simNode) boot() {
 
 // start begins a life of the plugin.
 func (n *simNode) start() {
-	p := &simProcess{ended: make(chan struct{})}
+	p := &simProcess{began: time.Now(), ended: make(chan struct{})}
 	life := fmt.Sprintf("%s/%d/%d", n.name, n.boots(), n.link.roll("life"))
 	p.store = New(Config{URL: "nfs://filer/export", Node: n.name, Boot: fmt.Sprintf("boot-%s-%d", n.name, n.boots()), LeaseTTL: chaosTTL,
 		Rand:     rand.NewChaCha8([32]byte(bytes.Repeat([]byte(fmt.Sprintf("%08x", n.link.roll("rand "+life)&0xffffffff)), 4))),

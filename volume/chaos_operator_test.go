@@ -36,6 +36,7 @@ func (n *simNode) takeOver(s *Store, from string) error {
 	if err != nil {
 		return err
 	}
+	living := n.c.inside(func(o *simNode) bool { return o.name == from })
 	var had []byte
 	j, err = s.Jobs.Run(ctx, j.ID, func(ctx context.Context, fsys tree.FS, j *job.Job) error {
 		snap, err := n.snapshot(ctx)
@@ -53,6 +54,7 @@ func (n *simNode) takeOver(s *Store, from string) error {
 	n.c.note("%s: takeover from %s: %v", n.name, from, err)
 	if err == nil && j.State == job.Swapped {
 		n.c.count("takeover")
+		n.c.gaveUp(n, "takes over from", living)
 		n.c.server.mu.Lock()
 		if i := n.c.server.root.names["db"]; i != nil && i.id == j.Items[0].New && (i.names["log"] == nil && len(had) > 0 || i.names["log"] != nil && !bytes.HasPrefix(i.names["log"].data, had)) {
 			n.c.breaks("the takeover from %s does not have what was written", from)
@@ -63,6 +65,29 @@ func (n *simNode) takeOver(s *Store, from string) error {
 		err = endErr
 	}
 	return err
+}
+
+// inside lists the containers of sound nodes that have the volume as it is now.
+func (c *chaos) inside(of func(*simNode) bool) (out []*simContainer) {
+	c.server.mu.Lock()
+	db := c.server.root.names["db"]
+	c.server.mu.Unlock()
+	for _, o := range c.nodes {
+		if k := o.inside(); k != nil && k.tree == db && of(o) && o.sound() {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// gaveUp checks that n gave up no node that lives, and whose container has the
+// volume all the time.
+func (c *chaos) gaveUp(n *simNode, what string, living []*simContainer) {
+	for _, k := range living {
+		if k.n.inside() == k && k.n.sound() {
+			c.breaks("%s %s %s, which lives", n.name, what, k.n.name)
+		}
+	}
 }
 
 // snapshot is the filer's: an instant of the volume.
@@ -105,7 +130,10 @@ func (n *simNode) types(p *simProcess, what string) {
 		// dockerd refuses it by itself for a container, and creates none meanwhile.
 		if n.inside() == nil && n.docker.TryLock() {
 			defer n.docker.Unlock()
-			err = p.store.Remove(ctx, "db")
+			living := n.c.inside(func(o *simNode) bool { return o != n })
+			if err = p.store.Remove(ctx, "db"); err == nil {
+				n.c.gaveUp(n, "removes the volume of", living)
+			}
 		}
 	case "undelete":
 		_, _, err = p.store.Trash.Restore(ctx, "db", "")

@@ -208,9 +208,11 @@ type simLink struct {
 	out, in bool       // requests, or answers, do not come through
 	off     bool       // the node has no power
 	changed chan struct{}
-	// stalls: for how long the server stalls in the middle of this node's next
-	// look at the others' heartbeats, 0 for not.
+	mended  time.Time // since when the node can reach the server, if it can
+	// stalls: for how long the server stalls in the middle of one of this node's
+	// next looks at the others' heartbeats, 0 for not; after so many that it reads.
 	stalls time.Duration
+	after  int
 	count  map[string]uint64
 }
 
@@ -221,9 +223,21 @@ func newSimLink(server *simServer, seed uint64, node string) *simLink {
 func (l *simLink) set(change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	was := l.out || l.in || l.off
 	change()
+	if was && !l.out && !l.in && !l.off {
+		l.mended = time.Now()
+	}
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+// sound is since when the node can reach the server, false if it cannot. While
+// the server stalls, nobody can.
+func (l *simLink) sound() (since time.Time, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mended, !l.out && !l.in && !l.off
 }
 
 // drawn are the random parts of names, which depend on who drew first.
@@ -324,7 +338,12 @@ func (l *simLink) stallInLook(what string) {
 	}
 	l.mu.Lock()
 	d := l.stalls
-	l.stalls = 0
+	if l.after > 0 {
+		l.after--
+		d = 0
+	} else {
+		l.stalls = 0
+	}
 	l.mu.Unlock()
 	if d > 0 {
 		l.server.stall(d)
