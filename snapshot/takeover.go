@@ -62,8 +62,12 @@ func (v *Versions) TakeOverNow(ctx context.Context, name, from string) (*job.Job
 // or begins one. One of a node that died is forgotten: its snapshot is older
 // than what its holder may have written since.
 func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand bool) (*job.Run, error) {
-	v.takeovers.Lock()
-	defer v.takeovers.Unlock()
+	// One at a time begins it; no volume is called so.
+	end, err := v.volumes.Cluster.Turn(ctx, "takeover of "+name)
+	if err != nil {
+		return nil, problem.New(problem.InUse, "try again", "taking over from %s, %d %%", from, 0).Because(err)
+	}
+	defer end()
 	if w := v.Jobs.Of(cluster.OpTakeover, name); w != nil {
 		return w, nil
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -165,4 +166,18 @@ func TestWhereNobodyMakesInstantsTheAdministratorTakesOver(t *testing.T) {
 	require.Equal(t, "data", w.read(".berth/trash/"+j.Items[0].Trash+"/data/ibdata1"))
 	_, err = w.store.Mount(ctx, "db", "b", 1)
 	require.NoError(t, err)
+}
+
+// Who waits for another request to begin the takeover waits no longer than the
+// own deadline lets him.
+func TestABegunTakeoverHoldsUpNobodyPastHisDeadline(t *testing.T) {
+	w := newWorld(t)
+	end, err := w.store.Cluster.Turn(ctx, "takeover of db") // another Mount, of a filer that does not answer
+	require.NoError(t, err)
+	defer end()
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err = w.TakeOverNow(short, "db", "old")
+	require.Equal(t, problem.InUse, problem.KindOf(err))
+	require.ErrorContains(t, err, "taking over from old")
 }

@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/casit/berth/cluster"
@@ -44,8 +43,6 @@ type Versions struct {
 	ended   func(op cluster.Op, p job.Progress, err error)
 
 	readers readers // of snapshots, in this process
-
-	takeovers sync.Mutex // held while one is begun, across the network
 }
 
 // New returns the versions of cfg.Volumes.
