@@ -350,7 +350,7 @@ func (c *Cluster) finish(ctx context.Context, e *export.Export, dead *Lock) erro
 			return err // somebody is at it
 		}
 	}
-	g, err := c.takeLock(ctx, e, Lock{Op: dead.Op, Volume: dead.Volume, Work: dead.Work, Reads: dead.Reads, Finishes: true}, highest)
+	g, err := c.takeLock(ctx, e, Lock{Op: dead.Op, Volume: dead.Volume, Work: dead.Work, Finishes: true}, highest)
 	if err != nil || g == nil {
 		return err
 	}

@@ -44,7 +44,7 @@ import (
 // A seed makes one story, the same every time.
 
 var (
-	chaosSeeds = flag.Int("seeds", 100, "how many stories the chaos tells")
+	chaosSeeds = flag.Int("seeds", 40, "how many stories the chaos tells")
 	chaosFirst = flag.Uint64("seed", 1, "the first of them")
 )
 
