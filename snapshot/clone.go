@@ -37,6 +37,7 @@ func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err
 	}
 	var ref reference.Ref
 	options := map[string]string{}
+	taken := false
 	err = v.volumes.With(ctx, "clone "+a.Volume, func(fsys tree.FS) error {
 		sides, err := v.sides(ctx, fsys, a)
 		if err != nil {
@@ -50,6 +51,10 @@ func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err
 		if sides[0].Snapshot != nil {
 			c.Exact = reference.ExactOf(ref, *sides[0].Snapshot)
 			root = path.Join(reference.Dir, ref.Snapshot)
+		}
+		there, err := stat(ctx, fsys, r.As)
+		if taken = there != nil; err != nil {
+			return err
 		}
 		m, err := volume.MetaIn(ctx, fsys, root, ref.Volume)
 		if m != nil {
@@ -68,6 +73,10 @@ func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err
 	}
 	c.Ref = ref.String()
 	options["from"] = c.Ref
+	// Asked again, the volume may be the clone itself.
+	if r.DryRun && taken {
+		return c, problem.New(problem.InUse, "choose a name that is free", "volume %q exists, and --as overwrites nothing", r.As)
+	}
 	if r.DryRun {
 		return c, nil
 	}

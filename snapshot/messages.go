@@ -34,6 +34,7 @@ var Messages = catalogue.Messages{
 		{"… is a …: nothing is below it", "a part of the path is a file", "the path of the file itself"},
 	},
 	catalogue.Restore: {
+		{"volume … exists, and --as overwrites nothing", "`--as` names a volume that is on the export", "another name; or restore the volume itself"},
 		{"nothing to undo for …: no restore whose copy is still in the trash", "there was no restore, or its undo copy is purged", "`berth trash ls`; `berth snapshot ls NAME`"},
 		{"nothing to undo for …: the undo in the trash belongs to a former volume …", "the volume was removed and made anew since", "`berth trash restore ID --as NAME` brings the former one back beside; `berth undo NAME` then"},
 		{"what is to be restored?", "the command names no version", "`berth snapshot restore NAME@SNAPSHOT`"},

@@ -206,6 +206,8 @@ func TestRestoresAreRefusedPlannedAndUndone(t *testing.T) {
 		{"snapshot restore blog@first --keep-undo long --yes", exitUsage, "", `"long" is not an age`},
 		{"snapshot restore blog@first --as old --dry-run", 0, "old: would be made of blog@first\n", ""},
 		{"snapshot restore blog@first --as old", 0, "old: made of blog@first\n", ""},
+		{"snapshot restore blog@first --as old", exitInUse, "", "volume \"old\" exists, and --as overwrites nothing"},
+		{"snapshot restore blog@first --as old --dry-run", exitInUse, "", "--as overwrites nothing"},
 		{"snapshot restore blog@first --yes", 0, "blog: restored, blog@first (", "to take it back: berth undo blog\n"},
 		{"snapshot restore blog@first --yes", exitNothing, "", "nothing to do: blog@first is what is there now"},
 		{"undo blog --dry-run", 0, "PLAN  blog <- as before the restore to blog@first", ""},
