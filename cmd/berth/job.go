@@ -132,8 +132,13 @@ func (c *carried) complete(ctx context.Context) error {
 	if back != nil {
 		back = fmt.Errorf("%w; 'berth snapshot restore --resume %s' tries again to start what was stopped", back, c.job.Volumes()[0])
 	} else if end.ended() {
-		if _, back = ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", plugin.JobRequest{ID: c.job.ID, Abort: !end.done()}); back != nil {
-			back = wayOn(c.job, back)
+		_, endErr := ask[plugin.Empty](ctx, c.app, "Berth.JobEnd", plugin.JobRequest{ID: c.job.ID, Abort: end.givenUp})
+		switch {
+		case endErr == nil:
+		case end.failed: // the journal says that it may be resumed
+			end = ending{progress: end.progress, err: wayOn(c.job, end.err)}
+		default:
+			back = wayOn(c.job, endErr)
 		}
 	}
 	if end.done() {
@@ -229,15 +234,16 @@ type ending struct {
 	progress job.Progress
 	err      error
 	givenUp  bool // before the plugin began it, or by Ctrl-C
+	failed   bool // the plugin carried it out to this end: the volume is as it was
 }
 
 // done tells whether the job did what it was asked for.
 func (e ending) done() bool { return e.err == nil }
 
-// ended tells whether nobody has to go on with the job: it is done, or it was
-// given up. Any other job stays for --resume: what looks like a failure here
-// may be a plugin that does not yet know enough.
-func (e ending) ended() bool { return e.done() || e.givenUp }
+// ended tells whether nobody has to go on with the job: it is done, it failed and
+// says why, or it was given up. Any other job stays for --resume. The plugin
+// refuses to end a job whose journal does not agree.
+func (e ending) ended() bool { return e.done() || e.givenUp || e.failed }
 
 // endOf is the one place that says what a job's last answer means: a job that
 // is done says so, and every other answer is an error.
@@ -245,6 +251,8 @@ func endOf(j *job.Job, p job.Progress, err error) ending {
 	switch {
 	case err == nil && p.Done():
 		return ending{progress: p}
+	case err != nil && p.State == job.Failed && !p.Interrupted:
+		return ending{progress: p, err: err, failed: true}
 	case err == nil: // an answer of an earlier plugin
 		err = &plugin.Failure{Kind: problem.Failed, Reason: fmt.Sprintf("the %s is not done, and nobody is at work on it", nameOf(j))}
 	}
