@@ -182,8 +182,8 @@ func (c *Cluster) goodbye() {
 	}
 }
 
-// skip notes the result for one item among many, and reports an
+// passOver notes the result for one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
-func (c *Cluster) skip(event, item string, err error) error {
+func (c *Cluster) passOver(event, item string, err error) error {
 	return c.faults.PassOver(c.cfg.Report, event, item, err)
 }

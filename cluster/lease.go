@@ -271,13 +271,7 @@ func (c *Cluster) SaveLease(ctx context.Context, e *export.Export, name string) 
 		return nil
 	}
 	file := export.LeasePath(name, c.cfg.Node)
-	err := e.Replace(ctx, file, l)
-	for try := 0; errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
-		// Another node may take the empty directory away in between.
-		if err = export.Mkdir(ctx, e.FS, path.Dir(file)); err == nil {
-			err = e.Replace(ctx, file, l)
-		}
-	}
+	err := inDirectory(ctx, e, path.Dir(file), func() error { return e.Replace(ctx, file, l) })
 	if err == nil {
 		c.uses.saved(name, l)
 	}
@@ -375,7 +369,7 @@ func (c *Cluster) dropOldLeases(ctx context.Context, e *export.Export) error {
 		if err == nil && len(numbers) > 0 && len(nodes) == 0 {
 			err = c.forgetHolds(ctx, e, name, numbers)
 		}
-		if err := c.skip("leases of an earlier boot cannot be taken back", name, err); err != nil {
+		if err := c.passOver("leases of an earlier boot cannot be taken back", name, err); err != nil {
 			return err
 		}
 	}

@@ -79,13 +79,7 @@ func top[T any](ctx context.Context, fsys tree.FS, s series) (v *T, number uint6
 // been made all the same.
 func (s series) next(ctx context.Context, e *export.Export, highest mark, v any) (ok bool, err error) {
 	number := highest.number + 1
-	err = e.Publish(ctx, s.path(number), v)
-	for try := 0; errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
-		// Another node may take the empty directory away in between.
-		if err = export.Mkdir(ctx, e.FS, s.dir); err == nil {
-			err = e.Publish(ctx, s.path(number), v)
-		}
-	}
+	err = inDirectory(ctx, e, s.dir, func() error { return e.Publish(ctx, s.path(number), v) })
 	if errors.Is(err, fs.ErrExist) {
 		return false, nil
 	}
@@ -178,4 +172,17 @@ func (s series) end(ctx context.Context, fsys tree.FS, numbers []uint64, now tim
 	}
 	_ = fsys.Rmdir(ctx, s.dir)
 	return nil
+}
+
+// inDirectory has write make a file in a control directory, and makes the
+// directory where it is missing: another node may take an empty one away in
+// between.
+func inDirectory(ctx context.Context, e *export.Export, dir string, write func() error) error {
+	err := write()
+	for try := 0; errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
+		if err = export.Mkdir(ctx, e.FS, dir); err == nil {
+			err = write()
+		}
+	}
+	return err
 }

@@ -73,12 +73,11 @@ func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err
 	}
 	c.Ref = ref.String()
 	options["from"] = c.Ref
-	// Asked again, the volume may be the clone itself.
-	if r.DryRun && taken {
-		return c, problem.New(problem.InUse, "choose a name that is free", "volume %q exists, and --as overwrites nothing", r.As)
-	}
 	if r.DryRun {
-		return c, nil
+		if taken { // asked again, without it, the volume may be the clone itself
+			err = problem.New(problem.InUse, "choose a name that is free", "volume %q exists, and --as overwrites nothing", r.As)
+		}
+		return c, err
 	}
 	return c, v.volumes.Create(ctx, r.As, options)
 }

@@ -190,6 +190,13 @@ func (d *Dir) removeAt(parent *os.File, name string) error {
 
 // Rename moves within the FlexVol, never over something.
 func (d *Dir) Rename(from, to string) error {
+	return d.between(from, to, func(source int, sourceBase string, target int, targetBase string) error {
+		return unix.Renameat2(source, sourceBase, target, targetBase, unix.RENAME_NOREPLACE)
+	})
+}
+
+// between calls f with the directories and last names of two paths.
+func (d *Dir) between(from, to string, f func(source int, sourceBase string, target int, targetBase string) error) error {
 	source, sourceBase, err := d.Parent(from)
 	if err != nil {
 		return err
@@ -200,7 +207,7 @@ func (d *Dir) Rename(from, to string) error {
 		return err
 	}
 	defer target.Close()
-	return unix.Renameat2(int(source.Fd()), sourceBase, int(target.Fd()), targetBase, unix.RENAME_NOREPLACE)
+	return f(int(source.Fd()), sourceBase, int(target.Fd()), targetBase)
 }
 
 // Snapshots are the directories in .snapshot and when they were made.

@@ -76,18 +76,8 @@ func (d *Dir) renameSnapshotAt(snapshots *os.File, from, to string) error {
 // CopyOut copies from, a file or directory of the FlexVol or of a snapshot, to
 // a name that is free.
 func (d *Dir) CopyOut(from, to string) error {
-	source, sourceBase, err := d.Parent(from)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, targetBase, err := d.Parent(to)
-	if err != nil {
-		return err
-	}
-	defer target.Close()
 	c := copier{reflink: d.Engine != "copy"}
-	return c.entry(int(source.Fd()), sourceBase, int(target.Fd()), targetBase)
+	return d.between(from, to, c.entry)
 }
 
 // probeEngine finds the best way to make snapshots of root.
