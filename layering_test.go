@@ -55,7 +55,7 @@ var below = map[string][]string{
 	"doctor":                  {"cluster", "job", "export", "volume", "problem", "tree", "nfs", "ontap"},
 	"convoy":                  {"audit", "cluster", "export", "volume", "problem", "tree"},
 	"plugin":                  {"audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job"},
-	"dashboard":               {"cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
+	"dashboard":               {"docker", "cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
 	"cmd/berth":               {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare"},
 	"snapshot/compare":        {"snapshot/reference", "volume", "problem", "tree"},
 	"snapshot/df":             {"snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},

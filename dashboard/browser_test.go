@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree/treetest"
@@ -183,7 +184,7 @@ func TestAPersonWithAMouse(t *testing.T) {
 		js[any](b, `(() => { window.mark = document.querySelector("#filter"); })()`)
 		at := js[float64](b, "window.scrollY")
 		s.docker.set(func(c *canned) {
-			c.cluster.Tasks = append(c.cluster.Tasks[:len(c.cluster.Tasks):len(c.cluster.Tasks)], Task{ID: "9", Name: "wiki_app.1", Node: "node1", Stack: "wiki", State: "running", Volumes: []string{"wiki"}})
+			c.cluster.Tasks = append(c.cluster.Tasks[:len(c.cluster.Tasks):len(c.cluster.Tasks)], docker.Task{ID: "9", Name: "wiki_app.1", Node: "node1", Stack: "wiki", State: "running", Volumes: []string{"wiki"}})
 		})
 		b.until(`document.body.textContent.includes("wiki_app.1")`)
 		require.Equal(t, "/volumes/shop_db", js[string](b, `document.activeElement.getAttribute("href")`))

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/volume"
@@ -50,7 +51,7 @@ type spaceView struct {
 type nodeView struct {
 	Name    string
 	Health  health
-	Docker  *Node
+	Docker  *docker.Node
 	Berth   *cluster.NodeInfo
 	Tasks   []*taskView
 	Running int // tasks, of all
@@ -64,7 +65,7 @@ func (n *nodeView) First() []*taskView { return n.Tasks[:min(tasksANode, len(n.T
 func (n *nodeView) More() int { return len(n.Tasks) - len(n.First()) }
 
 type taskView struct {
-	Task
+	docker.Task
 	Volumes []volumeLink
 }
 

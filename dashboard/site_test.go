@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -51,12 +52,12 @@ type site struct {
 // canned is a Docker that answers what it is told to.
 type canned struct {
 	mu      sync.Mutex
-	cluster Cluster
+	cluster docker.Cluster
 	err     error
 	hang    chan struct{}
 }
 
-func (c *canned) Running(ctx context.Context) (Cluster, error) {
+func (c *canned) Running(ctx context.Context) (docker.Cluster, error) {
 	c.mu.Lock()
 	cluster, err, hang := c.cluster, c.err, c.hang
 	c.mu.Unlock()
@@ -64,7 +65,7 @@ func (c *canned) Running(ctx context.Context) (Cluster, error) {
 		select {
 		case <-hang:
 		case <-ctx.Done():
-			return Cluster{}, ctx.Err()
+			return docker.Cluster{}, ctx.Err()
 		}
 	}
 	return cluster, err
@@ -252,9 +253,9 @@ func smallCluster(t testing.TB) *site {
 	for i, v := range []string{"shop_web", "shop_db", "blog_web", "blog_db"} {
 		s.berth("VolumeDriver.Mount", map[string]any{"Name": v, "ID": fmt.Sprint("id", i)})
 	}
-	s.docker.cluster = Cluster{Swarm: true,
-		Nodes: []Node{{"node1", "manager", "ready", "active", "27.3.1"}, {"node2", "worker", "ready", "active", "27.3.1"}, {"node3", "worker", "down", "active", "27.3.1"}},
-		Tasks: []Task{
+	s.docker.cluster = docker.Cluster{Swarm: true,
+		Nodes: []docker.Node{{Name: "node1", Role: "manager", State: "ready", Availability: "active", Engine: "27.3.1"}, {Name: "node2", Role: "worker", State: "ready", Availability: "active", Engine: "27.3.1"}, {Name: "node3", Role: "worker", State: "down", Availability: "active", Engine: "27.3.1"}},
+		Tasks: []docker.Task{
 			{ID: "1", Name: "shop_web.1", Node: "node1", Stack: "shop", Service: "shop_web", Image: "wordpress:6.8-php8.3", State: "running", Since: now.Add(-26 * time.Hour), Volumes: []string{"shop_web"}},
 			{ID: "2", Name: "shop_db.1", Node: "node1", Stack: "shop", Service: "shop_db", Image: "mariadb:11.4", State: "running", Since: now.Add(-26 * time.Hour), Volumes: []string{"shop_db"}},
 			{ID: "3", Name: "blog_web.1", Node: "node1", Stack: "blog", Service: "blog_web", Image: "wordpress:6.8-php8.3", State: "running", Since: now.Add(-90 * time.Hour), Volumes: []string{"blog_web", "cache"}},
@@ -272,13 +273,13 @@ func manyVolumes(t testing.TB, n int, change ...func(*Config)) *site {
 			require.NoError(t, os.Mkdir(filepath.Join(export, name(i)), 0o755))
 		}
 	}, change...)
-	cluster := Cluster{Swarm: true}
+	cluster := docker.Cluster{Swarm: true}
 	for i := range 3 {
-		cluster.Nodes = append(cluster.Nodes, Node{fmt.Sprint("node", i+1), "manager", "ready", "active", "27.3.1"})
+		cluster.Nodes = append(cluster.Nodes, docker.Node{Name: fmt.Sprint("node", i+1), Role: "manager", State: "ready", Availability: "active", Engine: "27.3.1"})
 	}
 	for i := range n / 2 {
 		stack, _, _ := strings.Cut(name(i), "_")
-		cluster.Tasks = append(cluster.Tasks, Task{ID: fmt.Sprint(i), Name: name(i) + ".1", Node: fmt.Sprint("node", i%3+1), Stack: stack, Image: "wordpress:6.8", State: "running", Volumes: []string{name(i)}})
+		cluster.Tasks = append(cluster.Tasks, docker.Task{ID: fmt.Sprint(i), Name: name(i) + ".1", Node: fmt.Sprint("node", i%3+1), Stack: stack, Image: "wordpress:6.8", State: "running", Volumes: []string{name(i)}})
 	}
 	s.docker.cluster = cluster
 	return s

@@ -3,8 +3,8 @@ package dashboard
 import (
 	"context"
 	"io"
-	"time"
 
+	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/snapshot/df"
@@ -30,34 +30,5 @@ type Berth interface {
 type Docker interface {
 	// Running says what runs: on a manager in the whole swarm, elsewhere on
 	// this engine.
-	Running(ctx context.Context) (Cluster, error)
-}
-
-// Cluster is what Docker says runs where.
-type Cluster struct {
-	Swarm bool // a manager answered: these are all nodes
-	Nodes []Node
-	Tasks []Task
-}
-
-// Node is a machine as Docker knows it.
-type Node struct {
-	Name         string
-	Role         string // manager, worker; "" for a single engine
-	State        string // ready, down, …
-	Availability string // active, drain, pause
-	Engine       string // its version
-}
-
-// Task is one container, of a service or by itself.
-type Task struct {
-	ID      string
-	Name    string // service.slot, or the container's name
-	Node    string
-	Stack   string
-	Service string
-	Image   string
-	State   string
-	Since   time.Time
-	Volumes []string // by name, as they are mounted: NAME or NAME@SNAPSHOT
+	Running(ctx context.Context) (docker.Cluster, error)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/snapshot/df"
 	"github.com/casit/berth/volume"
@@ -22,7 +23,7 @@ type world struct {
 	users   feed[plugin.Users]
 	newest  feed[plugin.Newest]
 	usage   feed[df.Usage]
-	docker  feed[Cluster]
+	docker  feed[docker.Cluster]
 }
 
 const (
@@ -42,7 +43,7 @@ func newWorld(b Berth, d Docker, every time.Duration) *world {
 		users:   feed[plugin.Users]{name: "the users of the volumes", every: every, limit: askLimit, ask: b.Users},
 		newest:  feed[plugin.Newest]{name: "the list of snapshots", every: slowEvery, limit: askLimit, ask: b.Newest},
 		usage:   feed[df.Usage]{name: "the space of the export", every: walkEvery, limit: walkLimit, ask: b.Usage},
-		docker:  feed[Cluster]{name: "the Docker engine", every: every, limit: askLimit, ask: d.Running},
+		docker:  feed[docker.Cluster]{name: "the Docker engine", every: every, limit: askLimit, ask: d.Running},
 	}
 }
 
@@ -58,7 +59,7 @@ type seen struct {
 	Users   state[plugin.Users]
 	Newest  state[plugin.Newest]
 	Usage   state[df.Usage]
-	Docker  state[Cluster]
+	Docker  state[docker.Cluster]
 }
 
 func (w *world) now() *seen {

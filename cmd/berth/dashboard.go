@@ -75,14 +75,4 @@ func runDashboard(ctx context.Context, a *app, cfg dashboard.Config) error {
 type engineRuns struct{}
 
 // Running asks the engine: lists, and nothing else.
-func (engineRuns) Running(ctx context.Context) (out dashboard.Cluster, err error) {
-	got, err := docker.Running(ctx)
-	out.Swarm = got.Swarm
-	for _, n := range got.Nodes {
-		out.Nodes = append(out.Nodes, dashboard.Node(n))
-	}
-	for _, t := range got.Tasks {
-		out.Tasks = append(out.Tasks, dashboard.Task(t))
-	}
-	return out, err
-}
+func (engineRuns) Running(ctx context.Context) (docker.Cluster, error) { return docker.Running(ctx) }
