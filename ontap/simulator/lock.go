@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"math"
 	"net/http"
 	"slices"
 
@@ -16,12 +17,12 @@ func (s lockCalls) all() collection {
 	defer s.mu.Unlock()
 	c := collection{schema: "/protocols/locks", key: "uuid", defaults: []string{"svm", "volume", "path"}}
 	for _, l := range s.locks {
-		x := rec("uuid", l.UUID, "path", l.Path, "protocol", orString(l.Protocol, "nlm"), "type", orString(l.Type, "byte_range"),
-			"state", orString(l.State, "granted"), "owner_id", l.OwnerID, "client_address", l.ClientAddress,
-			"volume.name", l.Volume.Name, "volume.uuid", l.Volume.UUID, "svm", s.svm(s.cfg.SVM),
+		x := rec("uuid", l.UUID, "path", l.Path, "protocol", orString(l.Protocol, "nlm"), "type", "byte_range",
+			"state", "granted", "owner_id", "1", "client_address", l.ClientAddress,
+			"volume.name", s.cfg.Volume, "volume.uuid", s.world.VolumeUUID, "svm", s.svm(s.cfg.SVM),
 			"node.name", s.node(), "node.uuid", s.world.NodeUUID, "constituent", false,
 			"interface.name", s.cfg.SVM+"_nfs1", "interface.uuid", s.world.LIFUUIDs[s.cfg.SVM], "interface.ip.address", s.cfg.Address,
-			"byte_lock.offset", l.ByteLock.Offset, "byte_lock.length", l.ByteLock.Length, "byte_lock.exclusive", l.ByteLock.Exclusive,
+			"byte_lock.offset", 0, "byte_lock.length", uint64(math.MaxUint64), "byte_lock.exclusive", true, // NLMv4: to the end of the file
 			"byte_lock.mandatory", false, "byte_lock.soft", false, "byte_lock.super", false)
 		c.records = append(c.records, x)
 	}
@@ -48,4 +49,18 @@ func (s lockCalls) delete(r *call) (any, error) {
 		return slices.ContainsFunc(found, func(x record) bool { return x.text("uuid") == l.UUID })
 	})
 	return record{"num_records": len(found)}, nil
+}
+
+func (s lockCalls) get(r *call) (any, error) { return s.all().one(r, r.vars["uuid"]) }
+
+// breakOne breaks the lock that the path names.
+func (s lockCalls) breakOne(r *call) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(s.locks), func(l ontap.Lock) bool { return l.UUID == r.vars["uuid"] })
+	if len(left) == len(s.locks) {
+		return nil, fail(http.StatusNotFound, ontap.CodeNotFound, "uuid", "entry doesn't exist")
+	}
+	s.locks = left
+	return nil, nil
 }

@@ -219,6 +219,7 @@ func (s *Simulator) routes() map[string]route {
 		"/storage/snapshot-policies":         {"GET": has.snapshotPolicies().list},
 		"/storage/snapshot-policies/{uuid}":  {"GET": has.snapshotPolicies().oneBy("uuid")},
 		"/protocols/locks":                   {"GET": locks.list, "DELETE": locks.delete},
+		"/protocols/locks/{uuid}":            {"GET": locks.get, "DELETE": locks.breakOne},
 		"/protocols/nfs/services":            {"GET": volumes.nfsServices().list},
 		"/protocols/nfs/services/{svm.uuid}": {"GET": volumes.nfsServices().oneBy("svm.uuid")},
 		"/security/login/whoami":             {"GET": has.whoami},
