@@ -30,6 +30,23 @@ func (s lockCalls) all() collection {
 
 func (s lockCalls) list(r *call) (any, error) { return s.all().list(r) }
 
+func (s lockCalls) get(r *call) (any, error) { return s.all().one(r, r.vars["uuid"]) }
+
+// deleteOne breaks the lock that the path names.
+func (s lockCalls) deleteOne(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.locks)
+	s.locks = slices.DeleteFunc(s.locks, func(l ontap.Lock) bool { return l.UUID == r.vars["uuid"] })
+	if len(s.locks) == before {
+		return nil, entryNotFound("uuid")
+	}
+	return nil, nil
+}
+
 // delete breaks the locks that a query selects. As in ONTAP, a query without a
 // filter is refused.
 func (s lockCalls) delete(r *call) (any, error) {
