@@ -31,6 +31,23 @@ func (s lockCalls) all() collection {
 
 func (s lockCalls) list(r *call) (any, error) { return s.all().list(r) }
 
+func (s lockCalls) get(r *call) (any, error) { return s.all().one(r, r.vars["uuid"]) }
+
+// deleteOne breaks the lock that the path names.
+func (s lockCalls) deleteOne(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.locks)
+	s.locks = slices.DeleteFunc(s.locks, func(l ontap.Lock) bool { return l.UUID == r.vars["uuid"] })
+	if len(s.locks) == before {
+		return nil, entryNotFound("uuid")
+	}
+	return nil, nil
+}
+
 // delete breaks the locks that a query selects. As in ONTAP, a query without a
 // filter is refused.
 func (s lockCalls) delete(r *call) (any, error) {
@@ -49,18 +66,4 @@ func (s lockCalls) delete(r *call) (any, error) {
 		return slices.ContainsFunc(found, func(x record) bool { return x.text("uuid") == l.UUID })
 	})
 	return record{"num_records": len(found)}, nil
-}
-
-func (s lockCalls) get(r *call) (any, error) { return s.all().one(r, r.vars["uuid"]) }
-
-// breakOne breaks the lock that the path names.
-func (s lockCalls) breakOne(r *call) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	left := slices.DeleteFunc(slices.Clone(s.locks), func(l ontap.Lock) bool { return l.UUID == r.vars["uuid"] })
-	if len(left) == len(s.locks) {
-		return nil, fail(http.StatusNotFound, ontap.CodeNotFound, "uuid", "entry doesn't exist")
-	}
-	s.locks = left
-	return nil, nil
 }

@@ -35,9 +35,13 @@ type Config struct {
 	// Role is what the user may do; nil means everything.
 	Role []ontap.Privilege
 
-	// Version is 9.16.1 (the default) or another release; only 9.15.1 and
-	// 9.16.1 have directory-restore.
+	// Version is one of Releases; "" is DefaultRelease. The simulator refuses what
+	// that release lacks as it does.
 	Version string
+
+	// Ageless gives the release the endpoints and fields of all others too. No ONTAP
+	// is like that: it is for tests that walk through all that a client can say.
+	Ageless bool
 
 	// Style of the volume, flexvol (the default) or flexgroup.
 	Style string
