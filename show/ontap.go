@@ -22,7 +22,7 @@ func ONTAP(w io.Writer, st plugin.ONTAPStatus, width int) {
 	line("svm", "%s", st.SVM)
 	if st.Volume != "" {
 		line("volume", "%s at %s, security style %s", st.Volume, st.Junction+strings.TrimSuffix("/"+st.Below, "/"), orUnknown(st.Security))
-		line("space", "%s, %s available, snapshots use %s; reserve %s; autodelete %s", Size(st.SizeBytes), Size(st.AvailableBytes), known(st.SnapshotUsedBytes, Size),
+		line("space", "%s, %s available, snapshots use %s; reserve %s; autodelete %s", sizeOrUnknown(st.SizeBytes), Size(st.AvailableBytes), known(st.SnapshotUsedBytes, Size),
 			known(st.ReservePercent, func(n int64) string { return strconv.FormatInt(n, 10) + " %" }), yesNo(st.Autodelete, "ON: the filer deletes snapshots when space runs out", "off"))
 		line("snapshots", "%s; policy %s", known(st.Snapshots, func(n int64) string { return fmt.Sprintf("%d of %d", n, st.SnapshotLimit) }), orUnknown(st.Policy))
 		line("locked", "%s", lockedText(st.Locked))
@@ -74,7 +74,11 @@ func copiesText(copies []plugin.ONTAPCopy) string {
 	}
 	var all []string
 	for _, c := range copies {
-		text := c.Destination + ", " + orUnknown(c.State) + ", " + yesNo(c.Healthy, "healthy", "UNHEALTHY: "+strings.Join(c.Reasons, "; "))
+		text := c.Destination + ", state " + orUnknown(c.State) + ", "
+		if c.Healthy == nil {
+			text += "health "
+		}
+		text += yesNo(c.Healthy, "healthy", "UNHEALTHY: "+strings.Join(c.Reasons, "; "))
 		if c.LagSeconds != nil {
 			text += ", " + Age(*c.LagSeconds) + " behind"
 		}
@@ -135,4 +139,12 @@ func known(n *int64, text func(int64) string) string {
 		return "unknown"
 	}
 	return text(*n)
+}
+
+// sizeOrUnknown prints a size that cannot be 0 where the filer told it.
+func sizeOrUnknown(bytes int64) string {
+	if bytes == 0 {
+		return "unknown"
+	}
+	return Size(bytes)
 }
