@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -21,11 +23,19 @@ func (s lockCalls) all() collection {
 			"volume.name", l.Volume.Name, "volume.uuid", l.Volume.UUID, "svm", s.svm(s.cfg.SVM),
 			"node.name", s.node(), "node.uuid", s.world.NodeUUID, "constituent", false,
 			"interface.name", s.cfg.SVM+"_nfs1", "interface.uuid", s.world.LIFUUIDs[s.cfg.SVM], "interface.ip.address", s.cfg.Address,
-			"byte_lock.offset", l.ByteLock.Offset, "byte_lock.length", l.ByteLock.Length, "byte_lock.exclusive", l.ByteLock.Exclusive,
+			"byte_lock.offset", s.bytes(l.ByteLock.Offset), "byte_lock.length", s.bytes(l.ByteLock.Length), "byte_lock.exclusive", l.ByteLock.Exclusive,
 			"byte_lock.mandatory", false, "byte_lock.soft", false, "byte_lock.super", false)
 		c.records = append(c.records, x)
 	}
 	return c
+}
+
+// bytes is a number of bytes, up to 2⁶⁴-1, as Config.LockLengths wants it shown.
+func (s lockCalls) bytes(n any) any {
+	if s.cfg.LockLengths == "string" {
+		return fmt.Sprint(n)
+	}
+	return json.Number(fmt.Sprint(n))
 }
 
 func (s lockCalls) list(r *call) (any, error) { return s.all().list(r) }

@@ -23,7 +23,7 @@ type route map[string]handler
 // path, the login, the API, the privilege, and then the rest.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
-	r := &call{Request: req, header: w.Header(), status: http.StatusOK}
+	r := &call{Request: req, header: w.Header(), status: http.StatusOK, schemas: s.schemas, plays: s.plays}
 	defer func() {
 		if s.cfg.Log != nil {
 			s.cfg.Log(Entry{Method: req.Method, URI: req.RequestURI, Status: r.status, Note: r.note, Took: time.Since(began)})

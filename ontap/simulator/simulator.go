@@ -43,6 +43,10 @@ type Config struct {
 	// is like that: it is for tests that walk through all that a client can say.
 	Ageless bool
 
+	// LockLengths is string or number: how the numbers of a byte_lock are shown. ""
+	// is string from 9.19.1 on, as the newest reference shows them, and number before.
+	LockLengths string
+
 	// Style of the volume, flexvol (the default) or flexgroup.
 	Style string
 
@@ -92,6 +96,7 @@ type Simulator struct {
 	cfg     Config
 	version ontap.Version
 	dir     *flexvol.Dir
+	schemas map[string]schema // what the release documents; constant
 	listen  *listener
 
 	mu     sync.Mutex // guards all below; never held across the directory or the network
@@ -137,6 +142,15 @@ func New(cfg Config) (*Simulator, error) {
 	if cfg.Random == nil {
 		s.cfg.Random = rand.Reader
 	}
+	if s.cfg.LockLengths == "" {
+		s.cfg.LockLengths = "number"
+		if CompareReleases(s.cfg.Version, "9.19.1") >= 0 {
+			s.cfg.LockLengths = "string"
+		}
+	}
+	if s.cfg.LockLengths != "string" && s.cfg.LockLengths != "number" {
+		return nil, fmt.Errorf("simulator: lock lengths %q is not string or number", s.cfg.LockLengths)
+	}
 	if net.ParseIP(s.cfg.Address) == nil {
 		return nil, errors.New("simulator: address is not an IP address")
 	}
@@ -147,6 +161,7 @@ func New(cfg Config) (*Simulator, error) {
 	s.version = ontap.Version{Generation: 9}
 	fmt.Sscan(numbers[1], &s.version.Major)
 	fmt.Sscan(numbers[2], &s.version.Minor)
+	s.schemas = s.schemasOf()
 	s.version.Full = "NetApp Release " + s.cfg.Version + ": Thu Jan 01 00:00:00 UTC 2026"
 	s.role = cfg.Role
 	if s.role == nil {
