@@ -29,6 +29,7 @@ type call struct {
 	job      *Fault      // what shall happen to the job of this call
 	pageSize int         // records on a page at most; 0 is no limit but the query's
 
+	user    user                   // who asks; the zero value is the cluster's administrator
 	schemas map[string]schema      // of the release; nil is all of them
 	plays   func(span string) bool // says whether the release has what came with another
 }

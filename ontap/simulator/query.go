@@ -32,6 +32,7 @@ func (c collection) list(r *call) (any, error) {
 type query struct {
 	fields  selection
 	schema  schema // what the release documents
+	user    user   // who asks
 	filters []filter
 	order   []order
 	max     int
@@ -48,7 +49,7 @@ type order struct {
 
 func (c collection) parse(r *call) (q query, err error) {
 	s := r.schema(c.schema)
-	q = query{max: 10000, schema: s}
+	q = query{max: 10000, schema: s, user: r.user}
 	if r.pageSize > 0 {
 		defer func() { q.max = min(q.max, r.pageSize) }()
 	}
@@ -113,7 +114,7 @@ func (q *query) orderBy(value string) error {
 // selected are the records that pass the filters, in order.
 func (c collection) selected(q query) []record {
 	out := slices.DeleteFunc(slices.Clone(c.records), func(r record) bool {
-		return slices.ContainsFunc(q.filters, func(f filter) bool { return !f.match(r.values(f.field)) })
+		return !q.user.sees(c.schema, r) || slices.ContainsFunc(q.filters, func(f filter) bool { return !f.match(r.values(f.field)) })
 	})
 	by := q.order
 	if len(by) == 0 {
@@ -205,7 +206,7 @@ func (c collection) one(r *call, key string) (any, error) {
 		q.fields.all = true
 	}
 	for _, x := range c.records {
-		if strings.Join(x.values(c.key), ",") == key {
+		if strings.Join(x.values(c.key), ",") == key && q.user.sees(c.schema, x) {
 			return c.show(x, q), nil
 		}
 	}

@@ -35,6 +35,19 @@ type Config struct {
 	// Role is what the user may do; nil means everything.
 	Role []ontap.Privilege
 
+	// WebAccess is explicit if a custom role logs in only after `vserver services web
+	// access create` names it, as releases differ; "" adds that by itself.
+	WebAccess string
+
+	// MaxFailedLogins locks an account made through the API or the shell after so
+	// many wrong passwords in a row; 0 never does.
+	MaxFailedLogins int
+
+	// ClientCAFile is the PEM file of the authorities for clients' certificates; with
+	// it, one may log in to an account of the method certificate whose name is the
+	// certificate's common name. "" asks for no certificate.
+	ClientCAFile string
+
 	// Version is one of Releases; "" is DefaultRelease. The simulator refuses what
 	// that release lacks as it does.
 	Version string
@@ -151,6 +164,9 @@ func New(cfg Config) (*Simulator, error) {
 	if s.cfg.LockLengths != "string" && s.cfg.LockLengths != "number" {
 		return nil, fmt.Errorf("simulator: lock lengths %q is not string or number", s.cfg.LockLengths)
 	}
+	if cfg.WebAccess != "" && cfg.WebAccess != "explicit" {
+		return nil, fmt.Errorf("simulator: web access %q is not explicit or empty", cfg.WebAccess)
+	}
 	if net.ParseIP(s.cfg.Address) == nil {
 		return nil, errors.New("simulator: address is not an IP address")
 	}
@@ -171,7 +187,7 @@ func New(cfg Config) (*Simulator, error) {
 	if s.dir, err = flexvol.Open(s.cfg.Root, cfg.Immutable); err != nil {
 		return nil, err
 	}
-	if err := s.load(); err != nil {
+	if err := errors.Join(s.load(), s.showSnapshots()); err != nil {
 		s.dir.Close()
 		return nil, err
 	}
@@ -228,11 +244,25 @@ func (s *Simulator) Own(snapshot string, owners ...string) {
 	}
 }
 
-// Set changes the settings of an administrator.
-func (s *Simulator) Set(change func(*Settings)) {
+// Set changes the settings of an administrator, and hides or shows .snapshot by
+// them.
+func (s *Simulator) Set(change func(*Settings)) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	change(&s.world.Settings)
+	err := s.save()
+	s.mu.Unlock()
+	return errors.Join(err, s.showSnapshots())
+}
+
+// showSnapshots hides or shows .snapshot as the settings say. The caller holds
+// changing, or is New.
+func (s *Simulator) showSnapshots() error {
+	s.mu.Lock()
+	hide := !s.world.Settings.SnapshotDirectory || s.world.Settings.HideSnapshot
+	s.mu.Unlock()
+	return s.dir.Hide(hide)
 }
 
 // Events returns the EMS messages that clients have sent.
