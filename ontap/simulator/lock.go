@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 
@@ -18,12 +19,12 @@ func (s lockCalls) all() collection {
 	defer s.mu.Unlock()
 	c := collection{schema: "/protocols/locks", key: "uuid", defaults: []string{"svm", "volume", "path"}}
 	for _, l := range s.locks {
-		x := rec("uuid", l.UUID, "path", l.Path, "protocol", orString(l.Protocol, "nlm"), "type", orString(l.Type, "byte_range"),
-			"state", orString(l.State, "granted"), "owner_id", l.OwnerID, "client_address", l.ClientAddress,
-			"volume.name", l.Volume.Name, "volume.uuid", l.Volume.UUID, "svm", s.svm(s.cfg.SVM),
+		x := rec("uuid", l.UUID, "path", l.Path, "protocol", orString(l.Protocol, "nlm"), "type", "byte_range",
+			"state", "granted", "owner_id", "1", "client_address", l.ClientAddress,
+			"volume.name", s.cfg.Volume, "volume.uuid", s.world.VolumeUUID, "svm", s.svm(s.cfg.SVM),
 			"node.name", s.node(), "node.uuid", s.world.NodeUUID, "constituent", false,
 			"interface.name", s.cfg.SVM+"_nfs1", "interface.uuid", s.world.LIFUUIDs[s.cfg.SVM], "interface.ip.address", s.cfg.Address,
-			"byte_lock.offset", s.bytes(l.ByteLock.Offset), "byte_lock.length", s.bytes(l.ByteLock.Length), "byte_lock.exclusive", l.ByteLock.Exclusive,
+			"byte_lock.offset", s.bytes(0), "byte_lock.length", s.bytes(math.MaxUint64), "byte_lock.exclusive", true, // NLMv4: to the end of the file
 			"byte_lock.mandatory", false, "byte_lock.soft", false, "byte_lock.super", false)
 		c.records = append(c.records, x)
 	}
@@ -31,7 +32,7 @@ func (s lockCalls) all() collection {
 }
 
 // bytes is a number of bytes, up to 2⁶⁴-1, as Config.LockLengths wants it shown.
-func (s lockCalls) bytes(n any) any {
+func (s lockCalls) bytes(n uint64) any {
 	if s.cfg.LockLengths == "string" {
 		return fmt.Sprint(n)
 	}

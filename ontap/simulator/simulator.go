@@ -220,15 +220,12 @@ func (s *Simulator) SetRole(role []ontap.Privilege) {
 }
 
 // AddLock makes a client hold a lock. Its Path begins at the SVM's root; an
-// empty UUID is drawn, an empty Volume is the FlexVol.
+// empty UUID is drawn.
 func (s *Simulator) AddLock(l ontap.Lock) ontap.Lock {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.UUID == "" {
 		l.UUID = s.uuid()
-	}
-	if l.Volume.UUID == "" {
-		l.Volume = ontap.Ref{Name: s.cfg.Volume, UUID: s.world.VolumeUUID}
 	}
 	s.locks = append(s.locks, l)
 	return l
