@@ -1,0 +1,123 @@
+package volume
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/export"
+	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
+)
+
+// fullKinds are exports that fill up, each in its own way.
+var fullKinds = map[string]func(t *testing.T) string{
+	"tmpfs": func(t *testing.T) string {
+		dir := t.TempDir()
+		mounted(t, dir, "tmpfs", "tmpfs", 0, "size=4m")
+		return dir
+	},
+	"no inodes": func(t *testing.T) string {
+		dir := t.TempDir()
+		mounted(t, dir, "tmpfs", "tmpfs", 0, "size=1g,nr_inodes=120")
+		return dir
+	},
+	"ext4":  treetest.Ext4,
+	"xfs":   treetest.XFS,
+	"btrfs": treetest.Btrfs,
+	"quota": func(t *testing.T) string { // of the export's own subvolume
+		dir := treetest.Btrfs(t)
+		quota(t, dir, "export", "32M")
+		return filepath.Join(dir, "export")
+	},
+}
+
+// quota makes a btrfs subvolume that may hold so much.
+func quota(t *testing.T, dir, name, limit string) {
+	t.Helper()
+	for _, args := range [][]string{{"quota", "enable", dir}, {"subvolume", "create", filepath.Join(dir, name)}, {"qgroup", "limit", limit, filepath.Join(dir, name)}} {
+		out, err := exec.Command("btrfs", args...).CombinedOutput()
+		require.NoError(t, err, "%v: %s", args, out)
+	}
+}
+
+// fillUp writes files until not one more byte and not one more name has room.
+func fillUp(t *testing.T, dir string) {
+	t.Helper()
+	for _, size := range []int{1 << 20, 64 << 10, 4 << 10, 1, 0} {
+		block := make([]byte, size)
+		for i := range block {
+			block[i] = byte(i*7 + i>>8)
+		}
+		for i := 0; ; i++ {
+			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("fill-%d-%d", size, i)))
+			if err == nil {
+				_, err = f.Write(block)
+				if syncErr := f.Sync(); err == nil {
+					err = syncErr
+				}
+				f.Close()
+			}
+			if err != nil {
+				require.True(t, tree.IsFull(err), "%v", err)
+				break
+			}
+			if size == 0 && i == 400 {
+				break // names without content have room
+			}
+		}
+	}
+}
+
+// TestOnAFullExportSpaceCanBeGivenBack has an export without one free byte, or one
+// free inode, or at its quota: volumes are removed and purged there.
+func TestOnAFullExportSpaceCanBeGivenBack(t *testing.T) {
+	if os.Geteuid() != 0 {
+		treetest.Skip(t, "mounting needs root")
+	}
+	for kind, make := range fullKinds {
+		t.Run(kind, func(t *testing.T) {
+			dir := make(t)
+			n := node(t, dir, "n1")
+			for _, name := range []string{"site1", "site2", "big"} {
+				n.must(n.Create(ctx, name, nil))
+			}
+			n.must(n.Create(ctx, "gone", map[string]string{"on-remove": "delete"}))
+			_, err := n.Mount(ctx, "big", "a", 1)
+			n.must(err)
+			n.beats()
+			fillUp(t, filepath.Join(dir, "big"))
+
+			err = n.Create(ctx, "new", nil)
+			require.Error(t, err)
+			require.ErrorContains(t, err, map[string]string{"quota": "a quota on the export", "no inodes": "no inodes left"}[kind])
+			_, err = n.Mount(ctx, "site2", "b", 1)
+			require.NoError(t, err, "a container starts, to clean up")
+			n.Unmount(ctx, "site2", "b")
+			n.Unmount(ctx, "big", "a")
+			n.beats()
+			n.must(n.Remove(ctx, "site1"))
+			n.must(n.Remove(ctx, "gone"))
+			n.must(n.Remove(ctx, "big"))
+			trash, err := n.Trash.List(ctx)
+			n.must(err)
+			var ids []string
+			for _, it := range trash {
+				ids = append(ids, it.ID)
+			}
+			_, err = n.Trash.Purge(ctx, ids, 0, false)
+			n.must(err)
+			n.sweeps()
+			require.Empty(t, entries(t, dir, export.TrashDir))
+			unix.Sync()
+			n.must(n.Create(ctx, "new", nil))
+			n.beats()
+			require.Len(t, entries(t, dir, export.ReserveDir), 13, "the reserve is whole again")
+		})
+	}
+}
