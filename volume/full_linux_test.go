@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 	"os/exec"
@@ -120,4 +121,32 @@ func TestOnAFullExportSpaceCanBeGivenBack(t *testing.T) {
 			require.Len(t, entries(t, dir, export.ReserveDir), 13, "the reserve is whole again")
 		})
 	}
+}
+
+// TestACopyThatFindsNoRoomIsTakenAwayAtOnce has a clone that is larger than what the
+// quota leaves, which no look at the filesystem's room tells before.
+func TestACopyThatFindsNoRoomIsTakenAwayAtOnce(t *testing.T) {
+	if os.Geteuid() != 0 {
+		treetest.Skip(t, "mounting needs root")
+	}
+	dir := fullKinds["quota"](t)
+	n := node(t, dir, "n1")
+	n.must(n.Create(ctx, "big", nil))
+	n.beats()
+	for i := range 18 {
+		block := make([]byte, 1<<20)
+		_, err := rand.Read(block)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "big", fmt.Sprint(i)), block, 0o600))
+	}
+	err := n.Create(ctx, "copy", map[string]string{"from": "big"})
+	require.ErrorContains(t, err, "a quota on the export")
+	for _, name := range entries(t, dir, export.StagingDir) {
+		require.Empty(t, entries(t, dir, export.StagingDir, name), "nothing of the copy is there, before any sweep: %s", name)
+	}
+	require.Equal(t, []string{"big"}, n.names())
+	require.Empty(t, lockedVolumes(t, dir))
+	n.must(n.Create(ctx, "small", nil))
+	n.sweeps()
+	require.Empty(t, entries(t, dir, export.StagingDir))
 }
