@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
@@ -123,30 +124,51 @@ func TestOnAFullExportSpaceCanBeGivenBack(t *testing.T) {
 	}
 }
 
-// TestACopyThatFindsNoRoomIsTakenAwayAtOnce has a clone that is larger than what the
-// quota leaves, which no look at the filesystem's room tells before.
+// TestACopyThatFindsNoRoomIsTakenAwayAtOnce has somebody fill the export while a clone
+// is copied.
 func TestACopyThatFindsNoRoomIsTakenAwayAtOnce(t *testing.T) {
 	if os.Geteuid() != 0 {
 		treetest.Skip(t, "mounting needs root")
 	}
-	dir := fullKinds["quota"](t)
-	n := node(t, dir, "n1")
-	n.must(n.Create(ctx, "big", nil))
+	dir := treetest.Ext4(t)
+	space := func() int64 {
+		var st unix.Statfs_t
+		require.NoError(t, unix.Statfs(dir, &st))
+		return int64(st.Bavail) * st.Bsize
+	}
+	var left int64
+	n := node(t, dir, "n1", func(c *Config) {
+		open := c.Open
+		c.Open = func(ctx context.Context) (tree.FS, error) {
+			f, err := open(ctx)
+			return &disturbed{FS: f, do: func() {
+				f, err := os.Create(filepath.Join(dir, ".filled"))
+				require.NoError(t, err)
+				require.NoError(t, unix.Fallocate(int(f.Fd()), 0, 0, space()-8<<20))
+				f.Close()
+				left = space()
+			}}, err
+		}
+	})
+	n.must(n.Create(ctx, "up", nil))
 	n.beats()
 	for i := range 18 {
 		block := make([]byte, 1<<20)
 		_, err := rand.Read(block)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "big", fmt.Sprint(i)), block, 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "up", fmt.Sprint(i)), block, 0o600))
 	}
-	err := n.Create(ctx, "copy", map[string]string{"from": "big"})
-	require.ErrorContains(t, err, "a quota on the export")
+	unix.Sync()
+	err := n.Create(ctx, "copy", map[string]string{"from": "up"})
+	require.ErrorContains(t, err, "clone up: the export file://"+dir+" is full")
 	for _, name := range entries(t, dir, export.StagingDir) {
 		require.Empty(t, entries(t, dir, export.StagingDir, name), "nothing of the copy is there, before any sweep: %s", name)
 	}
-	require.Equal(t, []string{"big"}, n.names())
+	unix.Sync()
+	require.Greater(t, space(), left-1<<20, "the room is back")
+	require.Equal(t, []string{"up"}, n.names())
 	require.Empty(t, lockedVolumes(t, dir))
-	n.must(n.Create(ctx, "small", nil))
 	n.sweeps()
 	require.Empty(t, entries(t, dir, export.StagingDir))
+	n.must(n.Create(ctx, "small", nil))
 }
