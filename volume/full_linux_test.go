@@ -1,18 +1,21 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/nfs/ganeshatest"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -33,9 +36,12 @@ var fullKinds = map[string]func(t *testing.T) string{
 	"xfs":   treetest.XFS,
 	"btrfs": treetest.Btrfs,
 	"quota": func(t *testing.T) string { // of the export's own subvolume
-		dir := treetest.Btrfs(t)
+		dir, export := treetest.Btrfs(t), t.TempDir()
 		quota(t, dir, "export", "32M")
-		return filepath.Join(dir, "export")
+		device, err := exec.Command("findmnt", "-no", "SOURCE", dir).Output()
+		require.NoError(t, err)
+		mounted(t, export, strings.TrimSpace(string(device)), "btrfs", 0, "subvol=export") // as nfs-ganesha wants it
+		return export
 	},
 }
 
@@ -85,43 +91,67 @@ func TestOnAFullExportSpaceCanBeGivenBack(t *testing.T) {
 	for kind, make := range fullKinds {
 		t.Run(kind, func(t *testing.T) {
 			dir := make(t)
-			n := node(t, dir, "n1")
-			for _, name := range []string{"site1", "site2", "big"} {
-				n.must(n.Create(ctx, name, nil))
-			}
-			n.must(n.Create(ctx, "gone", map[string]string{"on-remove": "delete"}))
-			_, err := n.Mount(ctx, "big", "a", 1)
-			n.must(err)
-			n.beats()
-			fillUp(t, filepath.Join(dir, "big"))
-
-			err = n.Create(ctx, "new", nil)
-			require.Error(t, err)
-			require.ErrorContains(t, err, map[string]string{"quota": "a quota on the export", "no inodes": "no inodes left"}[kind])
-			_, err = n.Mount(ctx, "site2", "b", 1)
-			require.NoError(t, err, "a container starts, to clean up")
-			n.Unmount(ctx, "site2", "b")
-			n.Unmount(ctx, "big", "a")
-			n.beats()
-			n.must(n.Remove(ctx, "site1"))
-			n.must(n.Remove(ctx, "gone"))
-			n.must(n.Remove(ctx, "big"))
-			trash, err := n.Trash.List(ctx)
-			n.must(err)
-			var ids []string
-			for _, it := range trash {
-				ids = append(ids, it.ID)
-			}
-			_, err = n.Trash.Purge(ctx, ids, 0, false)
-			n.must(err)
-			n.sweeps()
-			require.Empty(t, entries(t, dir, export.TrashDir))
-			unix.Sync()
-			n.must(n.Create(ctx, "new", nil))
-			n.beats()
-			require.Len(t, entries(t, dir, export.ReserveDir), 13, "the reserve is whole again")
+			full := map[string]string{"quota": "a quota on the export", "no inodes": "no inodes left"}[kind]
+			giveBack(t, dir, node(t, dir, "n1"), cmp.Or(full, "is full"))
 		})
 	}
+}
+
+// giveBack fills the export by one of its volumes, and removes and purges all but one.
+// full is what a new volume is refused with.
+func giveBack(t *testing.T, dir string, n *testNode, full string) {
+	t.Helper()
+	for _, name := range []string{"site1", "site2", "big"} {
+		n.must(n.Create(ctx, name, nil))
+	}
+	n.must(n.Create(ctx, "gone", map[string]string{"on-remove": "delete"}))
+	_, err := n.Mount(ctx, "big", "a", 1)
+	n.must(err)
+	n.beats()
+	fillUp(t, filepath.Join(dir, "big"))
+
+	err = n.Create(ctx, "new", nil)
+	require.Error(t, err)
+	require.ErrorContains(t, err, full)
+	_, err = n.Mount(ctx, "site2", "b", 1)
+	require.NoError(t, err, "a container starts, to clean up")
+	n.Unmount(ctx, "site2", "b")
+	n.Unmount(ctx, "big", "a")
+	n.beats()
+	n.must(n.Remove(ctx, "site1"))
+	n.must(n.Remove(ctx, "gone"))
+	n.must(n.Remove(ctx, "big"))
+	trash, err := n.Trash.List(ctx)
+	n.must(err)
+	var ids []string
+	for _, it := range trash {
+		ids = append(ids, it.ID)
+	}
+	_, err = n.Trash.Purge(ctx, ids, 0, false)
+	n.must(err)
+	n.sweeps()
+	require.Empty(t, entries(t, dir, export.TrashDir))
+	unix.Sync()
+	n.must(n.Create(ctx, "new", nil))
+	n.beats()
+	require.Len(t, entries(t, dir, export.ReserveDir), 13, "the reserve is whole again")
+}
+
+// TestOnAnExportAtItsQuotaSpaceCanBeGivenBack is over NFS: nfs-ganesha answers
+// NFS3ERR_DQUOT on a btrfs whose subvolume is at its limit.
+func TestOnAnExportAtItsQuotaSpaceCanBeGivenBack(t *testing.T) {
+	if why := ganeshatest.Missing(); why != "" {
+		treetest.Skip(t, why)
+	}
+	if !ganeshatest.Inside(t) {
+		return
+	}
+	dir := fullKinds["quota"](t)
+	target := ganeshatest.Start(t, ganeshatest.Export{Dir: dir}).Target(dir)
+	giveBack(t, dir, node(t, "unused", "n1", func(c *Config) {
+		c.URL = target.String()
+		c.Open = func(ctx context.Context) (tree.FS, error) { return tree.OpenWire(ctx, target, nil) }
+	}), "a quota on the export")
 }
 
 // TestACopyThatFindsNoRoomIsTakenAwayAtOnce has somebody fill the export while a clone
