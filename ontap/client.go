@@ -28,6 +28,11 @@ type Config struct {
 	User         string
 	PasswordFile string
 
+	// CertFile and KeyFile are PEM files for the login by a client certificate.
+	// They exclude User and PasswordFile.
+	CertFile string
+	KeyFile  string
+
 	// CAFile is a PEM file with the authorities that may sign the cluster's
 	// certificate; "" means the system's authorities. Insecure accepts any
 	// certificate. CAFile and Insecure exclude each other.

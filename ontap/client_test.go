@@ -256,7 +256,7 @@ func TestVersionTooOld(t *testing.T) {
 
 func TestLocks(t *testing.T) {
 	w := newWorld(t)
-	held := w.AddLock(ontap.Lock{Path: "/docker_vols/site1/db/ibdata1", ClientAddress: "10.0.0.7", OwnerID: "1"})
+	held := w.AddLock(ontap.Lock{Path: "/docker_vols/site1/db/ibdata1", ClientAddress: "10.0.0.7"})
 	w.AddLock(ontap.Lock{Path: "/docker_vols/site10/x", ClientAddress: "10.0.0.8"})
 	all, err := w.client.LockList(t.Context(), w.svm, w.volume, "")
 	require.NoError(t, err)
@@ -266,9 +266,9 @@ func TestLocks(t *testing.T) {
 	require.Len(t, site1, 1)
 	require.Equal(t, "10.0.0.7", site1[0].ClientAddress)
 	require.Equal(t, held.UUID, site1[0].UUID)
-	require.NoError(t, w.client.LockBreak(t.Context(), w.svm, site1[0]))
+	require.NoError(t, w.client.LockBreak(t.Context(), site1[0]))
 	all, err = w.client.LockList(t.Context(), w.svm, w.volume, "")
 	require.NoError(t, err)
 	require.Len(t, all, 1)
-	require.ErrorContains(t, w.client.LockBreak(t.Context(), w.svm, ontap.Lock{}), "no uuid")
+	require.ErrorContains(t, w.client.LockBreak(t.Context(), ontap.Lock{}), "no uuid")
 }

@@ -16,6 +16,11 @@ var (
 	// ErrOutcomeUnknown matches an Error of a change that may or may not have
 	// happened: the answer was lost, or the cluster no longer tells about the job.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
+
+	// ErrPassword matches an Error of a call that the cluster refused for its
+	// password or certificate, and of a call that was not sent because the
+	// password is the one that the cluster has refused.
+	ErrPassword = errors.New("password refused")
 )
 
 // Codes of ONTAP that callers and tests name. They arrive as decimal strings.
@@ -106,6 +111,7 @@ var kinds = map[string]error{
 	"6488083":             fs.ErrExist, // rename target exists
 	CodeSnapshotExists:    fs.ErrExist,
 	CodeUnsupported:       errors.ErrUnsupported,
+	CodeNoAnalytics:       errors.ErrUnsupported,
 	"6488109":             errors.ErrUnsupported, // not on FlexCache volumes
 	"6488113":             errors.ErrUnsupported, // directory restore needs 9.15.1
 	"6488114":             errors.ErrUnsupported, // directory restore on a FlexGroup
@@ -135,6 +141,9 @@ var kinds = map[string]error{
 func (e *Error) Is(target error) bool {
 	if e.Unknown {
 		return target == ErrOutcomeUnknown
+	}
+	if target == ErrPassword {
+		return e.HTTP == http.StatusUnauthorized
 	}
 	if kind, ok := kinds[e.Code]; ok {
 		return target == kind

@@ -90,7 +90,7 @@ func scrub(text string) string {
 }
 
 func TestForeignClientAtStart(t *testing.T) {
-	w := newWorld(t, func(c *simulator.Config) { c.OtherSVMs = []string{"svm2"} })
+	w := newWorld(t, ageless, func(c *simulator.Config) { c.OtherSVMs = []string{"svm2"} })
 	f := newForeign(w)
 	for _, path := range []string{
 		"/api/cluster?fields=version",

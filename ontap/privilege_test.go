@@ -73,7 +73,9 @@ func calls(w *world) map[string][]func() error {
 		},
 		"/api/protocols/locks": {
 			func() error { return drop(c.LockList(ctx, w.svm, w.volume, "")) },
-			func() error { return c.LockBreak(ctx, w.svm, ontap.Lock{UUID: "none"}) },
+			func() error {
+				return c.LockBreak(ctx, ontap.Lock{UUID: w.AddLock(ontap.Lock{Path: "/docker_vols/x"}).UUID})
+			},
 		},
 		"/api/protocols/nfs/services":        {func() error { return drop(c.NFSServiceGet(ctx, w.svm)) }},
 		"/api/protocols/nfs/export-policies": {func() error { return drop(c.ExportRuleList(ctx, 12884901889)) }},
@@ -82,7 +84,7 @@ func calls(w *world) map[string][]func() error {
 }
 
 func roleWorld(t *testing.T) *world {
-	w := newWorld(t)
+	w := newWorld(t, ageless)
 	w.write("a", "a")
 	w.write("dir/x", "x")
 	w.write("doomed/x", "x")

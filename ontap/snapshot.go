@@ -11,7 +11,7 @@ import (
 const MaxSnapshots = 1023
 
 // Snapshot is a snapshot of a FlexVol. For SnapshotCreate only Name, Comment,
-// ExpiryTime and Label count.
+// ExpiryTime, SnaplockExpiry and Label count.
 type Snapshot struct {
 	UUID    string `json:"uuid,omitempty"`
 	Name    string `json:"name,omitempty"`
@@ -20,21 +20,23 @@ type Snapshot struct {
 	// CreateTime has a resolution of one second on the cluster's clock.
 	CreateTime time.Time `json:"create_time,omitzero"`
 
-	// Size is that of the active file system when the snapshot was taken,
-	// LogicalSize before deduplication and compression; bytes.
-	Size        int64 `json:"size,omitempty"`
-	LogicalSize int64 `json:"logical_size,omitempty"`
+	// Size is what the whole active file system used when the snapshot was taken;
+	// bytes. It is not what the snapshot holds alone.
+	Size int64 `json:"size,omitempty"`
 
 	// Owners are applications that hold the snapshot, e.g. snapmirror or
 	// clone dependencies; a snapshot with owners cannot be deleted.
 	Owners []string `json:"owners,omitempty"`
 
-	State      string    `json:"state,omitempty"`            // valid, or "" on a FlexVol
 	Label      string    `json:"snapmirror_label,omitempty"` // 1 to 31 characters
 	ExpiryTime time.Time `json:"expiry_time,omitzero"`       // not deleted before
+
+	// SnaplockExpiry is until when the snapshot is locked: ONTAP neither deletes
+	// nor renames a locked one. nil: not locked, or not told.
+	SnaplockExpiry *time.Time `json:"snaplock_expiry_time,omitempty"`
 }
 
-const snapshotFields = "name,uuid,comment,create_time,size,logical_size,owners,state,snapmirror_label,expiry_time"
+const snapshotFields = "name,uuid,comment,create_time,size,owners,snapmirror_label,expiry_time,snaplock_expiry_time"
 
 func snapshotsOf(volumeUUID string) string {
 	return "/storage/volumes/" + segment(volumeUUID) + "/snapshots"
@@ -68,7 +70,7 @@ func (c *Client) SnapshotGetByName(ctx context.Context, volumeUUID, name string)
 // fs.ErrExist; a full FlexVol has the code CodeSnapshotLimit. If the outcome is
 // unknown, SnapshotGetByName tells.
 func (c *Client) SnapshotCreate(ctx context.Context, volumeUUID string, want Snapshot) (Snapshot, error) {
-	body := Snapshot{Name: want.Name, Comment: want.Comment, Label: want.Label, ExpiryTime: want.ExpiryTime}
+	body := Snapshot{Name: want.Name, Comment: want.Comment, Label: want.Label, ExpiryTime: want.ExpiryTime, SnaplockExpiry: want.SnaplockExpiry}
 	r := request{method: http.MethodPost, path: snapshotsOf(volumeUUID), query: waited, body: body}
 	// The answer has no uuid: the job's record and its Location name the
 	// snapshot by name only.

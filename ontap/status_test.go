@@ -11,7 +11,7 @@ import (
 )
 
 func TestStatus(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, ageless)
 	s, err := w.client.Status(t.Context(), "", nil, "/docker_vols")
 	require.NoError(t, err)
 	require.Empty(t, s.Problems)

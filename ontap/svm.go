@@ -1,11 +1,6 @@
 package ontap
 
-import (
-	"context"
-	"net/url"
-	"slices"
-	"strings"
-)
+import "context"
 
 // SVM is a storage virtual machine.
 type SVM struct {
@@ -70,10 +65,9 @@ type NFSService struct {
 		V3Enabled  bool `json:"v3_enabled"`
 		V3ID64     bool `json:"v3_64bit_identifiers_enabled"`
 		V3Features struct {
-			HideSnapshot  bool `json:"hide_snapshot_enabled"` // .snapshot is hidden from NFSv3
-			FSIDChange    bool `json:"fsid_change"`           // .snapshot has an fsid of its own
-			MountRootOnly bool `json:"mount_root_only"`       // MOUNT only from ports below 1024
-			EJukebox      bool `json:"ejukebox_enabled"`
+			// HideSnapshot is true if .snapshot is hidden from NFSv3. Releases before
+			// 9.13.1 do not tell, and leave nil.
+			HideSnapshot *bool `json:"hide_snapshot_enabled"`
 		} `json:"v3_features"`
 	} `json:"protocol"`
 }
@@ -107,46 +101,4 @@ func (c *Client) ExportRuleList(ctx context.Context, policyID int64) ([]ExportRu
 	query := fields("index,clients,protocols,ro_rule,rw_rule,superuser,anonymous_user,chown_mode,allow_suid,allow_device_creation",
 		"order_by", "index")
 	return list[ExportRule](ctx, c, "/protocols/nfs/export-policies/"+itoa(policyID)+"/rules", query)
-}
-
-// Lock is a lock on a file, as NLM, NFSv4 or SMB clients hold it.
-type Lock struct {
-	UUID          string `json:"uuid"`
-	Path          string `json:"path"` // from the SVM's root, junctions included
-	Protocol      string `json:"protocol"`
-	Type          string `json:"type"`  // byte_range, share_level, op_lock, delegation
-	State         string `json:"state"` // granted, waiting, ...
-	OwnerID       string `json:"owner_id"`
-	ClientAddress string `json:"client_address"`
-	Volume        Ref    `json:"volume"`
-	ByteLock      struct {
-		Offset    int64 `json:"offset"`
-		Length    int64 `json:"length"` // bytes; huge means to the end
-		Exclusive bool  `json:"exclusive"`
-	} `json:"byte_lock"`
-}
-
-// LockList reads the locks on path, which begins at the SVM's root, and on
-// everything below it (GET /protocols/locks, 9.10.1). "" means the whole FlexVol.
-// It asks for all locks of the FlexVol: ONTAP does not document which wildcards a
-// query may mix with quoted text.
-func (c *Client) LockList(ctx context.Context, svmUUID, volumeUUID, path string) ([]Lock, error) {
-	all, err := list[Lock](ctx, c, "/protocols/locks", fields("uuid,path,protocol,type,state,owner_id,client_address,volume,byte_lock",
-		"svm.uuid", svmUUID, "volume.uuid", volumeUUID))
-	path = strings.TrimSuffix(path, "/")
-	return slices.DeleteFunc(all, func(l Lock) bool {
-		return path != "" && l.Path != path && !strings.HasPrefix(l.Path, path+"/")
-	}), err
-}
-
-// LockBreak takes one lock away from a client without telling the client
-// (DELETE /protocols/locks?uuid=, 9.10.1).
-func (c *Client) LockBreak(ctx context.Context, svmUUID string, lock Lock) error {
-	if lock.UUID == "" {
-		// Without the uuid the query would mean all locks of the SVM.
-		return &Error{Op: "DELETE /protocols/locks", Message: "lock has no uuid"}
-	}
-	_, err := change[struct{}](ctx, c, request{method: "DELETE", path: "/protocols/locks",
-		query: url.Values{"svm.uuid": {svmUUID}, "uuid": {exactly(lock.UUID)}}})
-	return err
 }

@@ -32,25 +32,52 @@ type Volume struct {
 	Space struct {
 		Size      int64 `json:"size"`      // bytes
 		Available int64 `json:"available"` // bytes
-		Used      int64 `json:"used"`      // bytes
 		Snapshot  struct {
-			Used           int64 `json:"used"`            // bytes
-			ReservePercent int64 `json:"reserve_percent"` // of size
-			Autodelete     bool  `json:"autodelete_enabled"`
+			Used           *int64 `json:"used"`               // bytes
+			ReservePercent *int64 `json:"reserve_percent"`    // of size
+			Autodelete     *bool  `json:"autodelete_enabled"` // ONTAP deletes snapshots when space runs out
 		} `json:"snapshot"`
 	} `json:"space"`
 	SnapshotPolicy Ref `json:"snapshot_policy"`
 
-	// SnapshotDirectory is false if clients do not see .snapshot, and nil if the
-	// release does not say.
+	// SnapshotDirectory is false if clients do not see .snapshot.
 	SnapshotDirectory *bool `json:"snapshot_directory_access_enabled"`
 
-	SnapshotCount int64 `json:"snapshot_count"`
+	SnapshotLocking *bool  `json:"snapshot_locking_enabled"` // snapshots may be locked until a time
+	SnapshotCount   *int64 `json:"snapshot_count"`
+
+	// Analytics is File System Analytics, which counts the bytes below each
+	// directory. State is on, off, initializing, initialization_paused or unknown.
+	Analytics struct {
+		State     string `json:"state"`
+		Supported *bool  `json:"supported"`
+	} `json:"analytics"`
+
+	// AntiRansomware watches for encryption by malware. State is enabled, paused,
+	// dry_run, disabled or one of their transitions; AttackProbability is none,
+	// low, moderate or high.
+	AntiRansomware struct {
+		State             string    `json:"state"`
+		AttackProbability string    `json:"attack_probability"`
+		Suspects          []Suspect `json:"suspect_files"`
+	} `json:"anti_ransomware"`
+
+	Quota struct {
+		State string `json:"state"` // off, initializing, on, resizing, mixed, corrupt
+	} `json:"quota"`
+}
+
+// Suspect is a kind of file that anti-ransomware found suspicious.
+type Suspect struct {
+	Count  *int64 `json:"count"` // files
+	Format string `json:"format"`
 }
 
 const volumeFields = "name,uuid,svm,type,style,state,nas.path,nas.security_style,nas.export_policy," +
-	"space.size,space.available,space.used,space.snapshot.used,space.snapshot.reserve_percent," +
-	"space.snapshot.autodelete_enabled,snapshot_policy,snapshot_directory_access_enabled,snapshot_count"
+	"space.size,space.available,space.snapshot.used,space.snapshot.reserve_percent," +
+	"space.snapshot.autodelete_enabled,snapshot_policy,snapshot_directory_access_enabled,snapshot_count," +
+	"snapshot_locking_enabled,analytics.state,analytics.supported,anti_ransomware.state,anti_ransomware.attack_probability," +
+	"anti_ransomware.suspect_files,quota.state"
 
 // VolumeGet reads one volume (GET /storage/volumes/{uuid}, 9.6).
 func (c *Client) VolumeGet(ctx context.Context, uuid string) (Volume, error) {
@@ -189,7 +216,7 @@ func (v Volume) Visibility(nfs NFSService) []string {
 	if v.SnapshotDirectory != nil && !*v.SnapshotDirectory {
 		why = append(why, "the FlexVol hides it; run: volume modify -vserver "+v.SVM.Name+" -volume "+v.Name+" -snapdir-access true")
 	}
-	if nfs.Protocol.V3Features.HideSnapshot {
+	if hide := nfs.Protocol.V3Features.HideSnapshot; hide != nil && *hide {
 		why = append(why, "the NFS service hides it; run: vserver nfs modify -vserver "+v.SVM.Name+" -v3-hide-snapshot disabled")
 	}
 	return why

@@ -25,10 +25,10 @@ type ONTAPStatus struct {
 	Below    string `json:"below_junction,omitempty"` // of the export's path
 	Security string `json:"security_style"`
 
-	SizeBytes         int64 `json:"size_bytes"`
-	AvailableBytes    int64 `json:"available_bytes"`
-	SnapshotUsedBytes int64 `json:"snapshot_used_bytes"`
-	Snapshots         int64 `json:"snapshots"`
+	SizeBytes         int64  `json:"size_bytes"`
+	AvailableBytes    int64  `json:"available_bytes"`
+	SnapshotUsedBytes *int64 `json:"snapshot_used_bytes"` // nil: not known
+	Snapshots         *int64 `json:"snapshots"`           // nil: not known
 
 	Policy           string   `json:"snapshot_policy"`
 	Hidden           []string `json:"snapshots_hidden_by"` // the reasons why clients do not see .snapshot

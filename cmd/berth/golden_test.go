@@ -192,7 +192,7 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		return renderImport(w, &convoy.Report{Items: []*convoy.Item{{Volume: "blog", State: convoy.Undone}, {Volume: "db", State: convoy.Kept, Reason: "its options were changed since"}}}, plugin.ImportRequest{Undo: true}, now, width)
 	},
 	"ontap": func(w io.Writer, _ int) error {
-		renderONTAP(w, plugin.ONTAPStatus{Address: "filer.example.edu", Cluster: "c1", Version: "9.14.1", User: "berth", Role: "berth", SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols", Below: "sub", Security: "unix", SizeBytes: 1 << 40, AvailableBytes: 1 << 39, SnapshotUsedBytes: 1 << 33, Snapshots: 14,
+		renderONTAP(w, plugin.ONTAPStatus{Address: "filer.example.edu", Cluster: "c1", Version: "9.14.1", User: "berth", Role: "berth", SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols", Below: "sub", Security: "unix", SizeBytes: 1 << 40, AvailableBytes: 1 << 39, SnapshotUsedBytes: new(int64(1 << 33)), Snapshots: new(int64(14)),
 			Hidden: []string{"snapdir-access is off"}, RootSquashed: []string{"10.1.0.0/16"}, Missing: []plugin.MissingPrivilege{{Path: "/api/storage/volumes", Access: "readonly", For: "everything", Grant: "security login rest-role create …"}, {Path: "/api/x", Access: "all", For: "restores without copying", Optional: true, Grant: "…"}},
 			Problems: []plugin.ONTAPProblem{{Part: "policy", Error: "HTTP 403"}}})
 		renderONTAP(w, plugin.ONTAPStatus{Cluster: "c1", Version: "9.8", Address: "f", DirectoryRestore: true})

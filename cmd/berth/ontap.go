@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,8 +52,8 @@ func renderONTAP(w io.Writer, st plugin.ONTAPStatus) {
 	line("svm", "%s", st.SVM)
 	if st.Volume != "" {
 		line("volume", "%s at %s, security style %s", st.Volume, st.Junction+strings.TrimSuffix("/"+st.Below, "/"), st.Security)
-		line("space", "%s, %s available, snapshots use %s", show.Size(st.SizeBytes), show.Size(st.AvailableBytes), show.Size(st.SnapshotUsedBytes))
-		line("snapshots", "%d; policy %s", st.Snapshots, orNone(st.Policy))
+		line("space", "%s, %s available, snapshots use %s", show.Size(st.SizeBytes), show.Size(st.AvailableBytes), known(st.SnapshotUsedBytes, show.Size))
+		line("snapshots", "%s; policy %s", known(st.Snapshots, func(n int64) string { return strconv.FormatInt(n, 10) }), orNone(st.Policy))
 	}
 	visible := "visible to NFSv3 clients"
 	if len(st.Hidden) > 0 {
@@ -85,4 +86,12 @@ func orNone(s string) string {
 		return "none"
 	}
 	return s
+}
+
+// known prints a number of the filer, or that the filer did not tell it.
+func known(n *int64, text func(int64) string) string {
+	if n == nil {
+		return "unknown"
+	}
+	return text(*n)
 }

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"math"
 	"net/http"
 	"slices"
 
@@ -16,12 +17,12 @@ func (s lockCalls) all() collection {
 	defer s.mu.Unlock()
 	c := collection{schema: "/protocols/locks", key: "uuid", defaults: []string{"svm", "volume", "path"}}
 	for _, l := range s.locks {
-		x := rec("uuid", l.UUID, "path", l.Path, "protocol", orString(l.Protocol, "nlm"), "type", orString(l.Type, "byte_range"),
-			"state", orString(l.State, "granted"), "owner_id", l.OwnerID, "client_address", l.ClientAddress,
-			"volume.name", l.Volume.Name, "volume.uuid", l.Volume.UUID, "svm", s.svm(s.cfg.SVM),
+		x := rec("uuid", l.UUID, "path", l.Path, "protocol", orString(l.Protocol, "nlm"), "type", "byte_range",
+			"state", "granted", "owner_id", "1", "client_address", l.ClientAddress,
+			"volume.name", s.cfg.Volume, "volume.uuid", s.world.VolumeUUID, "svm", s.svm(s.cfg.SVM),
 			"node.name", s.node(), "node.uuid", s.world.NodeUUID, "constituent", false,
 			"interface.name", s.cfg.SVM+"_nfs1", "interface.uuid", s.world.LIFUUIDs[s.cfg.SVM], "interface.ip.address", s.cfg.Address,
-			"byte_lock.offset", l.ByteLock.Offset, "byte_lock.length", l.ByteLock.Length, "byte_lock.exclusive", l.ByteLock.Exclusive,
+			"byte_lock.offset", 0, "byte_lock.length", uint64(math.MaxUint64), "byte_lock.exclusive", true, // NLMv4: to the end of the file
 			"byte_lock.mandatory", false, "byte_lock.soft", false, "byte_lock.super", false)
 		c.records = append(c.records, x)
 	}
@@ -29,6 +30,23 @@ func (s lockCalls) all() collection {
 }
 
 func (s lockCalls) list(r *call) (any, error) { return s.all().list(r) }
+
+func (s lockCalls) get(r *call) (any, error) { return s.all().one(r, r.vars["uuid"]) }
+
+// deleteOne breaks the lock that the path names.
+func (s lockCalls) deleteOne(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.locks)
+	s.locks = slices.DeleteFunc(s.locks, func(l ontap.Lock) bool { return l.UUID == r.vars["uuid"] })
+	if len(s.locks) == before {
+		return nil, entryNotFound("uuid")
+	}
+	return nil, nil
+}
 
 // delete breaks the locks that a query selects. As in ONTAP, a query without a
 // filter is refused.

@@ -131,7 +131,7 @@ func (s *Simulator) find(r *call, path string) route {
 		}
 		if ok {
 			r.template, r.vars = template, vars
-			return found
+			return s.released(template, found)
 		}
 	}
 	return nil
@@ -216,9 +216,11 @@ func (s *Simulator) routes() map[string]route {
 		"/storage/volumes":                   {"GET": volumes.list},
 		"/storage/volumes/{uuid}":            {"GET": volumes.get, "PATCH": volumes.patch},
 		"/storage/file/clone":                {"POST": files.clone},
+		"/storage/directory-restore":         {"POST": files.directoryRestore},
 		"/storage/snapshot-policies":         {"GET": has.snapshotPolicies().list},
 		"/storage/snapshot-policies/{uuid}":  {"GET": has.snapshotPolicies().oneBy("uuid")},
 		"/protocols/locks":                   {"GET": locks.list, "DELETE": locks.delete},
+		"/protocols/locks/{uuid}":            {"GET": locks.get, "DELETE": locks.deleteOne},
 		"/protocols/nfs/services":            {"GET": volumes.nfsServices().list},
 		"/protocols/nfs/services/{svm.uuid}": {"GET": volumes.nfsServices().oneBy("svm.uuid")},
 		"/security/login/whoami":             {"GET": has.whoami},
@@ -238,9 +240,6 @@ func (s *Simulator) routes() map[string]route {
 			"GET": exports.ruleList, "POST": exports.ruleCreate},
 		"/protocols/nfs/export-policies/{policy.id}/rules/{index}": {
 			"GET": exports.ruleGet, "DELETE": exports.ruleDelete},
-	}
-	if s.cfg.Version == "9.15.1" || s.cfg.Version == "9.16.1" {
-		all["/storage/directory-restore"] = route{"POST": files.directoryRestore}
 	}
 	return all
 }

@@ -35,9 +35,13 @@ type Config struct {
 	// Role is what the user may do; nil means everything.
 	Role []ontap.Privilege
 
-	// Version is 9.16.1 (the default) or another release; only 9.15.1 and
-	// 9.16.1 have directory-restore.
+	// Version is one of Releases; "" is DefaultRelease. The simulator refuses what
+	// that release lacks as it does.
 	Version string
+
+	// Ageless gives the release the endpoints and fields of all others too. No ONTAP
+	// is like that: it is for tests that walk through all that a client can say.
+	Ageless bool
 
 	// Style of the volume, flexvol (the default) or flexgroup.
 	Style string
@@ -185,15 +189,12 @@ func (s *Simulator) SetRole(role []ontap.Privilege) {
 }
 
 // AddLock makes a client hold a lock. Its Path begins at the SVM's root; an
-// empty UUID is drawn, an empty Volume is the FlexVol.
+// empty UUID is drawn.
 func (s *Simulator) AddLock(l ontap.Lock) ontap.Lock {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.UUID == "" {
 		l.UUID = s.uuid()
-	}
-	if l.Volume.UUID == "" {
-		l.Volume = ontap.Ref{Name: s.cfg.Volume, UUID: s.world.VolumeUUID}
 	}
 	s.locks = append(s.locks, l)
 	return l

@@ -190,7 +190,7 @@ func (f *Filer) BreakLocks(ctx context.Context, dir, client string) (n int, err 
 		if l.Protocol != "nlm" || l.ClientAddress != client {
 			continue
 		}
-		if err := f.client.LockBreak(ctx, x.SVM.UUID, l); err != nil {
+		if err := f.client.LockBreak(ctx, l); err != nil {
 			failed.Add(err)
 			continue
 		}
@@ -199,12 +199,19 @@ func (f *Filer) BreakLocks(ctx context.Context, dir, client string) (n int, err 
 	return n, f.failed(failed.Err())
 }
 
-// SnapshotBytes are the bytes that all snapshots of the FlexVol keep.
+// SnapshotBytes are the bytes that all snapshots of the FlexVol keep. A filer that
+// does not tell them is an error.
 func (f *Filer) SnapshotBytes(ctx context.Context) (int64, error) {
 	x, err := f.where(ctx)
 	if err != nil {
 		return 0, err
 	}
 	vol, err := f.client.VolumeGet(ctx, x.Volume.UUID)
-	return vol.Space.Snapshot.Used, f.failed(err)
+	if err != nil {
+		return 0, f.failed(err)
+	}
+	if vol.Space.Snapshot.Used == nil {
+		return 0, problem.New(problem.Failed, "'berth ontap status' shows what berth sees of the filer", "the filer does not tell what snapshots keep")
+	}
+	return *vol.Space.Snapshot.Used, nil
 }

@@ -1,0 +1,54 @@
+package ontap
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// Analytics is what File System Analytics counted below a directory.
+type Analytics struct {
+	Bytes      *int64 `json:"bytes_used"` // on disk
+	Files      *int64 `json:"file_count"` // descendants
+	Incomplete *bool  `json:"incomplete_data"`
+}
+
+// CodeNoAnalytics is the answer where File System Analytics is off.
+const CodeNoAnalytics = "111412203"
+
+// AnalyticsList reads the counts of the directories in dir, by their names, in
+// one call however many they are
+// (GET /storage/volumes/{volume.uuid}/files/{path}?type=directory, 9.8;
+// incomplete_data 9.12.1). dir begins at the FlexVol's root; "" is the root. Where
+// File System Analytics is off the error matches errors.ErrUnsupported.
+func (c *Client) AnalyticsList(ctx context.Context, volumeUUID, dir string) (map[string]Analytics, error) {
+	type entry struct {
+		Name      string     `json:"name"`
+		Analytics *Analytics `json:"analytics"`
+	}
+	api := "/storage/volumes/" + segment(volumeUUID) + "/files/"
+	if dir = strings.Trim(dir, "/"); dir != "" {
+		clean, err := relative("GET "+api, dir)
+		if err != nil {
+			return nil, err
+		}
+		api += segment(clean)
+	}
+	all, err := list[entry](ctx, c, api, fields("name,analytics.bytes_used,analytics.file_count,analytics.incomplete_data", "type", "directory"))
+	if err != nil {
+		return nil, err
+	}
+	out, told := map[string]Analytics{}, false
+	for _, e := range all {
+		if e.Name == "." || e.Name == ".." {
+			continue
+		}
+		if e.Analytics != nil && e.Analytics.Bytes != nil {
+			out[e.Name], told = *e.Analytics, true
+		}
+	}
+	if !told && len(all) > 0 {
+		return nil, &Error{Op: "GET " + api, err: errors.ErrUnsupported, Message: "File System Analytics is off"}
+	}
+	return out, nil
+}
