@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -68,6 +69,7 @@ type Client struct {
 	base     *url.URL
 	user     string
 	password *passwordFile
+	refused  *refusals
 	http     *http.Client
 	patience time.Duration
 	observe  func(method string, status int, took time.Duration)
@@ -96,6 +98,7 @@ func New(cfg Config) (*Client, error) {
 		base:     base,
 		user:     cfg.User,
 		password: &passwordFile{path: cfg.PasswordFile},
+		refused:  &refusals{fields: map[reflect.Type][]string{}},
 		patience: or(cfg.Patience, 3*time.Minute),
 		observe:  cfg.Observe,
 		uses:     or(cfg.Uses, &Uses{}),

@@ -11,7 +11,7 @@ import (
 // without consequences. Clients of one process may share a Uses; the zero value
 // is ready.
 type Uses struct {
-	mu   sync.Mutex // guards last
+	mu   sync.Mutex     // guards last
 	last map[string]use // by user and path
 }
 
