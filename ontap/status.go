@@ -73,8 +73,11 @@ type Problem struct {
 	Err  error
 }
 
-// errNotTold is why a part is not known of which no call failed.
-var errNotTold = errors.New("this release or this role does not show it")
+// Why a part is not known of which no call failed.
+var (
+	errNotTold  = errors.New("this release or this role does not show it")
+	errNotAsked = errors.New("not asked, since the export is not known")
+)
 
 // Unknown says why a part is not known; it is nil for a part that is.
 func (s Status) Unknown(part Part) error {
@@ -107,7 +110,7 @@ func (s Status) Unknown(part Part) error {
 	}
 	for _, p := range s.Problems {
 		if p.Part == PartExport {
-			return errors.Join(errors.New("not asked, since the export is not known"), p.Err)
+			return errNotAsked
 		}
 	}
 	return errNotTold

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -188,6 +189,9 @@ func describeONTAP(set Settings, st ontap.Status) *ONTAPStatus {
 		out.Unproven = append(out.Unproven, n.Path+" "+string(n.Access))
 	}
 	for _, part := range ontap.Parts() {
+		if vol.Name == "" && !slices.Contains([]ontap.Part{ontap.PartCluster, ontap.PartExport, ontap.PartRestore}, part) {
+			continue // that the export is not known says it
+		}
 		if err := st.Unknown(part); err != nil && part != ontap.PartRole {
 			out.Problems = append(out.Problems, ONTAPProblem{string(part), err.Error(), doctor.Learn(st, part, err)})
 		}
