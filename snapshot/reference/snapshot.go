@@ -22,6 +22,10 @@ type Snapshot struct {
 	SizeBytes int64  `json:"size_bytes,omitempty"`
 	UUID      string `json:"uuid,omitempty"`
 
+	// WithoutAPI says why the filer's API did not answer, where .snapshot shows the
+	// snapshot instead: the snapshot is there, and what is said of it is a guess.
+	WithoutAPI string `json:"without_api,omitempty"`
+
 	Copied bool   `json:"-"` // the snapshot shares no file with the export
 	Named  bool   `json:"-"` // Time was read from the name
 	Day    string `json:"-"` // of a name with a day and no time: 2026-11-24
