@@ -566,6 +566,9 @@ func (v *Versions) verify(ctx context.Context, fsys tree.FS, items []PlanItem, j
 			if err == nil {
 				it.Snapshot, err = it.Exact.Find(all)
 			}
+			if err == nil {
+				err = v.open(ctx, *it.Snapshot)
+			}
 		}
 		if err == nil {
 			err = it.aim(ctx, fsys)

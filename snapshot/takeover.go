@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -146,6 +147,13 @@ func (v *Versions) takeoverItem(ctx context.Context, fsys tree.FS, j *job.Job) (
 		}
 		if c.By == ByBerth && c.Method != embedded.ByBtrfs {
 			return p, problem.New(problem.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
+		}
+		shown, err := stat(ctx, fsys, path.Join(reference.Dir, snap))
+		if c.Snapshot.Hidden = shown == nil; err == nil {
+			err = v.open(ctx, c.Snapshot)
+		}
+		if err != nil {
+			return p, err
 		}
 		ref := reference.Ref{Volume: it.Volume, Snapshot: snap}
 		it.Ref, p.Ref, p.Exact.Snapshot, p.Snapshot = ref.String(), ref.String(), text.Text(snap), &c.Snapshot

@@ -77,6 +77,10 @@ type Listing struct {
 	// known; "" where it is.
 	PolicyUnknown string    `json:"policy_unknown,omitempty"`
 	Versions      []Version `json:"versions"`
+	// Hidden are the filer's snapshots that the export does not show: they may
+	// have the volume. Unhide is what to type to see them.
+	Hidden []string `json:"hidden,omitempty"`
+	Unhide string   `json:"unhide,omitempty"`
 }
 
 // ListRequest names what to list.
@@ -110,7 +114,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 		}
 		for _, name := range names {
 			l := Listing{Volume: name, How: how, Policy: policy, PolicyUnknown: unknown, Versions: []Version{}}
-			if err := listOne(ctx, fsys, &l, all); err != nil {
+			if err := v.listOne(ctx, fsys, &l, all); err != nil {
 				return err
 			}
 			if r.Changes {
@@ -126,7 +130,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 }
 
 // listOne fills in the versions of one volume.
-func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snapshot) error {
+func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snapshot) error {
 	if err := volume.CheckName(l.Volume); err != nil {
 		return err
 	}
@@ -135,7 +139,9 @@ func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snap
 		return err
 	}
 	for i, s := range all {
-		if have[i] != nil && have[i].Kind == tree.Directory {
+		if s.Hidden {
+			l.Hidden, l.Unhide = append(l.Hidden, s.Name), v.unhide(ctx)
+		} else if have[i] != nil && have[i].Kind == tree.Directory {
 			l.Versions = append(l.Versions, Version{Snapshot: s})
 		}
 	}
@@ -145,6 +151,9 @@ func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snap
 	}
 	l.Deleted = live == nil
 	if l.Deleted && len(l.Versions) == 0 {
+		if err := v.open(ctx, all...); err != nil {
+			return err
+		}
 		return problem.New(problem.NotFound, "'docker volume ls' lists the volumes, 'berth trash ls' what was removed",
 			"no volume %q, neither on the export nor in a snapshot", l.Volume)
 	}
@@ -159,9 +168,11 @@ func stackVolumes(ctx context.Context, volumes *volume.Store, fsys tree.FS, stac
 	}
 	out := ofStack(names, stack)
 	if len(all) > 0 {
-		lost, err := volumesIn(ctx, fsys, all[0].Name)
-		if err != nil {
-			return nil, err
+		var lost []string
+		if !all[0].Hidden {
+			if lost, err = volumesIn(ctx, fsys, all[0].Name); err != nil {
+				return nil, err
+			}
 		}
 		out = union(out, ofStack(lost, stack))
 	}
@@ -181,7 +192,7 @@ func ofStack(names []string, stack string) (out []string) {
 	return out
 }
 
-// volumesIn lists the volumes that a snapshot has.
+// volumesIn lists the volumes that a snapshot has, which the export shows.
 func volumesIn(ctx context.Context, fsys tree.FS, snap string) (names []string, err error) {
 	err = fsys.ReadDir(ctx, path.Join(reference.Dir, snap), func(d tree.Entry) error {
 		if d.Kind == tree.Directory && volume.CheckName(d.Name) == nil {
@@ -189,9 +200,6 @@ func volumesIn(ctx context.Context, fsys tree.FS, snap string) (names []string, 
 		}
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
 	return names, err
 }
 

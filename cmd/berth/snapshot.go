@@ -129,7 +129,11 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 		if l.Deleted {
 			out = append(out, fmt.Sprintf("volume %s is not on the export any more; these versions bring it back", l.Volume))
 		}
-		if len(l.Versions) == 0 {
+		switch {
+		case len(l.Hidden) > 0:
+			out = append(out, fmt.Sprintf("the filer has %s that the export does not show; whether %s is in it, nobody can see; %s",
+				show.Plural(len(l.Hidden), "snapshot"), l.Volume, l.Unhide))
+		case len(l.Versions) == 0:
 			out = append(out, fmt.Sprintf("no snapshot has volume %s yet", l.Volume))
 		}
 	}

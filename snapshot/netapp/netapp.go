@@ -3,6 +3,7 @@ package netapp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -219,4 +220,13 @@ func (f *Filer) SnapshotBytes(ctx context.Context) (int64, error) {
 		return 0, problem.New(problem.Failed, "'berth ontap status' shows what berth sees of the filer", "the filer does not tell what snapshots keep")
 	}
 	return *vol.Space.Snapshot.Used, nil
+}
+
+// Unhide is what to type on the filer so that NFSv3 clients see .snapshot.
+func (f *Filer) Unhide(ctx context.Context) string {
+	svm, volume := "SVM", "VOLUME"
+	if x, err := f.where(ctx); err == nil {
+		svm, volume = x.SVM.Name, x.Volume.Name
+	}
+	return fmt.Sprintf("'volume modify -vserver %s -volume %s -snapdir-access true' and 'vserver nfs modify -vserver %[1]s -v3-hide-snapshot disabled'", svm, volume)
 }
