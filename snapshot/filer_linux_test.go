@@ -98,8 +98,8 @@ func newFiler(tb testing.TB, size int, change ...func(*simulator.Config)) *filer
 // restoring makes a filer that has the call of an engine, or has it not.
 func restoring(engine Engine) func(*simulator.Config) {
 	return func(cfg *simulator.Config) {
-		if engine != EngineFiler {
-			cfg.Version = "9.14.1"
+		if cfg.Version = "9.14.1"; engine == EngineFiler {
+			cfg.Version = "9.16.1"
 		}
 	}
 }

@@ -109,7 +109,13 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 		}
 	}
 	if p.Engine == EngineFiler {
-		return v.filerFill(ctx, fsys, p, it)
+		err := v.filerFill(ctx, fsys, p, it)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		w.Warn(fmt.Sprintf("%s is copied, since the filer has not brought it back: %s", it.Volume, err.Error()))
+		// What the filer has begun may still grow: the copy gets another name.
+		it.From += "." + v.volumes.Trash.NewID()
 	}
 	return v.copyFill(ctx, fsys, w, p, it)
 }
@@ -130,7 +136,7 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 	}
 	got, err := fsys.Stat(ctx, it.From)
 	if err == nil && (got.Kind != want.Kind || got.Mode != want.Mode || got.UID != want.UID || got.GID != want.GID) {
-		err = problem.New(problem.Failed, "'berth snapshot restore --checksum' copies instead", "the filer brought %q back with another owner or mode", p.Volume)
+		err = problem.New(problem.Failed, "", "the filer brought %q back with another owner or mode", p.Volume)
 	}
 	return err
 }

@@ -86,8 +86,10 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 	if byHand && !v.instants(ctx) {
 		engine = EngineLive
 	}
-	if filer := v.tuned.Load().Filer; filer != nil && filer.Restores(ctx) {
-		engine = EngineFiler
+	if filer := v.tuned.Load().Filer; filer != nil {
+		if does, _ := filer.Restores(ctx); does { // else by copy, whatever the reason
+			engine = EngineFiler
+		}
 	}
 	j, err := v.volumes.PrepareTakeover(ctx, name, from, string(engine), byHand)
 	if err != nil {

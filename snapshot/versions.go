@@ -69,11 +69,14 @@ type Version struct {
 
 // Listing are the versions of a volume, newest first.
 type Listing struct {
-	Volume   string         `json:"volume"`
-	Deleted  bool           `json:"deleted,omitempty"` // only snapshots have it
-	How      How            `json:"snapshots_by"`
-	Policy   *netapp.Policy `json:"policy,omitempty"`
-	Versions []Version      `json:"versions"`
+	Volume  string         `json:"volume"`
+	Deleted bool           `json:"deleted,omitempty"` // only snapshots have it
+	How     How            `json:"snapshots_by"`
+	Policy  *netapp.Policy `json:"policy,omitempty"`
+	// PolicyUnknown is why the filer's policy, or when it runs next, is not
+	// known; "" where it is.
+	PolicyUnknown string    `json:"policy_unknown,omitempty"`
+	Versions      []Version `json:"versions"`
 }
 
 // ListRequest names what to list.
@@ -98,11 +101,15 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 			}
 		}
 		var policy *netapp.Policy
+		unknown := ""
 		if t := v.tuned.Load(); t.Filer != nil {
-			policy = t.Filer.Policy(ctx, t.Zone)
+			var err error
+			if policy, err = t.Filer.Policy(ctx, t.Zone); err != nil {
+				unknown = err.Error()
+			}
 		}
 		for _, name := range names {
-			l := Listing{Volume: name, How: how, Policy: policy, Versions: []Version{}}
+			l := Listing{Volume: name, How: how, Policy: policy, PolicyUnknown: unknown, Versions: []Version{}}
 			if err := listOne(ctx, fsys, &l, all); err != nil {
 				return err
 			}

@@ -146,6 +146,9 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 		}
 		out = append(out, fmt.Sprintf("the filer makes them by its policy %s%s", first.Policy.Text, next))
 	}
+	if why := all[0].PolicyUnknown; why != "" {
+		out = append(out, "when the filer makes the next one is not known: "+why)
+	}
 	if slices.ContainsFunc(all[0].Versions, func(v snapshot.Version) bool { return v.Approximate }) {
 		out = append(out, "~ marks a guess, the time of the last change in the snapshot: the server does not say when it was made")
 	}

@@ -23,10 +23,9 @@ type Filer struct {
 	svm        string
 	host, path string // of the export
 
+	restoring  offer      // of directories
 	mu         sync.Mutex // guards the fields below, held across the network
 	export     *ontap.Export
-	fast       bool      // the filer restores directories
-	fastAt     time.Time // when the filer was asked for fast; zero for never
 	schedule   *Policy
 	scheduleAt time.Time
 }
@@ -74,8 +73,8 @@ func (f *Filer) failed(err error) error {
 
 // filerError says what to type about an error of the API.
 func filerError(err error) error {
-	if err == nil {
-		return nil
+	if p := (*problem.Error)(nil); err == nil || errors.As(err, &p) {
+		return err
 	}
 	kind, hint := problem.Unreachable, "'berth ontap status' shows what berth sees of the filer"
 	e := (*ontap.Error)(nil)
@@ -126,9 +125,13 @@ func (f *Filer) Create(ctx context.Context, name, comment string) (reference.Sna
 	if err != nil {
 		return reference.Snapshot{}, err
 	}
+	began := time.Now()
 	s, err := f.client.SnapshotCreate(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment})
 	if errors.Is(err, fs.ErrExist) {
 		return reference.Snapshot{}, problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
+	}
+	if errors.Is(err, ontap.ErrOutcomeUnknown) {
+		s, err = f.lookCreated(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment, CreateTime: began}, err)
 	}
 	if err != nil {
 		return reference.Snapshot{}, f.failed(err)
@@ -139,39 +142,41 @@ func (f *Filer) Create(ctx context.Context, name, comment string) (reference.Sna
 // Remove removes a snapshot of the export.
 func (f *Filer) Remove(ctx context.Context, s reference.Snapshot) error {
 	x, err := f.where(ctx)
-	if err == nil {
-		err = f.failed(f.client.SnapshotDelete(ctx, x.Volume.UUID, s.UUID))
+	if err != nil {
+		return err
 	}
-	return err
+	err = f.client.SnapshotDelete(ctx, x.Volume.UUID, s.UUID)
+	if errors.Is(err, ontap.ErrOutcomeUnknown) {
+		err = f.lookDeleted(ctx, x.Volume.UUID, s, err)
+	}
+	return f.failed(err)
 }
 
-// fastFor is for how long the answer to "do you restore directories" is kept.
-const fastFor = time.Hour
-
 // Restores tells whether the filer can restore a directory. The filer is asked,
-// because only two releases of ONTAP have the call.
-func (f *Filer) Restores(ctx context.Context) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fastAt.IsZero() || time.Since(f.fastAt) > fastFor {
+// because only two releases of ONTAP have the call. An error says why it is not
+// known, or why the filer is not asked again for a while: it has refused what it
+// offered.
+func (f *Filer) Restores(ctx context.Context) (bool, error) {
+	return f.restoring.holds(func() (bool, error) {
 		ok, err := f.client.DirectoryRestoreSupported(ctx)
-		if err != nil {
-			return false
-		}
-		f.fast, f.fastAt = ok, time.Now()
-	}
-	return f.fast
+		return ok, filerError(err)
+	})
 }
 
 // Restore restores the directory from of a snapshot as to. No file may have the
-// name to.
+// name to. After an error something may be at to, and with an outcome that is
+// not known it may still grow there.
 func (f *Filer) Restore(ctx context.Context, snap, from, to string) error {
 	x, err := f.where(ctx)
 	if err != nil {
 		return err
 	}
-	return f.failed(f.client.DirectoryRestore(ctx, ontap.Restore{SVM: x.SVM.Name, Volume: x.Volume.Name, Snapshot: snap,
-		Path: path.Join(x.Sub, from), To: path.Join(x.Sub, to)}))
+	err = f.client.DirectoryRestore(ctx, ontap.Restore{SVM: x.SVM.Name, Volume: x.Volume.Name, Snapshot: snap,
+		Path: path.Join(x.Sub, from), To: path.Join(x.Sub, to)})
+	if refusal(err) {
+		f.restoring.refused(filerError(err))
+	}
+	return f.failed(err)
 }
 
 // BreakLocks breaks the NLM locks of a client on the files of a directory of the
