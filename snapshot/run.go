@@ -149,14 +149,14 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *running, p *Pl
 		if err := fsys.Mkdir(ctx, scrap, tree.SetAttr{Mode: &mode}); err != nil {
 			return err
 		}
-		stats, err := tree.Sync(ctx, fsys, p.source(), it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
+		stats, err := tree.Sync(ctx, fsys, p.source(), it.From, tree.SyncOptions{Staging: scrap, Trash: scrap, Clone: v.cloner(w, p)}, nil)
 		if err != nil {
 			return err
 		}
 		return judge(stats.Stats, p.Ref)
 	}
 	read := &tree.Proofs{}
-	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read}, w.Progress)
+	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read, Clone: v.cloner(w, p)}, w.Progress)
 	if p.Snapshot != nil { // a live volume's would be of what a silent node may still write
 		w.read = append(w.read, compare.Read{Volume: p.Volume, Snapshot: p.Snapshot, Proofs: read})
 	}
@@ -165,6 +165,15 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *running, p *Pl
 		return problem.Whole(err, p.Volume, "stop what writes to it on the other node, then again")
 	}
 	return whole(err, p.Ref)
+}
+
+// cloner is what may make a large file of an item in place of a copy: not where
+// everything is to be read again.
+func (v *Versions) cloner(w *running, p *PlanItem) func(ctx context.Context, src, dst string) bool {
+	if p.Checksum || p.Snapshot == nil || v.tuned.Load().Filer == nil {
+		return nil
+	}
+	return func(ctx context.Context, src, dst string) bool { return v.CloneFile(ctx, src, dst, w.Warn) }
 }
 
 // judge refuses a copy that is not whole.
@@ -218,7 +227,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 	if err != nil {
 		return deleted(p, err)
 	}
-	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.Progress)
+	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q, Clone: v.cloner(w, p)}, w.Progress)
 	if err != nil {
 		return deleted(p, err)
 	}

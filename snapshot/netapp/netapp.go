@@ -24,7 +24,9 @@ type Filer struct {
 	svm        string
 	host, path string // of the export
 
-	restoring  offer      // of directories
+	restoring         offer // of directories
+	deleting, cloning trial // of directories, and of files
+
 	mu         sync.Mutex // guards the fields below, held across the network
 	export     *ontap.Export
 	schedule   *Policy
@@ -33,7 +35,8 @@ type Filer struct {
 
 // New returns the filer that serves the export host:path. svm may be "".
 func New(client *ontap.Client, svm, host, exportPath string) *Filer {
-	return &Filer{client: client, svm: svm, host: host, path: exportPath}
+	turn := func() trial { return trial{turn: make(chan struct{}, 1)} }
+	return &Filer{client: client, svm: svm, host: host, path: exportPath, deleting: turn(), cloning: turn()}
 }
 
 // where finds the FlexVol of the export, once.
