@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +24,7 @@ type route map[string]handler
 // path, the login, the API, the privilege, and then the rest.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
-	r := &call{Request: req, header: w.Header(), status: http.StatusOK}
+	r := &call{Request: req, header: w.Header(), status: http.StatusOK, schemas: s.schemas, plays: s.plays}
 	defer func() {
 		if s.cfg.Log != nil {
 			s.cfg.Log(Entry{Method: req.Method, URI: req.RequestURI, Status: r.status, Note: r.note, Took: time.Since(began)})
@@ -56,10 +57,14 @@ func (s *Simulator) serve(r *call) (any, error) {
 
 func (s *Simulator) afterFaults(r *call) (any, error) {
 	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api")
-	if user, password, ok := r.BasicAuth(); !ok || user != s.cfg.User || !s.passwordIs(password) {
-		r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
-		return nil, notAuthorized
+	who, refused := s.login(r)
+	if refused != nil {
+		if refused.status == http.StatusUnauthorized {
+			r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
+		}
+		return nil, refused
 	}
+	r.user = who
 	if !isAPI {
 		return s.control(r)
 	}
@@ -71,7 +76,7 @@ func (s *Simulator) afterFaults(r *call) (any, error) {
 		return nil, notSupported
 	}
 	s.mu.Lock()
-	access := ontap.Effective(s.role, "/api"+path)
+	access := ontap.Effective(who.privileges, "/api"+path)
 	r.pageSize = s.pageSize
 	s.mu.Unlock()
 	if !access.Allows(r.Method) {
@@ -241,6 +246,7 @@ func (s *Simulator) routes() map[string]route {
 		"/protocols/nfs/export-policies/{policy.id}/rules/{index}": {
 			"GET": exports.ruleGet, "DELETE": exports.ruleDelete},
 	}
+	maps.Copy(all, s.securityRoutes())
 	return all
 }
 

@@ -39,6 +39,7 @@ type world struct {
 	Snapshots   []*snapshot       `json:"snapshots"`
 	Policies    []*exportPolicy   `json:"export_policies"`
 	Settings    Settings          `json:"settings"`
+	Security    security          `json:"security,omitzero"`
 }
 
 // snapshot is the record of one snapshot of the FlexVol.

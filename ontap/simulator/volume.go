@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -99,7 +100,6 @@ func (s volumeCalls) patch(r *call) (any, error) {
 	}
 	return s.start(r, "", func() error {
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		set := &s.world.Settings
 		if body.has("comment") {
 			set.VolumeComment = body.text("comment")
@@ -110,7 +110,9 @@ func (s volumeCalls) patch(r *call) (any, error) {
 		if policy != "" {
 			set.SnapshotPolicy = policy
 		}
-		return s.save()
+		err := s.save()
+		s.mu.Unlock()
+		return errors.Join(err, s.showSnapshots())
 	})
 }
 
