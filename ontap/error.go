@@ -147,7 +147,7 @@ func (e *Error) Is(target error) bool {
 		return target == ErrOutcomeUnknown
 	}
 	if target == ErrPassword {
-		return e.HTTP == http.StatusUnauthorized
+		return e.HTTP == http.StatusUnauthorized || certificateRefused(e.err)
 	}
 	if kind, ok := kinds[e.Code]; ok {
 		return target == kind
