@@ -123,6 +123,9 @@ func Age(s reference.Snapshot, now time.Time, limit time.Duration) Finding {
 	case old > limit:
 		return fail(next, "the newest snapshot, %s, is %s old; the limit is %s", name, long(old), long(limit))
 	}
+	if s.Hidden {
+		return warn("berth ontap status prints the commands that show .snapshot", "the newest, %s, is %s old, and hidden: nothing can be restored from it", name, long(max(0, old)))
+	}
 	return ok("the newest, %s, is %s old; the limit is %s", name, long(max(0, old)), long(limit))
 }
 

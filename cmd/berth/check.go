@@ -83,6 +83,8 @@ func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) err
 	switch {
 	case old > max:
 		return &verdict{2, "CRITICAL - " + line}
+	case s.Hidden:
+		return &verdict{1, "WARNING - hidden, so that nothing can be restored from it ('berth ontap status' prints the commands that show .snapshot): " + line}
 	case s.WithoutAPI != "":
 		return &verdict{1, fmt.Sprintf("WARNING - its name says so, since the filer's API did not answer (%s): %s", s.WithoutAPI, line)}
 	case warn > 0 && old > warn:

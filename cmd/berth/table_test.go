@@ -69,6 +69,7 @@ func TestAGuessedAgeIsNeverOK(t *testing.T) {
 		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour), Approximate: true}, 3, "set BERTH_ONTAP"},
 		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour), Approximate: true, WithoutAPI: "password refused"}, 3, "password refused"},
 		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour), WithoutAPI: "password refused"}, 1, "WARNING - its name says so"},
+		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour), Hidden: true}, 1, "WARNING - hidden"},
 		{reference.Snapshot{Name: "s", Time: now.Add(-30 * time.Hour), WithoutAPI: "password refused"}, 2, "CRITICAL"},
 	} {
 		var v *verdict

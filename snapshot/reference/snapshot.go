@@ -26,6 +26,10 @@ type Snapshot struct {
 	// snapshot instead: the snapshot is there, and what is said of it is a guess.
 	WithoutAPI string `json:"without_api,omitempty"`
 
+	// Hidden: the filer has it, and the export does not show it. Nobody knows then
+	// what is in it.
+	Hidden bool `json:"hidden,omitempty"`
+
 	Copied bool   `json:"-"` // the snapshot shares no file with the export
 	Named  bool   `json:"-"` // Time was read from the name
 	Day    string `json:"-"` // of a name with a day and no time: 2026-11-24
