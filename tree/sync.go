@@ -73,7 +73,7 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 	}
 	e := engineOf(fsys).(mover)
 	s := &syncing{
-		fsys: fsys,
+		over: NewCarrier(fsys),
 		e:    e,
 		c:    &copying{e: e, report: progress, heavy: make(chan struct{}, maxHeavy)},
 		diff: newComparing(fsys, opts.Equality),
@@ -121,7 +121,7 @@ func below(name, dir string) bool {
 }
 
 type syncing struct {
-	fsys   FS
+	over   *Carrier // to the trash
 	e      mover
 	c      *copying   // makes files; keeps Stats and reports progress
 	diff   *comparing // compares

@@ -39,6 +39,8 @@ type Info struct {
 	Files     int64 `json:"files,omitempty"`
 	// Unmeasured: it could not be, although that was asked for.
 	Unmeasured bool `json:"unmeasured,omitempty"`
+	// Own is what makes it a tree of its own on the export, where that is known.
+	Own *tree.Own `json:"own_tree,omitempty"`
 }
 
 // getBudget is how long Get and List ask the export before memory answers.
@@ -207,6 +209,8 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 			} else if out[i], err = s.Get(ctx, n); err != nil {
 				return err
 			}
+			// One that is removed or cannot be read at this moment is shown without.
+			out[i].Own, _ = s.Own(ctx, n)
 			if size {
 				err = s.measure(ctx, out[i])
 			}
