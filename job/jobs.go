@@ -319,6 +319,7 @@ func (js *Jobs) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 	case errors.Is(context.Cause(ctx), ErrSessionEnds) && j.Op != cluster.OpClone:
 		return j.interrupted(context.Cause(ctx)) // the journal says "copying": the next start of this node finds it so
 	}
+	err = js.cfg.Conn.Explain(string(j.Op), e.WhatIsFull(done, err))
 	j.State, j.Error = Failed, err.Error()
 	if js.save(done, e, j) != nil {
 		js.unsaved.Store(j.ID, j.Error)

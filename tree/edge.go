@@ -38,48 +38,59 @@ func (o *Own) String() string {
 // filesystem; over NFS another filesystem is, by its fsid, and a limit of the tree's
 // own, by FSSTAT (RFC 1813 §3.3.18). A qtree without a limit is not seen; IsEdge tries.
 func OwnTree(ctx context.Context, fsys FS, name string) (*Own, error) {
+	of, err := OwnTrees(ctx, fsys)
+	if err != nil {
+		return nil, err
+	}
+	return of(ctx, name)
+}
+
+// OwnTrees returns OwnTree for many directories, which asks for the root only once. It
+// costs three small calls each, and may be used concurrently.
+func OwnTrees(ctx context.Context, fsys FS) (func(ctx context.Context, name string) (*Own, error), error) {
 	root, err := fsys.Stat(ctx, ".")
 	if err != nil {
 		return nil, err
 	}
-	a, err := fsys.Stat(ctx, name)
-	if err != nil || a.Kind != Directory || a.Mount {
+	all, err := fsys.Statfs(ctx)
+	if err != nil {
 		return nil, err
 	}
-	own := &Own{}
-	if l, ok := fsys.(interface {
-		ownHow(context.Context, string, Attr) (string, error)
-	}); ok {
-		if own.How, err = l.ownHow(ctx, name, a); err != nil {
+	return func(ctx context.Context, name string) (*Own, error) {
+		a, err := fsys.Stat(ctx, name)
+		if err != nil || a.Kind != Directory || a.Mount {
 			return nil, err
 		}
-	}
-	if own.How == "" && a.Device != root.Device {
-		own.How = "another filesystem than the export's"
-	}
-	at, ok := fsys.(interface {
-		statfsAt(context.Context, string) (Space, error)
-	})
-	if ok {
-		all, err := fsys.Statfs(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s, err := at.statfsAt(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if s.Total > 0 && s.Total != all.Total {
-			own.TotalBytes, own.AvailBytes = s.Total, s.Avail
-			if own.How == "" {
-				own.How = "a tree with a quota (a qtree or a project)"
+		own := &Own{}
+		if l, ok := fsys.(interface {
+			ownHow(context.Context, string, Attr) (string, error)
+		}); ok {
+			if own.How, err = l.ownHow(ctx, name, a); err != nil {
+				return nil, err
 			}
 		}
-	}
-	if own.How == "" {
-		return nil, nil
-	}
-	return own, nil
+		if own.How == "" && a.Device != root.Device {
+			own.How = "another filesystem than the export's"
+		}
+		if at, ok := fsys.(interface {
+			statfsAt(context.Context, string) (Space, error)
+		}); ok {
+			s, err := at.statfsAt(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			if s.Total > 0 && s.Total != all.Total {
+				own.TotalBytes, own.AvailBytes = s.Total, s.Avail
+				if own.How == "" {
+					own.How = "a tree with a quota (a qtree or a project)"
+				}
+			}
+		}
+		if own.How == "" {
+			return nil, nil
+		}
+		return own, nil
+	}, nil
 }
 
 // IsEdge tells whether names are refused over the edge of the directory to, by

@@ -200,6 +200,10 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 		return nil, err
 	}
 	out := make([]*Info, len(names))
+	var own func(context.Context, string) (*tree.Own, error)
+	if e := s.conn.Current(); e != nil {
+		own, _ = tree.OwnTrees(ctx, e.FS)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for i, n := range names {
@@ -209,8 +213,9 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 			} else if out[i], err = s.Get(ctx, n); err != nil {
 				return err
 			}
-			// One that is removed or cannot be read at this moment is shown without.
-			out[i].Own, _ = s.Own(ctx, n)
+			if own != nil { // one that is removed at this moment is shown without
+				out[i].Own, _ = own(ctx, n)
+			}
 			if size {
 				err = s.measure(ctx, out[i])
 			}
