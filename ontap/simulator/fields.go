@@ -34,6 +34,7 @@ var schemas = sync.OnceValue(func() map[string]schema {
 		panic("simulator: fields.json: " + err.Error()) // it is compiled in
 	}
 	out["/svm/peers"] = undocumented
+	out[mirrorSchema] = mirrorFields
 	out["/network/ip/interfaces"].Fields["services"] = "array ro" // the reference has it as a filter only
 	return out
 })
