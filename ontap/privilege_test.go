@@ -84,7 +84,7 @@ func calls(w *world) map[string][]func() error {
 }
 
 func roleWorld(t *testing.T) *world {
-	w := newWorld(t)
+	w := newWorld(t, ageless)
 	w.write("a", "a")
 	w.write("dir/x", "x")
 	w.write("doomed/x", "x")

@@ -11,7 +11,7 @@ import (
 )
 
 func TestStatus(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, ageless)
 	s, err := w.client.Status(t.Context(), "", nil, "/docker_vols")
 	require.NoError(t, err)
 	require.Empty(t, s.Problems)
@@ -25,7 +25,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestStatusWithHoles(t *testing.T) {
-	w := newWorld(t, func(c *simulator.Config) { c.Version = "9.10.1" })
+	w := newWorld(t, func(c *simulator.Config) { c.Version, c.Ageless = "9.10.1", true })
 	w.inject(simulator.Fault{Path: "/security/login/whoami", Status: 404, Code: ontap.CodeUnsupported, Message: "API not found"})
 	w.SetRole([]ontap.Privilege{{Path: "/api", Access: ontap.AccessReadonly}, {Path: "/api/storage/snapshot-policies", Access: ontap.AccessNone}})
 	s, err := w.client.Status(t.Context(), "svm1", nil, "/docker_vols")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/ontap/simulator"
+	"github.com/casit/berth/ontap/simulator/simulatortest"
 )
 
 const password = "s3cret-Horse-Battery"
@@ -108,7 +109,7 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	require.NoError(t, os.WriteFile(w.secret, []byte(password+"\n"), 0o600))
 	var tick atomic.Int64
 	cfg := simulator.Config{Root: w.root, SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols",
-		User: "berth", PasswordFile: w.secret, Log: w.log.add, Random: rand.NewChaCha8([32]byte{1}),
+		User: "berth", PasswordFile: w.secret, Version: simulatortest.Release(t), Log: w.log.add, Random: rand.NewChaCha8([32]byte{1}),
 		Now: func() time.Time {
 			return time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC).Add(time.Duration(tick.Add(1)) * time.Second)
 		}}
@@ -132,6 +133,10 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	w.volume, w.svm = w.UUIDs()
 	return w
 }
+
+// ageless has both whoami and directory-restore, as no release has, whichever
+// release the tests of this run play.
+func ageless(c *simulator.Config) { c.Ageless, c.Version = true, simulator.DefaultRelease }
 
 func (w *world) config() ontap.Config {
 	return ontap.Config{Address: w.address, User: "berth", PasswordFile: w.secret, CAFile: w.ca, Now: w.waits.clock, Wait: w.waits.wait}

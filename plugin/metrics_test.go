@@ -22,6 +22,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs/nfstest"
 	"github.com/casit/berth/ontap/simulator"
+	"github.com/casit/berth/ontap/simulator/simulatortest"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/tree/treetest"
 )
@@ -259,7 +260,7 @@ func filer(t *testing.T, password string) (server *nfstest.Server, sim *simulato
 	passwordFile = filepath.Join(dir, "password")
 	require.NoError(t, os.WriteFile(right, []byte("s3cret-Horse\n"), 0o600))
 	require.NoError(t, os.WriteFile(passwordFile, []byte(password+"\n"), 0o600))
-	sim, err := simulator.New(simulator.Config{Root: t.TempDir(), SVM: "svm1", Volume: "docker_vols", Junction: "/export/docker_vols", User: "berth", PasswordFile: right})
+	sim, err := simulator.New(simulator.Config{Root: t.TempDir(), SVM: "svm1", Volume: "docker_vols", Junction: "/export/docker_vols", User: "berth", PasswordFile: right, Version: simulatortest.Release(t)})
 	require.NoError(t, err)
 	t.Cleanup(func() { sim.Close() })
 	require.NoError(t, sim.Listen("127.0.0.1:0", ca))

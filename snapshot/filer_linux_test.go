@@ -24,6 +24,7 @@ import (
 	"github.com/casit/berth/nfs/ganeshatest"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/ontap/simulator"
+	"github.com/casit/berth/ontap/simulator/simulatortest"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
@@ -70,7 +71,7 @@ func newFiler(tb testing.TB, size int, change ...func(*simulator.Config)) *filer
 
 	password, ca := filepath.Join(tb.TempDir(), "password"), filepath.Join(tb.TempDir(), "ca.pem")
 	require.NoError(tb, os.WriteFile(password, []byte("s3cret-Horse\n"), 0o600))
-	cfg := simulator.Config{Root: flexvol, SVM: "svm1", Volume: "docker_vols", Junction: flexvol, User: "berth", PasswordFile: password,
+	cfg := simulator.Config{Root: flexvol, SVM: "svm1", Volume: "docker_vols", Junction: flexvol, User: "berth", PasswordFile: password, Version: simulatortest.Release(tb),
 		Log: func(simulator.Entry) { f.rest.Add(1) }}
 	for _, c := range change {
 		c(&cfg)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/ontap/simulator"
+	"github.com/casit/berth/ontap/simulator/simulatortest"
 )
 
 // cmdFiler starts a simulated filer and sets BERTH_ONTAP and BERTH_EXPORT.
@@ -19,7 +20,8 @@ func cmdFiler(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o755))
 	password, ca := ts.MkAbs("password"), ts.MkAbs("ca.pem")
 	ts.Check(os.WriteFile(password, []byte("s3cret-Horse\n"), 0o600))
-	cfg := simulator.Config{Root: dir, SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols", User: "berth", PasswordFile: password}
+	cfg := simulator.Config{Root: dir, SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols", User: "berth", PasswordFile: password, Version: simulatortest.Release(ts),
+		Ageless: true} // the scripts show whoami and a restore by the filer at once
 	for _, a := range args {
 		if path, ok := strings.CutPrefix(a, "lacks="); ok {
 			kept := []ontap.Privilege{}

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/ontap/simulator/simulatortest"
 )
 
 // buffer collects what several goroutines write.
@@ -61,7 +62,7 @@ func TestRun(t *testing.T) {
 	require.NoError(t, os.WriteFile(in("vol/site1/a"), []byte("one"), 0o644))
 	require.NoError(t, os.WriteFile(in("pw"), []byte("secret\n"), 0o600))
 	args := []string{"--listen", "127.0.0.1:0", "--svm", "svm1", "--volume", "docker_vols", "--junction", "/docker_vols", "--root", in("vol"),
-		"--user", "admin", "--password-file", in("pw"), "--state", in("state.json"), "--ca-out", in("ca.pem"), "--version", "9.17.1",
+		"--user", "admin", "--password-file", in("pw"), "--state", in("state.json"), "--ca-out", in("ca.pem"), "--version", simulatortest.Release(t),
 		"--role", "../../deploy/ontap/berth-role.txt"}
 	address, log, stop := start(t, args...)
 	c, err := ontap.New(ontap.Config{Address: address, User: "admin", PasswordFile: in("pw"), CAFile: in("ca.pem")})
@@ -87,7 +88,7 @@ func TestRun(t *testing.T) {
 	control(t, address, in("ca.pem"), http.MethodDelete, "", 200)
 	c.Close()
 	require.NoError(t, stop())
-	require.Contains(t, log.String(), "ONTAP 9.17.1 on https://"+address)
+	require.Contains(t, log.String(), "ONTAP "+simulatortest.Release(t)+" on https://"+address)
 	require.Contains(t, log.String(), "403 GET /api/svm/svms?")
 	require.NotContains(t, log.String(), "secret")
 

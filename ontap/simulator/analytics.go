@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -12,7 +13,7 @@ func (s fileCalls) counting(r *call, c collection, v content, name string) (bool
 	if err != nil {
 		return false, err
 	}
-	byName := strings.HasPrefix(q.order, "analytics.")
+	byName := slices.ContainsFunc(q.order, func(o order) bool { return strings.HasPrefix(o.field, "analytics.") })
 	for _, f := range q.filters {
 		byName = byName || strings.HasPrefix(f.field, "analytics.")
 	}

@@ -47,7 +47,7 @@ func (s inventory) cluster(r *call) (any, error) {
 }
 
 func (s inventory) versionRecord() record {
-	return record{"full": s.version.Full, "generation": s.version.Generation, "major": s.version.Major, "minor": s.version.Minor}
+	return record{"full": "NetApp Release " + s.cfg.Version + ": Thu Jan 01 00:00:00 UTC 2026", "generation": s.version.Generation, "major": s.version.Major, "minor": s.version.Minor}
 }
 
 func (s inventory) nodes() collection {
@@ -120,18 +120,12 @@ func (s inventory) aggregates() collection {
 }
 
 // whoami answers with the user's present role.
-func (s inventory) whoami(*call) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s inventory) whoami(r *call) (any, error) {
 	privileges := []record{}
-	for _, p := range s.role {
+	for _, p := range r.user.privileges {
 		privileges = append(privileges, rec("path", p.Path, "access", string(p.Access)))
 	}
-	role := "berth"
-	if s.cfg.Role == nil {
-		role = "admin"
-	}
-	return record{"username": s.cfg.User, "roles": []string{role}, "privileges": privileges,
+	return record{"username": r.user.Name, "roles": []string{r.user.role}, "privileges": privileges,
 		"_links": record{"self": record{"href": "/api/security/login/whoami"}}}, nil
 }
 

@@ -3,6 +3,7 @@ package simulator
 import (
 	_ "embed"
 	"encoding/json"
+	"maps"
 	"strings"
 	"sync"
 )
@@ -35,6 +36,7 @@ var schemas = sync.OnceValue(func() map[string]schema {
 	}
 	out["/svm/peers"] = undocumented
 	out[mirrorSchema] = mirrorFields
+	maps.Copy(out, securitySchemas)
 	out["/network/ip/interfaces"].Fields["services"] = "array ro" // the reference has it as a filter only
 	return out
 })

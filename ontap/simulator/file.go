@@ -95,6 +95,9 @@ func (s fileCalls) get(r *call) (any, error) {
 		return nil, err
 	}
 	for _, base := range append(names, ".", "..") {
+		if !flexvol.Visible(base) {
+			continue
+		}
 		var st unix.Stat_t
 		at := base
 		if base == ".." && name == "." {

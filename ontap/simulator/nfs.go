@@ -51,6 +51,16 @@ func (s volumeCalls) nfsPatch(r *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if err := s.setNFS(r, set); err != nil {
+		return nil, err
+	}
+	return nil, s.showSnapshots()
+}
+
+// setNFS keeps the fields of the path's NFS service. It takes mu.
+func (s volumeCalls) setNFS(r *call, set map[string]any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	svm := r.vars["svm.uuid"]
@@ -60,12 +70,12 @@ func (s volumeCalls) nfsPatch(r *call) (any, error) {
 		known = known || s.world.SVMUUIDs[name] == svm
 	}
 	if !known {
-		return nil, entryNotFound("svm.uuid")
+		return entryNotFound("svm.uuid")
 	}
 	const hide = "protocol.v3_features.hide_snapshot_enabled"
 	if hidden, ok := set[hide].(bool); ok {
 		if !ours {
-			return nil, notSettable(hide) // the other SVMs have no .snapshot
+			return notSettable(hide) // the other SVMs have no .snapshot
 		}
 		s.world.Settings.HideSnapshot = hidden
 		delete(set, hide)
@@ -79,5 +89,5 @@ func (s volumeCalls) nfsPatch(r *call) (any, error) {
 	for name, value := range set {
 		s.world.NFS[svm][name] = value
 	}
-	return nil, s.save()
+	return s.save()
 }

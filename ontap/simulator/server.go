@@ -24,7 +24,7 @@ type route map[string]handler
 // path, the login, the API, the privilege, and then the rest.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
-	r := &call{Request: req, header: w.Header(), status: http.StatusOK}
+	r := &call{Request: req, header: w.Header(), status: http.StatusOK, schemas: s.schemas, plays: s.plays}
 	defer func() {
 		if s.cfg.Log != nil {
 			s.cfg.Log(Entry{Method: req.Method, URI: req.RequestURI, Status: r.status, Note: r.note, Took: time.Since(began)})
@@ -57,10 +57,14 @@ func (s *Simulator) serve(r *call) (any, error) {
 
 func (s *Simulator) afterFaults(r *call) (any, error) {
 	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api")
-	if user, password, ok := r.BasicAuth(); !ok || user != s.cfg.User || !s.passwordIs(password) {
-		r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
-		return nil, notAuthorized
+	who, refused := s.login(r)
+	if refused != nil {
+		if refused.status == http.StatusUnauthorized {
+			r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
+		}
+		return nil, refused
 	}
+	r.user = who
 	if !isAPI {
 		return s.control(r)
 	}
@@ -72,7 +76,7 @@ func (s *Simulator) afterFaults(r *call) (any, error) {
 		return nil, notSupported
 	}
 	s.mu.Lock()
-	access := ontap.Effective(s.role, "/api"+path)
+	access := ontap.Effective(who.privileges, "/api"+path)
 	r.pageSize = s.pageSize
 	s.mu.Unlock()
 	if !access.Allows(r.Method) {
@@ -132,7 +136,7 @@ func (s *Simulator) find(r *call, path string) route {
 		}
 		if ok {
 			r.template, r.vars = template, vars
-			return found
+			return s.released(template, found)
 		}
 	}
 	return nil
@@ -211,15 +215,14 @@ func (s *Simulator) routes() map[string]route {
 		"/network/ip/interfaces":        {"GET": has.interfaces().list},
 		"/network/ip/interfaces/{uuid}": {"GET": has.interfaces().oneBy("uuid")},
 		"/storage/aggregates":           {"GET": has.aggregates().list},
+		"/storage/directory-restore":    {"POST": files.directoryRestore},
 		"/protocols/locks":              {"GET": locks.list, "DELETE": locks.delete},
-		"/protocols/locks/{uuid}":       {"GET": locks.get, "DELETE": locks.breakOne},
+		"/protocols/locks/{uuid}":       {"GET": locks.get, "DELETE": locks.deleteOne},
 		"/security/login/whoami":        {"GET": has.whoami},
 		"/support/ems/application-logs": {"POST": has.emsLog},
 	}
-	if s.cfg.Version == "9.15.1" || s.cfg.Version == "9.16.1" {
-		all["/storage/directory-restore"] = route{"POST": files.directoryRestore}
-	}
 	maps.Copy(all, s.storageRoutes())
+	maps.Copy(all, s.securityRoutes())
 	return all
 }
 

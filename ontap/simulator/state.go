@@ -100,6 +100,7 @@ type world struct {
 	Snapshots   []*snapshot       `json:"snapshots"`
 	Policies    []*exportPolicy   `json:"export_policies"`
 	Settings    Settings          `json:"settings"`
+	Security    security          `json:"security,omitzero"`
 
 	Set       map[string]settings `json:"volume_settings,omitempty"` // by volume
 	NFS       map[string]settings `json:"nfs_settings,omitempty"`    // by SVM

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"slices"
@@ -238,7 +239,10 @@ func (s volumeCalls) patch(r *call) (any, error) {
 	if err := s.allowed(is, set); err != nil || only {
 		return nil, err
 	}
-	return s.start(r, "", func() error { return s.apply(is, set) })
+	return s.start(r, "", func() error {
+		err := s.apply(is, set)
+		return errors.Join(err, s.showSnapshots())
+	})
 }
 
 // present is the record of a volume with all its fields.
@@ -345,7 +349,10 @@ func (s volumeCalls) namesPolicies(set map[string]any) error {
 // apply carries out a change. It runs in a job.
 func (s volumeCalls) apply(is record, set map[string]any) error {
 	uuid := is.text("uuid")
-	if dir := s.dirOf(uuid); dir != nil {
+	s.mu.Lock()
+	dir := s.dirOf(uuid)
+	s.mu.Unlock()
+	if dir != nil {
 		if mode, ok := set["nas.unix_permissions"].(int64); ok {
 			bits, err := strconv.ParseUint(strconv.FormatInt(mode, 10), 8, 12)
 			if err != nil {
