@@ -2,10 +2,17 @@ package doctor
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -98,6 +105,36 @@ func TestPasswordFileIsLookedAtAndNotShown(t *testing.T) {
 		{Password(file), Warn, "mode 0640", "chmod 600"},
 	})
 	require.NotContains(t, good.Evidence, "s3cret")
+}
+
+func TestClientCertificateIsLookedAtAndNotShown(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "berth"}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
+	require.NoError(t, err)
+	missing := KeyPair(cert, key, now)
+	require.NoError(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+	der, err = x509.MarshalPKCS8PrivateKey(secret)
+	require.NoError(t, err)
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	require.NoError(t, os.WriteFile(key, text, 0o600))
+	good, soon, over, early := KeyPair(cert, key, now.Add(time.Hour)), KeyPair(cert, key, now.AddDate(1, 0, -29)), KeyPair(cert, key, now.AddDate(1, 0, 1)), KeyPair(cert, key, now.AddDate(-1, 0, 0))
+	require.NoError(t, os.Chmod(key, 0o644))
+	requireAll(t, []judged{
+		{KeyPair(cert, "", now), Fail, "one is missing", "set both"},
+		{missing, Fail, "no such file", "PEM"},
+		{KeyPair(key, cert, now), Fail, "BERTH_ONTAP_CERT=" + key, "PEM"},
+		{good, OK, "the certificate of berth, until ", ""},
+		{soon, Warn, "expires on", "put a new certificate"},
+		{over, Fail, "has expired on", "put a new certificate"},
+		{early, Fail, "is valid from", "clock"},
+		{KeyPair(cert, key, now.Add(time.Hour)), Warn, "mode 0644", "chmod 600"},
+	})
+	require.NotContains(t, good.Evidence, strings.Split(string(text), "\n")[1])
 }
 
 func TestWayToTheServer(t *testing.T) {

@@ -11,6 +11,7 @@ var Table = []Described{
 	{"plugin", "the plugin is installed, enabled, answers, and is the version of this command"},
 	{"settings", "the settings in force, and where each is from"},
 	{"password", "`BERTH_ONTAP_PASSWORD_FILE` is there, readable, and for nobody else"},
+	{"client-certificate", "`BERTH_ONTAP_CERT` and `BERTH_ONTAP_KEY` belong together, are valid for 30 days more, and the key is for nobody else"},
 	{"kernel-mount", "the options of the node's mount, as the kernel has them: not soft, with locks, NFSv3, large transfers"},
 	{"portmap", "the server's rpcbind tells where NFSv3, MOUNT and the lock manager are"},
 	{"mount", "the server lets this node mount the export"},

@@ -63,7 +63,7 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 	}
 	renewed := false
 	for try := 1; ; try++ {
-		password, err := c.password.get()
+		password, err := c.credentials()
 		if err != nil {
 			return out, &Error{Op: r.op(), Message: err.Error(), err: err}
 		}
@@ -80,7 +80,10 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 		if e == nil || ctx.Err() != nil || try == attempts {
 			return out, err
 		}
-		if e.HTTP == http.StatusUnauthorized && !renewed {
+		if e.HTTP == http.StatusUnauthorized && c.pair != nil && c.pair.outdated() {
+			continue
+		}
+		if e.HTTP == http.StatusUnauthorized && !renewed && c.pair == nil {
 			renewed = true
 			if changed, renewErr := c.password.renew(password); renewErr != nil || !changed {
 				return out, err
@@ -96,6 +99,14 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 			return out, e
 		}
 	}
+}
+
+// credentials returns the password, or "" where a certificate is in its place.
+func (c *Client) credentials() (string, error) {
+	if c.pair != nil {
+		return "", c.pair.refresh()
+	}
+	return c.password.get()
 }
 
 func encode(r request) ([]byte, error) {
@@ -141,7 +152,9 @@ func once[T any](ctx context.Context, c *Client, r request, body []byte, passwor
 	if err != nil {
 		return out, err
 	}
-	req.SetBasicAuth(c.user, password)
+	if c.pair == nil {
+		req.SetBasicAuth(c.user, password)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return out, c.lost(ctx, r, err)

@@ -110,6 +110,11 @@ func (e *examiner) checks() []doctor.Check {
 			return []doctor.Finding{doctor.Password(e.settings.ONTAP.PasswordFile)}
 		}})
 	}
+	if o := e.settings.ONTAP; o.Cert != "" || o.Key != "" {
+		all = append(all, doctor.Check{Group: "node", Name: "client-certificate", Look: func(context.Context) []doctor.Finding {
+			return []doctor.Finding{doctor.KeyPair(o.Cert, o.Key, time.Now())}
+		}})
+	}
 	all = append(all, doctor.Check{Group: "node", Name: "kernel-mount", Look: e.kernelMount})
 	if e.server != nil {
 		all = append(all, e.server.Checks()...)

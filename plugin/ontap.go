@@ -92,14 +92,17 @@ func (s *Server) ontapStatus(ctx context.Context, ss *session, _ Empty) (*ONTAPS
 // ontapError adds the setting to check when the filer answers nothing at all.
 func ontapError(o ONTAP, err error) error {
 	e := &problem.Error{Kind: problem.Unreachable, Reason: err.Error(), Hint: "check BERTH_ONTAP=" + o.Address + " and that its management interface takes HTTPS from here"}
-	apiErr := (*ontap.Error)(nil)
+	cure, ofCertificate := ontap.CertificateCure(err, o.Address, o.CA)
 	switch {
-	case errors.Is(err, fs.ErrPermission), errors.As(err, &apiErr) && apiErr.HTTP == 401:
+	case ofCertificate:
+		e.Kind, e.Hint = problem.Failed, cure
+	case errors.Is(err, ontap.ErrPassword) && o.Cert != "":
+		e.Kind, e.Hint = problem.Failed, "the filer logs nobody in by BERTH_ONTAP_CERT="+o.Cert+"; on the filer: 'security certificate install -type client-ca', 'security ssl modify -client-enabled true', "+
+			"'security login create -user-or-group-name NAME -application http -authentication-method cert', where NAME is the common name of the certificate: openssl x509 -noout -subject -enddate -in "+o.Cert
+	case errors.Is(err, ontap.ErrPassword), errors.Is(err, fs.ErrPermission):
 		e.Kind, e.Hint = problem.Failed, "check BERTH_ONTAP_USER="+o.User+" and the password in "+o.PasswordFile
 	case errors.Is(err, fs.ErrNotExist):
 		e.Kind, e.Hint = problem.NotFound, "check BERTH_EXPORT and BERTH_ONTAP_SVM"
-	case strings.Contains(err.Error(), "certificate"):
-		e.Kind, e.Hint = problem.Failed, "put the authority of the filer's certificate into a file and name it in BERTH_ONTAP_CA"
 	}
 	return e
 }
