@@ -131,7 +131,7 @@ func TestProbe(t *testing.T) {
 	requireAll(t, []judged{
 		{judgeProbe("", nil), OK, "write, read, link and rename", ""},
 		{judgeProbe("write", is(syscall.ENOSPC)), Fail, "no space", "berth df"},
-		{judgeProbe("write", is(syscall.EDQUOT)), Fail, "quota", "berth df"},
+		{judgeProbe("write", is(syscall.EDQUOT)), Fail, "a quota is used up", "quota report"},
 		{judgeProbe("write", is(syscall.EROFS)), Fail, "read-only", "rw"},
 		{judgeProbe("write", is(fs.ErrPermission)), Fail, "permission", "superuser"},
 		{judgeProbe("link to a name that is taken", errProbe), Fail, "did nothing", "log"},

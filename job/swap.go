@@ -18,6 +18,7 @@ import (
 
 // swapAll swaps every tree of a job.
 func (js *Jobs) swapAll(ctx context.Context, e *export.Export, j *Job) error {
+	ctx = export.Spend(ctx) // the trees are complete: there is no way back
 	for i := range j.Items {
 		if err := js.swap(ctx, e, j, &j.Items[i]); err != nil {
 			return err
@@ -95,7 +96,7 @@ func (js *Jobs) keepOld(ctx context.Context, e *export.Export, j *Job, it *Item)
 	if err := js.cfg.Volumes.Keep(ctx, e, j, it); err != nil {
 		return err
 	}
-	return export.Absent(e.FS.Rename(ctx, it.Dest, export.TrashData(it.Trash))) // gone: another node did it
+	return export.Absent(e.Rename(ctx, it.Dest, export.TrashData(it.Trash))) // gone: another node did it
 }
 
 // moveIn renames From to Dest, where nothing is. A file is linked, since a
@@ -107,7 +108,7 @@ func (js *Jobs) moveIn(ctx context.Context, e *export.Export, it *Item) error {
 			return export.Absent(e.FS.Remove(ctx, it.From))
 		}
 	} else if err == nil {
-		err = e.FS.Rename(ctx, it.From, it.Dest)
+		err = e.Rename(ctx, it.From, it.Dest)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -64,6 +65,7 @@ type Client struct {
 	base     *url.URL
 	user     string
 	password *passwordFile
+	refused  *refusals
 	http     *http.Client
 	patience time.Duration
 	observe  func(method string, status int, took time.Duration)
@@ -91,6 +93,7 @@ func New(cfg Config) (*Client, error) {
 		base:     base,
 		user:     cfg.User,
 		password: &passwordFile{path: cfg.PasswordFile},
+		refused:  &refusals{fields: map[reflect.Type][]string{}},
 		patience: or(cfg.Patience, 3*time.Minute),
 		observe:  cfg.Observe,
 		now:      cfg.Now,

@@ -218,9 +218,10 @@ func refused(r request, status int, raw []byte) *Error {
 	var envelope struct {
 		Error errorBody `json:"error"`
 	}
-	if json.Unmarshal(raw, &envelope) == nil {
-		e.Message, e.Code, e.Target = envelope.Error.Message, string(envelope.Error.Code), envelope.Error.Target
-	}
+	// Unmarshal reads on after a value that does not fit; an answer that is no JSON
+	// leaves all of it empty.
+	_ = json.Unmarshal(raw, &envelope)
+	e.Message, e.Code, e.Target = envelope.Error.Message, string(envelope.Error.Code), envelope.Error.Target
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("http status %d without an ONTAP error", status)
 	}
@@ -237,16 +238,12 @@ type errorBody struct {
 // code is an ONTAP error code: documented as a string, a number in job records.
 type code string
 
-// UnmarshalJSON takes "525059", 525059 and null; a zero is no code.
+// UnmarshalJSON takes "525059" and 525059. Anything else, a zero too, is no code:
+// an odd code must not lose the message beside the code.
 func (c *code) UnmarshalJSON(b []byte) error {
-	text := strings.Trim(string(b), `"`)
-	if text == "null" || text == "0" || text == "" {
-		*c = ""
-		return nil
+	*c = ""
+	if n, err := strconv.ParseInt(strings.Trim(string(b), `"`), 10, 64); err == nil && n != 0 {
+		*c = code(strconv.FormatInt(n, 10))
 	}
-	if _, err := strconv.ParseInt(text, 10, 64); err != nil {
-		return fmt.Errorf("error code %.40q is not a number", text)
-	}
-	*c = code(text)
 	return nil
 }

@@ -156,7 +156,7 @@ func TestForeignClientSnapshots(t *testing.T) {
 	snapshots := "/api/storage/volumes/" + w.volume + "/snapshots"
 	status, answer := f.ask("POST", snapshots, `{"name":"s1","comment":"c"}`)
 	require.Equal(t, 202, status, "without return_timeout the answer is a job")
-	var accepted struct{ Job ontap.Job }
+	var accepted struct{ Job ontap.Ref }
 	require.NoError(t, json.Unmarshal([]byte(answer), &accepted))
 	require.NoError(t, w.client.PollJobStatus(t.Context(), "test", accepted.Job.UUID))
 	f.ask("GET", "/api/cluster/jobs/"+accepted.Job.UUID+"?fields=**", "")

@@ -22,7 +22,6 @@ var Messages = catalogue.Messages{
 		{"ontap: …: answer is truncated: …", "the connection broke", "try again"},
 		{"ontap: …: answer is larger than 16 MiB", "no ONTAP there, or a defect", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: answer is not what ONTAP documents: …", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
-		{"ontap: …: error code … is not a number", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: answer says … records and has …", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: pages go in circles", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: too many pages", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},

@@ -102,7 +102,9 @@ type Identity struct {
 // (GET /security/login/whoami). A release without it answers an error matching
 // errors.ErrUnsupported.
 func (c *Client) Whoami(ctx context.Context) (Identity, error) {
-	return get[Identity](ctx, c, "/security/login/whoami", nil)
+	// The call knows no query: it has no fields to choose from.
+	got, err := do[Identity](ctx, c, request{method: http.MethodGet, path: "/security/login/whoami"})
+	return got.body, err
 }
 
 // MissingPrivileges checks the user's own privileges against Needs and

@@ -49,12 +49,11 @@ type relationship struct {
 func (c *Client) SnapmirrorList(ctx context.Context, svm, volume string) ([]Relationship, error) {
 	const path = "/snapmirror/relationships"
 	source := exactly(svm + ":" + volume)
-	here, err := list[relationship](ctx, c, path, fields("uuid,source.path,destination.path,state,healthy,lag_time,unhealthy_reason", "source.path", source))
+	here, err := list[relationship](ctx, c, path, where("source.path", source))
 	if err != nil {
 		return nil, err
 	}
-	elsewhere, err := list[destination](ctx, c, path, fields("uuid,source.path,destination.path",
-		"source.path", source, "list_destinations_only", "true"))
+	elsewhere, err := list[destination](ctx, c, path, where("source.path", source, "list_destinations_only", "true"))
 	if err != nil {
 		return nil, err
 	}

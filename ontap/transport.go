@@ -35,7 +35,10 @@ func neverSent(err error) bool {
 func describe(err error) string {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
+	var odd *misfit
 	switch {
+	case errors.As(err, &odd):
+		return fmt.Sprintf("field %s is a JSON %s that does not fit", odd.field, odd.kind())
 	case errors.As(err, &kind) && kind.Field == "":
 		return fmt.Sprintf("a JSON %s where an object belongs", kind.Value)
 	case errors.As(err, &kind):

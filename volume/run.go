@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
@@ -137,6 +138,10 @@ func (s *Store) upkeep(ctx context.Context) error {
 		if err := s.refresh(ctx, e); err != nil {
 			return err
 		}
+		if err := e.Refill(ctx); err != nil && problem.OfExport(err) && !tree.IsFull(err) {
+			return err
+		}
+		ctx = export.Spend(ctx)
 		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.sweep(ctx, e) }) })
 		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.Trash.expire(ctx, e))
 	})

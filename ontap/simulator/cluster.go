@@ -47,7 +47,7 @@ func (s inventory) cluster(r *call) (any, error) {
 }
 
 func (s inventory) versionRecord() record {
-	return record{"full": s.version.Full, "generation": s.version.Generation, "major": s.version.Major, "minor": s.version.Minor}
+	return record{"full": "NetApp Release " + s.cfg.Version + ": Thu Jan 01 00:00:00 UTC 2026", "generation": s.version.Generation, "major": s.version.Major, "minor": s.version.Minor}
 }
 
 func (s inventory) nodes() collection {

@@ -178,7 +178,6 @@ func New(cfg Config) (*Simulator, error) {
 	fmt.Sscan(numbers[1], &s.version.Major)
 	fmt.Sscan(numbers[2], &s.version.Minor)
 	s.schemas = s.schemasOf()
-	s.version.Full = "NetApp Release " + s.cfg.Version + ": Thu Jan 01 00:00:00 UTC 2026"
 	s.role = cfg.Role
 	if s.role == nil {
 		s.role = []ontap.Privilege{{Path: "/api", Access: ontap.AccessAll}}

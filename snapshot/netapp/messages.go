@@ -7,5 +7,6 @@ import "github.com/casit/berth/problem/catalogue"
 var Messages = catalogue.Messages{
 	catalogue.Snapshots: {
 		{"a snapshot … exists", "the name is taken", "another name"},
+		{"the filer does not tell what snapshots keep", "its answer has no such number", "on the filer: `volume show -fields snapshot-space-used`"},
 	},
 }
