@@ -13,6 +13,12 @@ type Analytics struct {
 	Incomplete *bool  `json:"incomplete_data"`
 }
 
+// counted is a directory and the counts below it.
+type counted struct {
+	Name      string     `json:"name"`
+	Analytics *Analytics `json:"analytics"`
+}
+
 // CodeNoAnalytics is the answer where File System Analytics is off.
 const CodeNoAnalytics = "111412203"
 
@@ -22,10 +28,6 @@ const CodeNoAnalytics = "111412203"
 // incomplete_data 9.12.1). dir begins at the FlexVol's root; "" is the root. Where
 // File System Analytics is off the error matches errors.ErrUnsupported.
 func (c *Client) AnalyticsList(ctx context.Context, volumeUUID, dir string) (map[string]Analytics, error) {
-	type entry struct {
-		Name      string     `json:"name"`
-		Analytics *Analytics `json:"analytics"`
-	}
 	api := "/storage/volumes/" + segment(volumeUUID) + "/files/"
 	if dir = strings.Trim(dir, "/"); dir != "" {
 		clean, err := relative("GET "+api, dir)
@@ -34,7 +36,7 @@ func (c *Client) AnalyticsList(ctx context.Context, volumeUUID, dir string) (map
 		}
 		api += segment(clean)
 	}
-	all, err := list[entry](ctx, c, api, fields("name,analytics.bytes_used,analytics.file_count,analytics.incomplete_data", "type", "directory"))
+	all, err := list[counted](ctx, c, api, where("type", "directory"))
 	if err != nil {
 		return nil, err
 	}

@@ -23,12 +23,9 @@ func TestFirstContact(t *testing.T) {
 	export, err := w.client.ExportGet(t.Context(), "", nil, "/docker_vols/sub/dir/")
 	require.NoError(t, err)
 	require.Equal(t, "svm1", export.SVM.Name)
-	require.True(t, export.SVM.NFS.Enabled)
 	require.Equal(t, "docker_vols", export.Volume.Name)
 	require.Equal(t, w.volume, export.Volume.UUID)
 	require.Equal(t, "sub/dir", export.Sub)
-	require.Len(t, export.LIFs, 1)
-	require.Equal(t, "127.0.0.1", export.LIFs[0].IP.Address)
 	require.Positive(t, export.Volume.Space.Size)
 
 	policy, err := w.client.SnapshotPolicyGet(t.Context(), export.Volume.SnapshotPolicy.UUID)
@@ -44,7 +41,6 @@ func TestFirstContact(t *testing.T) {
 
 	nfs, err := w.client.NFSServiceGet(t.Context(), export.SVM.UUID)
 	require.NoError(t, err)
-	require.True(t, nfs.Protocol.V3Enabled)
 	require.Empty(t, export.Volume.Visibility(nfs))
 
 	rules, err := w.client.ExportRuleList(t.Context(), export.Volume.NAS.ExportPolicy.ID)
@@ -117,7 +113,6 @@ func TestExportGetAmongSVMs(t *testing.T) {
 	byName, err := w.client.ExportGet(t.Context(), "svm1", nil, "/docker_vols")
 	require.NoError(t, err)
 	require.Equal(t, "svm1", byName.SVM.Name)
-	require.Len(t, byName.LIFs, 1)
 	root, err := w.client.ExportGet(t.Context(), "svm1", nil, "/")
 	require.NoError(t, err)
 	require.Equal(t, "svm1_root", root.Volume.Name)
@@ -163,10 +158,7 @@ func TestSnapshotRefused(t *testing.T) {
 	w := newWorld(t, func(c *simulator.Config) { c.MaxSnapshots = 2 })
 	first := w.snapshot("owned")
 	w.Own("owned", "snapmirror")
-	list, err := w.client.SnapshotList(t.Context(), w.volume)
-	require.NoError(t, err)
-	require.Equal(t, []string{"snapmirror"}, list[0].Owners)
-	err = w.client.SnapshotDelete(t.Context(), w.volume, first.UUID)
+	err := w.client.SnapshotDelete(t.Context(), w.volume, first.UUID)
 	require.ErrorIs(t, err, ontap.ErrBusy)
 	require.ErrorContains(t, err, "owner")
 

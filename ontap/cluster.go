@@ -9,10 +9,9 @@ import (
 
 // Version is an ONTAP release: 9.16.1 has Generation 9, Major 16, Minor 1.
 type Version struct {
-	Full       string `json:"full"` // "NetApp Release 9.16.1: ..."
-	Generation int    `json:"generation"`
-	Major      int    `json:"major"`
-	Minor      int    `json:"minor"`
+	Generation int `json:"generation"`
+	Major      int `json:"major"`
+	Minor      int `json:"minor"`
 }
 
 // OldestVersion is the first release that has all calls that berth requires.
@@ -21,6 +20,12 @@ var OldestVersion = Version{Generation: 9, Major: 11, Minor: 1}
 // String prints 9.16.1.
 func (v Version) String() string {
 	return fmt.Sprintf("%d.%d.%d", v.Generation, v.Major, v.Minor)
+}
+
+// ParseVersion reads 9.16.1 or 9.6; ok is false for another text.
+func ParseVersion(text string) (v Version, ok bool) {
+	n, _ := fmt.Sscanf(text, "%d.%d.%d", &v.Generation, &v.Major, &v.Minor)
+	return v, n >= 2
 }
 
 // AtLeast says whether v is w or newer.
@@ -45,7 +50,7 @@ type Cluster struct {
 // OldestVersion is an error matching errors.ErrUnsupported, and the Cluster is
 // returned with it.
 func (c *Client) ClusterInfo(ctx context.Context) (Cluster, error) {
-	out, err := get[Cluster](ctx, c, "/cluster", fields("name,uuid,version"))
+	out, err := get[Cluster](ctx, c, "/cluster", nil)
 	if err != nil {
 		return out, err
 	}
@@ -65,9 +70,8 @@ type Ref struct {
 // Schedule is a cron or interval schedule of the cluster.
 type Schedule struct {
 	Ref
-	Type     string `json:"type"` // cron or interval
-	Interval string `json:"interval"`
-	Cron     struct {
+	Type string `json:"type"` // cron or interval
+	Cron struct {
 		Minutes  []int `json:"minutes"`
 		Hours    []int `json:"hours"`
 		Days     []int `json:"days"`     // of the month
@@ -76,15 +80,17 @@ type Schedule struct {
 	} `json:"cron"`
 }
 
+// scopedSchedule is a schedule and its SVM; a schedule of the cluster has none.
+type scopedSchedule struct {
+	Schedule
+	SVM Ref `json:"svm"`
+}
+
 // ScheduleGetByName reads one schedule, local to svm or of the cluster
 // (GET /cluster/schedules, 9.6). With both, the SVM's own is returned.
 func (c *Client) ScheduleGetByName(ctx context.Context, svm, name string) (Schedule, error) {
-	type scoped struct {
-		Schedule
-		SVM Ref `json:"svm"`
-	}
 	const path = "/cluster/schedules"
-	all, err := list[scoped](ctx, c, path, fields("name,uuid,type,interval,cron,svm", "name", exactly(name)))
+	all, err := list[scopedSchedule](ctx, c, path, where("name", exactly(name)))
 	if err != nil {
 		return Schedule{}, err
 	}

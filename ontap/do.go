@@ -63,21 +63,27 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 	}
 	renewed := false
 	for try := 1; ; try++ {
-		password, err := c.password.get()
+		password, err := c.credentials()
 		if err != nil {
 			return out, &Error{Op: r.op(), Message: err.Error(), err: err}
 		}
 		began := c.now()
 		out, err = once[T](ctx, c, r, body, password)
 		c.observe(r.method, out.status, c.now().Sub(began))
+		var e *Error
+		if err == nil || errors.As(err, &e) {
+			c.uses.note(c.String(), r, e, c.now())
+		}
 		if err == nil {
 			return out, nil
 		}
-		var e *Error
-		if !errors.As(err, &e) || ctx.Err() != nil || try == attempts {
+		if e == nil || ctx.Err() != nil || try == attempts {
 			return out, err
 		}
-		if e.HTTP == http.StatusUnauthorized && !renewed {
+		if e.HTTP == http.StatusUnauthorized && c.pair != nil && c.pair.outdated() {
+			continue
+		}
+		if e.HTTP == http.StatusUnauthorized && !renewed && c.pair == nil {
 			renewed = true
 			if changed, renewErr := c.password.renew(password); renewErr != nil || !changed {
 				return out, err
@@ -93,6 +99,14 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 			return out, e
 		}
 	}
+}
+
+// credentials returns the password, or "" where a certificate is in its place.
+func (c *Client) credentials() (string, error) {
+	if c.pair != nil {
+		return "", c.pair.refresh()
+	}
+	return c.password.get()
 }
 
 func encode(r request) ([]byte, error) {
@@ -138,7 +152,9 @@ func once[T any](ctx context.Context, c *Client, r request, body []byte, passwor
 	if err != nil {
 		return out, err
 	}
-	req.SetBasicAuth(c.user, password)
+	if c.pair == nil {
+		req.SetBasicAuth(c.user, password)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return out, c.lost(ctx, r, err)
@@ -218,9 +234,10 @@ func refused(r request, status int, raw []byte) *Error {
 	var envelope struct {
 		Error errorBody `json:"error"`
 	}
-	if json.Unmarshal(raw, &envelope) == nil {
-		e.Message, e.Code, e.Target = envelope.Error.Message, string(envelope.Error.Code), envelope.Error.Target
-	}
+	// Unmarshal reads on after a value that does not fit; an answer that is no JSON
+	// leaves all of it empty.
+	_ = json.Unmarshal(raw, &envelope)
+	e.Message, e.Code, e.Target = envelope.Error.Message, string(envelope.Error.Code), envelope.Error.Target
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("http status %d without an ONTAP error", status)
 	}
@@ -237,16 +254,12 @@ type errorBody struct {
 // code is an ONTAP error code: documented as a string, a number in job records.
 type code string
 
-// UnmarshalJSON takes "525059", 525059 and null; a zero is no code.
+// UnmarshalJSON takes "525059" and 525059. Anything else, a zero too, is no code:
+// an odd code must not lose the message beside the code.
 func (c *code) UnmarshalJSON(b []byte) error {
-	text := strings.Trim(string(b), `"`)
-	if text == "null" || text == "0" || text == "" {
-		*c = ""
-		return nil
+	*c = ""
+	if n, err := strconv.ParseInt(strings.Trim(string(b), `"`), 10, 64); err == nil && n != 0 {
+		*c = code(strconv.FormatInt(n, 10))
 	}
-	if _, err := strconv.ParseInt(text, 10, 64); err != nil {
-		return fmt.Errorf("error code %.40q is not a number", text)
-	}
-	*c = code(text)
 	return nil
 }

@@ -43,8 +43,7 @@ func (c *Client) FileClone(ctx context.Context, volume Ref, source, destination 
 		Source      string `json:"source_path"`
 		Destination string `json:"destination_path"`
 	}{volume, src, dst}
-	_, err = change[struct{}](ctx, c, request{method: http.MethodPost, path: api, query: waited, body: body})
-	return err
+	return change(ctx, c, request{method: http.MethodPost, path: api, query: waited, body: body})
 }
 
 // DirectoryDelete deletes a directory and all below it on the cluster
@@ -60,8 +59,7 @@ func (c *Client) DirectoryDelete(ctx context.Context, volumeUUID, dir string) er
 		return &Error{Op: "DELETE " + api, Message: "volume has no uuid"}
 	}
 	query := url.Values{"recurse": {"true"}, "return_timeout": {"10"}}
-	_, err = change[struct{}](ctx, c, request{method: http.MethodDelete, path: api + segment(clean), query: query})
-	return err
+	return change(ctx, c, request{method: http.MethodDelete, path: api + segment(clean), query: query})
 }
 
 // directoryRestore is 9.15.1 and 9.16.1 only; later releases do not document it.
@@ -111,6 +109,5 @@ func (c *Client) DirectoryRestore(ctx context.Context, r Restore) error {
 		Path     string `json:"path"`
 		To       string `json:"restore_path"`
 	}{r.SVM, r.Volume, r.Snapshot, "/" + from, "/" + to}
-	_, err = change[struct{}](ctx, c, request{method: http.MethodPost, path: directoryRestore, query: waited, body: body})
-	return err
+	return change(ctx, c, request{method: http.MethodPost, path: directoryRestore, query: waited, body: body})
 }

@@ -2,7 +2,6 @@ package ontap
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,37 +20,28 @@ const (
 // Job is an asynchronous operation of the cluster
 // (GET /cluster/jobs/{uuid}, 9.6).
 type Job struct {
-	UUID        string
-	Description string // method and path of what started it
-	State       string // one of the Job constants
-	Message     string // of a failure: what went wrong
-	Code        string // of a failure: ONTAP's code
-	Target      string // of a failure: the field it blames
+	State   string // one of the Job constants
+	Message string // of a failure: what went wrong
+	Code    string // of a failure: ONTAP's code
 }
 
-// UnmarshalJSON reads ONTAP's record. The record of a failed job has message and
+// jobRecord is ONTAP's record of a job. The record of a failed job has message and
 // code twice; the ones inside error say more.
-func (j *Job) UnmarshalJSON(b []byte) error {
-	var raw struct {
-		UUID        string    `json:"uuid"`
-		Description string    `json:"description"`
-		State       string    `json:"state"`
-		Message     string    `json:"message"`
-		Code        code      `json:"code"`
-		Error       errorBody `json:"error"`
-	}
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return err
-	}
-	*j = Job{UUID: raw.UUID, Description: raw.Description, State: raw.State, Target: raw.Error.Target,
-		Message: or(raw.Error.Message, raw.Message), Code: string(or(raw.Error.Code, raw.Code))}
-	return nil
+type jobRecord struct {
+	State   string `json:"state"`
+	Message string `json:"message"`
+	Code    code   `json:"code"`
+	Error   struct {
+		Message string `json:"message"`
+		Code    code   `json:"code"`
+	} `json:"error"`
 }
 
-// changed is the answer to a POST, PATCH or DELETE: empty, records, or a job.
-type changed[T any] struct {
-	Job     *Job `json:"job"`
-	Records []T  `json:"records"`
+// changed is the answer to a POST, PATCH or DELETE: empty, or a job.
+type changed struct {
+	Job struct {
+		UUID string `json:"uuid"`
+	} `json:"job"`
 }
 
 // firstPoll and longestPoll bound the pauses between two questions about a job.
@@ -61,23 +51,33 @@ const (
 )
 
 // change sends a change and waits for its job, if there is one.
-func change[T any](ctx context.Context, c *Client, r request) ([]T, error) {
-	got, err := do[changed[T]](ctx, c, r)
+func change(ctx context.Context, c *Client, r request) error {
+	_, err := changeBy(ctx, c, r)
+	return err
+}
+
+// changeBy is change, and says whether a job made the change. An answer of success
+// without a job may mean that the cluster holds the change until another
+// administrator approves it (multi-admin verification).
+func changeBy(ctx context.Context, c *Client, r request) (byJob bool, err error) {
+	got, err := do[changed](ctx, c, r)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	if got.status == http.StatusAccepted && (got.body.Job == nil || got.body.Job.UUID == "") {
-		return nil, broken(r, got.status, "accepted without naming a job", nil)
+	job := got.body.Job.UUID
+	if job == "" && got.status == http.StatusAccepted {
+		return false, broken(r, got.status, "accepted without naming a job", nil)
 	}
-	if got.body.Job == nil || got.body.Job.UUID == "" {
-		return got.body.Records, nil
+	if job == "" {
+		return false, nil
 	}
-	return got.body.Records, c.PollJobStatus(ctx, r.op(), got.body.Job.UUID)
+	return true, c.PollJobStatus(ctx, r.op(), job)
 }
 
 // JobGet reads a job (GET /cluster/jobs/{uuid}, 9.6).
 func (c *Client) JobGet(ctx context.Context, uuid string) (Job, error) {
-	return get[Job](ctx, c, "/cluster/jobs/"+segment(uuid), fields("description,state,message,code,error"))
+	raw, err := get[jobRecord](ctx, c, "/cluster/jobs/"+segment(uuid), nil)
+	return Job{State: raw.State, Message: or(raw.Error.Message, raw.Message), Code: string(or(raw.Error.Code, raw.Code))}, err
 }
 
 // PollJobStatus waits until a job ends. It returns nil if the job succeeded, an
@@ -130,7 +130,7 @@ func (j Job) unfinished() bool {
 }
 
 func (j Job) failure(op, uuid string) *Error {
-	return &Error{Op: op, HTTP: http.StatusOK, Job: uuid, Code: j.Code, Target: j.Target,
+	return &Error{Op: op, HTTP: http.StatusOK, Job: uuid, Code: j.Code,
 		Message: or(j.Message, "job failed without saying why")}
 }
 

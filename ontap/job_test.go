@@ -95,7 +95,7 @@ func TestJobAnswersThatMakeNoSense(t *testing.T) {
 		`{"state":7}`:                    "job cannot be asked",
 		`{"uuid":"x"}`:                   `job has state ""`,
 		`{"state":"failure"}`:            "job failed without saying why",
-		`{"state":"failure","code":"x"}`: "job cannot be asked",
+		`{"state":"failure","code":"x"}`: "job failed without saying why",
 		`{"state":"failure","code":4,"message":"entry doesn't exist"}`: "entry doesn't exist [code 4]",
 	} {
 		w := newWorld(t, polled)

@@ -22,8 +22,7 @@ type Lock struct {
 // It asks for all locks of the FlexVol: ONTAP does not document which wildcards a
 // query may mix with quoted text.
 func (c *Client) LockList(ctx context.Context, svmUUID, volumeUUID, path string) ([]Lock, error) {
-	all, err := list[Lock](ctx, c, "/protocols/locks", fields("uuid,path,protocol,client_address",
-		"svm.uuid", svmUUID, "volume.uuid", volumeUUID))
+	all, err := list[Lock](ctx, c, "/protocols/locks", where("svm.uuid", svmUUID, "volume.uuid", volumeUUID))
 	path = strings.TrimSuffix(path, "/")
 	return slices.DeleteFunc(all, func(l Lock) bool {
 		return path != "" && l.Path != path && !strings.HasPrefix(l.Path, path+"/")
@@ -37,6 +36,5 @@ func (c *Client) LockBreak(ctx context.Context, lock Lock) error {
 	if lock.UUID == "" {
 		return &Error{Op: "DELETE /protocols/locks", Message: "lock has no uuid"}
 	}
-	_, err := change[struct{}](ctx, c, request{method: http.MethodDelete, path: "/protocols/locks/" + segment(lock.UUID)})
-	return err
+	return change(ctx, c, request{method: http.MethodDelete, path: "/protocols/locks/" + segment(lock.UUID)})
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -22,26 +23,47 @@ type links struct {
 
 // page is one answer of a collection.
 type page[T any] struct {
-	Records    []T   `json:"records"`
-	NumRecords *int  `json:"num_records"`
-	Links      links `json:"_links"`
+	Records    []element[T] `json:"records"`
+	NumRecords count        `json:"num_records"`
+	Links      links        `json:"_links"`
+}
+
+// element is a record of a page. It reads the record by decode, so that a value
+// that does not fit an optional field does not lose the page.
+type element[T any] struct{ record T }
+
+// UnmarshalJSON reads the record.
+func (e *element[T]) UnmarshalJSON(raw []byte) error { return decode(raw, &e.record) }
+
+// count is a number that only a check reads. What is no number is not told.
+type count struct {
+	n    int
+	told bool
+}
+
+// UnmarshalJSON never fails.
+func (c *count) UnmarshalJSON(b []byte) error {
+	n, err := strconv.Atoi(strings.Trim(string(b), `"`))
+	*c = count{n: n, told: err == nil}
+	return nil
 }
 
 // list reads all pages of a collection. An empty page may have a next link:
 // after return_timeout ONTAP answers with the records that it has found by then.
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
-	r := request{method: http.MethodGet, path: path, query: query}
+	r, got, err := read[T, page[T]](ctx, c, path, query)
 	var all []T
 	seen := map[string]bool{}
 	for range maxPages {
-		got, err := do[page[T]](ctx, c, r)
 		if err != nil {
 			return nil, err
 		}
-		if n := got.body.NumRecords; n != nil && *n != len(got.body.Records) {
-			return nil, broken(r, got.status, fmt.Sprintf("answer says %d records and has %d", *n, len(got.body.Records)), nil)
+		if n := got.body.NumRecords; n.told && n.n != len(got.body.Records) {
+			return nil, broken(r, got.status, fmt.Sprintf("answer says %d records and has %d", n.n, len(got.body.Records)), nil)
 		}
-		all = append(all, got.body.Records...)
+		for _, e := range got.body.Records {
+			all = append(all, e.record)
+		}
 		next := got.body.Links.Next
 		if next == nil || next.Href == "" {
 			return all, nil
@@ -53,6 +75,7 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values) 
 		if r, err = follow(r, next.Href); err != nil {
 			return nil, err
 		}
+		got, err = do[page[T]](ctx, c, r)
 	}
 	return nil, broken(r, http.StatusOK, "too many pages", nil)
 }
@@ -74,8 +97,8 @@ func follow(r request, href string) (request, error) {
 
 // get reads one record.
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
-	got, err := do[T](ctx, c, request{method: http.MethodGet, path: path, query: query})
-	return got.body, err
+	_, got, err := read[T, element[T]](ctx, c, path, query)
+	return got.body.record, err
 }
 
 // only returns the one record of a listing. Another number of records is an
@@ -104,13 +127,4 @@ func exactly(value string) string {
 // no server resolves "..": DELETE .../files/.. would delete the volume.
 func segment(value string) string {
 	return strings.ReplaceAll(url.PathEscape(value), ".", "%2E")
-}
-
-// fields is a query for the named fields.
-func fields(names string, more ...string) url.Values {
-	query := url.Values{"fields": {names}}
-	for i := 0; i+1 < len(more); i += 2 {
-		query.Set(more[i], more[i+1])
-	}
-	return query
 }

@@ -15,7 +15,7 @@ type Qtree struct {
 // QtreeList reads the qtrees of a FlexVol, without the FlexVol itself, which
 // ONTAP lists as the qtree 0 (GET /storage/qtrees, 9.6).
 func (c *Client) QtreeList(ctx context.Context, volumeUUID string) ([]Qtree, error) {
-	all, err := list[Qtree](ctx, c, "/storage/qtrees", fields("id,name", "volume.uuid", volumeUUID))
+	all, err := list[Qtree](ctx, c, "/storage/qtrees", where("volume.uuid", volumeUUID))
 	return slices.DeleteFunc(all, func(q Qtree) bool { return q.ID == 0 }), err
 }
 
@@ -38,5 +38,5 @@ type quotaUsage struct {
 // (GET /storage/quota/reports?type=tree, 9.6). Without quotas the list is empty.
 func (c *Client) QuotaReportList(ctx context.Context, volumeUUID string) ([]QuotaReport, error) {
 	return list[QuotaReport](ctx, c, "/storage/quota/reports",
-		fields("qtree,space,files", "volume.uuid", volumeUUID, "type", "tree"))
+		where("volume.uuid", volumeUUID, "type", "tree"))
 }

@@ -24,10 +24,6 @@ type Snapshot struct {
 	// bytes. It is not what the snapshot holds alone.
 	Size int64 `json:"size,omitempty"`
 
-	// Owners are applications that hold the snapshot, e.g. snapmirror or
-	// clone dependencies; a snapshot with owners cannot be deleted.
-	Owners []string `json:"owners,omitempty"`
-
 	Label      string    `json:"snapmirror_label,omitempty"` // 1 to 31 characters
 	ExpiryTime time.Time `json:"expiry_time,omitzero"`       // not deleted before
 
@@ -36,8 +32,6 @@ type Snapshot struct {
 	SnaplockExpiry *time.Time `json:"snaplock_expiry_time,omitempty"`
 }
 
-const snapshotFields = "name,uuid,comment,create_time,size,owners,snapmirror_label,expiry_time,snaplock_expiry_time"
-
 func snapshotsOf(volumeUUID string) string {
 	return "/storage/volumes/" + segment(volumeUUID) + "/snapshots"
 }
@@ -45,20 +39,20 @@ func snapshotsOf(volumeUUID string) string {
 // SnapshotList reads all snapshots of a FlexVol, oldest first
 // (GET /storage/volumes/{volume.uuid}/snapshots, 9.6).
 func (c *Client) SnapshotList(ctx context.Context, volumeUUID string) ([]Snapshot, error) {
-	return list[Snapshot](ctx, c, snapshotsOf(volumeUUID), fields(snapshotFields, "order_by", "create_time"))
+	return list[Snapshot](ctx, c, snapshotsOf(volumeUUID), where("order_by", "create_time"))
 }
 
 // SnapshotGet reads one snapshot
 // (GET /storage/volumes/{volume.uuid}/snapshots/{uuid}, 9.6).
 func (c *Client) SnapshotGet(ctx context.Context, volumeUUID, uuid string) (Snapshot, error) {
-	return get[Snapshot](ctx, c, snapshotsOf(volumeUUID)+"/"+segment(uuid), fields(snapshotFields))
+	return get[Snapshot](ctx, c, snapshotsOf(volumeUUID)+"/"+segment(uuid), nil)
 }
 
 // SnapshotGetByName reads one snapshot by its exact name
 // (GET /storage/volumes/{volume.uuid}/snapshots, 9.6).
 func (c *Client) SnapshotGetByName(ctx context.Context, volumeUUID, name string) (Snapshot, error) {
 	path := snapshotsOf(volumeUUID)
-	all, err := list[Snapshot](ctx, c, path, fields(snapshotFields, "name", exactly(name)))
+	all, err := list[Snapshot](ctx, c, path, where("name", exactly(name)))
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -74,7 +68,7 @@ func (c *Client) SnapshotCreate(ctx context.Context, volumeUUID string, want Sna
 	r := request{method: http.MethodPost, path: snapshotsOf(volumeUUID), query: waited, body: body}
 	// The answer has no uuid: the job's record and its Location name the
 	// snapshot by name only.
-	if _, err := change[Snapshot](ctx, c, r); err != nil {
+	if err := change(ctx, c, r); err != nil {
 		return Snapshot{}, err
 	}
 	return c.SnapshotGetByName(ctx, volumeUUID, want.Name)
@@ -84,9 +78,8 @@ func (c *Client) SnapshotCreate(ctx context.Context, volumeUUID string, want Sna
 // (PATCH /storage/volumes/{volume.uuid}/snapshots/{uuid}, 9.6).
 func (c *Client) SnapshotSetComment(ctx context.Context, volumeUUID, uuid, comment string) error {
 	body := map[string]string{"comment": comment}
-	_, err := change[struct{}](ctx, c, request{method: http.MethodPatch,
+	return change(ctx, c, request{method: http.MethodPatch,
 		path: snapshotsOf(volumeUUID) + "/" + segment(uuid), query: waited, body: body})
-	return err
 }
 
 // SnapshotDelete deletes a snapshot and waits for the job
@@ -97,23 +90,18 @@ func (c *Client) SnapshotDelete(ctx context.Context, volumeUUID, uuid string) er
 		// Without a uuid the path would name all snapshots.
 		return &Error{Op: "DELETE " + snapshotsOf(volumeUUID), Message: "snapshot has no uuid"}
 	}
-	_, err := change[struct{}](ctx, c, request{method: http.MethodDelete,
+	return change(ctx, c, request{method: http.MethodDelete,
 		path: snapshotsOf(volumeUUID) + "/" + segment(uuid), query: waited})
-	return err
 }
 
 // SnapshotPolicy says which snapshots ONTAP takes by itself.
 type SnapshotPolicy struct {
 	Ref
-	Enabled bool   `json:"enabled"`
-	Comment string `json:"comment"`
-	Scope   string `json:"scope"` // svm or cluster
-	SVM     Ref    `json:"svm"`
+	Enabled bool `json:"enabled"`
+	SVM     Ref  `json:"svm"` // empty for a policy of the cluster
 	Copies  []struct {
-		Schedule Ref    `json:"schedule"`
-		Count    int    `json:"count"`  // how many are kept
-		Prefix   string `json:"prefix"` // of their names
-		Label    string `json:"snapmirror_label"`
+		Schedule Ref `json:"schedule"`
+		Count    int `json:"count"` // how many are kept
 	} `json:"copies"`
 }
 
@@ -134,15 +122,14 @@ func (p SnapshotPolicy) String() string {
 // SnapshotPolicyGet reads a snapshot policy with its schedules' names
 // (GET /storage/snapshot-policies/{uuid}, 9.6).
 func (c *Client) SnapshotPolicyGet(ctx context.Context, uuid string) (SnapshotPolicy, error) {
-	return get[SnapshotPolicy](ctx, c, "/storage/snapshot-policies/"+segment(uuid),
-		fields("name,uuid,enabled,comment,scope,svm,copies"))
+	return get[SnapshotPolicy](ctx, c, "/storage/snapshot-policies/"+segment(uuid), nil)
 }
 
 // SnapshotPolicyGetByName reads the policy an SVM means by name: its own, or
 // else the cluster's (GET /storage/snapshot-policies, 9.6).
 func (c *Client) SnapshotPolicyGetByName(ctx context.Context, svm, name string) (SnapshotPolicy, error) {
 	const path = "/storage/snapshot-policies"
-	all, err := list[SnapshotPolicy](ctx, c, path, fields("name,uuid,enabled,comment,scope,svm,copies", "name", exactly(name)))
+	all, err := list[SnapshotPolicy](ctx, c, path, where("name", exactly(name)))
 	if err != nil {
 		return SnapshotPolicy{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -18,9 +19,7 @@ import (
 type Volume struct {
 	Ref
 	SVM   Ref    `json:"svm"`
-	Type  string `json:"type"`  // rw, dp, ls
 	Style string `json:"style"` // flexvol, flexgroup, flexgroup_constituent
-	State string `json:"state"` // online, offline, restricted, ...
 	NAS   struct {
 		Path          string `json:"path"`           // junction path; "" if not mounted
 		SecurityStyle string `json:"security_style"` // unix, ntfs, mixed, unified
@@ -73,21 +72,15 @@ type Suspect struct {
 	Format string `json:"format"`
 }
 
-const volumeFields = "name,uuid,svm,type,style,state,nas.path,nas.security_style,nas.export_policy," +
-	"space.size,space.available,space.snapshot.used,space.snapshot.reserve_percent," +
-	"space.snapshot.autodelete_enabled,snapshot_policy,snapshot_directory_access_enabled,snapshot_count," +
-	"snapshot_locking_enabled,analytics.state,analytics.supported,anti_ransomware.state,anti_ransomware.attack_probability," +
-	"anti_ransomware.suspect_files,quota.state"
-
 // VolumeGet reads one volume (GET /storage/volumes/{uuid}, 9.6).
 func (c *Client) VolumeGet(ctx context.Context, uuid string) (Volume, error) {
-	return get[Volume](ctx, c, "/storage/volumes/"+segment(uuid), fields(volumeFields))
+	return get[Volume](ctx, c, "/storage/volumes/"+segment(uuid), nil)
 }
 
 // VolumeGetByName reads one volume of an SVM (GET /storage/volumes, 9.6).
 func (c *Client) VolumeGetByName(ctx context.Context, svmUUID, name string) (Volume, error) {
 	const path = "/storage/volumes"
-	all, err := list[Volume](ctx, c, path, fields(volumeFields, "svm.uuid", svmUUID, "name", exactly(name)))
+	all, err := list[Volume](ctx, c, path, where("svm.uuid", svmUUID, "name", exactly(name)))
 	if err != nil {
 		return Volume{}, err
 	}
@@ -98,43 +91,74 @@ func (c *Client) VolumeGetByName(ctx context.Context, svmUUID, name string) (Vol
 type Export struct {
 	SVM    SVM
 	Volume Volume
-	Sub    string      // the part of the path below the junction, e.g. "sub/dir", or ""
-	LIFs   []Interface // the SVM's interfaces that serve NFS
+	Sub    string // the part of the path below the junction, e.g. "sub/dir", or ""
 }
 
 // ExportGet finds the FlexVol and SVM behind an export path by its junction
 // path. An svm of "" means any SVM with that junction path; of several, the SVM
-// that serves NFS on one of addrs. It uses GET /storage/volumes?nas.path=,
-// /svm/svms and /network/ip/interfaces (9.6).
+// that serves NFS on one of addrs. An SVM that a MetroCluster switchover has
+// renamed to NAME-mc is found by NAME. ExportGet uses
+// GET /storage/volumes?nas.path= (9.6), and GET /network/ip/interfaces or
+// GET /svm/svms (9.6) only where several SVMs or none have the path.
 //
 // If no FlexVol has the path, the error matches fs.ErrNotExist and lists the
 // junction paths that exist. For a FlexGroup it matches errors.ErrUnsupported.
 func (c *Client) ExportGet(ctx context.Context, svm string, addrs []netip.Addr, exportPath string) (Export, error) {
 	var out Export
 	clean := path.Clean("/" + exportPath)
-	if svm != "" {
-		if _, err := c.SvmGetByName(ctx, svm); err != nil {
-			return out, err
-		}
-	}
 	candidates, err := c.volumesAt(ctx, svm, clean)
 	if err != nil {
 		return out, err
 	}
-	lifs, err := c.NetInterfaceGetDataLIFs(ctx, "")
-	if err != nil {
-		return out, err
+	if len(candidates) == 0 && svm != "" {
+		if err := c.svmExists(ctx, svm); err != nil {
+			return out, err
+		}
 	}
-	if out.Volume, err = c.choose(ctx, candidates, lifs, svm, addrs, clean); err != nil {
+	if out.Volume, err = c.choose(ctx, candidates, svm, addrs, clean); err != nil {
 		return out, err
 	}
 	if out.Volume.Style != "flexvol" {
 		return out, exportError(errors.ErrUnsupported, clean+" is volume "+out.Volume.Name+" of style "+out.Volume.Style+"; berth needs a FlexVol")
 	}
 	out.Sub = strings.TrimPrefix(strings.TrimPrefix(clean, out.Volume.NAS.Path), "/")
-	out.LIFs = slices.DeleteFunc(lifs, func(l Interface) bool { return l.SVM.UUID != out.Volume.SVM.UUID })
-	out.SVM, err = c.SvmGetByName(ctx, out.Volume.SVM.Name)
-	return out, err
+	out.SVM = SVM{Ref: out.Volume.SVM}
+	return out, nil
+}
+
+// switched is what MetroCluster appends to an SVM's name on the cluster that has
+// taken the SVM over.
+const switched = "-mc"
+
+// aliases are the names that an SVM may have, the given one first.
+func aliases(svm string) []string {
+	if base, ok := strings.CutSuffix(svm, switched); ok {
+		return []string{svm, base}
+	}
+	return []string{svm, svm + switched}
+}
+
+// svmExists is an error that matches fs.ErrNotExist if no SVM has one of the names.
+func (c *Client) svmExists(ctx context.Context, svm string) error {
+	_, err := c.SvmGetByName(ctx, svm)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, other := c.SvmGetByName(ctx, aliases(svm)[1]); other == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// ofSVM selects the records of an SVM, by all names that it may have.
+func ofSVM(query url.Values, svm string) {
+	if svm == "" {
+		return
+	}
+	var names []string
+	for _, name := range aliases(svm) {
+		names = append(names, exactly(name))
+	}
+	query.Set("svm.name", strings.Join(names, "|"))
 }
 
 // volumesAt lists the volumes with the longest junction path that is clean or
@@ -147,11 +171,13 @@ func (c *Client) volumesAt(ctx context.Context, svm, clean string) ([]Volume, er
 	if clean == "/" {
 		paths = []string{"/"}
 	}
-	query := fields(volumeFields, "nas.path", strings.Join(paths, "|"))
-	if svm != "" {
-		query.Set("svm.name", exactly(svm))
-	}
+	query := where("nas.path", strings.Join(paths, "|"))
+	ofSVM(query, svm)
 	all, err := list[Volume](ctx, c, "/storage/volumes", query)
+	// The given name counts before the other one.
+	if slices.ContainsFunc(all, func(v Volume) bool { return v.SVM.Name == svm }) {
+		all = slices.DeleteFunc(all, func(v Volume) bool { return v.SVM.Name != svm })
+	}
 	longest := 0
 	for _, v := range all {
 		longest = max(longest, len(v.NAS.Path))
@@ -159,8 +185,12 @@ func (c *Client) volumesAt(ctx context.Context, svm, clean string) ([]Volume, er
 	return slices.DeleteFunc(all, func(v Volume) bool { return len(v.NAS.Path) < longest }), err
 }
 
-func (c *Client) choose(ctx context.Context, found []Volume, lifs []Interface, svm string, addrs []netip.Addr, clean string) (Volume, error) {
+func (c *Client) choose(ctx context.Context, found []Volume, svm string, addrs []netip.Addr, clean string) (Volume, error) {
 	if len(found) > 1 && len(addrs) > 0 {
+		lifs, err := c.NetInterfaceGetDataLIFs(ctx, "")
+		if err != nil {
+			return Volume{}, err
+		}
 		found = slices.DeleteFunc(found, func(v Volume) bool { return !serves(lifs, v.SVM.UUID, addrs) })
 	}
 	switch len(found) {
@@ -184,13 +214,18 @@ func serves(lifs []Interface, svmUUID string, addrs []netip.Addr) bool {
 	})
 }
 
+// mounted is a volume of which only the junction path counts.
+type mounted struct {
+	NAS struct {
+		Path string `json:"path"`
+	} `json:"nas"`
+}
+
 // junctions lists junction paths for an error message.
 func (c *Client) junctions(ctx context.Context, svm string) string {
-	query := fields("nas.path", "nas.path", "/*")
-	if svm != "" {
-		query.Set("svm.name", exactly(svm))
-	}
-	all, err := list[Volume](ctx, c, "/storage/volumes", query)
+	query := where("nas.path", "/*")
+	ofSVM(query, svm)
+	all, err := list[mounted](ctx, c, "/storage/volumes", query)
 	if err != nil || len(all) == 0 {
 		return "none"
 	}
