@@ -239,10 +239,7 @@ func (s volumeCalls) patch(r *call) (any, error) {
 	if err := s.allowed(is, set); err != nil || only {
 		return nil, err
 	}
-	return s.start(r, "", func() error {
-		err := s.apply(is, set)
-		return errors.Join(err, s.showSnapshots())
-	})
+	return s.start(r, "", func() error { return errors.Join(s.apply(is, set), s.showSnapshots()) })
 }
 
 // present is the record of a volume with all its fields.
