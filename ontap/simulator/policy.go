@@ -408,3 +408,22 @@ func (s policyCalls) scheduleDelete(r *call) (any, error) {
 		return nil
 	})
 }
+
+// every does a change to the policies that a query selects.
+func (s policyCalls) every(do handler) handler {
+	return func(r *call) (any, error) { return s.all().each(r, byUUID, do) }
+}
+
+// everySchedule does a change to the schedules of the path's policy that a query
+// selects.
+func (s policyCalls) everySchedule(do handler) handler {
+	return func(r *call) (any, error) {
+		c, err := s.schedules(r)
+		if err != nil {
+			return nil, err
+		}
+		return c.each(r, func(x record) map[string]string {
+			return map[string]string{"snapshot_policy.uuid": r.vars["snapshot_policy.uuid"], "schedule.uuid": x.text("schedule.uuid")}
+		}, do)
+	}
+}

@@ -158,3 +158,30 @@ func (s mirrorCalls) delete(r *call) (any, error) {
 		return s.save()
 	})
 }
+
+// patch changes the state: it initializes or resynchronizes, breaks or pauses.
+func (s mirrorCalls) patch(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	body, err := r.body(mirrorSchema)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := obey(body, map[string]rule{"state": oneOf("snapmirrored", "broken_off", "paused")}); err != nil {
+		return nil, err
+	}
+	if _, err := s.all(false).one(&call{Request: r.Request}, r.vars["uuid"]); err != nil {
+		return nil, err
+	}
+	return s.start(r, "", func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, m := range s.world.Mirrors {
+			if m.UUID == r.vars["uuid"] {
+				m.State = orString(body.text("state"), m.State)
+			}
+		}
+		return s.save()
+	})
+}

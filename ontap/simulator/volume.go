@@ -296,6 +296,8 @@ func (s volumeCalls) allowed(is record, set map[string]any) error {
 		return bad("9437885", "uuid", "The volume is not online.")
 	case moved && path != "" && s.mounted(path, is.text("uuid")):
 		return bad("918252", "nas.path", "The specified \"nas.path\" is invalid: another volume is mounted there.")
+	case set["quota.enabled"] == true && !slices.ContainsFunc(s.world.Quotas, func(q *quotaRule) bool { return q.Volume == is.text("uuid") }):
+		return bad("5308610", "quota.enabled", "Failed to activate quotas: no valid quota rules were found for the volume.")
 	case split && (set["clone.split_initiated"] != true || is.text("clone.is_flexclone") != "true"):
 		return bad("918248", "clone.split_initiated", "Specifying a value is not valid for initiating volume FlexClone split operation.")
 	case amount("autosize.grow_threshold") <= amount("autosize.shrink_threshold"):
