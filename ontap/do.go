@@ -63,21 +63,27 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 	}
 	renewed := false
 	for try := 1; ; try++ {
-		password, err := c.password.get()
+		password, err := c.credentials()
 		if err != nil {
 			return out, &Error{Op: r.op(), Message: err.Error(), err: err}
 		}
 		began := c.now()
 		out, err = once[T](ctx, c, r, body, password)
 		c.observe(r.method, out.status, c.now().Sub(began))
+		var e *Error
+		if err == nil || errors.As(err, &e) {
+			c.uses.note(c.String(), r, e, c.now())
+		}
 		if err == nil {
 			return out, nil
 		}
-		var e *Error
-		if !errors.As(err, &e) || ctx.Err() != nil || try == attempts {
+		if e == nil || ctx.Err() != nil || try == attempts {
 			return out, err
 		}
-		if e.HTTP == http.StatusUnauthorized && !renewed {
+		if e.HTTP == http.StatusUnauthorized && c.pair != nil && c.pair.outdated() {
+			continue
+		}
+		if e.HTTP == http.StatusUnauthorized && !renewed && c.pair == nil {
 			renewed = true
 			if changed, renewErr := c.password.renew(password); renewErr != nil || !changed {
 				return out, err
@@ -93,6 +99,14 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 			return out, e
 		}
 	}
+}
+
+// credentials returns the password, or "" where a certificate is in its place.
+func (c *Client) credentials() (string, error) {
+	if c.pair != nil {
+		return "", c.pair.refresh()
+	}
+	return c.password.get()
 }
 
 func encode(r request) ([]byte, error) {
@@ -138,7 +152,9 @@ func once[T any](ctx context.Context, c *Client, r request, body []byte, passwor
 	if err != nil {
 		return out, err
 	}
-	req.SetBasicAuth(c.user, password)
+	if c.pair == nil {
+		req.SetBasicAuth(c.user, password)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return out, c.lost(ctx, r, err)

@@ -81,6 +81,7 @@ func TestEachReleaseRefusesWhatItLacks(t *testing.T) {
 	for _, version := range Releases {
 		t.Run(version, func(t *testing.T) {
 			s := release(t, version)
+			require.NoError(t, s.Set(func(x *Settings) { x.Analytics = "on" }))
 			volume, svm := s.UUIDs()
 			at := strings.NewReplacer("{volume.uuid}", volume, "{svm.uuid}", svm, "{path}", "%2E", "{uuid}", volume)
 			require.Equal(t, 200, ask(s, "PATCH", "/api/storage/volumes/"+volume+"?return_timeout=60", `{"analytics":{"state":"on"}}`).Code)

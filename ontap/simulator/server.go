@@ -215,9 +215,9 @@ func (s *Simulator) routes() map[string]route {
 		"/network/ip/interfaces":        {"GET": has.interfaces().list},
 		"/network/ip/interfaces/{uuid}": {"GET": has.interfaces().oneBy("uuid")},
 		"/storage/aggregates":           {"GET": has.aggregates().list},
+		"/storage/directory-restore":    {"POST": files.directoryRestore},
 		"/protocols/locks":              {"GET": locks.list, "DELETE": locks.delete},
 		"/protocols/locks/{uuid}":       {"GET": locks.get, "DELETE": locks.deleteOne},
-		"/storage/directory-restore":    {"POST": files.directoryRestore},
 		"/security/login/whoami":        {"GET": has.whoami},
 		"/support/ems/application-logs": {"POST": has.emsLog},
 	}

@@ -43,8 +43,8 @@ var (
 	octal    = rule{good: regexp.MustCompile(`^[0-7]{1,4}$`).MatchString}
 )
 
-// leaves are the members of a body under their dotted names.
-func leaves(body record) map[string]any {
+// bodyLeaves are the members of a body under their dotted names.
+func bodyLeaves(body record) map[string]any {
 	out := map[string]any{}
 	var walk func(prefix string, r record)
 	walk = func(prefix string, r record) {
@@ -74,7 +74,7 @@ func plainValue(value any) any {
 // obey checks the leaves of a body against rules. A field without a rule is not
 // played, so it is refused: nothing is answered with success that has no effect.
 func obey(body record, rules map[string]rule) (map[string]any, error) {
-	got := leaves(body)
+	got := bodyLeaves(body)
 	for _, name := range slices.Sorted(mapKeys(got)) {
 		x, ok := rules[name]
 		if !ok {

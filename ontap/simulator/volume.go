@@ -348,7 +348,10 @@ func (s volumeCalls) namesPolicies(set map[string]any) error {
 // apply carries out a change. It runs in a job.
 func (s volumeCalls) apply(is record, set map[string]any) error {
 	uuid := is.text("uuid")
-	if dir := s.dirOf(uuid); dir != nil {
+	s.mu.Lock()
+	dir := s.dirOf(uuid)
+	s.mu.Unlock()
+	if dir != nil {
 		if mode, ok := set["nas.unix_permissions"].(int64); ok {
 			bits, err := strconv.ParseUint(strconv.FormatInt(mode, 10), 8, 12)
 			if err != nil {

@@ -49,14 +49,14 @@ func (d *Dir) backTo(c *copier, from, to *os.File, top bool) error {
 		return err
 	}
 	for _, name := range present {
-		if !slices.Contains(names, name) && !(top && name == SnapDir) {
+		if !slices.Contains(names, name) && (!top || name != SnapDir && Visible(name)) {
 			if err := d.removeAt(to, name); err != nil {
 				return err
 			}
 		}
 	}
 	for _, name := range names {
-		if top && name == SnapDir {
+		if top && (name == SnapDir || !Visible(name)) {
 			continue
 		}
 		if err := d.entryBackTo(c, from, to, name); err != nil {
@@ -146,7 +146,7 @@ func (sum *Sum) add(dir *os.File, top bool, seen map[[2]uint64]bool) error {
 	}
 	for _, name := range names {
 		var st unix.Stat_t
-		if top && name == SnapDir || unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		if top && (name == SnapDir || !Visible(name)) || unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			continue
 		}
 		key := [2]uint64{st.Dev, st.Ino}
