@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/ontap/simulator"
 )
 
@@ -64,16 +66,16 @@ func TestQtreesAreMadeRenamedAndDeleted(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(w.root, "taken"), 0o755))
 	a.refused("5242953", "POST", qtrees, `{`+of+`}`)
 	a.refused("5242894", "POST", qtrees, `{`+of+`,"name":""}`)
-	a.refused("5242886", "POST", qtrees, `{`+of+`,"name":"taken"}`)
+	a.refused("5242886", "POST", qtrees+"?return_timeout=15", `{`+of+`,"name":"taken"}`)
 	a.refused("5242886", "POST", qtrees, `{`+of+`,"name":"a/b"}`)
 	a.refused("2621707", "POST", qtrees, `{"name":"x","volume":{"name":"docker_vols"}}`)
 	a.refused("918232", "POST", qtrees, `{"name":"x","svm":{"name":"svm1"}}`)
 	a.refused("2621462", "POST", qtrees, `{"name":"x","svm":{"name":"nope"},"volume":{"name":"docker_vols"}}`)
-	a.refused("917525", "POST", qtrees, `{"name":"x","svm":{"name":"svm1"},"volume":{"name":"nope"}}`)
+	a.refused("917927", "POST", qtrees, `{"name":"x","svm":{"name":"svm1"},"volume":{"name":"nope"}}`)
 	a.refused("1703954", "POST", qtrees, `{`+of+`,"name":"x","export_policy":{"name":"nope"}}`)
-	a.refused("5242967", "POST", qtrees, `{`+of+`,"name":"x","user":{"id":"root"}}`)
+	a.refused("262196", "POST", qtrees, `{`+of+`,"name":"x","user":{"id":"root"}}`)
 	a.refused("262196", "PATCH", one, `{"qos_policy":{"name":"fast"}}`)
-	a.refused("5242972", "PATCH", one+"?return_timeout=15", `{"name":"taken"}`)
+	a.refused("5242958", "PATCH", one+"?return_timeout=15", `{"name":"taken"}`)
 	a.refused("5242894", "DELETE", qtrees+"/"+w.volume+"/0", "")
 	a.refused("5242956", "DELETE", qtrees+"/"+w.volume+"/77", "")
 	a.refused("918235", "GET", qtrees+"/nope/1", "")
@@ -119,12 +121,38 @@ func TestQuotasCountWhatAQtreeUses(t *testing.T) {
 	a.refused("5308564", "POST", rules, `{`+of+`}`)
 	a.refused("5242927", "POST", rules, `{`+of+`,"qtree":{"name":"nope"}}`)
 	a.refused("1", "POST", rules+"?return_timeout=15", `{`+of+`,"qtree":{"name":"q1"}}`)
-	a.refused("5308552", "POST", rules, `{"svm":{"name":"svm1"},"volume":{"name":"docker_vols"},"type":"user","users":[{"name":"x"}]}`)
+	a.refused("262197", "POST", rules, `{"svm":{"name":"svm1"},"volume":{"name":"docker_vols"},"type":"user","users":[{"name":"x"}]}`)
 	a.refused("5308545", "DELETE", rules+"/nope", "")
 
 	reports, err := w.client.QuotaReportList(t.Context(), w.volume)
 	require.NoError(t, err)
 	require.Empty(t, reports, "quotas are off")
+
+	volume := "/api/storage/volumes/" + w.volume
+	a.must("PATCH", volume+"?return_timeout=15", `{"quota":{"enabled":true}}`)
+	require.NoError(t, os.WriteFile(filepath.Join(w.root, "q1/a"), make([]byte, 100_000), 0o644))
+	require.NoError(t, os.Link(filepath.Join(w.root, "q1/a"), filepath.Join(w.root, "q1/b")))
+	reports, err = w.client.QuotaReportList(t.Context(), w.volume)
+	require.NoError(t, err)
+	all := a.must("GET", "/api/storage/quota/reports?fields=*&order_by=index", "")["records"].([]any)
+	require.Len(t, all, 3, "the default rule is the qtree *")
+	require.Equal(t, "*", all[0].(map[string]any)["qtree"].(map[string]any)["name"])
+	require.Len(t, a.must("GET", "/api/storage/quota/reports?show_default_records=false", "")["records"], 2)
+	byName := map[string]ontap.QuotaReport{}
+	for _, r := range reports {
+		byName[r.Qtree.Name] = r
+	}
+	q1, q2 := byName["q1"], byName["q2"]
+	require.EqualValues(t, 1024, *q1.Space.HardLimit)
+	require.Nil(t, q1.Space.SoftLimit)
+	require.InDelta(t, 100_000, *q1.Space.Used.Total, 30_000, "both names are one file")
+	require.EqualValues(t, 10, *q1.Files.HardLimit)
+	require.EqualValues(t, 977*1024, *q2.Space.HardLimit, "the default, rounded up to KiB")
+
+	// A volume without a rule cannot have its quotas on.
+	a.must("PATCH", volume+"?return_timeout=15", `{"quota":{"enabled":false}}`)
+	a.must("DELETE", rules+"?type=tree", "")
+	a.refused("5308610", "PATCH", volume, `{"quota":{"enabled":true}}`)
 }
 
 func TestQuotaRulesChange(t *testing.T) {
@@ -148,55 +176,48 @@ func TestQuotaRulesChange(t *testing.T) {
 
 func TestMirrors(t *testing.T) {
 	w := newWorld(t, func(c *simulator.Config) { c.OtherSVMs = []string{"svm2"} })
-	for _, m := range []simulator.Mirror{
-		{Source: "svm1:docker_vols", Destination: "svm2:copy", Lag: "PT1H2M"},
-		{Source: "svm1:docker_vols", Destination: "far:copy", Elsewhere: true},
-		{Source: "svm1:other", Destination: "svm2:other"},
-	} {
-		_, err := w.AddMirror(m)
-		require.NoError(t, err)
-	}
-	_, err := w.AddMirror(simulator.Mirror{Source: "svm1", Destination: "svm2:copy"})
-	require.Error(t, err)
-	_, err = w.AddMirror(simulator.Mirror{Source: "svm1:a", Destination: "svm2:a", Lag: "an hour"})
-	require.Error(t, err)
+	near := w.SetMirror(simulator.Mirror{Destination: "svm2:copy", Lag: time.Hour + 2*time.Minute, Healthy: true})
+	far := w.SetMirror(simulator.Mirror{Destination: "far:copy", Elsewhere: true})
+	w.SetMirror(simulator.Mirror{Source: "svm1:other", Destination: "svm2:other"})
 
 	found, err := w.client.SnapmirrorList(t.Context(), "svm1", "docker_vols")
 	require.NoError(t, err)
 	require.Len(t, found, 2)
-	byDestination := map[string]int{}
-	for i, r := range found {
-		byDestination[r.Destination] = i
+	byUUID := func(uuid string) ontap.Relationship {
+		for _, r := range found {
+			if r.UUID == uuid {
+				return r
+			}
+		}
+		require.Fail(t, "no relationship "+uuid)
+		return ontap.Relationship{}
 	}
-	near, far := found[byDestination["svm2:copy"]], found[byDestination["far:copy"]]
-	require.Equal(t, "snapmirrored", near.State)
-	require.Equal(t, "PT1H2M", near.Lag)
-	require.True(t, *near.Healthy)
-	require.Empty(t, far.State, "the cluster of the source does not know")
-	require.Nil(t, far.Healthy)
+	require.Equal(t, "snapmirrored", byUUID(near.UUID).State)
+	require.Equal(t, "PT1H2M", byUUID(near.UUID).Lag)
+	require.True(t, *byUUID(near.UUID).Healthy)
+	require.Empty(t, byUUID(far.UUID).State, "the cluster of the source does not know")
+	require.Nil(t, byUUID(far.UUID).Healthy)
 
-	require.NoError(t, w.ChangeMirror(near.UUID, func(m *simulator.Mirror) { m.Unhealthy = []string{"Transfer failed."} }))
+	near.Healthy, near.Reasons = false, []string{"Transfer failed."}
+	w.SetMirror(near)
 	found, err = w.client.SnapmirrorList(t.Context(), "svm1", "docker_vols")
 	require.NoError(t, err)
-	near = found[byDestination["svm2:copy"]]
-	require.False(t, *near.Healthy)
-	require.Equal(t, []string{"Transfer failed."}, near.UnhealthyReason)
+	require.False(t, *byUUID(near.UUID).Healthy)
+	require.Equal(t, []string{"Transfer failed."}, byUUID(near.UUID).UnhealthyReason)
 
 	a := newAdministrator(w)
 	const all = "/api/snapmirror/relationships"
 	a.must("POST", all+"?return_timeout=15", `{"source":{"path":"svm1:docker_vols"},"destination":{"path":"svm2:new"}}`)
-	a.refused("1", "POST", all, `{"source":{"path":"svm1:docker_vols"},"destination":{"path":"svm2:new"}}`)
-	a.refused("2621462", "POST", all, `{"source":{"path":"svm1:docker_vols"},"destination":{"path":"far:new"}}`)
+	a.refused("13303845", "POST", all, `{"source":{"path":"svm1:docker_vols"},"destination":{"path":"svm2:new"}}`)
 	a.refused("262177", "POST", all, `{"source":{"path":"svm1:docker_vols"}}`)
-	a.refused("262196", "POST", all, `{"source":{"path":"svm1:docker_vols"},"destination":{"path":"svm2:b"},"restore":true}`)
+	a.refused("262197", "POST", all, `{"source":{"path":"svm1:docker_vols"},"destination":{"path":"svm2"}}`)
+	a.refused("262179", "POST", all, `{"source":{"path":"svm1:docker_vols"},"destination":{"path":"svm2:b"},"nonsense":true}`)
 	a.must("PATCH", all+"/"+near.UUID+"?return_timeout=15", `{"state":"broken_off"}`)
 	require.Equal(t, "broken_off", a.must("GET", all+"/"+near.UUID, "")["state"])
 	a.refused("262197", "PATCH", all+"/"+near.UUID, `{"state":"nonsense"}`)
+	a.refused("4", "PATCH", all+"/"+far.UUID, `{"state":"paused"}`)
 	a.must("DELETE", all+"/"+near.UUID+"?return_timeout=15&destination_only=true", "")
 	a.refused("4", "GET", all+"/"+near.UUID, "")
-	a.refused("4", "DELETE", all+"/"+far.UUID, "")
-	a.must("POST", "/simulator/mirrors", `{"source":"svm1:docker_vols","destination":"svm2:c"}`)
-	a.refused("262197", "POST", "/simulator/mirrors", `{"source":"svm1"}`)
 }
 
 func TestSnapshotPoliciesChange(t *testing.T) {
@@ -235,7 +256,9 @@ func TestSnapshotPoliciesChange(t *testing.T) {
 	a.refused("1638410", "POST", one+"/schedules", `{"schedule":{"name":"daily"},"count":1}`)
 	a.refused("1638451", "PATCH", one+"/schedules/"+daily, `{"count":1000}`)
 	a.refused("262196", "PATCH", one+"/schedules/"+daily, `{"prefix":"p"}`)
-	a.refused("262196", "PATCH", one, `{"copies":[{"schedule":{"name":"hourly"},"count":1}]}`)
+	a.must("PATCH", one, `{"copies":[{"schedule":{"name":"hourly"},"count":2},{"schedule":{"name":"daily"},"count":3}]}`)
+	require.EqualValues(t, 3, a.must("GET", one+"/schedules/"+daily, "")["count"])
+	a.refused("1638451", "PATCH", one, `{"copies":[{"schedule":{"name":"hourly"},"count":2000}]}`)
 	a.refused("4", "PATCH", all+"/nope", `{"enabled":true}`)
 
 	// A policy in use stays.

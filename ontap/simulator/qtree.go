@@ -143,6 +143,9 @@ func (s qtreeCalls) place(body record) (record, error) {
 	case svm == "" && svmUUID == "":
 		return nil, fail(http.StatusBadRequest, "2621707", "svm", "No SVM was specified. Either \"svm.name\" or \"svm.uuid\" must be supplied.")
 	}
+	if svm != "" && !slices.Contains(s.svms(), svm) {
+		return nil, fail(http.StatusNotFound, "2621462", "svm.name", "The specified SVM does not exist.")
+	}
 	for _, v := range volumeCalls(s).volumes().records {
 		switch {
 		case svm != "" && v.text("svm.name") != svm, svmUUID != "" && v.text("svm.uuid") != svmUUID:
@@ -220,7 +223,7 @@ func (s qtreeCalls) create(r *call) (any, error) {
 		delete(set, known)
 	}
 	uuid := v.text("uuid")
-	return s.start(r, "/api/storage/qtrees/?volume.uuid="+uuid+"&name="+name, func() error {
+	return s.startMaking(r, "/api/storage/qtrees/?volume.uuid="+uuid+"&name="+name, rec("name", name, "volume.uuid", uuid), func() error {
 		if err := s.makeDir(uuid, name, set["unix_permissions"]); err != nil {
 			return fail(http.StatusConflict, "5242886", "name", "Failed to create qtree %q: %v.", name, fromDir(err).message)
 		}
@@ -310,7 +313,7 @@ func (s qtreeCalls) patch(r *call) (any, error) {
 		}
 		if renamed {
 			if err := s.dirOf(uuid).Rename(old, name); err != nil {
-				return fail(http.StatusConflict, "5242958", "name", "Failed to rename the qtree: %v.", fromDir(err).message)
+				return fail(http.StatusConflict, "5242958", "name", "Failed to rename the qtree: %v", fromDir(err).message)
 			}
 			q.Name = name
 			for _, rule := range s.world.Quotas {
@@ -395,7 +398,15 @@ func (s quotaCalls) every(do handler) handler {
 	return func(r *call) (any, error) { return s.rules().each(r, byUUID, do) }
 }
 
-func (s quotaCalls) get(r *call) (any, error) { return s.rules().one(r, r.vars["uuid"]) }
+func (s quotaCalls) get(r *call) (any, error) {
+	s.mu.Lock()
+	there := s.find(r.vars["uuid"]) != nil
+	s.mu.Unlock()
+	if !there {
+		return nil, noRule
+	}
+	return s.rules().one(r, r.vars["uuid"])
+}
 
 var limitRules = map[string]rule{
 	"space.hard_limit": between(-1, 1<<60).or("5308574"), "space.soft_limit": between(-1, 1<<60).or("5308574"),
@@ -463,7 +474,7 @@ func (s quotaCalls) create(r *call) (any, error) {
 	if q.Qtree != "" && !s.isQtree(q.Volume, q.Qtree) {
 		return nil, fail(http.StatusNotFound, "5242927", "qtree.name", "Unable to find qtree %q.", q.Qtree)
 	}
-	return s.start(r, "/api/storage/quota/rules/"+q.UUID, func() error {
+	return s.startMaking(r, "/api/storage/quota/rules/"+q.UUID, rec("uuid", q.UUID), func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if slices.ContainsFunc(s.world.Quotas, func(o *quotaRule) bool { return o.Volume == q.Volume && o.Qtree == q.Qtree }) {
