@@ -45,7 +45,7 @@ var below = map[string][]string{
 	"snapshot":                      {"audit", "cluster", "snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree", "snapshot/df", "job", "snapshot/compare"},
 	"job":                           {"cluster", "export", "problem", "tree"},
 	"snapshot/reference":            {"cluster", "volume", "problem"},
-	"snapshot/embedded":             {"cluster", "snapshot/reference", "volume", "problem", "tree"},
+	"snapshot/embedded":             {"cluster", "export", "snapshot/reference", "volume", "problem", "tree"},
 	"snapshot/netapp":               {"snapshot/reference", "problem", "ontap"},
 	"proxy":                         {},
 	"stack":                         {"cluster", "problem", "tree", "volume"},

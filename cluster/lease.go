@@ -253,6 +253,7 @@ func (c *Cluster) SaveLease(ctx context.Context, e *export.Export, name string) 
 	if !ok || !l.unsaved {
 		return nil
 	}
+	ctx = export.Spend(ctx) // a container that cleans up has to start
 	if taken, err := c.leaseOfNamesake(ctx, e, name); err != nil || taken {
 		// We do not write our lease before our node's name is confirmed. Until
 		// then the lease of the other boot counts.
@@ -387,6 +388,7 @@ func (c *Cluster) dropOldLease(ctx context.Context, e *export.Export, name strin
 	if _, used := c.uses.copy(name); used {
 		return nil
 	}
+	ctx = export.Spend(ctx)
 	if err := removeLease(ctx, e.FS, name, c.cfg.Node); err != nil {
 		return err
 	}

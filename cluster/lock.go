@@ -235,7 +235,7 @@ func (g *Locking) ID() string { return g.l.ID }
 func (g *Locking) Unlock(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_ = locks(g.l.Volume).free(ctx, g.e.FS, g.l.number, g.l.ID)
+	_ = locks(g.l.Volume).free(export.Spend(ctx), g.e.FS, g.l.number, g.l.ID)
 	g.c.mine.remove(g.l.ID)
 }
 
@@ -343,6 +343,7 @@ func (c *Cluster) finish(ctx context.Context, e *export.Export, dead *Lock) erro
 	if err := dead.checkOp(); err != nil {
 		return err
 	}
+	ctx = export.Spend(ctx) // a removal, or what has no way back
 	highest, earlier := dead, dead.number == 0
 	if earlier {
 		var err error

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"syscall"
 	"time"
 
 	"github.com/casit/berth/export"
@@ -93,13 +92,16 @@ func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) e
 	}
 	c.peers.mu.Unlock()
 	err = e.Replace(ctx, name, mine)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if tree.IsFull(err) {
 		// A full export must not look like a dead node: the file's time is
-		// enough of a change, if it is ours.
+		// enough of a change, if it is ours. A new incarnation has to write.
 		var again Heartbeat
-		if readErr := export.Read(ctx, e.FS, name, &again); readErr == nil && again.Incarnation == c.incarnation {
+		readErr := export.Read(ctx, e.FS, name, &again)
+		if readErr == nil && again.Incarnation == c.incarnation && again.State == state {
 			stamp, _ := c.cfg.Conn.Time()
 			err = e.FS.SetAttr(ctx, name, tree.SetAttr{Mtime: &stamp})
+		} else {
+			err = e.Replace(export.Spend(ctx), name, mine)
 		}
 	}
 	if err != nil {

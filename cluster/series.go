@@ -135,10 +135,12 @@ func (s series) free(ctx context.Context, fsys tree.FS, number uint64, id string
 		return nil // another file under that number
 	}
 	text := strings.Replace(string(data[:n]), `"state":"`+string(Held)+`"`, `"state":"`+string(Free)+`"`, 1)
-	if _, err := f.WriteAt(ctx, []byte(text), 0); err != nil {
-		return err
-	}
-	return f.Sync(ctx)
+	return export.Pressed(ctx, fsys, func() error {
+		if _, err := f.WriteAt(ctx, []byte(text), 0); err != nil {
+			return err
+		}
+		return f.Sync(ctx)
+	})
 }
 
 // kept is how many ended numbers stay, for people who look.

@@ -381,10 +381,10 @@ node_shadows() {
 # node_modes checks owner and permissions: one line for each that is wrong.
 node_modes() {
 	local file want
-	for file in $ETC $ETC/berth.env $(node_named PASSWORD_FILE) $(node_named CA); do
+	for file in $ETC $ETC/berth.env $(node_named PASSWORD_FILE) $(node_named CERT) $(node_named KEY) $(node_named CA); do
 		[ -e "$file" ] || echo "$file is missing: type install with it"
 	done
-	for file in $ETC $ETC/berth.env $ETC/password $ETC/ca.pem $(node_named PASSWORD_FILE); do
+	for file in $ETC $ETC/berth.env $ETC/password $ETC/ca.pem $(node_named PASSWORD_FILE) $(node_named KEY); do
 		[ -d "$file" ] && want=700 || want=600
 		[ ! -e "$file" ] || [ "$(stat -c '%u %a' "$file")" = "0 $want" ] || echo "type 'chown root $file; chmod 0$want $file'"
 	done | sort -u

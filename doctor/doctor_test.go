@@ -2,10 +2,16 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +28,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
-	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -100,6 +105,36 @@ func TestPasswordFileIsLookedAtAndNotShown(t *testing.T) {
 	require.NotContains(t, good.Evidence, "s3cret")
 }
 
+func TestClientCertificateIsLookedAtAndNotShown(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "berth"}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
+	require.NoError(t, err)
+	missing := KeyPair(cert, key, now)
+	require.NoError(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+	der, err = x509.MarshalPKCS8PrivateKey(secret)
+	require.NoError(t, err)
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	require.NoError(t, os.WriteFile(key, text, 0o600))
+	good, soon, over, early := KeyPair(cert, key, now.Add(time.Hour)), KeyPair(cert, key, now.AddDate(1, 0, -29)), KeyPair(cert, key, now.AddDate(1, 0, 1)), KeyPair(cert, key, now.AddDate(-1, 0, 0))
+	require.NoError(t, os.Chmod(key, 0o644))
+	requireAll(t, []judged{
+		{KeyPair(cert, "", now), Fail, "one is missing", "set both"},
+		{missing, Fail, "no such file", "PEM"},
+		{KeyPair(key, cert, now), Fail, "BERTH_ONTAP_CERT=" + key, "PEM"},
+		{good, OK, "the certificate of berth, until ", ""},
+		{soon, Warn, "expires on", "put a new certificate"},
+		{over, Fail, "has expired on", "put a new certificate"},
+		{early, Fail, "is valid from", "clock"},
+		{KeyPair(cert, key, now.Add(time.Hour)), Warn, "mode 0644", "chmod 600"},
+	})
+	require.NotContains(t, good.Evidence, strings.Split(string(text), "\n")[1])
+}
+
 func TestWayToTheServer(t *testing.T) {
 	target := nfs.Target{Host: "filer", Path: "/vols/a"}
 	named := nfs.Target{Host: "filer", Path: "/vols/a", Port: 2049, MountPort: 635}
@@ -131,7 +166,7 @@ func TestProbe(t *testing.T) {
 	requireAll(t, []judged{
 		{judgeProbe("", nil), OK, "write, read, link and rename", ""},
 		{judgeProbe("write", is(syscall.ENOSPC)), Fail, "no space", "berth df"},
-		{judgeProbe("write", is(syscall.EDQUOT)), Fail, "quota", "berth df"},
+		{judgeProbe("write", is(syscall.EDQUOT)), Fail, "a quota is used up", "quota report"},
 		{judgeProbe("write", is(syscall.EROFS)), Fail, "read-only", "rw"},
 		{judgeProbe("write", is(fs.ErrPermission)), Fail, "permission", "superuser"},
 		{judgeProbe("link to a name that is taken", errProbe), Fail, "did nothing", "log"},
@@ -243,53 +278,6 @@ func TestKernelMount(t *testing.T) {
 	proc, err := MountOf("/proc/self")
 	require.NoError(t, err)
 	require.Equal(t, "proc", proc.FSType)
-}
-
-func TestFiler(t *testing.T) {
-	good := func() (st ontap.Status) {
-		st.Cluster.Name = "c1"
-		st.Export.SVM.Name, st.Export.Volume.Name = "svm1", "vols"
-		st.Export.Volume.NAS.SecurityStyle, st.Export.Volume.SnapshotPolicy.Name = "unix", "default"
-		require.NoError(t, json.Unmarshal([]byte(`{"name":"default","enabled":true,"copies":[{"schedule":{"name":"hourly"},"count":6}]}`), &st.Policy))
-		st.Identity = ontap.Identity{Username: "berth", Roles: []string{"berth"}}
-		return st
-	}
-	require.Len(t, Filer(good()), 6)
-	for _, f := range Filer(good()) {
-		requireAll(t, []judged{{f, OK, "", ""}})
-	}
-	need := ontap.Needs()[0]
-	optional := need
-	optional.Optional = true
-	for _, broken := range []struct {
-		change         func(*ontap.Status)
-		check          string
-		state          State
-		evidence, next string
-	}{
-		{func(st *ontap.Status) { st.Export.Volume.Name = "" }, "ontap", Fail, "does not know the export", "BERTH_ONTAP_SVM"},
-		{func(st *ontap.Status) { st.Problems = []ontap.Problem{{Part: "nfs service", Err: syscall.EIO}} }, "ontap", Warn, "nfs service: input/output", "ontap status"},
-		{func(st *ontap.Status) { st.Missing = []ontap.Need{optional, need} }, "ontap-role", Fail, "lacks " + need.Path, "rest-role create -vserver svm1 -role berth"},
-		{func(st *ontap.Status) { st.Missing = []ontap.Need{optional} }, "ontap-role", Warn, "lacks", "rest-role create"},
-		{func(st *ontap.Status) { st.Export.Volume.SnapshotPolicy.Name = "none" }, "ontap-policy", Warn, "no snapshot policy", "-snapshot-policy"},
-		{func(st *ontap.Status) { st.Policy = ontap.SnapshotPolicy{} }, "ontap-policy", Warn, "cannot be read", "ontap status"},
-		{func(st *ontap.Status) { st.Policy.Enabled = false }, "ontap-policy", Warn, "makes nothing", "-enabled true"},
-		{func(st *ontap.Status) { st.Hidden = []string{"snapdir-access is off"} }, "ontap-snapdir", Fail, "snapdir-access is off", "-snapdir-access true"},
-		{func(st *ontap.Status) {
-			require.NoError(t, json.Unmarshal([]byte(`[{"superuser":["none"],"clients":[{"match":"10.0.0.0/24"}]}]`), &st.Rules))
-		}, "ontap-rules", Warn, "squash root for 10.0.0.0/24", "-superuser sys"},
-		{func(st *ontap.Status) { st.Export.Volume.NAS.SecurityStyle = "ntfs" }, "ontap-style", Fail, "ntfs", "-security-style unix"},
-	} {
-		st := good()
-		broken.change(&st)
-		for _, f := range Filer(st) {
-			if f.Check == broken.check {
-				requireAll(t, []judged{{f, broken.state, broken.evidence, broken.next}})
-			} else {
-				require.Equal(t, OK, f.State, "%s broken, and %+v", broken.check, f)
-			}
-		}
-	}
 }
 
 func TestVolumes(t *testing.T) {

@@ -91,7 +91,9 @@ func judgeProbe(what string, err error) Finding {
 	switch {
 	case err == nil:
 		return ok("write, read, link and rename in .berth do what they must").named("probe")
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case tree.IsQuota(err):
+		return fail("berth trash purge ID, or raise the quota: on a filer 'volume quota report' shows it", "%s in .berth: a quota is used up: %v", what, err).named("probe")
+	case tree.IsFull(err):
 		return fail("berth df", "%s in .berth: %v", what, err).named("probe")
 	case errors.Is(err, syscall.EROFS):
 		return fail("give this node rw in the export's rule on the server", "%s in .berth: %v", what, err).named("probe")

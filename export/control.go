@@ -73,7 +73,7 @@ func (e *Export) Publish(ctx context.Context, name string, v any) error {
 		return err
 	}
 	defer e.Discard(ctx, tmp)
-	err = e.FS.Link(ctx, tmp, name)
+	err = Pressed(ctx, e.FS, func() error { return e.FS.Link(ctx, tmp, name) })
 	if errors.Is(err, fs.ErrExist) {
 		if there, readErr := tree.ReadFile(ctx, e.FS, name, MaxFile); readErr == nil && bytes.Equal(there, data) {
 			return nil
@@ -94,7 +94,7 @@ func (e *Export) Put(ctx context.Context, name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := e.FS.Rename(ctx, tmp, name); err != nil {
+	if err := e.Rename(ctx, tmp, name); err != nil {
 		e.Discard(ctx, tmp)
 		return err
 	}
@@ -103,6 +103,14 @@ func (e *Export) Put(ctx context.Context, name string, data []byte) error {
 
 // Private writes data to a new file that nobody else knows.
 func (e *Export) Private(ctx context.Context, data []byte) (string, error) {
+	name, err := e.newPrivate(ctx, data)
+	if spends(ctx, err) {
+		return e.overwrite(ctx, data)
+	}
+	return name, err
+}
+
+func (e *Export) newPrivate(ctx context.Context, data []byte) (string, error) {
 	name := path.Join(StagingDir, TmpPrefix+e.NewID())
 	f, err := e.Create(ctx, name)
 	if err != nil {
@@ -133,7 +141,11 @@ func (e *Export) Discard(ctx context.Context, name string) {
 // Mkdir makes a control directory; one that is there is fine.
 func Mkdir(ctx context.Context, fsys tree.FS, name string) error {
 	mode := uint32(0o700)
-	err := fsys.Mkdir(ctx, name, tree.SetAttr{Mode: &mode})
+	set := tree.SetAttr{Mode: &mode}
+	err := fsys.Mkdir(ctx, name, set)
+	if spends(ctx, err) {
+		err = Pressed(ctx, fsys, func() error { return spare(ctx, fsys, name, set) })
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

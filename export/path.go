@@ -20,6 +20,9 @@ const (
 	AuditDir    = ".berth/audit"
 	SnapshotDir = ".snapshot"
 
+	// ReserveDir is room for berth's own files on an export that is full.
+	ReserveDir = ".berth/reserve"
+
 	// CacheDir holds results that are true for good, each under a hash of what
 	// they follow from. Any of them may be deleted at any time.
 	CacheDir = ".berth/cache"

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -122,6 +123,15 @@ func (j *Job) Status() string {
 // Waits tells whether nothing goes on until somebody resumes or aborts the job.
 func (j *Job) Waits() bool {
 	return j.State == Unreadable || j.Op != cluster.OpTakeover && j.Op != cluster.OpClone && (j.Interrupted || j.State == Failed || j.State == Swapped || j.State == Prepared)
+}
+
+// spends is ctx for the records of the job. An undo needs no room for a tree, so that
+// it is possible on a full export.
+func (j *Job) spends(ctx context.Context) context.Context {
+	if j.Op == cluster.OpUndo {
+		return export.Spend(ctx)
+	}
+	return ctx
 }
 
 // Volumes are the names of the job's volumes, each once, sorted.

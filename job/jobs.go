@@ -70,6 +70,7 @@ func New(cfg Config) *Jobs { return &Jobs{cfg: cfg, running: map[string]*Run{}} 
 // Prepare writes a new job down. Op, Items and the caller's fields are
 // given, the rest is filled in. It refuses volumes that have an unfinished job.
 func (js *Jobs) Prepare(ctx context.Context, j *Job) error {
+	ctx = j.spends(ctx)
 	return js.cfg.Conn.With(ctx, "prepare a "+string(j.Op), func(e *export.Export) error {
 		if err := js.check(ctx, e, j.Volumes()); err != nil {
 			return err
@@ -245,6 +246,7 @@ func (js *Jobs) Run(ctx context.Context, id string, fill func(ctx context.Contex
 		if j == nil {
 			return noJob(id)
 		}
+		ctx := j.spends(ctx)
 		unlock, err := js.lockAll(ctx, e, j)
 		if err != nil {
 			return err
@@ -309,7 +311,7 @@ func (js *Jobs) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 		return err
 	}
 	js.unsaved.Delete(j.ID)
-	done := context.WithoutCancel(ctx)
+	done := export.Spend(context.WithoutCancel(ctx)) // what has begun is ended, on a full export too
 	err := guard.Run(func() error { return js.bring(ctx, e, j, fill) })
 	switch {
 	case err == nil:
@@ -317,11 +319,49 @@ func (js *Jobs) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 	case errors.Is(context.Cause(ctx), ErrSessionEnds) && j.Op != cluster.OpClone:
 		return j.interrupted(context.Cause(ctx)) // the journal says "copying": the next start of this node finds it so
 	}
+	err = js.cfg.Conn.Explain(string(j.Op), e.WhatIsFull(done, err))
 	j.State, j.Error = Failed, err.Error()
 	if js.save(done, e, j) != nil {
 		js.unsaved.Store(j.ID, j.Error)
 	}
+	js.clear(done, e, j, err)
 	return err
+}
+
+// clearInside deletes what a job makes in a tree of its own.
+func (js *Jobs) clearInside(ctx context.Context, e *export.Export, j *Job) {
+	for _, name := range j.Volumes() {
+		_ = tree.Delete(ctx, e.FS, path.Join(name, tree.Inside), nil) // the next restore does it again
+	}
+}
+
+// clearFor bounds how long the failure of a job waits until its unfinished trees are
+// deleted.
+const clearFor = 30 * time.Second
+
+// clear takes away the unfinished trees of a job that has failed because of why: no
+// resume uses them. Where there was no room they are deleted at once, since they are
+// what has filled the export, and nobody's data. The sweepers delete the others, and
+// what could not be deleted in time.
+func (js *Jobs) clear(ctx context.Context, e *export.Export, j *Job, why error) {
+	js.clearInside(ctx, e, j)
+	names, err := export.Pick(ctx, e.FS, j.Dir(), func(d tree.Entry) (string, bool) { return d.Name, d.Name != path.Base(export.JournalPath(j.ID)) })
+	if err != nil || len(names) == 0 {
+		return // End and the sweepers come later
+	}
+	ctx, cancel := context.WithTimeout(ctx, clearFor)
+	defer cancel()
+	for _, name := range names {
+		tmp := path.Join(j.Dir(), name)
+		away := path.Join(export.StagingDir, export.PurgePrefix+j.ID+"."+js.cfg.Conn.NewID())
+		if e.Rename(ctx, tmp, away) == nil {
+			tmp = away
+		}
+		if tree.IsFull(why) {
+			_ = tree.Delete(ctx, e.FS, tmp, nil)
+		}
+	}
+	js.cfg.Sweep()
 }
 
 // bring checks the volumes, makes their new trees, and writes down that the swap
@@ -411,6 +451,7 @@ func (js *Jobs) end(ctx context.Context, id string, abort bool) error {
 		default:
 			return j.blocks(j.Items[0].Volume)
 		}
+		js.clearInside(ctx, e, j)
 		if err := js.discard(ctx, e, id); err != nil {
 			return err
 		}
@@ -426,7 +467,7 @@ func (js *Jobs) end(ctx context.Context, id string, abort bool) error {
 // discard hands the directory of a job to the sweepers.
 func (js *Jobs) discard(ctx context.Context, e *export.Export, id string) error {
 	away := path.Join(export.StagingDir, export.PurgePrefix+id)
-	err := e.FS.Rename(ctx, path.Join(export.StagingDir, id), away)
+	err := e.Rename(export.Spend(ctx), path.Join(export.StagingDir, id), away)
 	if err = export.Absent(err); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
@@ -18,8 +19,13 @@ import (
 
 // swapAll swaps every tree of a job.
 func (js *Jobs) swapAll(ctx context.Context, e *export.Export, j *Job) error {
+	ctx = export.Spend(ctx) // the trees are complete: there is no way back
 	for i := range j.Items {
-		if err := js.swap(ctx, e, j, &j.Items[i]); err != nil {
+		err := js.swap(ctx, e, j, &j.Items[i])
+		if errors.Is(err, syscall.EXDEV) && i == 0 {
+			err = js.refuseSwap(ctx, e, j, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -29,6 +35,23 @@ func (js *Jobs) swapAll(ctx context.Context, e *export.Export, j *Job) error {
 		}
 	}
 	return js.swapped(ctx, e, j)
+}
+
+// refuseSwap ends a job whose first volume is a tree of its own that cannot be moved:
+// nothing was swapped, and no repetition would help.
+func (js *Jobs) refuseSwap(ctx context.Context, e *export.Export, j *Job, why error) error {
+	it := &j.Items[0]
+	if there, err := export.FileID(ctx, e.FS, it.Dest); err != nil || there != it.Old {
+		return errors.Join(why, err)
+	}
+	err := problem.New(problem.Failed, "nothing was changed; copy what you need out of the snapshot by hand ('berth snapshot cat', or --to a directory of it)",
+		"%q is a tree of its own on the export (a qtree, a subvolume or a project), and no other tree can be moved into its place", it.Dest).Because(why)
+	j.State, j.Error = Failed, err.Error()
+	if saveErr := js.save(ctx, e, j); saveErr != nil {
+		return errors.Join(why, saveErr)
+	}
+	js.clear(ctx, e, j, err)
+	return err
 }
 
 // swapped writes down that a job is done.
@@ -95,7 +118,7 @@ func (js *Jobs) keepOld(ctx context.Context, e *export.Export, j *Job, it *Item)
 	if err := js.cfg.Volumes.Keep(ctx, e, j, it); err != nil {
 		return err
 	}
-	return export.Absent(e.FS.Rename(ctx, it.Dest, export.TrashData(it.Trash))) // gone: another node did it
+	return export.Absent(e.Rename(ctx, it.Dest, export.TrashData(it.Trash))) // gone: another node did it
 }
 
 // moveIn renames From to Dest, where nothing is. A file is linked, since a
@@ -107,7 +130,7 @@ func (js *Jobs) moveIn(ctx context.Context, e *export.Export, it *Item) error {
 			return export.Absent(e.FS.Remove(ctx, it.From))
 		}
 	} else if err == nil {
-		err = e.FS.Rename(ctx, it.From, it.Dest)
+		err = e.Rename(ctx, it.From, it.Dest)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -3,13 +3,11 @@ package ontap
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"reflect"
 	"strings"
 	"time"
@@ -22,21 +20,24 @@ type Config struct {
 	// Address is a host, host:port or https:// URL. Required.
 	Address string
 
-	// User and PasswordFile are for basic authentication. Required. The file
+	// User and PasswordFile are for basic authentication. Required without a
+	// certificate. The file
 	// holds the password; a final line break is not part of the password. The
 	// client reads the file before the first call and again whenever ONTAP
 	// answers 401, so a rotated password needs no restart.
 	User         string
 	PasswordFile string
 
-	// CertFile and KeyFile are PEM files for the login by a client certificate.
-	// They exclude User and PasswordFile.
+	// CertFile and KeyFile are PEM files for the login by a client certificate, whose
+	// common name is the user. They exclude User and PasswordFile. The client reads
+	// them before each call, so a rotated certificate needs no restart.
 	CertFile string
 	KeyFile  string
 
 	// CAFile is a PEM file with the authorities that may sign the cluster's
-	// certificate; "" means the system's authorities. Insecure accepts any
-	// certificate. CAFile and Insecure exclude each other.
+	// certificate, or with that very certificate, which then needs no name; "" means
+	// the system's authorities. The client reads the file again for each connection.
+	// Insecure accepts any certificate. CAFile and Insecure exclude each other.
 	CAFile   string
 	Insecure bool
 
@@ -53,6 +54,10 @@ type Config struct {
 	// nil.
 	Observe func(method string, status int, took time.Duration)
 
+	// Uses remembers which changes the role was let do; nil is a memory of this
+	// Client alone.
+	Uses *Uses
+
 	// Now and Wait are the clock; nil means the real one. Wait returns early
 	// with the context's error.
 	Now  func() time.Time
@@ -65,10 +70,12 @@ type Client struct {
 	base     *url.URL
 	user     string
 	password *passwordFile
+	pair     *keyPair // in place of user and password; or nil
 	refused  *refusals
 	http     *http.Client
 	patience time.Duration
 	observe  func(method string, status int, took time.Duration)
+	uses     *Uses
 	now      func() time.Time
 	wait     func(ctx context.Context, d time.Duration) error
 }
@@ -79,13 +86,10 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.User == "" || strings.Contains(cfg.User, ":") {
-		return nil, errors.New("ontap user must be set and have no colon")
+	if err := cfg.checkLogin(); err != nil {
+		return nil, err
 	}
-	if cfg.PasswordFile == "" {
-		return nil, errors.New("ontap password file is not set")
-	}
-	tlsConfig, err := cfg.tlsConfig()
+	tlsConfig, err := cfg.tlsConfig(base.Hostname())
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +100,7 @@ func New(cfg Config) (*Client, error) {
 		refused:  &refusals{fields: map[reflect.Type][]string{}},
 		patience: or(cfg.Patience, 3*time.Minute),
 		observe:  cfg.Observe,
+		uses:     or(cfg.Uses, &Uses{}),
 		now:      cfg.Now,
 		wait:     cfg.Wait,
 		http: &http.Client{
@@ -111,6 +116,10 @@ func New(cfg Config) (*Client, error) {
 			// A redirect would carry the password to wherever it points.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+	}
+	if cfg.CertFile != "" {
+		c.pair = &keyPair{certFile: cfg.CertFile, keyFile: cfg.KeyFile, replaced: c.Close}
+		tlsConfig.GetClientCertificate = c.pair.present
 	}
 	if c.observe == nil {
 		c.observe = func(string, int, time.Duration) {}
@@ -129,6 +138,9 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // String names the cluster and the user, never the password.
 func (c *Client) String() string {
+	if c.pair != nil {
+		return fmt.Sprintf("ontap %s by %s", c.base.Host, c.pair)
+	}
 	return fmt.Sprintf("ontap %s as %s", c.base.Host, c.user)
 }
 
@@ -157,24 +169,26 @@ func parseAddress(address string) (*url.URL, error) {
 	return &url.URL{Scheme: "https", Host: u.Host}, nil
 }
 
-func (cfg Config) tlsConfig() (*tls.Config, error) {
-	if cfg.Insecure {
-		if cfg.CAFile != "" {
-			return nil, errors.New("ontap: a CA file and insecure exclude each other")
-		}
-		return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, nil
-	}
+func (cfg Config) tlsConfig(host string) (*tls.Config, error) {
 	out := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.CAFile == "" {
-		return out, nil
-	}
-	pem, err := os.ReadFile(cfg.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read ontap CA file: %w", err)
-	}
-	out.RootCAs = x509.NewCertPool()
-	if !out.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ontap CA file %s has no PEM certificate", cfg.CAFile)
+	switch {
+	case cfg.Insecure && cfg.CAFile != "":
+		return nil, errors.New("ontap: a CA file and insecure exclude each other")
+	case cfg.Insecure:
+		out.InsecureSkipVerify = true
+	case cfg.CAFile != "":
+		known, err := readAuthorities(cfg.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		out.InsecureSkipVerify = true // VerifyConnection verifies in its place
+		out.VerifyConnection = func(state tls.ConnectionState) error {
+			trusted := known
+			if now, err := readAuthorities(cfg.CAFile); err == nil { // the filer may have a new certificate
+				trusted = now
+			}
+			return trusted.verify(host, state.PeerCertificates, time.Now())
+		}
 	}
 	return out, nil
 }

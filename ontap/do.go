@@ -66,20 +66,26 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 	for try := 1; ; try++ {
 		password, end, err := c.enter(ctx)
 		if err != nil {
-			return out, c.password.refusal(r, err)
+			return out, c.unsent(r, err)
 		}
 		began := c.now()
-		out, err = once[T](ctx, c, r, body, password.text())
+		out, err = once[T](ctx, c, r, body, password)
 		end(out.status)
 		c.observe(r.method, out.status, c.now().Sub(began))
+		var e *Error
+		if err == nil || errors.As(err, &e) {
+			c.uses.note(c.String(), r, e, c.now())
+		}
 		if err == nil {
 			return out, nil
 		}
-		var e *Error
-		if !errors.As(err, &e) || ctx.Err() != nil || try == attempts {
+		if e == nil || ctx.Err() != nil || try == attempts {
 			return out, err
 		}
-		if e.HTTP == http.StatusUnauthorized && !renewed {
+		if e.HTTP == http.StatusUnauthorized && c.pair != nil && c.pair.outdated() {
+			continue
+		}
+		if e.HTTP == http.StatusUnauthorized && !renewed && c.pair == nil {
 			renewed = true
 			if changed, renewErr := c.password.renew(ctx, c.wait, password); renewErr != nil || !changed {
 				return out, err
@@ -98,8 +104,12 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 }
 
 // enter returns the password for one exchange, and the func to call with the status
-// of the answer. A password that the cluster has refused is an error.
+// of the answer. A password that the cluster has refused is an error. Where a
+// certificate is in its place the password is nil.
 func (c *Client) enter(ctx context.Context) (*secret, func(status int), error) {
+	if c.pair != nil {
+		return nil, func(int) {}, c.pair.refresh()
+	}
 	for {
 		password, err := c.password.allowed(ctx, c.wait)
 		if err != nil {
@@ -154,13 +164,15 @@ func retryAfter(value string, now time.Time, otherwise time.Duration) time.Durat
 }
 
 // once sends r one time.
-func once[T any](ctx context.Context, c *Client, r request, body []byte, password string) (reply[T], error) {
+func once[T any](ctx context.Context, c *Client, r request, body []byte, password *secret) (reply[T], error) {
 	var out reply[T]
 	req, err := c.newRequest(ctx, r, body)
 	if err != nil {
 		return out, err
 	}
-	req.SetBasicAuth(c.user, password)
+	if password != nil {
+		req.SetBasicAuth(c.user, password.text())
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return out, c.lost(ctx, r, err)

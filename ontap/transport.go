@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"strings"
 )
 
-// permanent says that the certificate is wrong: another try cannot help.
+// permanent says that a certificate is wrong: another try cannot help.
 func permanent(err error) bool {
 	var (
 		verify    *tls.CertificateVerificationError
@@ -19,7 +21,16 @@ func permanent(err error) bool {
 		record    tls.RecordHeaderError
 	)
 	return errors.As(err, &verify) || errors.As(err, &authority) || errors.As(err, &host) ||
-		errors.As(err, &invalid) || errors.As(err, &record)
+		errors.As(err, &invalid) || errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch) || certificateRefused(err)
+}
+
+// certificateRefused says that the cluster ended the handshake because of our
+// certificate. In TLS 1.3 (RFC 8446 §4.4.2.4) the alert comes after we have sent the
+// request, which the cluster has not read then.
+func certificateRefused(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" &&
+		(strings.Contains(op.Err.Error(), "certificate") || strings.Contains(op.Err.Error(), "access denied"))
 }
 
 // neverSent says that the request cannot have reached ONTAP: the connection

@@ -110,6 +110,11 @@ func (e *examiner) checks() []doctor.Check {
 			return []doctor.Finding{doctor.Password(e.settings.ONTAP.PasswordFile)}
 		}})
 	}
+	if o := e.settings.ONTAP; o.Cert != "" || o.Key != "" {
+		all = append(all, doctor.Check{Group: "node", Name: "client-certificate", Look: func(context.Context) []doctor.Finding {
+			return []doctor.Finding{doctor.KeyPair(o.Cert, o.Key, time.Now())}
+		}})
+	}
 	all = append(all, doctor.Check{Group: "node", Name: "kernel-mount", Look: e.kernelMount})
 	if e.server != nil {
 		all = append(all, e.server.Checks()...)
@@ -225,7 +230,17 @@ func (e *examiner) filer(ctx context.Context) []doctor.Finding {
 	if err != nil {
 		return []doctor.Finding{doctor.Failed(ontapError(e.settings.ONTAP, err))}
 	}
-	return doctor.Filer(st)
+	return doctor.Filer(st, e.showsSnapshots(ctx), e.store.Now())
+}
+
+// showsSnapshots says that berth has seen .snapshot on the export.
+func (e *examiner) showsSnapshots(ctx context.Context) bool {
+	fsys, err := e.open()
+	if err != nil {
+		return false
+	}
+	attr, err := fsys.Stat(ctx, ".snapshot")
+	return err == nil && attr.Kind == tree.Directory
 }
 
 // askFiler asks for the whole status of the cluster behind the export.

@@ -56,7 +56,9 @@ var SettingTable = []Setting{
 	{"BERTH_ONTAP", "", OfTuning, "the filer's management address"},
 	{"BERTH_ONTAP_USER", "", OfTuning, "REST user on the filer"},
 	{"BERTH_ONTAP_PASSWORD_FILE", "", OfTuning, "file with that user's password"},
-	{"BERTH_ONTAP_CA", "", OfTuning, "file with the CA that signed the filer's certificate"},
+	{"BERTH_ONTAP_CERT", "", OfTuning, "file with a client certificate, in place of user and password"},
+	{"BERTH_ONTAP_KEY", "", OfTuning, "file with that certificate's key"},
+	{"BERTH_ONTAP_CA", "", OfTuning, "file with the CA that signed the filer's certificate, or with that very certificate"},
 	{"BERTH_ONTAP_INSECURE", "", OfTuning, "1: do not verify the filer's certificate"},
 	{"BERTH_ONTAP_SVM", "", OfTuning, "the SVM that serves the export, where it is not unique"},
 	{"BERTH_TZ", "UTC", OfTuning, "the filer's time zone, of the IANA database: of times in the names of snapshots, where the filer's API tells none, and of its schedules"},
@@ -120,8 +122,8 @@ type Tuning struct {
 
 // ONTAP is how to reach the filer's REST interface; none with an empty Address.
 type ONTAP struct {
-	Address, User, PasswordFile, CA, SVM string
-	Insecure                             bool
+	Address, User, PasswordFile, Cert, Key, CA, SVM string
+	Insecure                                        bool
 }
 
 // errUnset is every verb's answer without an export.
@@ -223,7 +225,7 @@ func interpret(v map[string]string) (s Settings, err error) {
 	s.Export, s.Node, s.MountRoot = v["BERTH_EXPORT"], v["BERTH_NODE"], v["BERTH_MOUNT_ROOT"]
 	s.Socket, s.MountOptions = v["BERTH_SOCKET"], v["BERTH_MOUNT_OPTIONS"]
 	s.ONTAP = ONTAP{Address: v["BERTH_ONTAP"], User: v["BERTH_ONTAP_USER"], PasswordFile: v["BERTH_ONTAP_PASSWORD_FILE"],
-		CA: v["BERTH_ONTAP_CA"], SVM: v["BERTH_ONTAP_SVM"]}
+		Cert: v["BERTH_ONTAP_CERT"], Key: v["BERTH_ONTAP_KEY"], CA: v["BERTH_ONTAP_CA"], SVM: v["BERTH_ONTAP_SVM"]}
 	if s.Metrics, err = metricsAddress(v["BERTH_METRICS"]); err != nil {
 		return s, err
 	}

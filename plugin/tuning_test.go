@@ -23,6 +23,7 @@ func others(base string) map[string]string {
 	return map[string]string{
 		"BERTH_EXPORT": "file://" + base + "/other", "BERTH_NODE": "n2", "BERTH_LEASE_TTL": "4s", "BERTH_MOUNT_ROOT": base + "/mounts2",
 		"BERTH_MOUNT_OPTIONS": "vers=3,hard,noatime", "BERTH_ONTAP": "filer", "BERTH_ONTAP_USER": "berth", "BERTH_ONTAP_PASSWORD_FILE": base + "/password",
+		"BERTH_ONTAP_CERT": base + "/cert.pem", "BERTH_ONTAP_KEY": base + "/key.pem",
 		"BERTH_ONTAP_CA": base + "/ca.pem", "BERTH_ONTAP_INSECURE": "1", "BERTH_ONTAP_SVM": "svm2", "BERTH_TZ": "Europe/Berlin",
 		"BERTH_TRASH_TTL": "2h", "BERTH_SOCKET": base + "/other.sock", "BERTH_METRICS": "127.0.0.1:0", "BERTH_LOG_LEVEL": "debug",
 	}

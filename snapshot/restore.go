@@ -3,7 +3,9 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -74,6 +76,9 @@ type Plan struct {
 	// Without is what the export cannot keep and so does not come back, "" for
 	// nothing.
 	Without string `json:"without,omitempty"`
+	// Why the filer does not bring it back itself, where that is not the nature
+	// of the filer or of the request; "" otherwise.
+	Why string `json:"engine_why,omitempty"`
 	// Harmless: it may be carried out under running containers without being
 	// asked to, since one regular file is replaced at once.
 	Harmless bool `json:"harmless,omitempty"`
@@ -103,6 +108,10 @@ type PlanItem struct {
 	// Parents are the directories of Path that the volume has lost, the topmost
 	// first: they come back with it.
 	Parents []string `json:"parents,omitempty"`
+
+	// Own says that the volume is a tree of its own on the export: what comes back is
+	// changed in place, so that the tree keeps its quota. "" for any other volume.
+	Own string `json:"own_tree,omitempty"`
 
 	Checksum bool `json:"checksum,omitempty"` // read everything again
 	Beside   bool `json:"beside,omitempty"`   // Path is free and not that of the version
@@ -206,6 +215,9 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	if n := len(names); n != len(slices.Compact(names)) {
 		return nil, problem.New(problem.Invalid, "restore its parts one after the other", "a volume is named more than once")
 	}
+	if err := p.findOwn(ctx, fsys); err != nil {
+		return nil, err
+	}
 	p.Engine = p.engine(ctx, v)
 	for i := range p.Items {
 		it := &p.Items[i]
@@ -221,6 +233,25 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	p.Harmless = len(p.Items) == 1 && p.Items[0].Kind == KindFile && p.Items[0].Path != "" && !p.Items[0].Database
 	p.Users, err = v.volumes.Holders(ctx, names)
 	return p, err
+}
+
+// Notes are what whoever confirms the plan has to know besides.
+func (p *Plan) Notes() (notes []string) {
+	if p.Why != "" {
+		notes = append(notes, p.Why)
+	}
+	if p.Without != "" {
+		notes = append(notes, p.Without)
+	}
+	for _, it := range p.Items {
+		switch {
+		case it.Own != "" && p.Engine == EngineMove:
+			notes = append(notes, fmt.Sprintf("%s is a tree of its own (%s): it goes to the trash with its quota, and what comes back has none", it.Volume, it.Own))
+		case it.Own != "":
+			notes = append(notes, fmt.Sprintf("%s is a tree of its own (%s): it is changed in place, and keeps its quota", it.Volume, it.Own))
+		}
+	}
+	return notes
 }
 
 // names are the volumes, sorted.
@@ -399,6 +430,21 @@ func (it *PlanItem) otherwise(hint, other string) string {
 	return fmt.Sprintf(hint, reference.Ref{Volume: it.Volume, Snapshot: it.Snapshot.Name})
 }
 
+// findOwn finds the volumes that are trees of their own.
+func (p *Plan) findOwn(ctx context.Context, fsys tree.FS) error {
+	for i := range p.Items {
+		it := &p.Items[i]
+		own, err := tree.OwnTree(ctx, fsys, it.Volume)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if own != nil {
+			it.Own = own.String()
+		}
+	}
+	return nil
+}
+
 // engine chooses how; what is in use, or a part, is synced.
 func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 	whole := true
@@ -410,11 +456,17 @@ func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 		return EngineMove
 	case p.Op == cluster.OpUndo:
 		return EngineSync
-	case p.Request.To == "" && (p.Request.Live || !whole):
+	case p.Request.To == "" && (p.Request.Live || !whole || slices.ContainsFunc(p.Items, func(it PlanItem) bool { return it.Own != "" })):
 		return EngineSync
 	}
-	if filer := v.tuned.Load().Filer; filer != nil && !p.Request.Checksum && !p.single() && filer.Restores(ctx) {
-		return EngineFiler
+	if filer := v.tuned.Load().Filer; filer != nil && !p.Request.Checksum && !p.single() {
+		does, err := filer.Restores(ctx)
+		if does {
+			return EngineFiler
+		}
+		if err != nil {
+			p.Why = err.Error()
+		}
 	}
 	return EngineCopy
 }
@@ -435,7 +487,7 @@ func (v *Versions) measure(ctx context.Context, fsys tree.FS, p *Plan) error {
 		case EngineCopy, EngineSync:
 			p.Need += it.used
 		}
-		if it.Database && p.Engine == EngineSync && it.Kind != KindFile && !p.Request.Force && p.Request.To == "" && (p.Request.Live || len(p.Users) > 0) {
+		if it.Database && p.Engine == EngineSync && it.Kind != KindFile && !p.Request.Force && p.Request.To == "" && (it.Own == "" || !p.Request.Stop) && (p.Request.Live || len(p.Users) > 0) {
 			return problem.New(problem.InUse, "--stop restores it whole; --force does it all the same", "volume %q holds a database: files replaced under it while it runs would ruin it", it.Volume)
 		}
 	}
@@ -556,6 +608,9 @@ func (v *Versions) verify(ctx context.Context, fsys tree.FS, items []PlanItem, j
 			}
 			if err == nil {
 				it.Snapshot, err = it.Exact.Find(all)
+			}
+			if err == nil {
+				err = v.open(ctx, *it.Snapshot)
 			}
 		}
 		if err == nil {

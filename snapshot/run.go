@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/compare"
+	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
@@ -88,18 +89,26 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 	if it.Dest != p.dest() {
 		return fmt.Errorf("the plan of %s changed while it was carried out", it.Volume)
 	}
-	switch p.Engine {
-	case EngineMove:
+	if p.Engine == EngineMove {
 		it.From = p.source()
 		return nil
-	case EngineSync:
-		return v.sync(ctx, fsys, w, j, p, it)
+	}
+	dir, err := v.room(ctx, fsys, w, j, p)
+	if err != nil {
+		return err
+	}
+	own := dir != j.Dir()
+	if p.Engine == EngineSync || own && !p.Beside {
+		if p.Engine != EngineSync {
+			w.Warn(fmt.Sprintf("%s: a tree of its own on the export: it was changed in place, and keeps its quota", it.Volume))
+		}
+		return errors.Join(v.sync(ctx, fsys, w, j, p, it, dir), v.leave(ctx, fsys, own, dir))
 	}
 	// A tree of an earlier, interrupted run is put aside for the sweepers.
-	it.From = path.Join(j.Dir(), it.Volume)
+	it.From = path.Join(dir, it.Volume)
 	if there, err := stat(ctx, fsys, it.From); err != nil {
 		return err
-	} else if there != nil {
+	} else if there != nil { // never in a tree of its own, whose room is new
 		aside := it.From + "." + v.volumes.Trash.NewID()
 		if err := fsys.Rename(ctx, it.From, aside); err != nil {
 			return err
@@ -108,10 +117,67 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 			return err
 		}
 	}
-	if p.Engine == EngineFiler {
-		return v.filerFill(ctx, fsys, p, it)
+	if p.Engine == EngineFiler && !own {
+		err := v.filerFill(ctx, fsys, p, it)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		w.Warn(fmt.Sprintf("%s is copied, since the filer has not brought it back: %s", it.Volume, err.Error()))
+		// What the filer has begun may still grow: the copy gets another name.
+		it.From += "." + v.volumes.Trash.NewID()
 	}
 	return v.copyFill(ctx, fsys, w, p, it)
+}
+
+// room returns the directory in which a job makes new files for an item: that of the
+// job, or one in the volume where the volume is a tree of its own (tree.OwnTree).
+func (v *Versions) room(ctx context.Context, fsys tree.FS, w *running, j *job.Job, p *PlanItem) (dir string, err error) {
+	own, err := tree.OwnTree(ctx, fsys, p.Volume)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j.Dir(), nil
+	}
+	if j.Op == cluster.OpTakeover { // the old tree has to go, whatever it is
+		if own != nil {
+			w.Warn(fmt.Sprintf("%s was a tree of its own on the export (%s): that is in the trash now, and the new one has no quota", p.Volume, own))
+		}
+		return j.Dir(), err
+	}
+	edge := own != nil
+	if l, local := fsys.(*tree.Local); err == nil && !edge && (!local || !embedded.IsLocal(l.Filesystem())) {
+		edge, err = tree.IsEdge(ctx, fsys, j.Dir(), p.Volume)
+	}
+	if err != nil || !edge {
+		return j.Dir(), err
+	}
+	dir = path.Join(p.Volume, tree.Inside)
+	if err := tree.Delete(ctx, fsys, dir, nil); err != nil { // of an interrupted job
+		return "", err
+	}
+	was, err := fsys.Stat(ctx, p.Volume)
+	if err != nil {
+		return "", err
+	}
+	mode := uint32(0o700)
+	if err := fsys.Mkdir(ctx, dir, tree.SetAttr{Mode: &mode}); err != nil {
+		return "", err
+	}
+	return dir, fsys.SetAttr(ctx, p.Volume, tree.SetAttr{Mtime: &was.Mtime})
+}
+
+// leave deletes the room in a tree of its own, and gives the tree its times back.
+func (v *Versions) leave(ctx context.Context, fsys tree.FS, own bool, dir string) error {
+	if !own {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	was, err := fsys.Stat(ctx, path.Dir(dir))
+	if err == nil {
+		err = tree.Delete(ctx, fsys, dir, nil)
+	}
+	if err == nil {
+		err = fsys.SetAttr(ctx, path.Dir(dir), tree.SetAttr{Mtime: &was.Mtime})
+	}
+	return err
 }
 
 // filerFill has the filer make the tree.
@@ -130,7 +196,7 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 	}
 	got, err := fsys.Stat(ctx, it.From)
 	if err == nil && (got.Kind != want.Kind || got.Mode != want.Mode || got.UID != want.UID || got.GID != want.GID) {
-		err = problem.New(problem.Failed, "'berth snapshot restore --checksum' copies instead", "the filer brought %q back with another owner or mode", p.Volume)
+		err = problem.New(problem.Failed, "", "the filer brought %q back with another owner or mode", p.Volume)
 	}
 	return err
 }
@@ -143,14 +209,14 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *running, p *Pl
 		if err := fsys.Mkdir(ctx, scrap, tree.SetAttr{Mode: &mode}); err != nil {
 			return err
 		}
-		stats, err := tree.Sync(ctx, fsys, p.source(), it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
+		stats, err := tree.Sync(ctx, fsys, p.source(), it.From, tree.SyncOptions{Staging: scrap, Trash: scrap, Clone: v.cloner(w, p)}, nil)
 		if err != nil {
 			return err
 		}
 		return judge(stats.Stats, p.Ref)
 	}
 	read := &tree.Proofs{}
-	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read}, w.Progress)
+	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read, Clone: v.cloner(w, p)}, w.Progress)
 	if p.Snapshot != nil { // a live volume's would be of what a silent node may still write
 		w.read = append(w.read, compare.Read{Volume: p.Volume, Snapshot: p.Snapshot, Proofs: read})
 	}
@@ -161,6 +227,15 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *running, p *Pl
 	return whole(err, p.Ref)
 }
 
+// cloner is what may make a large file of an item in place of a copy: not where
+// everything is to be read again.
+func (v *Versions) cloner(w *running, p *PlanItem) func(ctx context.Context, src, dst string) bool {
+	if p.Checksum || p.Snapshot == nil || v.tuned.Load().Filer == nil {
+		return nil
+	}
+	return func(ctx context.Context, src, dst string) bool { return v.CloneFile(ctx, src, dst, w.Warn) }
+}
+
 // judge refuses a copy that is not whole.
 func judge(s tree.Stats, ref string) error { return whole(s.Whole(ref), ref) }
 
@@ -169,7 +244,7 @@ func whole(err error, ref string) error {
 }
 
 // sync replaces in place what differs. What it replaces is recorded first.
-func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Job, p *PlanItem, it *job.Item) error {
+func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Job, p *PlanItem, it *job.Item, room string) error {
 	source, dest := p.source(), it.Dest
 	within := "" // the directory that recorded paths are in, below the volume
 	if p.Kind == KindFiles {
@@ -193,7 +268,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 	}
 	defer w.Next()
 	if p.Kind == KindFiles {
-		if err := putBack(ctx, fsys, path.Dir(p.source()), path.Dir(t.Data()), dest, w.Progress); err != nil {
+		if err := putBack(ctx, fsys, path.Dir(p.source()), path.Dir(t.Data()), dest, room, w.Progress); err != nil {
 			return err
 		}
 		// What it undid is used up.
@@ -212,7 +287,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 	if err != nil {
 		return deleted(p, err)
 	}
-	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.Progress)
+	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: room, Trash: t.Data(), Equality: q, Clone: v.cloner(w, p)}, w.Progress)
 	if err != nil {
 		return deleted(p, err)
 	}

@@ -227,7 +227,7 @@ type listed struct {
 func (d *deletion) names(ctx context.Context, n *doomed) ([]listed, error) {
 	var batch []listed
 	err := d.e.names(ctx, n.at, func(e Entry, at location) error {
-		if own, err := isSnapshots(ctx, d.e, n.at, e.Name, e.Kind, n.parent == nil); err != nil || own {
+		if own, err := isSnapshots(ctx, d.e, n.at, e.Name, e.Kind, n.parent == nil && e.Name != Inside); err != nil || own {
 			return err
 		}
 		if batch = append(batch, listed{e.Name, e.Kind == Directory, isBusy(d.e, e.Name, e.Kind), at}); len(batch) == maxNames {

@@ -314,13 +314,15 @@ func timeOf(t *time.Time) unix.Timespec {
 
 // Statfs implements FS.
 func (l *Local) Statfs(ctx context.Context) (Space, error) {
-	return call(ctx, l, "statfs", ".", func() (Space, error) {
-		var st unix.Statfs_t
-		if err := unix.Fstatfs(l.fd, &st); err != nil {
-			return Space{}, err
-		}
-		size := st.Frsize
-		return Space{Total: int64(st.Blocks) * size, Free: int64(st.Bfree) * size, Avail: int64(st.Bavail) * size,
-			Files: int64(st.Files), FilesFree: int64(st.Ffree)}, nil
-	}, nil)
+	return call(ctx, l, "statfs", ".", func() (Space, error) { return statfs(l.fd) }, nil)
+}
+
+func statfs(fd int) (Space, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return Space{}, err
+	}
+	size := st.Frsize
+	return Space{Total: int64(st.Blocks) * size, Free: int64(st.Bfree) * size, Avail: int64(st.Bavail) * size,
+		Files: int64(st.Files), FilesFree: int64(st.Ffree)}, nil
 }

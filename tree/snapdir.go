@@ -14,12 +14,15 @@ const snapshotDir = ".snapshot"
 var errFound = errors.New("found")
 
 // isSnapshots tells whether an entry of the directory dir shows the export's
-// snapshots, and so is no part of the tree; inRoot says that dir is the root of a
+// snapshots, or what a restore makes, and so is no part of the tree; inRoot says that dir is the root of a
 // tree. The .snapshot in the export's root does. Some servers show .snapshot in
 // every directory. Such a one is known because it has the same directories, by
 // their ids, as the .snapshot of the export. Any other .snapshot is data: on a
 // local filesystem, and where somebody has made it.
 func isSnapshots(ctx context.Context, e engine, dir location, name string, kind Kind, inRoot bool) (bool, error) {
+	if inRoot && name == Inside && kind == Directory {
+		return true, nil // of a restore that goes on, or was interrupted
+	}
 	if !inRoot || name != snapshotDir || kind != Directory {
 		return false, nil
 	}

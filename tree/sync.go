@@ -5,18 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"sync/atomic"
 	"syscall"
 )
 
 // SyncOptions are the options of Sync. Staging and Trash are needed: directories
-// that exist, on the filesystem of the tree and outside of both trees.
+// that exist, outside of both trees. Staging has to be where names can be renamed
+// into the target: for a tree of its own (OwnTree, IsEdge) it is the directory Inside
+// in the tree's root. What cannot be renamed or linked to Trash is copied there.
 type SyncOptions struct {
 	Staging string // new files are made in it; nobody else uses it
 	Trash   string // removed and replaced files go there
 	// Equality says which names need no change. Its first side is dst.
 	Equality Equality
+	// Clone is as in CopyOptions.
+	Clone func(ctx context.Context, src, dst string) bool
 }
 
 // SyncStats are what Sync did. Files and Dirs of Stats count the names of the source
@@ -70,8 +75,9 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 	}
 	e := engineOf(fsys).(mover)
 	s := &syncing{
+		over: NewCarrier(fsys),
 		e:    e,
-		c:    &copying{e: e, report: progress, heavy: make(chan struct{}, maxHeavy)},
+		c:    &copying{e: e, opts: CopyOptions{Clone: opts.Clone}, report: progress, heavy: make(chan struct{}, maxHeavy)},
 		diff: newComparing(fsys, opts.Equality),
 	}
 	s.c.quick, _ = e.(quick)
@@ -97,6 +103,10 @@ func (o SyncOptions) check(src, dst string) error {
 	}
 	overlap := below(dst, src) || below(src, dst)
 	for _, tree := range []string{src, dst} {
+		if o.Staging == path.Join(dst, Inside) {
+			overlap = overlap || below(o.Trash, tree) || below(tree, o.Trash) && tree == dst
+			continue
+		}
 		for _, other := range []string{o.Staging, o.Trash} {
 			overlap = overlap || below(other, tree) || below(tree, other) && tree == dst
 		}
@@ -113,6 +123,7 @@ func below(name, dir string) bool {
 }
 
 type syncing struct {
+	over   *Carrier // to the trash
 	e      mover
 	c      *copying   // makes files; keeps Stats and reports progress
 	diff   *comparing // compares

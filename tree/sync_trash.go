@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"syscall"
 )
 
@@ -37,6 +38,9 @@ func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) 
 			return err
 		}
 		err = s.e.move(ctx, n.dst, base, bin, free, a.FileID)
+		if errors.Is(err, syscall.EXDEV) {
+			err = s.carryOut(ctx, n.dst, base, a, bin.child(free).name)
+		}
 		if err == nil {
 			n.touched.Store(true)
 			s.count(func(s *SyncStats) { s.Trashed++ })
@@ -52,6 +56,20 @@ func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) 
 		}
 	}
 	return err
+}
+
+// carryOut moves a name over the edge of a tree of its own: its copy is in the trash
+// before the name is taken out of sight at once, by RENAME, and then deleted.
+func (s *syncing) carryOut(ctx context.Context, dir location, base string, a Attr, to string) error {
+	name := dir.child(base).name
+	if err := s.over.carry(ctx, name, to, path.Dir(to)); err != nil {
+		return err
+	}
+	out := s.fresh()
+	if err := s.e.move(ctx, dir, base, s.run, out, a.FileID); err != nil {
+		return err
+	}
+	return Delete(ctx, s.over.fsys, s.run.child(out).name, nil)
 }
 
 // freeIn returns a name in the trash that is not taken.
@@ -78,6 +96,9 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now location, a Attr) e
 	for i := 0; ; i++ {
 		to := version(m.base, a.FileID, i)
 		err := s.e.link(ctx, now, bin, to)
+		if errors.Is(err, syscall.EXDEV) {
+			err = s.over.carry(ctx, now.name, bin.child(to).name, bin.name)
+		}
 		switch {
 		case err == nil:
 			s.count(func(s *SyncStats) { s.Trashed++ })

@@ -334,12 +334,27 @@ func (w *Wire) setObject(ctx context.Context, o object, set SetAttr) error {
 }
 
 // Statfs implements FS, by FSSTAT (RFC 1813 §3.3.18).
-func (w *Wire) Statfs(ctx context.Context) (s Space, err error) {
-	err = w.do(ctx, "statfs", ".", func() error {
-		st, err := w.client.FSStat(ctx, w.client.Root())
-		s = Space{Total: int64(st.TotalBytes), Free: int64(st.FreeBytes), Avail: int64(st.AvailBytes),
-			Files: int64(st.TotalFiles), FilesFree: int64(st.FreeFiles)}
+func (w *Wire) Statfs(ctx context.Context) (Space, error) { return w.statfsAt(ctx, ".") }
+
+// statfsAt is Statfs as the directory name has it: with a project's or qtree's limit.
+func (w *Wire) statfsAt(ctx context.Context, name string) (s Space, err error) {
+	err = w.do(ctx, "statfs", name, func() error {
+		o, err := w.space(ctx, name)
+		s = Space{Total: int64(o.TotalBytes), Free: int64(o.FreeBytes), Avail: int64(o.AvailBytes),
+			Files: int64(o.TotalFiles), FilesFree: int64(o.FreeFiles)}
 		return err
 	})
 	return s, err
+}
+
+func (w *Wire) space(ctx context.Context, name string) (nfs.FSStat, error) {
+	handle := w.client.Root()
+	if name != "." {
+		o, err := w.walk(ctx, name)
+		if err != nil {
+			return nfs.FSStat{}, err
+		}
+		handle = o.handle
+	}
+	return w.client.FSStat(ctx, handle)
 }

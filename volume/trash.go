@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/audit"
@@ -69,6 +70,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		return err
 	}
 	name := ref.Name
+	ctx = export.Spend(ctx)
 	return s.locked(ctx, cluster.OpRemove, name, func(e *export.Export, lock *cluster.Locking) error {
 		err := s.checkDirectory(ctx, e, name)
 		if problem.KindOf(err) == problem.NotFound {
@@ -211,8 +213,12 @@ func (tr *Trash) put(ctx context.Context, e *export.Export, t *Trashed) error {
 	if err := tr.Record(ctx, e.FS, t); err != nil {
 		return err
 	}
-	if err := e.FS.Rename(ctx, t.Volume, export.TrashData(t.ID)); err != nil {
+	if err := e.Rename(ctx, t.Volume, export.TrashData(t.ID)); err != nil {
 		_ = tr.drop(ctx, e, t.ID)
+		if errors.Is(err, syscall.EXDEV) {
+			return problem.New(problem.Failed, "nothing was changed; empty it in a container and delete it where it was made (on a filer 'volume qtree delete'), or keep it",
+				"volume %q is a tree of its own on the export (a qtree or a filesystem), and cannot be moved to the trash", t.Volume).Because(err)
+		}
 		return err
 	}
 	return tr.s.forgetVolume(ctx, e, t.Volume)
@@ -353,6 +359,7 @@ func (tr *Trash) Restore(ctx context.Context, which, as string) (*Trashed, strin
 	if err := CheckName(name); err != nil {
 		return nil, "", err
 	}
+	ctx = export.Spend(ctx)
 	return t, name, tr.s.locked(ctx, cluster.OpUndelete, name, func(e *export.Export, lock *cluster.Locking) error {
 		if err := checkPlace(ctx, e.FS, name); err != nil {
 			return err
@@ -414,7 +421,7 @@ func (tr *Trash) bringBack(ctx context.Context, e *export.Export, t *Trashed, na
 	if t.Kind == "fenced" {
 		return tr.copyFenced(ctx, e, t, name)
 	}
-	err := e.FS.Rename(ctx, export.TrashData(t.ID), name)
+	err := e.Rename(ctx, export.TrashData(t.ID), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if there, err := export.Exists(ctx, e.FS, name); err != nil || !there {
 			return errors.Join(err, export.Absent(e.FS.Remove(ctx, export.MetaPath(name))),
@@ -521,7 +528,8 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 
 // purge hands a trash item to the sweepers by RENAME.
 func (tr *Trash) purge(ctx context.Context, e *export.Export, t *Trashed) error {
-	err := e.FS.Rename(ctx, export.TrashPath(t.ID), path.Join(export.StagingDir, export.PurgePrefix+t.ID))
+	ctx = export.Spend(ctx)
+	err := e.Rename(ctx, export.TrashPath(t.ID), path.Join(export.StagingDir, export.PurgePrefix+t.ID))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another node did
 	}
@@ -536,7 +544,7 @@ func (tr *Trash) discardStaging(ctx context.Context, e *export.Export, work stri
 	if work == "" || strings.Contains(work, "/") {
 		return nil
 	}
-	return export.Absent(e.FS.Rename(ctx, path.Join(export.StagingDir, work), path.Join(export.StagingDir, export.PurgePrefix+work)))
+	return export.Absent(e.Rename(export.Spend(ctx), path.Join(export.StagingDir, work), path.Join(export.StagingDir, export.PurgePrefix+work)))
 }
 
 // Data is where the item's data is, below the export.

@@ -28,6 +28,10 @@ type call struct {
 	note     string      // for the log
 	job      *Fault      // what shall happen to the job of this call
 	pageSize int         // records on a page at most; 0 is no limit but the query's
+
+	user    user                   // who asks; the zero value is the cluster's administrator
+	schemas map[string]schema      // of the release; nil is all of them
+	plays   func(span string) bool // says whether the release has what came with another
 }
 
 // body decodes a JSON object and checks it against the documented fields. It
@@ -44,7 +48,7 @@ func (r *call) body(schemaName string) (record, error) {
 	if err := decoder.Decode(&tree); err != nil || tree == nil {
 		return nil, fail(http.StatusBadRequest, "262199", "", "Invalid JSON input at byte %d.", decoder.InputOffset())
 	}
-	if err := checkBody(schemas()[schemaName], "", tree); err != nil {
+	if err := checkBody(r.schema(schemaName), "", tree); err != nil {
 		return nil, err
 	}
 	return toRecord(tree), nil
@@ -177,7 +181,7 @@ func (r *call) onlyQuery(names ...string) error {
 			if err := boolean(name, value); err != nil {
 				return err
 			}
-		case !slices.Contains(names, name):
+		case !slices.Contains(names, name) || !r.knows(name):
 			return unexpected(name)
 		}
 	}

@@ -3,6 +3,7 @@ package simulator
 import (
 	_ "embed"
 	"encoding/json"
+	"maps"
 	"strings"
 	"sync"
 )
@@ -34,6 +35,8 @@ var schemas = sync.OnceValue(func() map[string]schema {
 		panic("simulator: fields.json: " + err.Error()) // it is compiled in
 	}
 	out["/svm/peers"] = undocumented
+	maps.Copy(out, securitySchemas)
+	out[mirrorSchema] = mirrorFields
 	out["/network/ip/interfaces"].Fields["services"] = "array ro" // the reference has it as a filter only
 	return out
 })

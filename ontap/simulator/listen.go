@@ -36,6 +36,10 @@ func (s *Simulator) Listen(address, caFile string) error {
 		return fmt.Errorf("simulator: %w", err)
 	}
 	certificate, ca, err := certificates(socket.Addr(), time.Now())
+	settings := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	if err == nil {
+		err = s.askCertificates(settings)
+	}
 	if err == nil && caFile != "" {
 		err = os.WriteFile(caFile, ca, 0o644)
 	}
@@ -48,11 +52,29 @@ func (s *Simulator) Listen(address, caFile string) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0), // a client that distrusts us is its own affair
 	}}
-	secure := tls.NewListener(socket, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	secure := tls.NewListener(socket, settings)
 	go func() {
 		defer close(s.listen.done)
 		_ = s.listen.server.Serve(secure) // always ends with ErrServerClosed
 	}()
+	return nil
+}
+
+// askCertificates makes TLS ask for a client's certificate and verify it if there
+// is one.
+func (s *Simulator) askCertificates(settings *tls.Config) error {
+	if s.cfg.ClientCAFile == "" {
+		return nil
+	}
+	raw, err := os.ReadFile(s.cfg.ClientCAFile)
+	if err != nil {
+		return fmt.Errorf("client authorities: %w", err)
+	}
+	settings.ClientCAs = x509.NewCertPool()
+	if !settings.ClientCAs.AppendCertsFromPEM(raw) {
+		return fmt.Errorf("client authorities: %s has no certificate in PEM", s.cfg.ClientCAFile)
+	}
+	settings.ClientAuth = tls.VerifyClientCertIfGiven
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -22,11 +24,19 @@ func (s lockCalls) all() collection {
 			"volume.name", s.cfg.Volume, "volume.uuid", s.world.VolumeUUID, "svm", s.svm(s.cfg.SVM),
 			"node.name", s.node(), "node.uuid", s.world.NodeUUID, "constituent", false,
 			"interface.name", s.cfg.SVM+"_nfs1", "interface.uuid", s.world.LIFUUIDs[s.cfg.SVM], "interface.ip.address", s.cfg.Address,
-			"byte_lock.offset", 0, "byte_lock.length", uint64(math.MaxUint64), "byte_lock.exclusive", true, // NLMv4: to the end of the file
+			"byte_lock.offset", s.bytes(0), "byte_lock.length", s.bytes(math.MaxUint64), "byte_lock.exclusive", true, // NLMv4: to the end of the file
 			"byte_lock.mandatory", false, "byte_lock.soft", false, "byte_lock.super", false)
 		c.records = append(c.records, x)
 	}
 	return c
+}
+
+// bytes is a number of bytes, up to 2⁶⁴-1, as Config.LockLengths wants it shown.
+func (s lockCalls) bytes(n uint64) any {
+	if s.cfg.LockLengths == "string" {
+		return fmt.Sprint(n)
+	}
+	return json.Number(fmt.Sprint(n))
 }
 
 func (s lockCalls) list(r *call) (any, error) { return s.all().list(r) }

@@ -31,21 +31,28 @@ func (c collection) list(r *call) (any, error) {
 // query is a parsed query string.
 type query struct {
 	fields  selection
+	schema  schema // what the release documents
+	user    user   // who asks
 	filters []filter
-	order   string
-	down    bool
+	order   []order
 	max     int
 	start   string // key of the first record to show
 	offset  int
 	count   bool // return_records=false
 }
 
+// order is one field of order_by.
+type order struct {
+	field string
+	down  bool
+}
+
 func (c collection) parse(r *call) (q query, err error) {
-	q = query{max: 10000}
+	s := r.schema(c.schema)
+	q = query{max: 10000, schema: s, user: r.user}
 	if r.pageSize > 0 {
 		defer func() { q.max = min(q.max, r.pageSize) }()
 	}
-	s := schemas()[c.schema]
 	ignore := r.query.Get("ignore_unknown_fields") == "true"
 	for _, name := range slices.Sorted(mapsKeys(r.query)) {
 		values := r.query[name]
@@ -57,7 +64,7 @@ func (c collection) parse(r *call) (q query, err error) {
 		case "fields":
 			q.fields, err = parseFields(s, value, ignore)
 		case "order_by":
-			err = q.orderBy(s, value)
+			err = q.orderBy(value)
 		case "max_records":
 			if q.max, err = strconv.Atoi(value); err != nil || q.max < 1 {
 				err = invalid(value, name)
@@ -77,7 +84,7 @@ func (c collection) parse(r *call) (q query, err error) {
 		default:
 			var f filter
 			kind := s.kind(name)
-			if kind == "" && !slices.Contains(s.Query[r.Method], name) {
+			if kind == "" && (!slices.Contains(s.Query[r.Method], name) || !r.knows(name)) {
 				err = unexpected(name)
 			} else if kind != "" {
 				if f, err = parseFilter(name, kind, value); err == nil {
@@ -92,30 +99,37 @@ func (c collection) parse(r *call) (q query, err error) {
 	return q, nil
 }
 
-func (q *query) orderBy(s schema, value string) error {
-	field, direction, _ := strings.Cut(value, " ")
-	if s.kind(field) == "" || direction != "" && direction != "asc" && direction != "desc" {
-		return invalid(value, "order_by")
+// orderBy reads a list like "svm.name desc,size".
+func (q *query) orderBy(value string) error {
+	for _, part := range strings.Split(value, ",") {
+		field, direction, _ := strings.Cut(strings.TrimSpace(part), " ")
+		if q.schema.kind(field) == "" || direction != "" && direction != "asc" && direction != "desc" {
+			return invalid(part, "order_by")
+		}
+		q.order = append(q.order, order{field, direction == "desc"})
 	}
-	q.order, q.down = field, direction == "desc"
 	return nil
 }
 
 // selected are the records that pass the filters, in order.
 func (c collection) selected(q query) []record {
 	out := slices.DeleteFunc(slices.Clone(c.records), func(r record) bool {
-		return slices.ContainsFunc(q.filters, func(f filter) bool { return !f.match(r.values(f.field)) })
+		return !q.user.sees(c.schema, r) || slices.ContainsFunc(q.filters, func(f filter) bool { return !f.match(r.values(f.field)) })
 	})
-	order, kind := c.key, schemas()[c.schema].kind(c.key)
-	if q.order != "" {
-		order, kind = q.order, schemas()[c.schema].kind(q.order)
+	by := q.order
+	if len(by) == 0 {
+		by = []order{{field: c.key}}
 	}
 	slices.SortStableFunc(out, func(a, b record) int {
-		n := compare(strings.Join(a.values(order), ","), strings.Join(b.values(order), ","), kind)
-		if q.down {
-			return -n
+		for _, o := range by {
+			n := compare(strings.Join(a.values(o.field), ","), strings.Join(b.values(o.field), ","), q.schema.kind(o.field))
+			if n != 0 && o.down {
+				return -n
+			} else if n != 0 {
+				return n
+			}
 		}
-		return n
+		return 0
 	})
 	return out
 }
@@ -124,7 +138,7 @@ func (c collection) answer(r *call, q query) any {
 	found := c.selected(q)
 	first := min(q.offset, len(found))
 	if q.start != "" {
-		kind := schemas()[c.schema].kind(c.key)
+		kind := q.schema.kind(c.key)
 		first = slices.IndexFunc(found, func(x record) bool { return compare(strings.Join(x.values(c.key), ","), q.start, kind) >= 0 })
 		if first < 0 {
 			first = len(found)
@@ -139,7 +153,7 @@ func (c collection) answer(r *call, q query) any {
 		}
 		next.Del("offset")
 		next.Del("start." + c.key)
-		if q.order == "" {
+		if len(q.order) == 0 {
 			next.Set("start."+c.key, strings.Join(page[q.max].values(c.key), ","))
 		} else {
 			next.Set("offset", strconv.Itoa(first+q.max))
@@ -173,7 +187,9 @@ func (c collection) show(x record, q query) record {
 	for _, f := range q.filters {
 		filtered = append(filtered, f.field)
 	}
-	out := x.pick("", func(name string) bool { return q.fields.wants(name, defaults, c.expensive, filtered) })
+	out := x.pick("", func(name string) bool {
+		return q.fields.wants(name, defaults, c.expensive, filtered) && !q.schema.lacks(c.schema, name)
+	})
 	if c.self != nil {
 		out["_links"] = record{"self": record{"href": c.self(x)}}
 	}
@@ -190,7 +206,7 @@ func (c collection) one(r *call, key string) (any, error) {
 		q.fields.all = true
 	}
 	for _, x := range c.records {
-		if strings.Join(x.values(c.key), ",") == key {
+		if strings.Join(x.values(c.key), ",") == key && q.user.sees(c.schema, x) {
 			return c.show(x, q), nil
 		}
 	}

@@ -3,6 +3,7 @@ package simulator
 import (
 	_ "embed"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,19 +36,25 @@ func numbersOf(release string) []int {
 // releasesJSON says since when ONTAP has what is younger than the oldest release
 // of Releases; what it does not name, every release has. Its shape:
 //
-//	{"calls":  {"/security/login/whoami": "9.19.1", "DELETE /protocols/locks": "9.13.1", ...},
-//	 "fields": {"/storage/volumes/{volume.uuid}/snapshots": {"logical_size": "9.12.1", ...}}}
+//	{"calls":      {"/security/login/whoami": "9.19.1", "DELETE /protocols/locks": "9.13.1", ...},
+//	 "queries":    {"PATCH /storage/volumes/{uuid}": {"restore_to.snapshot.force": "9.19.1"}, ...},
+//	 "fields":     {"/storage/volumes/{volume.uuid}/snapshots": {"logical_size": "9.12.1", ...}},
+//	 "role_paths": {"/api/storage/volumes/*/files": "9.12.1", ...}}
 //
-// A call is a path with all its methods, or one method of it. A field stands for
-// all below it. "A-B" is what B was the last to have.
+// A call is a path with all its methods, or one method of it; queries are
+// parameters that are no fields. A field stands for all below it. Role paths are
+// those with a wildcard that a role may have. "A-B" is what B was the last to
+// have.
 //
 //go:embed releases.json
 var releasesJSON []byte
 
 // introduced is releasesJSON.
 type introduced struct {
-	Calls  map[string]string            `json:"calls"`
-	Fields map[string]map[string]string `json:"fields"`
+	Calls     map[string]string            `json:"calls"`
+	Queries   map[string]map[string]string `json:"queries"`
+	Fields    map[string]map[string]string `json:"fields"`
+	RolePaths map[string]string            `json:"role_paths"`
 }
 
 var since = sync.OnceValue(func() introduced {
@@ -65,21 +72,63 @@ func has(release, span string) bool {
 	return (first == "" || CompareReleases(release, first) >= 0) && (!ends || CompareReleases(release, last) <= 0)
 }
 
+// plays says whether the simulator's release has what came and perhaps went with
+// others.
+func (s *Simulator) plays(span string) bool { return s.cfg.Ageless || has(s.cfg.Version, span) }
+
 // released leaves out the methods that the release lacks. Nil means that it lacks
 // the path.
 func (s *Simulator) released(template string, all route) route {
 	calls := since().Calls
-	if s.cfg.Ageless {
-		return all
-	}
-	if !has(s.cfg.Version, calls[template]) {
+	if !s.plays(calls[template]) {
 		return nil
 	}
 	out := route{}
 	for method, answer := range all {
-		if has(s.cfg.Version, calls[method+" "+template]) {
+		if s.plays(calls[method+" "+template]) {
 			out[method] = answer
 		}
 	}
 	return out
+}
+
+// schemasOf are the schemas without the fields that the release lacks.
+func (s *Simulator) schemasOf() map[string]schema {
+	out := maps.Clone(schemas())
+	for path, young := range since().Fields {
+		var lacks []string
+		for field, span := range young {
+			if !s.plays(span) {
+				lacks = append(lacks, field)
+			}
+		}
+		if len(lacks) == 0 {
+			continue
+		}
+		fields := maps.Clone(out[path].Fields)
+		maps.DeleteFunc(fields, func(name, _ string) bool { return under(name, lacks) })
+		out[path] = schema{Fields: fields, Query: out[path].Query}
+	}
+	return out
+}
+
+// schema is what the release documents of a resource.
+func (r *call) schema(path string) schema {
+	if r.schemas == nil {
+		return schemas()[path]
+	}
+	return r.schemas[path]
+}
+
+// lacks says whether all releases together document a field of path, but not the
+// one whose schema this is.
+func (s schema) lacks(path, field string) bool {
+	return s.Fields != nil && s.kind(field) == "" && schemas()[path].kind(field) != ""
+}
+
+// knows says whether the release has a query parameter of this call that is no
+// field.
+func (r *call) knows(parameter string) bool {
+	span := since().Queries[r.Method+" "+r.template][parameter]
+	return r.plays == nil || r.plays(span)
 }

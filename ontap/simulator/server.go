@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +24,7 @@ type route map[string]handler
 // path, the login, the API, the privilege, and then the rest.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
-	r := &call{Request: req, header: w.Header(), status: http.StatusOK}
+	r := &call{Request: req, header: w.Header(), status: http.StatusOK, schemas: s.schemas, plays: s.plays}
 	defer func() {
 		if s.cfg.Log != nil {
 			s.cfg.Log(Entry{Method: req.Method, URI: req.RequestURI, Status: r.status, Note: r.note, Took: time.Since(began)})
@@ -56,10 +57,14 @@ func (s *Simulator) serve(r *call) (any, error) {
 
 func (s *Simulator) afterFaults(r *call) (any, error) {
 	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api")
-	if user, password, ok := r.BasicAuth(); !ok || user != s.cfg.User || !s.passwordIs(password) {
-		r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
-		return nil, notAuthorized
+	who, refused := s.login(r)
+	if refused != nil {
+		if refused.status == http.StatusUnauthorized {
+			r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
+		}
+		return nil, refused
 	}
+	r.user = who
 	if !isAPI {
 		return s.control(r)
 	}
@@ -71,7 +76,7 @@ func (s *Simulator) afterFaults(r *call) (any, error) {
 		return nil, notSupported
 	}
 	s.mu.Lock()
-	access := ontap.Effective(s.role, "/api"+path)
+	access := ontap.Effective(who.privileges, "/api"+path)
 	r.pageSize = s.pageSize
 	s.mu.Unlock()
 	if !access.Allows(r.Method) {
@@ -192,55 +197,32 @@ func encode(answer any) []byte {
 // routes are all endpoints of this cluster.
 func (s *Simulator) routes() map[string]route {
 	var (
-		has       = inventory{s}
-		volumes   = volumeCalls{s}
-		snapshots = snapshotCalls{s}
-		files     = fileCalls{s}
-		exports   = exportCalls{s}
-		jobs      = jobCalls{s}
-		locks     = lockCalls{s}
+		has   = inventory{s}
+		files = fileCalls{s}
+		jobs  = jobCalls{s}
+		locks = lockCalls{s}
 	)
 	all := map[string]route{
-		"/cluster":                           {"GET": has.cluster},
-		"/cluster/jobs":                      {"GET": jobs.list},
-		"/cluster/jobs/{uuid}":               {"GET": jobs.get, "PATCH": jobs.patch},
-		"/cluster/nodes":                     {"GET": has.nodes().list},
-		"/cluster/schedules":                 {"GET": has.schedules().list},
-		"/cluster/schedules/{uuid}":          {"GET": has.schedules().oneBy("uuid")},
-		"/svm/svms":                          {"GET": has.svmRecords().list},
-		"/svm/svms/{uuid}":                   {"GET": has.svmRecords().oneBy("uuid")},
-		"/svm/peers":                         {"GET": has.peers().list},
-		"/network/ip/interfaces":             {"GET": has.interfaces().list},
-		"/network/ip/interfaces/{uuid}":      {"GET": has.interfaces().oneBy("uuid")},
-		"/storage/aggregates":                {"GET": has.aggregates().list},
-		"/storage/volumes":                   {"GET": volumes.list},
-		"/storage/volumes/{uuid}":            {"GET": volumes.get, "PATCH": volumes.patch},
-		"/storage/file/clone":                {"POST": files.clone},
-		"/storage/directory-restore":         {"POST": files.directoryRestore},
-		"/storage/snapshot-policies":         {"GET": has.snapshotPolicies().list},
-		"/storage/snapshot-policies/{uuid}":  {"GET": has.snapshotPolicies().oneBy("uuid")},
-		"/protocols/locks":                   {"GET": locks.list, "DELETE": locks.delete},
-		"/protocols/locks/{uuid}":            {"GET": locks.get, "DELETE": locks.deleteOne},
-		"/protocols/nfs/services":            {"GET": volumes.nfsServices().list},
-		"/protocols/nfs/services/{svm.uuid}": {"GET": volumes.nfsServices().oneBy("svm.uuid")},
-		"/security/login/whoami":             {"GET": has.whoami},
-		"/support/ems/application-logs":      {"POST": has.emsLog},
-
-		"/storage/snapshot-policies/{snapshot_policy.uuid}/schedules": {"GET": has.policySchedules},
-		"/storage/volumes/{volume.uuid}/snapshots": {
-			"GET": snapshots.list, "POST": snapshots.create, "DELETE": snapshots.deleteQuery},
-		"/storage/volumes/{volume.uuid}/snapshots/{uuid}": {
-			"GET": snapshots.get, "PATCH": snapshots.patch, "DELETE": snapshots.delete},
-		"/storage/volumes/{volume.uuid}/files/{path}": {
-			"GET": files.get, "POST": files.create, "PATCH": files.rename, "DELETE": files.delete},
-		"/protocols/nfs/export-policies": {"GET": exports.policyList, "POST": exports.policyCreate},
-		"/protocols/nfs/export-policies/{id}": {
-			"GET": exports.policyGet, "DELETE": exports.policyDelete},
-		"/protocols/nfs/export-policies/{policy.id}/rules": {
-			"GET": exports.ruleList, "POST": exports.ruleCreate},
-		"/protocols/nfs/export-policies/{policy.id}/rules/{index}": {
-			"GET": exports.ruleGet, "DELETE": exports.ruleDelete},
+		"/cluster":                      {"GET": has.cluster},
+		"/cluster/jobs":                 {"GET": jobs.list},
+		"/cluster/jobs/{uuid}":          {"GET": jobs.get, "PATCH": jobs.patch},
+		"/cluster/nodes":                {"GET": has.nodes().list},
+		"/cluster/schedules":            {"GET": has.schedules().list},
+		"/cluster/schedules/{uuid}":     {"GET": has.schedules().oneBy("uuid")},
+		"/svm/svms":                     {"GET": has.svmRecords().list},
+		"/svm/svms/{uuid}":              {"GET": has.svmRecords().oneBy("uuid")},
+		"/svm/peers":                    {"GET": has.peers().list},
+		"/network/ip/interfaces":        {"GET": has.interfaces().list},
+		"/network/ip/interfaces/{uuid}": {"GET": has.interfaces().oneBy("uuid")},
+		"/storage/aggregates":           {"GET": has.aggregates().list},
+		"/storage/directory-restore":    {"POST": files.directoryRestore},
+		"/protocols/locks":              {"GET": locks.list, "DELETE": locks.delete},
+		"/protocols/locks/{uuid}":       {"GET": locks.get, "DELETE": locks.deleteOne},
+		"/security/login/whoami":        {"GET": has.whoami},
+		"/support/ems/application-logs": {"POST": has.emsLog},
 	}
+	maps.Copy(all, s.storageRoutes())
+	maps.Copy(all, s.securityRoutes())
 	return all
 }
 

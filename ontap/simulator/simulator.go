@@ -35,6 +35,19 @@ type Config struct {
 	// Role is what the user may do; nil means everything.
 	Role []ontap.Privilege
 
+	// WebAccess is explicit if a custom role logs in only after `vserver services web
+	// access create` names it, as releases differ; "" adds that by itself.
+	WebAccess string
+
+	// MaxFailedLogins locks an account made through the API or the shell after so
+	// many wrong passwords in a row; 0 never does.
+	MaxFailedLogins int
+
+	// ClientCAFile is the PEM file of the authorities for clients' certificates; with
+	// it, one may log in to an account of the method certificate whose name is the
+	// certificate's common name. "" asks for no certificate.
+	ClientCAFile string
+
 	// Version is one of Releases; "" is DefaultRelease. The simulator refuses what
 	// that release lacks as it does.
 	Version string
@@ -42,6 +55,10 @@ type Config struct {
 	// Ageless gives the release the endpoints and fields of all others too. No ONTAP
 	// is like that: it is for tests that walk through all that a client can say.
 	Ageless bool
+
+	// LockLengths is string or number: how the numbers of a byte_lock are shown. ""
+	// is string from 9.19.1 on, as the newest reference shows them, and number before.
+	LockLengths string
 
 	// Style of the volume, flexvol (the default) or flexgroup.
 	Style string
@@ -56,6 +73,10 @@ type Config struct {
 	// StateFile keeps uuids, snapshots' records and export policies over a
 	// restart; "" means in memory only.
 	StateFile string
+
+	// Pool is a directory for the volumes that POST and FlexClone make, each a
+	// directory there; without it they are refused.
+	Pool string
 
 	// MaxSnapshots is the limit of the FlexVol; 0 means ONTAP's 1023.
 	MaxSnapshots int
@@ -92,10 +113,12 @@ type Simulator struct {
 	cfg     Config
 	version ontap.Version
 	dir     *flexvol.Dir
+	schemas map[string]schema // what the release documents; constant
 	listen  *listener
 
 	mu     sync.Mutex // guards all below; never held across the directory or the network
 	world  world
+	dirs   map[string]*flexvol.Dir // content of the volumes in Pool, by uuid
 	jobs   []*job
 	faults []*Fault
 	role   []ontap.Privilege
@@ -137,6 +160,18 @@ func New(cfg Config) (*Simulator, error) {
 	if cfg.Random == nil {
 		s.cfg.Random = rand.Reader
 	}
+	if s.cfg.LockLengths == "" {
+		s.cfg.LockLengths = "number"
+		if CompareReleases(s.cfg.Version, "9.19.1") >= 0 {
+			s.cfg.LockLengths = "string"
+		}
+	}
+	if s.cfg.LockLengths != "string" && s.cfg.LockLengths != "number" {
+		return nil, fmt.Errorf("simulator: lock lengths %q is not string or number", s.cfg.LockLengths)
+	}
+	if cfg.WebAccess != "" && cfg.WebAccess != "explicit" {
+		return nil, fmt.Errorf("simulator: web access %q is not explicit or empty", cfg.WebAccess)
+	}
 	if net.ParseIP(s.cfg.Address) == nil {
 		return nil, errors.New("simulator: address is not an IP address")
 	}
@@ -147,6 +182,7 @@ func New(cfg Config) (*Simulator, error) {
 	s.version = ontap.Version{Generation: 9}
 	fmt.Sscan(numbers[1], &s.version.Major)
 	fmt.Sscan(numbers[2], &s.version.Minor)
+	s.schemas = s.schemasOf()
 	s.role = cfg.Role
 	if s.role == nil {
 		s.role = []ontap.Privilege{{Path: "/api", Access: ontap.AccessAll}}
@@ -155,7 +191,7 @@ func New(cfg Config) (*Simulator, error) {
 	if s.dir, err = flexvol.Open(s.cfg.Root, cfg.Immutable); err != nil {
 		return nil, err
 	}
-	if err := s.load(); err != nil {
+	if err := errors.Join(s.load(), s.showSnapshots()); err != nil {
 		s.dir.Close()
 		return nil, err
 	}
@@ -173,6 +209,9 @@ func (s *Simulator) Close() error {
 		}
 		s.running.Wait()
 		s.dir.Close()
+		for _, dir := range s.dirs {
+			dir.Close()
+		}
 	})
 	return err
 }
@@ -209,11 +248,25 @@ func (s *Simulator) Own(snapshot string, owners ...string) {
 	}
 }
 
-// Set changes the settings of an administrator.
-func (s *Simulator) Set(change func(*Settings)) {
+// Set changes the settings of an administrator, and hides or shows .snapshot by
+// them.
+func (s *Simulator) Set(change func(*Settings)) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	change(&s.world.Settings)
+	err := s.save()
+	s.mu.Unlock()
+	return errors.Join(err, s.showSnapshots())
+}
+
+// showSnapshots hides or shows .snapshot as the settings say. The caller holds
+// changing, or is New.
+func (s *Simulator) showSnapshots() error {
+	s.mu.Lock()
+	hide := !s.world.Settings.SnapshotDirectory || s.world.Settings.HideSnapshot
+	s.mu.Unlock()
+	return s.dir.Hide(hide)
 }
 
 // Events returns the EMS messages that clients have sent.

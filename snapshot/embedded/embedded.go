@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -379,7 +380,9 @@ func (e *Maker) checkDirectory(ctx context.Context, v string) error {
 
 // leaveOut removes the unfinished copy of a volume from the tree dir.
 func (e *Maker) leaveOut(ctx context.Context, dir, v string) error {
-	err := e.fsys.Rename(ctx, path.Join(dir, v), path.Join(stagingDir, purgePrefix+buildPrefix+newID()))
+	err := export.Pressed(export.Spend(ctx), e.fsys, func() error {
+		return e.fsys.Rename(ctx, path.Join(dir, v), path.Join(stagingDir, purgePrefix+buildPrefix+newID()))
+	})
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = e.fsys.Remove(ctx, path.Join(dir, metaDir, v+".json"))
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -52,7 +53,9 @@ func (e *Maker) writeBytes(ctx context.Context, name string, data []byte) error 
 func (e *Maker) discard(ctx context.Context, dir string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_ = e.fsys.Rename(ctx, dir, path.Join(stagingDir, purgePrefix+path.Base(dir)))
+	_ = export.Pressed(export.Spend(ctx), e.fsys, func() error {
+		return e.fsys.Rename(ctx, dir, path.Join(stagingDir, purgePrefix+path.Base(dir)))
+	})
 }
 
 // building says that a tree is being made in staging, until unlock. First it discards

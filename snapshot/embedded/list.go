@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot/reference"
@@ -34,11 +35,12 @@ func (e *Maker) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if e.isSubvolume(a) {
-		err = e.subvolumeDestroy(name)
-	} else {
-		err = e.fsys.Rename(ctx, at, path.Join(stagingDir, purgePrefix+buildPrefix+newID()))
-	}
+	err = export.Pressed(export.Spend(ctx), e.fsys, func() error {
+		if e.isSubvolume(a) {
+			return e.subvolumeDestroy(name)
+		}
+		return e.fsys.Rename(ctx, at, path.Join(stagingDir, purgePrefix+buildPrefix+newID()))
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return errNoSnapshot(name) // another node was faster
 	}

@@ -80,7 +80,7 @@ func (c *copier) directory(fromDir int, from string, toDir int, to string, st *u
 	for {
 		names, err := source.Readdirnames(1024)
 		for _, name := range names {
-			if top && name == c.skip {
+			if top && (name == c.skip || !Visible(name)) {
 				continue
 			}
 			err := c.entry(int(source.Fd()), name, int(target.Fd()), name)

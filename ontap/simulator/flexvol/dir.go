@@ -18,6 +18,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,9 @@ type Dir struct {
 	root      *os.File
 	Engine    string // btrfs, reflink or copy
 	immutable bool
+
+	mu     sync.RWMutex // guards hidden
+	hidden *os.File     // .snapshot while Hide has it away, else nil
 }
 
 // Open opens the directory, makes its .snapshot, and removes what a killed run
@@ -56,14 +60,23 @@ func Open(name string, immutable bool) (*Dir, error) {
 // Close gives .snapshot back to its owner, who may want to remove the tree.
 func (d *Dir) Close() {
 	_ = unix.Fchmodat(d.fd(), SnapDir, 0o755, 0) // it need not be there
+	if d.hidden != nil {
+		_ = d.hidden.Chmod(0o755)
+		d.hidden.Close()
+	}
 	d.root.Close()
 }
 
 // prepare makes .snapshot, removes what a killed run left in it, and finds out
 // how snapshots can be made here.
 func (d *Dir) prepare() error {
-	if err := unix.Mkdirat(d.fd(), SnapDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := d.findHidden(); err != nil {
 		return err
+	}
+	if d.hidden == nil {
+		if err := unix.Mkdirat(d.fd(), SnapDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	return d.changingSnapshots(func(snapshots *os.File) error {
 		names, err := snapshots.Readdirnames(-1)
@@ -86,7 +99,13 @@ func (d *Dir) fd() int { return int(d.root.Fd()) }
 
 // Open opens a clean relative path; "." is the root.
 func (d *Dir) Open(name string, flags int) (*os.File, error) {
-	fd, err := unix.Openat2(d.fd(), name, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Resolve: beneath})
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	at, below := d.fd(), name
+	if d.hidden != nil && InSnapshot(name) {
+		at, below = int(d.hidden.Fd()), path.Join(".", strings.TrimPrefix(name, SnapDir)) // Join drops the slash
+	}
+	fd, err := unix.Openat2(at, below, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Resolve: beneath})
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}

@@ -23,7 +23,11 @@ func (d *Dir) changingSnapshots(change func(snapshots *os.File) error) error {
 	if err := f.Chmod(0o755); err != nil {
 		return err
 	}
-	return errors.Join(change(f), f.Chmod(0o555))
+	mode := os.FileMode(0o555)
+	if d.Hidden() {
+		mode = 0o700
+	}
+	return errors.Join(change(f), f.Chmod(mode))
 }
 
 // Take makes a snapshot of the root: .snapshot/name.
