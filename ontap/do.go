@@ -235,6 +235,10 @@ func refused(r request, status int, raw []byte) *Error {
 	// leaves all of it empty.
 	_ = json.Unmarshal(raw, &envelope)
 	e.Message, e.Code, e.Target = envelope.Error.Message, string(envelope.Error.Code), envelope.Error.Target
+	// A proxy that has lost the cluster's answer, or an error without the cluster's
+	// words, says nothing about what the cluster has done.
+	lost := status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status == http.StatusInternalServerError && e.Code == ""
+	e.Unknown = lost && !r.safe()
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("http status %d without an ONTAP error", status)
 	}
