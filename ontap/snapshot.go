@@ -3,6 +3,7 @@ package ontap
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -114,7 +115,7 @@ func (c *Client) SnapshotDelete(ctx context.Context, volumeUUID, uuid string) er
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return held(r, "the snapshot cannot be asked for: "+err.Error())
+		return held(r, fmt.Sprintf("the snapshot cannot be looked at: %v", err))
 	}
 	return held(r, "the snapshot is still there")
 }
