@@ -54,6 +54,10 @@ type Config struct {
 	// nil.
 	Observe func(method string, status int, took time.Duration)
 
+	// Uses remembers which changes the role was let do; nil is a memory of this
+	// Client alone.
+	Uses *Uses
+
 	// Now and Wait are the clock; nil means the real one. Wait returns early
 	// with the context's error.
 	Now  func() time.Time
@@ -71,6 +75,7 @@ type Client struct {
 	http     *http.Client
 	patience time.Duration
 	observe  func(method string, status int, took time.Duration)
+	uses     *Uses
 	now      func() time.Time
 	wait     func(ctx context.Context, d time.Duration) error
 }
@@ -95,6 +100,7 @@ func New(cfg Config) (*Client, error) {
 		refused:  &refusals{fields: map[reflect.Type][]string{}},
 		patience: or(cfg.Patience, 3*time.Minute),
 		observe:  cfg.Observe,
+		uses:     or(cfg.Uses, &Uses{}),
 		now:      cfg.Now,
 		wait:     cfg.Wait,
 		http: &http.Client{

@@ -70,11 +70,14 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 		began := c.now()
 		out, err = once[T](ctx, c, r, body, password)
 		c.observe(r.method, out.status, c.now().Sub(began))
+		var e *Error
+		if err == nil || errors.As(err, &e) {
+			c.uses.note(r, e, c.now())
+		}
 		if err == nil {
 			return out, nil
 		}
-		var e *Error
-		if !errors.As(err, &e) || ctx.Err() != nil || try == attempts {
+		if e == nil || ctx.Err() != nil || try == attempts {
 			return out, err
 		}
 		if e.HTTP == http.StatusUnauthorized && c.pair != nil && c.pair.outdated() {

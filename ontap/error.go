@@ -69,12 +69,16 @@ type Error struct {
 	err error
 }
 
-// Error prints the operation, then what ONTAP said with its numbers.
+// Error prints the operation, whether its outcome is unknown, then what ONTAP said
+// with its numbers.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("ontap: ")
 	b.WriteString(e.Op)
 	b.WriteString(": ")
+	if e.Unknown {
+		b.WriteString(ErrOutcomeUnknown.Error() + ": ")
+	}
 	if e.Message != "" {
 		b.WriteString(e.Message)
 	} else if text := http.StatusText(e.HTTP); text != "" {

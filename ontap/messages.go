@@ -24,6 +24,8 @@ var Messages = catalogue.Messages{
 		{"ontap: a CA file and insecure exclude each other", "both are set", "remove `BERTH_ONTAP_INSECURE`"},
 		{"read ontap CA file: …", "the file cannot be read", "put it below `/etc/berth`"},
 		{"ontap CA file … has no PEM certificate", "another format", "`openssl x509 -inform der -in FILE -out /etc/berth/filer.pem`"},
+		{"this release or this role does not show it", "an old release, or a role without the line", "`berth ontap status` says what to grant or to type"},
+		{"not asked, since the export is not known", "the call for the volume failed", "the line below it says why"},
 		{"ontap: …: answer is truncated: …", "the connection broke", "try again"},
 		{"ontap: …: answer is larger than 16 MiB", "no ONTAP there, or a defect", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: answer is not what ONTAP documents: …", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},

@@ -82,7 +82,11 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		},
 		TakeOver:   func(ctx context.Context, name, from string) error { return ss.versions.TakeOver(ctx, name, from) },
 		BreakLocks: func(ctx context.Context, name, node string) error { return ss.versions.BreakLocks(ctx, name, node) },
-		Report:     s.report,
+		DeleteTree: func(ctx context.Context, dir string) error { return ss.versions.DeleteTree(ctx, dir) },
+		CloneFile: func(ctx context.Context, src, dst string, warn func(string)) bool {
+			return ss.versions.CloneFile(ctx, src, dst, warn)
+		},
+		Report: s.report,
 	})
 	filer, err := s.tuningOf(settings)
 	if err != nil {

@@ -115,6 +115,10 @@ func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string)
 			if i < 0 {
 				return problem.New(problem.NotFound, "give exact names, as 'berth snapshot ls VOLUME' lists them", "no snapshot %q", name)
 			}
+			// Whose version it is, and who has it mounted, is in its directory.
+			if err := v.open(ctx, all[i]); err != nil {
+				return err
+			}
 			vols, err := volumesIn(ctx, fsys, name)
 			if err != nil {
 				return err

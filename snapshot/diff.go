@@ -115,6 +115,11 @@ func (v *Versions) sides(ctx context.Context, fsys tree.FS, refs ...reference.As
 		if a.Inherits && ref.Path == "" {
 			ref.Path = out[i-1].ref.Path
 		}
+		if snap != nil {
+			if err := v.open(ctx, *snap); err != nil {
+				return nil, err
+			}
+		}
 		s := Side{Ref: ref.Text(all), Snapshot: snap, ref: ref, path: ref.Source(ref.Snapshot)}
 		s.RefB64 = text.B64(s.Ref)
 		there, err := stat(ctx, fsys, s.path)

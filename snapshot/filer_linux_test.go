@@ -98,7 +98,10 @@ func newFiler(tb testing.TB, size int, change ...func(*simulator.Config)) *filer
 // restoring makes a filer that has the call of an engine, or has it not.
 func restoring(engine Engine) func(*simulator.Config) {
 	return func(cfg *simulator.Config) {
-		if engine != EngineFiler {
+		switch has := simulator.CompareReleases(cfg.Version, "9.15.1") >= 0 && simulator.CompareReleases(cfg.Version, "9.17.1") < 0; {
+		case engine == EngineFiler && !has:
+			cfg.Version = "9.16.1"
+		case engine != EngineFiler && has:
 			cfg.Version = "9.14.1"
 		}
 	}

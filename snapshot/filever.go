@@ -64,6 +64,9 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 	}
 	err = v.volumes.With(ctx, "look for versions", func(fsys tree.FS) error {
 		all, _, err := v.all(ctx, fsys)
+		if err == nil {
+			err = v.open(ctx, all...)
+		}
 		if err != nil {
 			return err
 		}

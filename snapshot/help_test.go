@@ -79,6 +79,10 @@ func worldOn(t testing.TB, dir, node string, change ...func(*volume.Config)) *wo
 	}
 	cfg.TakeOver = func(ctx context.Context, name, from string) error { return w.TakeOver(ctx, name, from) }
 	cfg.BreakLocks = func(ctx context.Context, name, node string) error { return w.BreakLocks(ctx, name, node) }
+	cfg.DeleteTree = func(ctx context.Context, dir string) error { return w.DeleteTree(ctx, dir) }
+	cfg.CloneFile = func(ctx context.Context, src, dst string, warn func(string)) bool {
+		return w.CloneFile(ctx, src, dst, warn)
+	}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -74,6 +74,9 @@ type Plan struct {
 	// Without is what the export cannot keep and so does not come back, "" for
 	// nothing.
 	Without string `json:"without,omitempty"`
+	// Why the filer does not bring it back itself, where that is not the nature
+	// of the filer or of the request; "" otherwise.
+	Why string `json:"engine_why,omitempty"`
 	// Harmless: it may be carried out under running containers without being
 	// asked to, since one regular file is replaced at once.
 	Harmless bool `json:"harmless,omitempty"`
@@ -413,8 +416,14 @@ func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 	case p.Request.To == "" && (p.Request.Live || !whole):
 		return EngineSync
 	}
-	if filer := v.tuned.Load().Filer; filer != nil && !p.Request.Checksum && !p.single() && filer.Restores(ctx) {
-		return EngineFiler
+	if filer := v.tuned.Load().Filer; filer != nil && !p.Request.Checksum && !p.single() {
+		does, err := filer.Restores(ctx)
+		if does {
+			return EngineFiler
+		}
+		if err != nil {
+			p.Why = err.Error()
+		}
 	}
 	return EngineCopy
 }
@@ -556,6 +565,9 @@ func (v *Versions) verify(ctx context.Context, fsys tree.FS, items []PlanItem, j
 			}
 			if err == nil {
 				it.Snapshot, err = it.Exact.Find(all)
+			}
+			if err == nil {
+				err = v.open(ctx, *it.Snapshot)
 			}
 		}
 		if err == nil {

@@ -109,7 +109,13 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 		}
 	}
 	if p.Engine == EngineFiler {
-		return v.filerFill(ctx, fsys, p, it)
+		err := v.filerFill(ctx, fsys, p, it)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		w.Warn(fmt.Sprintf("%s is copied, since the filer has not brought it back: %s", it.Volume, err.Error()))
+		// What the filer has begun may still grow: the copy gets another name.
+		it.From += "." + v.volumes.Trash.NewID()
 	}
 	return v.copyFill(ctx, fsys, w, p, it)
 }
@@ -130,7 +136,7 @@ func (v *Versions) filerFill(ctx context.Context, fsys tree.FS, p *PlanItem, it 
 	}
 	got, err := fsys.Stat(ctx, it.From)
 	if err == nil && (got.Kind != want.Kind || got.Mode != want.Mode || got.UID != want.UID || got.GID != want.GID) {
-		err = problem.New(problem.Failed, "'berth snapshot restore --checksum' copies instead", "the filer brought %q back with another owner or mode", p.Volume)
+		err = problem.New(problem.Failed, "", "the filer brought %q back with another owner or mode", p.Volume)
 	}
 	return err
 }
@@ -143,14 +149,14 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *running, p *Pl
 		if err := fsys.Mkdir(ctx, scrap, tree.SetAttr{Mode: &mode}); err != nil {
 			return err
 		}
-		stats, err := tree.Sync(ctx, fsys, p.source(), it.From, tree.SyncOptions{Staging: scrap, Trash: scrap}, nil)
+		stats, err := tree.Sync(ctx, fsys, p.source(), it.From, tree.SyncOptions{Staging: scrap, Trash: scrap, Clone: v.cloner(w, p)}, nil)
 		if err != nil {
 			return err
 		}
 		return judge(stats.Stats, p.Ref)
 	}
 	read := &tree.Proofs{}
-	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read}, w.Progress)
+	_, err := tree.Copy(ctx, fsys, p.source(), it.From, tree.CopyOptions{Checksum: p.Checksum, Proofs: read, Clone: v.cloner(w, p)}, w.Progress)
 	if p.Snapshot != nil { // a live volume's would be of what a silent node may still write
 		w.read = append(w.read, compare.Read{Volume: p.Volume, Snapshot: p.Snapshot, Proofs: read})
 	}
@@ -159,6 +165,15 @@ func (v *Versions) copyFill(ctx context.Context, fsys tree.FS, w *running, p *Pl
 		return problem.Whole(err, p.Volume, "stop what writes to it on the other node, then again")
 	}
 	return whole(err, p.Ref)
+}
+
+// cloner is what may make a large file of an item in place of a copy: not where
+// everything is to be read again.
+func (v *Versions) cloner(w *running, p *PlanItem) func(ctx context.Context, src, dst string) bool {
+	if p.Checksum || p.Snapshot == nil || v.tuned.Load().Filer == nil {
+		return nil
+	}
+	return func(ctx context.Context, src, dst string) bool { return v.CloneFile(ctx, src, dst, w.Warn) }
 }
 
 // judge refuses a copy that is not whole.
@@ -212,7 +227,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 	if err != nil {
 		return deleted(p, err)
 	}
-	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q}, w.Progress)
+	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q, Clone: v.cloner(w, p)}, w.Progress)
 	if err != nil {
 		return deleted(p, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -53,8 +54,9 @@ func (o *source) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, H
 	if filer := o.tuned.Load().Filer; filer != nil {
 		list, err := filer.List(ctx)
 		if err == nil {
+			list, err = seen(ctx, fsys, filer, list)
 			reference.Sort(list)
-			return list, ByFiler, nil
+			return list, ByFiler, err
 		}
 		// Without the API, .snapshot shows the snapshots.
 		shown, how, dirErr := o.shown(ctx, fsys)
@@ -96,7 +98,58 @@ func (o *source) resolve(ctx context.Context, fsys tree.FS, word string) (refere
 	if err != nil {
 		return reference.Snapshot{}, err
 	}
-	return reference.Resolve(word, list, o.now(), reference.ZoneOf(ctx))
+	s, err := reference.Resolve(word, list, o.now(), reference.ZoneOf(ctx))
+	if err == nil {
+		err = o.open(ctx, s)
+	}
+	return s, err
+}
+
+// seen marks the snapshots of the filer that the export does not show. One that
+// was deleted since they were listed is left out.
+func seen(ctx context.Context, fsys tree.FS, filer *netapp.Filer, list []reference.Snapshot) ([]reference.Snapshot, error) {
+	shown := map[string]bool{}
+	err := fsys.ReadDir(ctx, reference.Dir, func(d tree.Entry) error {
+		shown[d.Name] = true
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	hidden := 0
+	for i := range list {
+		if list[i].Hidden = !shown[list[i].Name]; list[i].Hidden {
+			hidden++
+		}
+	}
+	if hidden == 0 || hidden == len(list) {
+		return list, nil
+	}
+	again, err := filer.List(ctx)
+	there := map[string]bool{}
+	for _, s := range again {
+		there[s.UUID] = true
+	}
+	return slices.DeleteFunc(list, func(s reference.Snapshot) bool { return s.Hidden && !there[s.UUID] }), err
+}
+
+// open is an error if the export does not show any of the snapshots: what is in
+// them, and who uses them, cannot be said. The hint has the commands that show
+// them.
+func (o *source) open(ctx context.Context, list ...reference.Snapshot) error {
+	i := slices.IndexFunc(list, func(s reference.Snapshot) bool { return s.Hidden })
+	if i < 0 {
+		return nil
+	}
+	return problem.New(problem.Failed, o.unhide(ctx), "snapshot %q is on the filer, and the export does not show it: nobody can see what is in it", list[i].Name)
+}
+
+// unhide says what to type to see the snapshots of the filer.
+func (o *source) unhide(ctx context.Context) string {
+	if filer := o.tuned.Load().Filer; filer != nil {
+		return "on the filer: " + filer.Unhide(ctx)
+	}
+	return ""
 }
 
 // create makes a snapshot. It also returns what it has read for a copy.

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -86,8 +87,10 @@ func (v *Versions) startTakeover(ctx context.Context, name, from string, byHand 
 	if byHand && !v.instants(ctx) {
 		engine = EngineLive
 	}
-	if filer := v.tuned.Load().Filer; filer != nil && filer.Restores(ctx) {
-		engine = EngineFiler
+	if filer := v.tuned.Load().Filer; filer != nil {
+		if does, _ := filer.Restores(ctx); does { // else by copy, whatever the reason
+			engine = EngineFiler
+		}
 	}
 	j, err := v.volumes.PrepareTakeover(ctx, name, from, string(engine), byHand)
 	if err != nil {
@@ -144,6 +147,13 @@ func (v *Versions) takeoverItem(ctx context.Context, fsys tree.FS, j *job.Job) (
 		}
 		if c.By == ByBerth && c.Method != embedded.ByBtrfs {
 			return p, problem.New(problem.Failed, fmt.Sprintf("'berth volume takeover %s --from %s' does it by hand", it.Volume, j.From), "the snapshot is no instant")
+		}
+		shown, err := stat(ctx, fsys, path.Join(reference.Dir, snap))
+		if c.Snapshot.Hidden = shown == nil; err == nil {
+			err = v.open(ctx, c.Snapshot)
+		}
+		if err != nil {
+			return p, err
 		}
 		ref := reference.Ref{Volume: it.Volume, Snapshot: snap}
 		it.Ref, p.Ref, p.Exact.Snapshot, p.Snapshot = ref.String(), ref.String(), text.Text(snap), &c.Snapshot

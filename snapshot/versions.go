@@ -69,11 +69,18 @@ type Version struct {
 
 // Listing are the versions of a volume, newest first.
 type Listing struct {
-	Volume   string         `json:"volume"`
-	Deleted  bool           `json:"deleted,omitempty"` // only snapshots have it
-	How      How            `json:"snapshots_by"`
-	Policy   *netapp.Policy `json:"policy,omitempty"`
-	Versions []Version      `json:"versions"`
+	Volume  string         `json:"volume"`
+	Deleted bool           `json:"deleted,omitempty"` // only snapshots have it
+	How     How            `json:"snapshots_by"`
+	Policy  *netapp.Policy `json:"policy,omitempty"`
+	// PolicyUnknown is why the filer's policy, or when it runs next, is not
+	// known; "" where it is.
+	PolicyUnknown string    `json:"policy_unknown,omitempty"`
+	Versions      []Version `json:"versions"`
+	// Hidden are the filer's snapshots that the export does not show: they may
+	// have the volume. Unhide is what to type to see them.
+	Hidden []string `json:"hidden,omitempty"`
+	Unhide string   `json:"unhide,omitempty"`
 }
 
 // ListRequest names what to list.
@@ -98,12 +105,16 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 			}
 		}
 		var policy *netapp.Policy
+		unknown := ""
 		if t := v.tuned.Load(); t.Filer != nil {
-			policy = t.Filer.Policy(ctx, t.Zone)
+			var err error
+			if policy, err = t.Filer.Policy(ctx, t.Zone); err != nil {
+				unknown = err.Error()
+			}
 		}
 		for _, name := range names {
-			l := Listing{Volume: name, How: how, Policy: policy, Versions: []Version{}}
-			if err := listOne(ctx, fsys, &l, all); err != nil {
+			l := Listing{Volume: name, How: how, Policy: policy, PolicyUnknown: unknown, Versions: []Version{}}
+			if err := v.listOne(ctx, fsys, &l, all); err != nil {
 				return err
 			}
 			if r.Changes {
@@ -119,7 +130,7 @@ func (v *Versions) List(ctx context.Context, r ListRequest) (out []Listing, err 
 }
 
 // listOne fills in the versions of one volume.
-func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snapshot) error {
+func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snapshot) error {
 	if err := volume.CheckName(l.Volume); err != nil {
 		return err
 	}
@@ -128,7 +139,9 @@ func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snap
 		return err
 	}
 	for i, s := range all {
-		if have[i] != nil && have[i].Kind == tree.Directory {
+		if s.Hidden {
+			l.Hidden, l.Unhide = append(l.Hidden, s.Name), v.unhide(ctx)
+		} else if have[i] != nil && have[i].Kind == tree.Directory {
 			l.Versions = append(l.Versions, Version{Snapshot: s})
 		}
 	}
@@ -138,6 +151,9 @@ func listOne(ctx context.Context, fsys tree.FS, l *Listing, all []reference.Snap
 	}
 	l.Deleted = live == nil
 	if l.Deleted && len(l.Versions) == 0 {
+		if err := v.open(ctx, all...); err != nil {
+			return err
+		}
 		return problem.New(problem.NotFound, "'docker volume ls' lists the volumes, 'berth trash ls' what was removed",
 			"no volume %q, neither on the export nor in a snapshot", l.Volume)
 	}
@@ -152,9 +168,11 @@ func stackVolumes(ctx context.Context, volumes *volume.Store, fsys tree.FS, stac
 	}
 	out := ofStack(names, stack)
 	if len(all) > 0 {
-		lost, err := volumesIn(ctx, fsys, all[0].Name)
-		if err != nil {
-			return nil, err
+		var lost []string
+		if !all[0].Hidden {
+			if lost, err = volumesIn(ctx, fsys, all[0].Name); err != nil {
+				return nil, err
+			}
 		}
 		out = union(out, ofStack(lost, stack))
 	}
@@ -174,7 +192,7 @@ func ofStack(names []string, stack string) (out []string) {
 	return out
 }
 
-// volumesIn lists the volumes that a snapshot has.
+// volumesIn lists the volumes that a snapshot has, which the export shows.
 func volumesIn(ctx context.Context, fsys tree.FS, snap string) (names []string, err error) {
 	err = fsys.ReadDir(ctx, path.Join(reference.Dir, snap), func(d tree.Entry) error {
 		if d.Kind == tree.Directory && volume.CheckName(d.Name) == nil {
@@ -182,9 +200,6 @@ func volumesIn(ctx context.Context, fsys tree.FS, snap string) (names []string, 
 		}
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
 	return names, err
 }
 

@@ -18,7 +18,16 @@ type CopyOptions struct {
 	Live bool
 	// Proofs gets the sums of the small files that were read; nil for none.
 	Proofs *Proofs
+	// Clone has the server make a large file dst of src, by their names, and says
+	// whether it did; where it did not, the file is copied. Copy gives the file
+	// its attributes, and removes what a failed Clone has left. Many goroutines
+	// call it. It is not asked with Checksum. nil: every file is copied.
+	Clone func(ctx context.Context, src, dst string) bool
 }
+
+// CloneFrom is the size, in bytes, of the smallest file that Clone is asked for: a
+// call to the server's API takes about as long as copying so much.
+const CloneFrom = 64 << 20
 
 // Stats are what a copy or a comparison did.
 type Stats struct {
@@ -354,6 +363,11 @@ func (c *copying) build(ctx context.Context, src, dir location, e EntryPlus) (r 
 	a := e.Attr
 	switch a.Kind {
 	case Regular:
+		if c.opts.Clone != nil && !c.opts.Checksum && a.Size >= CloneFrom {
+			if r, done, err := c.clone(ctx, src, dir, e.Name, a); done || err != nil {
+				return r, err
+			}
+		}
 		if c.quick != nil {
 			r, done, err := c.quick.copyFile(ctx, src, a, dir, e.Name, c.opts.Proofs != nil)
 			if done || err != nil {

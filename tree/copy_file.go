@@ -191,3 +191,48 @@ func write(ctx context.Context, out File, data []byte, off int64, holes bool) er
 var zeros [holeBlock]byte
 
 func allZero(block []byte) bool { return bytes.Equal(block, zeros[:len(block)]) }
+
+// clone has the server make a large file, where Clone says so, and gives it its
+// attributes. Where done is false there is no file, and it is to be copied.
+func (c *copying) clone(ctx context.Context, src, dir location, base string, a Attr) (r copied, done bool, err error) {
+	name := dir.child(base).name
+	said := c.opts.Clone(ctx, src.name, name)
+	if err := ctx.Err(); err != nil {
+		return r, false, err
+	}
+	// What is there counts, not what was said of it.
+	at, got, err := c.e.find(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, false, nil
+	}
+	if err != nil {
+		return r, false, err
+	}
+	if !said || got.Kind != Regular || got.Size != a.Size || got.FileID == a.FileID && got.Device == a.Device || got.Nlink != 1 {
+		return r, false, c.e.remove(ctx, dir, base)
+	}
+	x, err := c.e.xattrs(ctx, src)
+	if err := c.noteLost(src.name, err); err != nil && !isGone(err) {
+		return r, false, err
+	}
+	if err := c.setAll(ctx, src.name, at, a, x); err != nil {
+		return r, false, err
+	}
+	if at, got, err = c.e.find(ctx, name); err != nil {
+		return r, false, err
+	}
+	if got.Size != a.Size || !got.Mtime.Equal(a.Mtime) || got.Mode != a.Mode || got.UID != a.UID || got.GID != a.GID {
+		return r, false, c.e.remove(ctx, dir, base)
+	}
+	// A snapshot that is being deleted has lost its name, and its files with it.
+	_, now, err := c.e.find(ctx, src.name)
+	switch {
+	case isGone(err), err == nil && !isSame(a, now):
+		r.changed = true
+	case err != nil:
+		return r, false, err
+	}
+	c.count(func(s *Stats) { s.Bytes += a.Size })
+	r.at, r.bytes = at, a.Size
+	return r, true, nil
+}

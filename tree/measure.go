@@ -15,6 +15,9 @@ type Measured struct {
 	Used int64
 	// Newest is the time of the last change of anything but a directory.
 	Newest time.Time
+	// Busy are the removed files that an NFS client keeps open, and the mounts:
+	// what Delete leaves. Files counts the former, too.
+	Busy int64
 }
 
 // Measure counts a tree: its directories, its other names, and the bytes of its
@@ -69,9 +72,13 @@ func (m *measuring) dir(ctx context.Context, at location, root bool) error {
 		case err != nil || own:
 			return err
 		case e.Attr.Mount:
+			p.Busy++
 		case e.Attr.Kind != Directory && !e.Attr.Ctime.After(m.since):
 		case e.Attr.Kind != Directory:
 			p.Files++
+			if isBusy(m.e, e.Name, e.Attr.Kind) {
+				p.Busy++
+			}
 			if e.Attr.Ctime.After(p.Newest) {
 				p.Newest = e.Attr.Ctime
 			}
@@ -94,6 +101,7 @@ func (m *measuring) dir(ctx context.Context, at location, root bool) error {
 	m.sum.Dirs += p.Dirs
 	m.sum.Bytes += p.Bytes
 	m.sum.Used += p.Used
+	m.sum.Busy += p.Busy
 	if p.Newest.After(m.sum.Newest) {
 		m.sum.Newest = p.Newest
 	}

@@ -20,6 +20,8 @@ type SyncOptions struct {
 	Trash   string // removed and replaced files go there
 	// Equality says which names need no change. Its first side is dst.
 	Equality Equality
+	// Clone is as in CopyOptions.
+	Clone func(ctx context.Context, src, dst string) bool
 }
 
 // SyncStats are what Sync did. Files and Dirs of Stats count the names of the source
@@ -75,7 +77,7 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 	s := &syncing{
 		fsys: fsys,
 		e:    e,
-		c:    &copying{e: e, report: progress, heavy: make(chan struct{}, maxHeavy)},
+		c:    &copying{e: e, opts: CopyOptions{Clone: opts.Clone}, report: progress, heavy: make(chan struct{}, maxHeavy)},
 		diff: newComparing(fsys, opts.Equality),
 	}
 	s.c.quick, _ = e.(quick)

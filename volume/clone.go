@@ -211,7 +211,11 @@ func cloneHint(src Ref, err error) string {
 func (cs *clones) fill(ctx context.Context, e *export.Export, r *job.Run, j *job.Job, src Ref, opts Options) error {
 	it := &j.Items[0]
 	it.From = path.Join(j.Dir(), "data")
-	stats, err := tree.Copy(ctx, e.FS, src.Path(), it.From, tree.CopyOptions{}, r.Progress)
+	var copying tree.CopyOptions
+	if clone := cs.s.cfg.CloneFile; clone != nil && src.Snapshot != "" {
+		copying.Clone = func(ctx context.Context, src, dst string) bool { return clone(ctx, src, dst, r.Warn) }
+	}
+	stats, err := tree.Copy(ctx, e.FS, src.Path(), it.From, copying, r.Progress)
 	if err != nil {
 		return cloneFault(ctx, e, src, err)
 	}

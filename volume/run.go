@@ -259,13 +259,33 @@ func (w *sweeper) sweep(ctx context.Context, e *export.Export) {
 			}
 			continue
 		}
-		if err = w.s.passOver(stuck, name, tree.Delete(ctx, e.FS, name, nil)); err != nil {
+		if err = w.s.passOver(stuck, name, w.delete(ctx, e, name)); err != nil {
 			break
 		}
 	}
 	if err != nil && ctx.Err() == nil {
 		w.s.cfg.Report("purging goes on later", map[string]any{"err": err})
 	}
+}
+
+// manyNames is how many names a tree has that the server is asked to delete: fewer
+// are gone over NFS before its job has begun.
+const manyNames = 64
+
+// delete deletes a tree: on the server where it can and there is much, else and
+// what is left over NFS, so that whatever becomes of the server's answer is looked
+// after. What an NFS client keeps open stays: the server would delete it.
+func (w *sweeper) delete(ctx context.Context, e *export.Export, name string) error {
+	if w.s.cfg.DeleteTree != nil {
+		m, err := tree.Measure(ctx, e.FS, name)
+		if err == nil && m.Busy == 0 && m.Files+m.Dirs >= manyNames {
+			err = w.s.cfg.DeleteTree(ctx, name)
+			if err != nil && !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
+				w.s.cfg.Report("the filer has not deleted a directory; it is deleted over NFS", map[string]any{"directory": name, "err": err})
+			}
+		}
+	}
+	return tree.Delete(ctx, e.FS, name, nil)
 }
 
 // copied are the trash items of which somebody makes a copy, by the locks.

@@ -52,6 +52,14 @@ type Config struct {
 	// server. Default: nothing to do.
 	BreakLocks func(ctx context.Context, volume, node string) error
 
+	// DeleteTree has the server delete a directory of the export with all below
+	// it; after an error the rest is deleted over NFS. The error matches
+	// errors.ErrUnsupported where the server is not asked. Default: it is not.
+	DeleteTree func(ctx context.Context, dir string) error
+	// CloneFile has the server make a file of one in a snapshot and says whether
+	// it did; otherwise it is copied, and warn is told why. Default: it is copied.
+	CloneFile func(ctx context.Context, src, dst string, warn func(string)) bool
+
 	// Degraded says what this node does without, "" for nothing; for the
 	// heartbeat's health.
 	Degraded func() string

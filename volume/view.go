@@ -59,7 +59,7 @@ func (s *Store) checkView(ctx context.Context, e *export.Export, ref Ref) error 
 		return err
 	}
 	if len(all) == 0 {
-		return problem.New(problem.NotFound, "", "no view %q: the export shows no snapshots (no %s directory)", ref, export.SnapshotDir)
+		return problem.New(problem.Failed, "if the server has snapshots: on the filer 'volume modify -snapdir-access true' and 'vserver nfs modify -v3-hide-snapshot disabled'", "no view %q: the export shows no snapshots (no %s directory)", ref, export.SnapshotDir)
 	}
 	names := make([]string, len(all))
 	for i, sn := range all {

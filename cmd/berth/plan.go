@@ -62,6 +62,9 @@ func renderPlan(w io.Writer, v planView, width int) {
 		snapshot.EngineMove:  "swap with the copy in the trash",
 	}
 	line("engine %s: %s", v.Engine, engine[v.Engine])
+	if v.Why != "" {
+		line("%s", v.Why)
+	}
 	if v.Without != "" {
 		line("%s", v.Without)
 	}

@@ -129,7 +129,11 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 		if l.Deleted {
 			out = append(out, fmt.Sprintf("volume %s is not on the export any more; these versions bring it back", l.Volume))
 		}
-		if len(l.Versions) == 0 {
+		switch {
+		case len(l.Hidden) > 0:
+			out = append(out, fmt.Sprintf("the filer has %s that the export does not show; whether %s is in it, nobody can see; %s",
+				show.Plural(len(l.Hidden), "snapshot"), l.Volume, l.Unhide))
+		case len(l.Versions) == 0:
 			out = append(out, fmt.Sprintf("no snapshot has volume %s yet", l.Volume))
 		}
 	}
@@ -145,6 +149,9 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 			next += map[bool]string{true: "; next ", false: ", "}[i == 0] + t.Stamp(at)
 		}
 		out = append(out, fmt.Sprintf("the filer makes them by its policy %s%s", first.Policy.Text, next))
+	}
+	if why := all[0].PolicyUnknown; why != "" {
+		out = append(out, "when the filer makes the next one is not known: "+why)
 	}
 	if slices.ContainsFunc(all[0].Versions, func(v snapshot.Version) bool { return v.Approximate }) {
 		out = append(out, "~ marks a guess, the time of the last change in the snapshot: the server does not say when it was made")

@@ -5,7 +5,6 @@
 //	snapshots, err := filer.List(ctx)
 //
 // A snapshot of a filer is an instant of the whole export. The package adds to
-// the calls of package ontap which FlexVol serves the export, and what to type
-// about an error. What it does not promise: where the role of berth's user may
-// not ask, Policy and Restores answer as if the filer had neither.
+// the calls of package ontap which FlexVol serves the export, what to type about
+// an error, and what becomes of a filer that refuses what it has offered.
 package netapp

@@ -7,6 +7,11 @@ import "github.com/casit/berth/problem/catalogue"
 var Messages = catalogue.Messages{
 	catalogue.Snapshots: {
 		{"a snapshot … exists", "the name is taken", "another name"},
-		{"the filer does not tell what snapshots keep", "its answer has no such number", "on the filer: `volume show -fields snapshot-space-used`"},
+		{"…; a snapshot … is there that this call has not made", "the answer was lost, and the name is another snapshot's", "another name"},
+		{"…; it could not be looked for: …", "the answer was lost, and the filer does not answer now: it may have done it", "look later: `berth snapshot ls NAME`"},
+		{"…; the filer has no snapshot … now", "the answer was lost, and it was not made, or not yet", "look once more, then try again"},
+		{"…; the filer still has snapshot …", "the answer was lost, and it was not deleted, or not yet", "look again later: `berth snapshot ls NAME`"},
+		{"the filer does not tell what snapshots keep", "the release or the role does not show it", "`berth ontap status`"},
+		{"the filer has refused what it offered: …", "the filer says that it restores directories, and refuses to: by its role, its release, or the request's form", "nothing is lost: berth copies, and asks again in an hour; `berth ontap status` shows what the role lacks"},
 	},
 }

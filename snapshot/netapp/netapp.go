@@ -3,6 +3,7 @@ package netapp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -23,17 +24,19 @@ type Filer struct {
 	svm        string
 	host, path string // of the export
 
+	restoring         offer // of directories
+	deleting, cloning trial // of directories, and of files
+
 	mu         sync.Mutex // guards the fields below, held across the network
 	export     *ontap.Export
-	fast       bool      // the filer restores directories
-	fastAt     time.Time // when the filer was asked for fast; zero for never
 	schedule   *Policy
 	scheduleAt time.Time
 }
 
 // New returns the filer that serves the export host:path. svm may be "".
 func New(client *ontap.Client, svm, host, exportPath string) *Filer {
-	return &Filer{client: client, svm: svm, host: host, path: exportPath}
+	turn := func() trial { return trial{turn: make(chan struct{}, 1)} }
+	return &Filer{client: client, svm: svm, host: host, path: exportPath, deleting: turn(), cloning: turn()}
 }
 
 // where finds the FlexVol of the export, once.
@@ -74,8 +77,8 @@ func (f *Filer) failed(err error) error {
 
 // filerError says what to type about an error of the API.
 func filerError(err error) error {
-	if err == nil {
-		return nil
+	if p := (*problem.Error)(nil); err == nil || errors.As(err, &p) {
+		return err
 	}
 	kind, hint := problem.Unreachable, "'berth ontap status' shows what berth sees of the filer"
 	e := (*ontap.Error)(nil)
@@ -126,9 +129,13 @@ func (f *Filer) Create(ctx context.Context, name, comment string) (reference.Sna
 	if err != nil {
 		return reference.Snapshot{}, err
 	}
+	began := time.Now()
 	s, err := f.client.SnapshotCreate(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment})
 	if errors.Is(err, fs.ErrExist) {
 		return reference.Snapshot{}, problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
+	}
+	if errors.Is(err, ontap.ErrOutcomeUnknown) {
+		s, err = f.lookCreated(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment, CreateTime: began}, err)
 	}
 	if err != nil {
 		return reference.Snapshot{}, f.failed(err)
@@ -139,39 +146,41 @@ func (f *Filer) Create(ctx context.Context, name, comment string) (reference.Sna
 // Remove removes a snapshot of the export.
 func (f *Filer) Remove(ctx context.Context, s reference.Snapshot) error {
 	x, err := f.where(ctx)
-	if err == nil {
-		err = f.failed(f.client.SnapshotDelete(ctx, x.Volume.UUID, s.UUID))
+	if err != nil {
+		return err
 	}
-	return err
+	err = f.client.SnapshotDelete(ctx, x.Volume.UUID, s.UUID)
+	if errors.Is(err, ontap.ErrOutcomeUnknown) {
+		err = f.lookDeleted(ctx, x.Volume.UUID, s, err)
+	}
+	return f.failed(err)
 }
 
-// fastFor is for how long the answer to "do you restore directories" is kept.
-const fastFor = time.Hour
-
 // Restores tells whether the filer can restore a directory. The filer is asked,
-// because only two releases of ONTAP have the call.
-func (f *Filer) Restores(ctx context.Context) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fastAt.IsZero() || time.Since(f.fastAt) > fastFor {
+// because only two releases of ONTAP have the call. An error says why it is not
+// known, or why the filer is not asked again for a while: it has refused what it
+// offered.
+func (f *Filer) Restores(ctx context.Context) (bool, error) {
+	return f.restoring.holds(func() (bool, error) {
 		ok, err := f.client.DirectoryRestoreSupported(ctx)
-		if err != nil {
-			return false
-		}
-		f.fast, f.fastAt = ok, time.Now()
-	}
-	return f.fast
+		return ok, filerError(err)
+	})
 }
 
 // Restore restores the directory from of a snapshot as to. No file may have the
-// name to.
+// name to. After an error something may be at to, and with an outcome that is
+// not known it may still grow there.
 func (f *Filer) Restore(ctx context.Context, snap, from, to string) error {
 	x, err := f.where(ctx)
 	if err != nil {
 		return err
 	}
-	return f.failed(f.client.DirectoryRestore(ctx, ontap.Restore{SVM: x.SVM.Name, Volume: x.Volume.Name, Snapshot: snap,
-		Path: path.Join(x.Sub, from), To: path.Join(x.Sub, to)}))
+	err = f.client.DirectoryRestore(ctx, ontap.Restore{SVM: x.SVM.Name, Volume: x.Volume.Name, Snapshot: snap,
+		Path: path.Join(x.Sub, from), To: path.Join(x.Sub, to)})
+	if refusal(err) {
+		f.restoring.refused(filerError(err))
+	}
+	return f.failed(err)
 }
 
 // BreakLocks breaks the NLM locks of a client on the files of a directory of the
@@ -214,4 +223,13 @@ func (f *Filer) SnapshotBytes(ctx context.Context) (int64, error) {
 		return 0, problem.New(problem.Failed, "'berth ontap status' shows what berth sees of the filer", "the filer does not tell what snapshots keep")
 	}
 	return *vol.Space.Snapshot.Used, nil
+}
+
+// Unhide is what to type on the filer so that NFSv3 clients see .snapshot.
+func (f *Filer) Unhide(ctx context.Context) string {
+	svm, volume := "SVM", "VOLUME"
+	if x, err := f.where(ctx); err == nil {
+		svm, volume = x.SVM.Name, x.Volume.Name
+	}
+	return fmt.Sprintf("'volume modify -vserver %s -volume %s -snapdir-access true' and 'vserver nfs modify -vserver %[1]s -v3-hide-snapshot disabled'", svm, volume)
 }

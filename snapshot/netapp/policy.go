@@ -21,39 +21,49 @@ const policyFor = 5 * time.Minute
 // maxNext is how many of the next snapshots Policy tells.
 const maxNext = 3
 
-// Policy returns the schedule of the filer's own snapshots; nil if the filer does
-// not tell it. zone is the filer's.
-func (f *Filer) Policy(ctx context.Context, zone *time.Location) *Policy {
+// Policy returns the schedule of the filer's own snapshots; nil if it has none.
+// Where the filer does not tell it, or not when its schedules run, the error
+// says why; with a policy, that its next snapshots are not known. zone is the
+// filer's.
+func (f *Filer) Policy(ctx context.Context, zone *time.Location) (*Policy, error) {
 	x, err := f.where(ctx)
-	if err != nil || x.Volume.SnapshotPolicy.Name == "" {
-		return nil
+	if err != nil || x.Volume.SnapshotPolicy.Name == "" || x.Volume.SnapshotPolicy.Name == "none" {
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.schedule != nil && time.Since(f.scheduleAt) < policyFor {
-		return f.schedule
+		return f.schedule, nil
 	}
 	p, err := f.client.SnapshotPolicyGetByName(ctx, x.SVM.Name, x.Volume.SnapshotPolicy.Name)
 	if err != nil {
-		return nil
+		return nil, filerError(err)
 	}
-	f.schedule, f.scheduleAt = &Policy{Name: p.Name, Text: p.String()}, time.Now()
+	out := &Policy{Name: p.Name, Text: p.String()}
 	if !p.Enabled {
-		return f.schedule
+		f.schedule, f.scheduleAt = out, time.Now()
+		return out, nil
 	}
+	var unknown error
 	for _, c := range p.Copies {
 		s, err := f.client.ScheduleGetByName(ctx, x.SVM.Name, c.Schedule.Name)
 		if err != nil {
-			continue // the role may not read schedules
+			unknown = filerError(err)
+			continue
 		}
 		if t, ok := nextRun(s, time.Now().In(zone)); ok {
-			f.schedule.Next = append(f.schedule.Next, t.UTC())
+			out.Next = append(out.Next, t.UTC())
 		}
 	}
-	slices.SortFunc(f.schedule.Next, time.Time.Compare)
-	f.schedule.Next = slices.CompactFunc(f.schedule.Next, time.Time.Equal)
-	f.schedule.Next = f.schedule.Next[:min(len(f.schedule.Next), maxNext)]
-	return f.schedule
+	if unknown != nil {
+		out.Next = nil // one of them may be the next
+		return out, unknown
+	}
+	slices.SortFunc(out.Next, time.Time.Compare)
+	out.Next = slices.CompactFunc(out.Next, time.Time.Equal)
+	out.Next = out.Next[:min(len(out.Next), maxNext)]
+	f.schedule, f.scheduleAt = out, time.Now()
+	return out, nil
 }
 
 // nextRun is when a cron schedule of the filer runs next. now is in the filer's

@@ -22,6 +22,10 @@ type Snapshot struct {
 	SizeBytes int64  `json:"size_bytes,omitempty"`
 	UUID      string `json:"uuid,omitempty"`
 
+	// Hidden: the filer has it, and the export does not show it. Nobody knows then
+	// what is in it.
+	Hidden bool `json:"hidden,omitempty"`
+
 	Copied bool   `json:"-"` // the snapshot shares no file with the export
 	Named  bool   `json:"-"` // Time was read from the name
 	Day    string `json:"-"` // of a name with a day and no time: 2026-11-24

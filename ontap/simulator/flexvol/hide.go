@@ -103,7 +103,8 @@ func (d *Dir) unhide(places []place) error {
 	err := error(unix.ENOENT)
 	for _, p := range places {
 		err = unix.Renameat2(int(p.dir.Fd()), p.name, d.fd(), SnapDir, unix.RENAME_NOREPLACE)
-		if !errors.Is(err, fs.ErrNotExist) {
+		// Between two filesystems nothing is looked up.
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EXDEV) {
 			break
 		}
 	}
