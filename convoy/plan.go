@@ -159,6 +159,9 @@ func (p *planning) volume(i *Item, d subdir, r *record) {
 // known fills in what the directory itself shows.
 func (p *planning) known(i *Item, d subdir) {
 	i.Database = d.Database
+	if d.Own != nil {
+		i.Notes = append(i.Notes, fmt.Sprintf("is a tree of its own (%s): restores change it in place, and keep its quota", d.Own))
+	}
 	if d.Meta != nil {
 		i.State, i.Created, i.Access = Already, d.Meta.Created, d.Meta.Options.Get("access")
 	}

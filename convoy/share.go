@@ -38,6 +38,7 @@ type subdir struct {
 	Meta     *volume.Meta // nil: berth has none
 	MetaErr  error        // berth's metadata is broken
 	Database string       // a database's file in it, "" for none
+	Own      *tree.Own    // what makes it a tree of its own, nil for nothing
 }
 
 // parallel is how many records or directories are read at once.
@@ -122,6 +123,9 @@ func unreadable(err error) error {
 }
 
 func (d *subdir) read(ctx context.Context, fsys tree.FS) (err error) {
+	if d.Own, err = tree.OwnTree(ctx, fsys, d.Name); err != nil {
+		return err
+	}
 	if volume.CheckName(d.Name) != nil {
 		return nil
 	}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -188,6 +189,9 @@ func some(names []string) string {
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if what, ok := strings.CutSuffix(what, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, what)
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -29,7 +28,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
-	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -280,53 +278,6 @@ func TestKernelMount(t *testing.T) {
 	proc, err := MountOf("/proc/self")
 	require.NoError(t, err)
 	require.Equal(t, "proc", proc.FSType)
-}
-
-func TestFiler(t *testing.T) {
-	good := func() (st ontap.Status) {
-		st.Cluster.Name = "c1"
-		st.Export.SVM.Name, st.Export.Volume.Name = "svm1", "vols"
-		st.Export.Volume.NAS.SecurityStyle, st.Export.Volume.SnapshotPolicy.Name = "unix", "default"
-		require.NoError(t, json.Unmarshal([]byte(`{"name":"default","enabled":true,"copies":[{"schedule":{"name":"hourly"},"count":6}]}`), &st.Policy))
-		st.Identity = ontap.Identity{Username: "berth", Roles: []string{"berth"}}
-		return st
-	}
-	require.Len(t, Filer(good()), 6)
-	for _, f := range Filer(good()) {
-		requireAll(t, []judged{{f, OK, "", ""}})
-	}
-	need := ontap.Needs()[0]
-	optional := need
-	optional.Optional = true
-	for _, broken := range []struct {
-		change         func(*ontap.Status)
-		check          string
-		state          State
-		evidence, next string
-	}{
-		{func(st *ontap.Status) { st.Export.Volume.Name = "" }, "ontap", Fail, "does not know the export", "BERTH_ONTAP_SVM"},
-		{func(st *ontap.Status) { st.Problems = []ontap.Problem{{Part: "nfs service", Err: syscall.EIO}} }, "ontap", Warn, "nfs service: input/output", "ontap status"},
-		{func(st *ontap.Status) { st.Missing = []ontap.Need{optional, need} }, "ontap-role", Fail, "lacks " + need.Path, "rest-role create -vserver svm1 -role berth"},
-		{func(st *ontap.Status) { st.Missing = []ontap.Need{optional} }, "ontap-role", Warn, "lacks", "rest-role create"},
-		{func(st *ontap.Status) { st.Export.Volume.SnapshotPolicy.Name = "none" }, "ontap-policy", Warn, "no snapshot policy", "-snapshot-policy"},
-		{func(st *ontap.Status) { st.Policy = ontap.SnapshotPolicy{} }, "ontap-policy", Warn, "cannot be read", "ontap status"},
-		{func(st *ontap.Status) { st.Policy.Enabled = false }, "ontap-policy", Warn, "makes nothing", "-enabled true"},
-		{func(st *ontap.Status) { st.Hidden = []string{"snapdir-access is off"} }, "ontap-snapdir", Fail, "snapdir-access is off", "-snapdir-access true"},
-		{func(st *ontap.Status) {
-			require.NoError(t, json.Unmarshal([]byte(`[{"superuser":["none"],"clients":[{"match":"10.0.0.0/24"}]}]`), &st.Rules))
-		}, "ontap-rules", Warn, "squash root for 10.0.0.0/24", "-superuser sys"},
-		{func(st *ontap.Status) { st.Export.Volume.NAS.SecurityStyle = "ntfs" }, "ontap-style", Fail, "ntfs", "-security-style unix"},
-	} {
-		st := good()
-		broken.change(&st)
-		for _, f := range Filer(st) {
-			if f.Check == broken.check {
-				requireAll(t, []judged{{f, broken.state, broken.evidence, broken.next}})
-			} else {
-				require.Equal(t, OK, f.State, "%s broken, and %+v", broken.check, f)
-			}
-		}
-	}
 }
 
 func TestVolumes(t *testing.T) {

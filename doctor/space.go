@@ -27,7 +27,7 @@ func judgeRoom(left, total int64, what string) Finding {
 	text := fmt.Sprintf("%.0f %% of %d %s left", percent, total, what)
 	next := "berth df shows what can be freed; berth trash purge ID frees it"
 	if what == "bytes" {
-		text = fmt.Sprintf("%.0f %% of %s left", percent, humanize.IBytes(uint64(total)))
+		text = fmt.Sprintf("%.0f %% of %s left", percent, sized(total))
 	} else {
 		next = "on the filer: volume modify -files N; 'berth trash purge ID' frees some"
 	}
@@ -39,3 +39,6 @@ func judgeRoom(left, total int64, what string) Finding {
 	}
 	return ok("%s", text)
 }
+
+// sized prints a number of bytes.
+func sized(n int64) string { return humanize.IBytes(uint64(max(0, n))) }

@@ -203,7 +203,7 @@ func (c *Conn) With(ctx context.Context, what string, f func(e *Export) error) e
 			err = away
 		}
 	}
-	return c.Explain(what, e.whatIsFull(ctx, c.Observe(e, err)))
+	return c.Explain(what, e.WhatIsFull(ctx, c.Observe(e, err)))
 }
 
 // Explain returns err in the words of problem.Explain, nil for nil.

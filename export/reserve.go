@@ -198,17 +198,22 @@ func (e *Export) Rename(ctx context.Context, from, to string) error {
 	return Pressed(ctx, e.FS, func() error { return e.FS.Rename(ctx, from, to) })
 }
 
-// whatIsFull tells an export without inodes from one without bytes.
-func (e *Export) whatIsFull(ctx context.Context, err error) error {
-	if !tree.IsFull(err) || tree.IsQuota(err) {
+// WhatIsFull tells an export without bytes from one without inodes, and from one that
+// has room: there a part of it is full. It has to be asked before what has found no
+// room is taken away.
+func (e *Export) WhatIsFull(ctx context.Context, err error) error {
+	if !tree.IsFull(err) || tree.IsQuota(err) || errors.Is(err, problem.ErrInodes) || errors.Is(err, problem.ErrPart) || errors.As(err, new(*problem.Error)) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	space, statErr := e.FS.Statfs(ctx)
-	// What failed may have given back an inode or a block by now.
-	if statErr != nil || space.Files == 0 || space.FilesFree > 16 || space.Avail < 1<<20 {
-		return err
+	switch {
+	case statErr != nil:
+	case space.Files > 0 && space.FilesFree <= 16 && space.Avail > 1<<20: // what failed may have given back a few
+		return fmt.Errorf("%w: %w", problem.ErrInodes, err)
+	case space.Avail > 16<<20 && space.Avail > space.Total/20:
+		return fmt.Errorf("%w: %w", problem.ErrPart, err)
 	}
-	return fmt.Errorf("%w: %w", problem.ErrInodes, err)
+	return err
 }

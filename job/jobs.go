@@ -319,12 +319,20 @@ func (js *Jobs) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 	case errors.Is(context.Cause(ctx), ErrSessionEnds) && j.Op != cluster.OpClone:
 		return j.interrupted(context.Cause(ctx)) // the journal says "copying": the next start of this node finds it so
 	}
+	err = js.cfg.Conn.Explain(string(j.Op), e.WhatIsFull(done, err))
 	j.State, j.Error = Failed, err.Error()
 	if js.save(done, e, j) != nil {
 		js.unsaved.Store(j.ID, j.Error)
 	}
 	js.clear(done, e, j, err)
 	return err
+}
+
+// clearInside deletes what a job makes in a tree of its own.
+func (js *Jobs) clearInside(ctx context.Context, e *export.Export, j *Job) {
+	for _, name := range j.Volumes() {
+		_ = tree.Delete(ctx, e.FS, path.Join(name, tree.Inside), nil) // the next restore does it again
+	}
 }
 
 // clearFor bounds how long the failure of a job waits until its unfinished trees are
@@ -336,6 +344,7 @@ const clearFor = 30 * time.Second
 // what has filled the export, and nobody's data. The sweepers delete the others, and
 // what could not be deleted in time.
 func (js *Jobs) clear(ctx context.Context, e *export.Export, j *Job, why error) {
+	js.clearInside(ctx, e, j)
 	names, err := export.Pick(ctx, e.FS, j.Dir(), func(d tree.Entry) (string, bool) { return d.Name, d.Name != path.Base(export.JournalPath(j.ID)) })
 	if err != nil || len(names) == 0 {
 		return // End and the sweepers come later
@@ -442,6 +451,7 @@ func (js *Jobs) end(ctx context.Context, id string, abort bool) error {
 		default:
 			return j.blocks(j.Items[0].Volume)
 		}
+		js.clearInside(ctx, e, j)
 		if err := js.discard(ctx, e, id); err != nil {
 			return err
 		}

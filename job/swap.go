@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
@@ -20,7 +21,11 @@ import (
 func (js *Jobs) swapAll(ctx context.Context, e *export.Export, j *Job) error {
 	ctx = export.Spend(ctx) // the trees are complete: there is no way back
 	for i := range j.Items {
-		if err := js.swap(ctx, e, j, &j.Items[i]); err != nil {
+		err := js.swap(ctx, e, j, &j.Items[i])
+		if errors.Is(err, syscall.EXDEV) && i == 0 {
+			err = js.refuseSwap(ctx, e, j, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -30,6 +35,23 @@ func (js *Jobs) swapAll(ctx context.Context, e *export.Export, j *Job) error {
 		}
 	}
 	return js.swapped(ctx, e, j)
+}
+
+// refuseSwap ends a job whose first volume is a tree of its own that cannot be moved:
+// nothing was swapped, and no repetition would help.
+func (js *Jobs) refuseSwap(ctx context.Context, e *export.Export, j *Job, why error) error {
+	it := &j.Items[0]
+	if there, err := export.FileID(ctx, e.FS, it.Dest); err != nil || there != it.Old {
+		return errors.Join(why, err)
+	}
+	err := problem.New(problem.Failed, "nothing was changed; copy what you need out of the snapshot by hand ('berth snapshot cat', or --to a directory of it)",
+		"%q is a tree of its own on the export (a qtree, a subvolume or a project), and no other tree can be moved into its place", it.Dest).Because(why)
+	j.State, j.Error = Failed, err.Error()
+	if saveErr := js.save(ctx, e, j); saveErr != nil {
+		return errors.Join(why, saveErr)
+	}
+	js.clear(ctx, e, j, err)
+	return err
 }
 
 // swapped writes down that a job is done.

@@ -72,7 +72,7 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 		c.observe(r.method, out.status, c.now().Sub(began))
 		var e *Error
 		if err == nil || errors.As(err, &e) {
-			c.uses.note(r, e, c.now())
+			c.uses.note(c.String(), r, e, c.now())
 		}
 		if err == nil {
 			return out, nil

@@ -70,7 +70,7 @@ func (f *foreign) ask(method, path, body string) (int, string) {
 
 // varying are members whose values depend on the machine: their numbers and
 // texts are replaced, their types stay.
-var varying = regexp.MustCompile(`"(size|logical_size|reclaimable_space|available|used|percent_used|maximum|bytes_used|inode_number|hard_links_count|owner_id|group_id|[a-z]+ed_time|creation_time)": (\d+|"[^"]*")`)
+var varying = regexp.MustCompile(`"(size|logical_size|reclaimable_space|available|used|percent_used|used_percent|used_by_afs|reserve_size|uid|gid|minimum|maximum|bytes_used|inode_number|hard_links_count|owner_id|group_id|[a-z]+ed_time|creation_time)": (\d+|"[^"]*")`)
 
 // named is the uuid of a snapshot policy.
 func (w *world) named(policy string) string {
@@ -216,7 +216,7 @@ func TestForeignClientRefused(t *testing.T) {
 		{"GET", "/api/storage/volumes", `{"name":"x"}`, 400},
 		{"GET", "/api/storage/volumes/nope", "", 404},
 		{"GET", "/api/nonsense", "", 404},
-		{"DELETE", volume + "/files/", "", 404},
+		{"DELETE", volume + "/files/", "", 405},
 		{"GET", "/elsewhere", "", 404},
 		{"PUT", "/api/cluster", "", 405},
 		{"DELETE", "/api/cluster", "", 405},
@@ -232,8 +232,9 @@ func TestForeignClientRefused(t *testing.T) {
 		{"POST", "/api/storage/volumes/nope/snapshots", `{"name":"s2"}`, 404},
 		{"DELETE", volume + "/snapshots", "", 400},
 		{"DELETE", "/api/protocols/locks", "", 400},
-		{"PATCH", volume + "?restore_to.snapshot.name=s1", "", 400},
-		{"DELETE", volume, "", 405},
+		{"PATCH", volume + "?restore_to.snapshot.name=s1", `{"comment":"c"}`, 400},
+		{"PATCH", volume + "?restore_to.snapshot.name=nope", "", 404},
+		{"DELETE", volume, "", 400},
 		{"DELETE", volume + "/files/..", "", 400},
 		{"DELETE", volume + "/files/..?recurse=true", "", 400},
 		{"DELETE", volume + "/files/site1%2F..", "", 400},

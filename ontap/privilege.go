@@ -88,10 +88,10 @@ func Needs() []Need {
 	return []Need{
 		need("/cluster", AccessReadonly, "the release"),
 		need("/cluster/jobs", AccessReadonly, "following what it has started"),
-		need("/svm/svms", AccessReadonly, "finding the SVM of the export"),
-		need("/network/ip/interfaces", AccessReadonly, "the NFS interfaces of the SVM"),
 		need("/storage/volumes", AccessReadonly, "finding the FlexVol of the export"),
 		need("/storage/volumes/*/snapshots", AccessAll, "listing, taking, commenting and deleting snapshots"),
+		optional("/svm/svms", AccessReadonly, "saying which SVMs there are if the export is not found"),
+		optional("/network/ip/interfaces", AccessReadonly, "telling SVMs apart that have the same junction path"),
 		optional("/cluster/schedules", AccessReadonly, "showing when the next snapshot is due"),
 		optional("/storage/snapshot-policies", AccessReadonly, "showing when the next snapshot is due"),
 		optional("/storage/file/clone", AccessReadCreate, "restoring large files without copying them"),

@@ -94,7 +94,7 @@ var fieldFacts = map[string][]fact{
 	"SVM":       {{"name uuid", Introduced{Release: "9.6", Source: SourcePage}}},
 	"Interface": {{"ip.address svm.name svm.uuid", Introduced{Release: "9.6", Source: SourcePage}}},
 	"Volume": {
-		{"name uuid svm.name svm.uuid style nas.path nas.security_style nas.export_policy.id space.size space.available " +
+		{"name uuid svm.name svm.uuid style nas.path nas.security_style nas.export_policy.id nas.export_policy.name space.size space.available " +
 			"space.snapshot.used space.snapshot.reserve_percent snapshot_policy.name snapshot_policy.uuid quota.state", Introduced{Release: "9.6", Source: SourceSpec}},
 		{"analytics.state analytics.supported", Introduced{Release: "9.8", Source: SourcePage}},
 		{"snapshot_count", Introduced{Release: "9.10.1", Source: SourceReleases}},

@@ -2,7 +2,11 @@ package ontap
 
 import (
 	"context"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // Relationship is a copy of a FlexVol elsewhere that SnapMirror keeps.
@@ -70,4 +74,25 @@ func (c *Client) SnapmirrorList(ctx context.Context, svm, volume string) ([]Rela
 		}
 	}
 	return out, nil
+}
+
+// LagTime is how old the copy is; false where this cluster does not know.
+func (r Relationship) LagTime() (time.Duration, bool) {
+	return duration(r.Lag)
+}
+
+// iso8601 is a duration of days to seconds; ONTAP uses no years and months.
+var iso8601 = regexp.MustCompile(`^P(?:(\d{1,6})W)?(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})(?:\.\d+)?S)?)?$`)
+
+func duration(text string) (time.Duration, bool) {
+	parts := iso8601.FindStringSubmatch(text)
+	if parts == nil || text == "P" || strings.HasSuffix(text, "T") {
+		return 0, false
+	}
+	var d time.Duration
+	for i, unit := range []time.Duration{7 * 24 * time.Hour, 24 * time.Hour, time.Hour, time.Minute, time.Second} {
+		n, _ := strconv.Atoi("0" + parts[i+1]) // digits
+		d += time.Duration(n) * unit
+	}
+	return d, true
 }

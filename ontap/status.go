@@ -73,8 +73,11 @@ type Problem struct {
 	Err  error
 }
 
-// errNotTold is why a part is not known of which no call failed.
-var errNotTold = errors.New("this release or this role does not show it")
+// Why a part is not known of which no call failed.
+var (
+	errNotTold  = errors.New("this release or this role does not show it")
+	errNotAsked = errors.New("not asked, since the export is not known")
+)
 
 // Unknown says why a part is not known; it is nil for a part that is.
 func (s Status) Unknown(part Part) error {
@@ -91,7 +94,7 @@ func (s Status) Unknown(part Part) error {
 		PartPolicy:     vol.SnapshotPolicy.Name == "none" || vol.SnapshotPolicy.Name != "" && s.Policy.Name != "",
 		PartSnapdir:    vol.SnapshotDirectory != nil,
 		PartNFS:        s.NFS.Protocol.V3Features.HideSnapshot != nil,
-		PartRules:      s.Rules != nil && !slices.ContainsFunc(s.Rules, func(r ExportRule) bool { return len(r.Superuser) == 0 }),
+		PartRules:      len(s.Rules) > 0 && !slices.ContainsFunc(s.Rules, func(r ExportRule) bool { return len(r.Superuser) == 0 }),
 		PartStyle:      vol.NAS.SecurityStyle != "",
 		PartRestore:    s.DirectoryRestore != nil,
 		PartMirror:     s.Copies != nil,
@@ -107,7 +110,7 @@ func (s Status) Unknown(part Part) error {
 	}
 	for _, p := range s.Problems {
 		if p.Part == PartExport {
-			return errors.Join(errors.New("not asked, since the export is not known"), p.Err)
+			return errNotAsked
 		}
 	}
 	return errNotTold
@@ -218,11 +221,7 @@ func (a *asking) lacks(err error) bool {
 		return false
 	}
 	if !slices.ContainsFunc(a.Missing, func(m Missing) bool { return m.Path == need.Path }) {
-		var line *bool
-		if need.Access == AccessReadonly {
-			line = new(bool) // a line would allow it
-		}
-		a.Missing = append(a.Missing, Missing{Need: need, Line: line})
+		a.Missing = append(a.Missing, Missing{Need: need, Line: new(bool)}) // any line would let us look
 	}
 	return true
 }
@@ -261,7 +260,7 @@ func (a *asking) ofVolume(ctx context.Context) []func() {
 		},
 		func() {
 			var err error
-			s.NFS, err = c.NFSServiceGet(ctx, s.Export.SVM.UUID)
+			s.NFS, err = c.NFSServiceGet(ctx, vol.SVM.UUID)
 			a.note(PartNFS, err)
 		},
 		func() {
@@ -271,7 +270,7 @@ func (a *asking) ofVolume(ctx context.Context) []func() {
 			}
 		},
 		func() {
-			copies, err := c.SnapmirrorList(ctx, s.Export.SVM.Name, vol.Name)
+			copies, err := c.SnapmirrorList(ctx, vol.SVM.Name, vol.Name)
 			if a.note(PartMirror, err) {
 				s.Copies = append([]Relationship{}, copies...)
 			}
@@ -315,13 +314,16 @@ func (a *asking) proveOne(ctx context.Context, n Need, volume string) {
 	if n.Path == "/api/protocols/locks" {
 		r.query.Set("volume.uuid", volume) // ONTAP lists the locks of a volume or an SVM
 	}
+	if strings.HasSuffix(n.Path, "/files") {
+		r.path += "/" + segment("/") // the FlexVol's root; a listing has a path
+	}
 	_, err := do[struct{}](ctx, a.client, r)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.lacks(err) || err != nil {
 		return
 	}
-	last, used := a.client.uses.of(n)
+	last, used := a.client.uses.of(a.client.String(), n)
 	switch {
 	case n.Access == AccessReadonly, used && !last.refused:
 		a.Granted = append(a.Granted, n)

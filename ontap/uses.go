@@ -11,8 +11,8 @@ import (
 // without consequences. Clients of one process may share a Uses; the zero value
 // is ready.
 type Uses struct {
-	mu   sync.Mutex // guards last
-	last map[string]use
+	mu   sync.Mutex     // guards last
+	last map[string]use // by user and path
 }
 
 // use is the last time that a privilege was needed for a change.
@@ -23,7 +23,7 @@ type use struct {
 
 // note keeps what came of a change. An answer that comes before the role is asked
 // for, or none, says nothing of the role.
-func (u *Uses) note(r request, err *Error, at time.Time) {
+func (u *Uses) note(who string, r request, err *Error, at time.Time) {
 	if r.safe() {
 		return
 	}
@@ -43,12 +43,12 @@ func (u *Uses) note(r request, err *Error, at time.Time) {
 	if u.last == nil {
 		u.last = map[string]use{}
 	}
-	u.last[need.Path] = use{at, refused}
+	u.last[who+need.Path] = use{at, refused}
 }
 
-func (u *Uses) of(need Need) (use, bool) {
+func (u *Uses) of(who string, need Need) (use, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	last, ok := u.last[need.Path]
+	last, ok := u.last[who+need.Path]
 	return last, ok
 }

@@ -24,7 +24,8 @@ type Volume struct {
 		Path          string `json:"path"`           // junction path; "" if not mounted
 		SecurityStyle string `json:"security_style"` // unix, ntfs, mixed, unified
 		ExportPolicy  struct {
-			ID int64 `json:"id"`
+			Name string `json:"name"`
+			ID   int64  `json:"id"`
 		} `json:"export_policy"`
 	} `json:"nas"`
 	Space struct {

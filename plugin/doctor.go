@@ -230,7 +230,17 @@ func (e *examiner) filer(ctx context.Context) []doctor.Finding {
 	if err != nil {
 		return []doctor.Finding{doctor.Failed(ontapError(e.settings.ONTAP, err))}
 	}
-	return doctor.Filer(st)
+	return doctor.Filer(st, e.showsSnapshots(ctx), e.store.Now())
+}
+
+// showsSnapshots says that berth has seen .snapshot on the export.
+func (e *examiner) showsSnapshots(ctx context.Context) bool {
+	fsys, err := e.open()
+	if err != nil {
+		return false
+	}
+	attr, err := fsys.Stat(ctx, ".snapshot")
+	return err == nil && attr.Kind == tree.Directory
 }
 
 // askFiler asks for the whole status of the cluster behind the export.

@@ -1,11 +1,15 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 )
@@ -30,13 +34,41 @@ type ONTAPStatus struct {
 	SnapshotUsedBytes *int64 `json:"snapshot_used_bytes"` // nil: not known
 	Snapshots         *int64 `json:"snapshots"`           // nil: not known
 
-	Policy           string   `json:"snapshot_policy"`
+	Policy           string   `json:"snapshot_policy"`     // none: it has none; empty: not known
 	Hidden           []string `json:"snapshots_hidden_by"` // the reasons why clients do not see .snapshot
-	DirectoryRestore bool     `json:"directory_restore"`
-	RootSquashed     []string `json:"root_squashed_for"` // clients of rules that squash root
+	Visible          *bool    `json:"snapshots_visible"`   // to NFSv3 clients; nil: not known
+	DirectoryRestore *bool    `json:"directory_restore"`   // nil: not known
+	RootSquashed     []string `json:"root_squashed_for"`   // clients of rules that squash root; nil: not known
+
+	SnapshotLimit   int64            `json:"snapshot_limit"`
+	ReservePercent  *int64           `json:"snapshot_reserve_percent"`
+	Autodelete      *bool            `json:"snapshot_autodelete"`
+	Locked          []LockedSnapshot `json:"locked_snapshots"` // nil: not known
+	Copies          []ONTAPCopy      `json:"copies"`           // of the volume elsewhere; nil: not known
+	AntiRansomware  string           `json:"anti_ransomware"`
+	AttackProbable  string           `json:"attack_probability"`
+	Suspects        []ontap.Suspect  `json:"suspect_files"`
+	Analytics       string           `json:"file_system_analytics"`
+	AnalyticsEnable string           `json:"file_system_analytics_command,omitempty"` // turns it on
 
 	Missing  []MissingPrivilege `json:"missing_privileges"`
+	Unproven []string           `json:"unproven_privileges"` // known after the first change that needs them
 	Problems []ONTAPProblem     `json:"problems"`
+}
+
+// LockedSnapshot is a snapshot that nobody can delete before a time.
+type LockedSnapshot struct {
+	Name  string    `json:"name"`
+	Until time.Time `json:"until"`
+}
+
+// ONTAPCopy is a copy of the volume that SnapMirror keeps.
+type ONTAPCopy struct {
+	Destination string   `json:"destination"`
+	State       string   `json:"state"`
+	Healthy     *bool    `json:"healthy"`     // nil: this cluster does not know
+	LagSeconds  *float64 `json:"lag_seconds"` // nil: this cluster does not know
+	Reasons     []string `json:"unhealthy_reasons,omitempty"`
 }
 
 // Blocked says that berth cannot work with the filer in this state.
@@ -59,10 +91,11 @@ type MissingPrivilege struct {
 	Grant    string `json:"grant"`
 }
 
-// ONTAPProblem is a part that the API did not tell.
+// ONTAPProblem is a part that is not known, and what to type to know it.
 type ONTAPProblem struct {
 	Part  string `json:"part"`
 	Error string `json:"error"`
+	Next  string `json:"next"`
 }
 
 // ontapStatus asks the filer with a client of its own, so that nothing else in the
@@ -100,7 +133,8 @@ func ontapError(o ONTAP, err error) error {
 		e.Kind, e.Hint = problem.Failed, "the filer logs nobody in by BERTH_ONTAP_CERT="+o.Cert+"; on the filer: 'security certificate install -type client-ca', 'security ssl modify -client-enabled true', "+
 			"'security login create -user-or-group-name NAME -application http -authentication-method cert', where NAME is the common name of the certificate: openssl x509 -noout -subject -enddate -in "+o.Cert
 	case errors.Is(err, ontap.ErrPassword), errors.Is(err, fs.ErrPermission):
-		e.Kind, e.Hint = problem.Failed, "check BERTH_ONTAP_USER="+o.User+" and the password in "+o.PasswordFile
+		e.Kind, e.Hint = problem.Failed, "check BERTH_ONTAP_USER="+o.User+" and the password in "+o.PasswordFile+"; a new role logs in after, on the filer: "+
+			ontap.WebAccess(cmp.Or(o.SVM, "SVM"), "berth")
 	case errors.Is(err, fs.ErrNotExist):
 		e.Kind, e.Hint = problem.NotFound, "check BERTH_EXPORT and BERTH_ONTAP_SVM"
 	}
@@ -110,15 +144,34 @@ func ontapError(o ONTAP, err error) error {
 func describeONTAP(set Settings, st ontap.Status) *ONTAPStatus {
 	vol := st.Export.Volume
 	out := &ONTAPStatus{
-		Address: set.ONTAP.Address, Cluster: st.Cluster.Name, Version: st.Cluster.Version.String(),
-		User: st.Identity.Username, Role: strings.Join(st.Identity.Roles, ", "),
-		SVM: st.Export.SVM.Name, Volume: vol.Name, Junction: vol.NAS.Path, Below: st.Export.Sub, Security: vol.NAS.SecurityStyle,
+		Address: set.ONTAP.Address, Cluster: st.Cluster.Name,
+		User: cmp.Or(st.Identity.Username, set.ONTAP.User), Role: strings.Join(st.Identity.Roles, ", "),
+		SVM: cmp.Or(st.Export.SVM.Name, vol.SVM.Name), Volume: vol.Name, Junction: vol.NAS.Path, Below: st.Export.Sub, Security: vol.NAS.SecurityStyle,
 		SizeBytes: vol.Space.Size, AvailableBytes: vol.Space.Available, SnapshotUsedBytes: vol.Space.Snapshot.Used, Snapshots: vol.SnapshotCount,
 		Hidden: append([]string{}, st.Hidden...), DirectoryRestore: st.DirectoryRestore,
-		RootSquashed: []string{}, Missing: []MissingPrivilege{}, Problems: []ONTAPProblem{},
+		SnapshotLimit: ontap.MaxSnapshots, ReservePercent: vol.Space.Snapshot.ReservePercent, Autodelete: vol.Space.Snapshot.Autodelete,
+		AntiRansomware: vol.AntiRansomware.State, AttackProbable: vol.AntiRansomware.AttackProbability, Suspects: vol.AntiRansomware.Suspects,
+		Analytics: vol.Analytics.State,
+		Missing:   []MissingPrivilege{}, Unproven: []string{}, Problems: []ONTAPProblem{},
 	}
-	if st.Policy.Name != "" {
+	if st.Unknown(ontap.PartCluster) == nil {
+		out.Version = st.Cluster.Version.String()
+	}
+	if out.Analytics == "off" && (vol.Analytics.Supported == nil || *vol.Analytics.Supported) {
+		out.AnalyticsEnable = "volume analytics on -vserver " + out.SVM + " -volume " + vol.Name
+	}
+	switch {
+	case st.Policy.Name != "":
 		out.Policy = st.Policy.String()
+	case vol.SnapshotPolicy.Name == "none":
+		out.Policy = "none"
+	}
+	if len(st.Hidden) > 0 || st.Unknown(ontap.PartSnapdir) == nil && st.Unknown(ontap.PartNFS) == nil {
+		visible := len(st.Hidden) == 0
+		out.Visible = &visible
+	}
+	if st.Unknown(ontap.PartRules) == nil {
+		out.RootSquashed = []string{}
 	}
 	for _, r := range st.Rules {
 		if len(r.Superuser) == 1 && r.Superuser[0] == "none" {
@@ -127,15 +180,44 @@ func describeONTAP(set Settings, st ontap.Status) *ONTAPStatus {
 			}
 		}
 	}
-	role := "berth"
+	out.history(st)
+	svm, role := cmp.Or(out.SVM, cmp.Or(set.ONTAP.SVM, "SVM")), "berth"
 	if len(st.Identity.Roles) > 0 {
 		role = st.Identity.Roles[0]
 	}
 	for _, n := range st.Missing {
-		out.Missing = append(out.Missing, MissingPrivilege{Path: n.Path, Access: string(n.Access), For: n.For, Optional: n.Optional, Grant: n.Grant(out.SVM, role)})
+		out.Missing = append(out.Missing, MissingPrivilege{Path: n.Path, Access: string(n.Access), For: n.For, Optional: n.Optional, Grant: n.Grant(svm, role)})
 	}
-	for _, p := range st.Problems {
-		out.Problems = append(out.Problems, ONTAPProblem{p.Part, p.Err.Error()})
+	for _, n := range st.Unproven() {
+		out.Unproven = append(out.Unproven, n.Path+" "+string(n.Access))
+	}
+	for _, part := range ontap.Parts() {
+		if vol.Name == "" && !slices.Contains([]ontap.Part{ontap.PartCluster, ontap.PartExport, ontap.PartRestore}, part) {
+			continue // that the export is not known says it
+		}
+		if err := st.Unknown(part); err != nil && part != ontap.PartRole {
+			out.Problems = append(out.Problems, ONTAPProblem{string(part), err.Error(), doctor.Learn(st, part, err)})
+		}
 	}
 	return out
+}
+
+// history fills in what protects old versions.
+func (st *ONTAPStatus) history(s ontap.Status) {
+	if s.Locked != nil {
+		st.Locked = []LockedSnapshot{}
+	}
+	for _, l := range s.Locked {
+		st.Locked = append(st.Locked, LockedSnapshot{l.Name, *l.SnaplockExpiry})
+	}
+	if s.Copies != nil {
+		st.Copies = []ONTAPCopy{}
+	}
+	for _, r := range s.Copies {
+		c := ONTAPCopy{Destination: r.Destination, State: r.State, Healthy: r.Healthy, Reasons: r.UnhealthyReason}
+		if lag, ok := r.LagTime(); ok {
+			c.LagSeconds = new(lag.Seconds())
+		}
+		st.Copies = append(st.Copies, c)
+	}
 }

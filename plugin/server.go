@@ -18,6 +18,7 @@ import (
 
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
 )
@@ -42,6 +43,7 @@ type Server struct {
 	log     *logrus.Logger
 	metrics *metrics
 	scrapes scrapes
+	uses    ontap.Uses // what the filer's role was seen to allow
 
 	session atomic.Pointer[session] // in force
 	read    read                    // reload's own

@@ -240,7 +240,7 @@ func (s *Server) newFiler(set Settings) (*netapp.Filer, error) {
 
 func (s *Server) newONTAP(o ONTAP) (*ontap.Client, error) {
 	client, err := ontap.New(ontap.Config{Address: o.Address, User: o.User, PasswordFile: o.PasswordFile, CertFile: o.Cert, KeyFile: o.Key,
-		CAFile: o.CA, Insecure: o.Insecure, Observe: s.metrics.ontapRequest})
+		CAFile: o.CA, Insecure: o.Insecure, Observe: s.metrics.ontapRequest, Uses: &s.uses})
 	if err != nil {
 		return nil, &problem.Error{Kind: problem.Failed, Reason: err.Error(), Hint: "docs/settings.md lists the BERTH_ONTAP settings"}
 	}

@@ -10,6 +10,7 @@ var Messages = catalogue.Messages{
 		{"…: the export … is away: its directory was unmounted, moved or replaced", "another directory is where the export was", "mount it again; berth goes on within seconds"},
 		{"…: the export … is full", "no space is left; removing and purging work all the same", "`berth df`; `berth trash ls`; `berth trash purge ID`; or grow the volume on the filer"},
 		{"…: a quota on the export … is used up", "a quota of the export, of a volume's own tree, or of a user; the filesystem may have space", "`berth trash purge ID`; on a filer `volume quota report`, `volume quota policy rule modify`, `volume quota resize`; on XFS `xfs_quota -x -c 'limit -p …'`, on btrfs `btrfs qgroup limit`"},
+		{"…: the server has no room for it, although the export … has", "NFS3ERR_NOSPC, or ENOSPC, with free space: an XFS project quota, or a directory at its largest size", "`berth volume inspect NAME` shows a limit of its own; `xfs_quota -x -c 'report -p'`; on a filer `volume show -fields maxdir-size`"},
 		{"…: the export … has room, and no inodes left for new files", "many small files", "`berth trash purge ID`; `df -i`; on a filer `volume modify -files N`"},
 		{"…: the export … is read-only", "exported or mounted read-only for this node", "on the filer: rw in the export's rule; on the host: `mount -o remount,rw`"},
 		{"…: … is immutable (chattr +i)", "somebody, or a hardening tool, has set the attribute `i`", "on the export's host `lsattr -d PATH`, `chattr -i PATH`; then try again"},

@@ -97,9 +97,12 @@ func Whole(err error, what, hint string) error {
 	return e.Because(not)
 }
 
-// ErrInodes says of an error for which there is no room that the filesystem has bytes
-// left, and no inodes.
-var ErrInodes = errors.New("no inodes are left")
+// ErrInodes says of an error of what has no room that the filesystem has bytes
+// left, and no inodes; ErrPart that the filesystem has both, and a part of it is full.
+var (
+	ErrInodes = errors.New("no inodes are left")
+	ErrPart   = errors.New("the filesystem has room")
+)
 
 // explain turns what the filesystem of the export url said while doing what
 // into words for people. An Error passes unchanged.
@@ -126,6 +129,9 @@ func Explain(url, what string, err error) error {
 	case errors.Is(err, ErrInodes):
 		e.Reason = fmt.Sprintf("%s: the export %s has room, and no inodes left for new files", what, url)
 		e.Hint = "free some with 'berth trash purge ID', or add some: on a filer 'volume modify -files N'"
+	case errors.Is(err, ErrPart):
+		e.Reason = fmt.Sprintf("%s: the server has no room for it, although the export %s has", what, url)
+		e.Hint = "a volume's own tree is at its limit ('berth volume inspect NAME' shows it; XFS says so of a project quota), or a directory is at its largest size (on a filer 'volume modify -maxdir-size'): free some there, or raise it"
 	case tree.IsFull(err):
 		e.Reason = fmt.Sprintf("%s: the export %s is full", what, url)
 		e.Hint = "see what can go with 'berth trash ls', free it with 'berth trash purge ID'; 'berth trash purge' alone takes what has expired"

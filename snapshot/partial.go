@@ -209,8 +209,8 @@ func readChanges(ctx context.Context, fsys tree.FS, item string) (out []change, 
 // putBack exchanges what a sync replaced in dest, whose old versions are in
 // the trash item from, for what is there now, which goes to the trash item to
 // with a record of its own: doing it again does the opposite. It may be
-// repeated.
-func putBack(ctx context.Context, fsys tree.FS, from, to, dest string, progress func(tree.Progress)) error {
+// repeated. room is where names are made that go to dest.
+func putBack(ctx context.Context, fsys tree.FS, from, to, dest, room string, progress func(tree.Progress)) error {
 	changes, err := readChanges(ctx, fsys, from)
 	if err != nil {
 		return err
@@ -245,7 +245,7 @@ func putBack(ctx context.Context, fsys tree.FS, from, to, dest string, progress 
 	if err := back.save(ctx, fsys, to); err != nil {
 		return err
 	}
-	x := &exchange{fsys: fsys, from: path.Join(from, "data"), to: path.Join(to, "data"), dest: dest, report: progress}
+	x := &exchange{fsys: fsys, over: tree.NewCarrier(fsys), from: path.Join(from, "data"), to: path.Join(to, "data"), dest: dest, room: room, report: progress}
 	isTime := func(c change) bool { return c.Kind == timeOnly || c.Kind == tree.Updated }
 	// Directories that go make room first; their parents are deeper in order.
 	// Times come last, since the rest changes them.
@@ -273,7 +273,9 @@ func putBack(ctx context.Context, fsys tree.FS, from, to, dest string, progress 
 
 type exchange struct {
 	fsys           tree.FS
+	over           *tree.Carrier
 	from, to, dest string
+	room           string // for what goes to dest, where it is a tree of its own
 	report         func(tree.Progress)
 
 	mu   sync.Mutex // guards done; held while it is reported
@@ -356,7 +358,7 @@ func (x *exchange) away(ctx context.Context, name, live string) error {
 	if err := x.parents(ctx, x.to, name); err != nil {
 		return err
 	}
-	return x.fsys.Rename(ctx, live, path.Join(x.to, name))
+	return x.over.Move(ctx, live, path.Join(x.to, name), x.to)
 }
 
 // replace brings the old version of a name back. A file is linked into the new
@@ -383,11 +385,11 @@ func (x *exchange) replace(ctx context.Context, name, live string) error {
 		if err := x.parents(ctx, x.to, name); err != nil {
 			return err
 		}
-		if err := x.fsys.Link(ctx, live, path.Join(x.to, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := x.over.Keep(ctx, live, path.Join(x.to, name), x.to); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	return x.fsys.Rename(ctx, path.Join(x.from, name), live)
+	return x.over.Move(ctx, path.Join(x.from, name), live, x.room)
 }
 
 // parents makes the directories of name below root.

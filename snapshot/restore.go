@@ -3,7 +3,9 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -107,6 +109,10 @@ type PlanItem struct {
 	// first: they come back with it.
 	Parents []string `json:"parents,omitempty"`
 
+	// Own says that the volume is a tree of its own on the export: what comes back is
+	// changed in place, so that the tree keeps its quota. "" for any other volume.
+	Own string `json:"own_tree,omitempty"`
+
 	Checksum bool `json:"checksum,omitempty"` // read everything again
 	Beside   bool `json:"beside,omitempty"`   // Path is free and not that of the version
 	// Meta is what the volume gets if it does not exist.
@@ -209,6 +215,9 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	if n := len(names); n != len(slices.Compact(names)) {
 		return nil, problem.New(problem.Invalid, "restore its parts one after the other", "a volume is named more than once")
 	}
+	if err := p.findOwn(ctx, fsys); err != nil {
+		return nil, err
+	}
 	p.Engine = p.engine(ctx, v)
 	for i := range p.Items {
 		it := &p.Items[i]
@@ -224,6 +233,25 @@ func (v *Versions) plan(ctx context.Context, fsys tree.FS, r RestoreRequest, job
 	p.Harmless = len(p.Items) == 1 && p.Items[0].Kind == KindFile && p.Items[0].Path != "" && !p.Items[0].Database
 	p.Users, err = v.volumes.Holders(ctx, names)
 	return p, err
+}
+
+// Notes are what whoever confirms the plan has to know besides.
+func (p *Plan) Notes() (notes []string) {
+	if p.Why != "" {
+		notes = append(notes, p.Why)
+	}
+	if p.Without != "" {
+		notes = append(notes, p.Without)
+	}
+	for _, it := range p.Items {
+		switch {
+		case it.Own != "" && p.Engine == EngineMove:
+			notes = append(notes, fmt.Sprintf("%s is a tree of its own (%s): it goes to the trash with its quota, and what comes back has none", it.Volume, it.Own))
+		case it.Own != "":
+			notes = append(notes, fmt.Sprintf("%s is a tree of its own (%s): it is changed in place, and keeps its quota", it.Volume, it.Own))
+		}
+	}
+	return notes
 }
 
 // names are the volumes, sorted.
@@ -402,6 +430,21 @@ func (it *PlanItem) otherwise(hint, other string) string {
 	return fmt.Sprintf(hint, reference.Ref{Volume: it.Volume, Snapshot: it.Snapshot.Name})
 }
 
+// findOwn finds the volumes that are trees of their own.
+func (p *Plan) findOwn(ctx context.Context, fsys tree.FS) error {
+	for i := range p.Items {
+		it := &p.Items[i]
+		own, err := tree.OwnTree(ctx, fsys, it.Volume)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if own != nil {
+			it.Own = own.String()
+		}
+	}
+	return nil
+}
+
 // engine chooses how; what is in use, or a part, is synced.
 func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 	whole := true
@@ -413,7 +456,7 @@ func (p *Plan) engine(ctx context.Context, v *Versions) Engine {
 		return EngineMove
 	case p.Op == cluster.OpUndo:
 		return EngineSync
-	case p.Request.To == "" && (p.Request.Live || !whole):
+	case p.Request.To == "" && (p.Request.Live || !whole || slices.ContainsFunc(p.Items, func(it PlanItem) bool { return it.Own != "" })):
 		return EngineSync
 	}
 	if filer := v.tuned.Load().Filer; filer != nil && !p.Request.Checksum && !p.single() {
@@ -444,7 +487,7 @@ func (v *Versions) measure(ctx context.Context, fsys tree.FS, p *Plan) error {
 		case EngineCopy, EngineSync:
 			p.Need += it.used
 		}
-		if it.Database && p.Engine == EngineSync && it.Kind != KindFile && !p.Request.Force && p.Request.To == "" && (p.Request.Live || len(p.Users) > 0) {
+		if it.Database && p.Engine == EngineSync && it.Kind != KindFile && !p.Request.Force && p.Request.To == "" && (it.Own == "" || !p.Request.Stop) && (p.Request.Live || len(p.Users) > 0) {
 			return problem.New(problem.InUse, "--stop restores it whole; --force does it all the same", "volume %q holds a database: files replaced under it while it runs would ruin it", it.Volume)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/compare"
+	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
@@ -88,18 +89,26 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 	if it.Dest != p.dest() {
 		return fmt.Errorf("the plan of %s changed while it was carried out", it.Volume)
 	}
-	switch p.Engine {
-	case EngineMove:
+	if p.Engine == EngineMove {
 		it.From = p.source()
 		return nil
-	case EngineSync:
-		return v.sync(ctx, fsys, w, j, p, it)
+	}
+	dir, err := v.room(ctx, fsys, w, j, p)
+	if err != nil {
+		return err
+	}
+	own := dir != j.Dir()
+	if p.Engine == EngineSync || own && !p.Beside {
+		if p.Engine != EngineSync {
+			w.Warn(fmt.Sprintf("%s: a tree of its own on the export: it was changed in place, and keeps its quota", it.Volume))
+		}
+		return errors.Join(v.sync(ctx, fsys, w, j, p, it, dir), v.leave(ctx, fsys, own, dir))
 	}
 	// A tree of an earlier, interrupted run is put aside for the sweepers.
-	it.From = path.Join(j.Dir(), it.Volume)
+	it.From = path.Join(dir, it.Volume)
 	if there, err := stat(ctx, fsys, it.From); err != nil {
 		return err
-	} else if there != nil {
+	} else if there != nil { // never in a tree of its own, whose room is new
 		aside := it.From + "." + v.volumes.Trash.NewID()
 		if err := fsys.Rename(ctx, it.From, aside); err != nil {
 			return err
@@ -108,7 +117,7 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 			return err
 		}
 	}
-	if p.Engine == EngineFiler {
+	if p.Engine == EngineFiler && !own {
 		err := v.filerFill(ctx, fsys, p, it)
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -118,6 +127,57 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 		it.From += "." + v.volumes.Trash.NewID()
 	}
 	return v.copyFill(ctx, fsys, w, p, it)
+}
+
+// room returns the directory in which a job makes new files for an item: that of the
+// job, or one in the volume where the volume is a tree of its own (tree.OwnTree).
+func (v *Versions) room(ctx context.Context, fsys tree.FS, w *running, j *job.Job, p *PlanItem) (dir string, err error) {
+	own, err := tree.OwnTree(ctx, fsys, p.Volume)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j.Dir(), nil
+	}
+	if j.Op == cluster.OpTakeover { // the old tree has to go, whatever it is
+		if own != nil {
+			w.Warn(fmt.Sprintf("%s was a tree of its own on the export (%s): that is in the trash now, and the new one has no quota", p.Volume, own))
+		}
+		return j.Dir(), err
+	}
+	edge := own != nil
+	if l, local := fsys.(*tree.Local); err == nil && !edge && (!local || !embedded.IsLocal(l.Filesystem())) {
+		edge, err = tree.IsEdge(ctx, fsys, j.Dir(), p.Volume)
+	}
+	if err != nil || !edge {
+		return j.Dir(), err
+	}
+	dir = path.Join(p.Volume, tree.Inside)
+	if err := tree.Delete(ctx, fsys, dir, nil); err != nil { // of an interrupted job
+		return "", err
+	}
+	was, err := fsys.Stat(ctx, p.Volume)
+	if err != nil {
+		return "", err
+	}
+	mode := uint32(0o700)
+	if err := fsys.Mkdir(ctx, dir, tree.SetAttr{Mode: &mode}); err != nil {
+		return "", err
+	}
+	return dir, fsys.SetAttr(ctx, p.Volume, tree.SetAttr{Mtime: &was.Mtime})
+}
+
+// leave deletes the room in a tree of its own, and gives the tree its times back.
+func (v *Versions) leave(ctx context.Context, fsys tree.FS, own bool, dir string) error {
+	if !own {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	was, err := fsys.Stat(ctx, path.Dir(dir))
+	if err == nil {
+		err = tree.Delete(ctx, fsys, dir, nil)
+	}
+	if err == nil {
+		err = fsys.SetAttr(ctx, path.Dir(dir), tree.SetAttr{Mtime: &was.Mtime})
+	}
+	return err
 }
 
 // filerFill has the filer make the tree.
@@ -184,7 +244,7 @@ func whole(err error, ref string) error {
 }
 
 // sync replaces in place what differs. What it replaces is recorded first.
-func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Job, p *PlanItem, it *job.Item) error {
+func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Job, p *PlanItem, it *job.Item, room string) error {
 	source, dest := p.source(), it.Dest
 	within := "" // the directory that recorded paths are in, below the volume
 	if p.Kind == KindFiles {
@@ -208,7 +268,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 	}
 	defer w.Next()
 	if p.Kind == KindFiles {
-		if err := putBack(ctx, fsys, path.Dir(p.source()), path.Dir(t.Data()), dest, w.Progress); err != nil {
+		if err := putBack(ctx, fsys, path.Dir(p.source()), path.Dir(t.Data()), dest, room, w.Progress); err != nil {
 			return err
 		}
 		// What it undid is used up.
@@ -227,7 +287,7 @@ func (v *Versions) sync(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 	if err != nil {
 		return deleted(p, err)
 	}
-	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: j.Dir(), Trash: t.Data(), Equality: q, Clone: v.cloner(w, p)}, w.Progress)
+	stats, err := tree.Sync(ctx, fsys, source, dest, tree.SyncOptions{Staging: room, Trash: t.Data(), Equality: q, Clone: v.cloner(w, p)}, w.Progress)
 	if err != nil {
 		return deleted(p, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"sync"
 	"syscall"
 )
 
@@ -37,48 +38,59 @@ func (o *Own) String() string {
 // filesystem; over NFS another filesystem is, by its fsid, and a limit of the tree's
 // own, by FSSTAT (RFC 1813 §3.3.18). A qtree without a limit is not seen; IsEdge tries.
 func OwnTree(ctx context.Context, fsys FS, name string) (*Own, error) {
+	of, err := OwnTrees(ctx, fsys)
+	if err != nil {
+		return nil, err
+	}
+	return of(ctx, name)
+}
+
+// OwnTrees returns OwnTree for many directories, which asks for the root only once. It
+// costs three small calls each, and may be used concurrently.
+func OwnTrees(ctx context.Context, fsys FS) (func(ctx context.Context, name string) (*Own, error), error) {
 	root, err := fsys.Stat(ctx, ".")
 	if err != nil {
 		return nil, err
 	}
-	a, err := fsys.Stat(ctx, name)
-	if err != nil || a.Kind != Directory || a.Mount {
+	all, err := fsys.Statfs(ctx)
+	if err != nil {
 		return nil, err
 	}
-	own := &Own{}
-	if l, ok := fsys.(interface {
-		ownHow(context.Context, string, Attr) (string, error)
-	}); ok {
-		if own.How, err = l.ownHow(ctx, name, a); err != nil {
+	return func(ctx context.Context, name string) (*Own, error) {
+		a, err := fsys.Stat(ctx, name)
+		if err != nil || a.Kind != Directory || a.Mount {
 			return nil, err
 		}
-	}
-	if own.How == "" && a.Device != root.Device {
-		own.How = "another filesystem than the export's"
-	}
-	at, ok := fsys.(interface {
-		statfsAt(context.Context, string) (Space, error)
-	})
-	if ok {
-		all, err := fsys.Statfs(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s, err := at.statfsAt(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if s.Total > 0 && s.Total != all.Total {
-			own.TotalBytes, own.AvailBytes = s.Total, s.Avail
-			if own.How == "" {
-				own.How = "a tree with a quota (a qtree or a project)"
+		own := &Own{}
+		if l, ok := fsys.(interface {
+			ownHow(context.Context, string, Attr) (string, error)
+		}); ok {
+			if own.How, err = l.ownHow(ctx, name, a); err != nil {
+				return nil, err
 			}
 		}
-	}
-	if own.How == "" {
-		return nil, nil
-	}
-	return own, nil
+		if own.How == "" && a.Device != root.Device {
+			own.How = "another filesystem than the export's"
+		}
+		if at, ok := fsys.(interface {
+			statfsAt(context.Context, string) (Space, error)
+		}); ok {
+			s, err := at.statfsAt(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			if s.Total > 0 && s.Total != all.Total {
+				own.TotalBytes, own.AvailBytes = s.Total, s.Avail
+				if own.How == "" {
+					own.How = "a tree with a quota (a qtree or a project)"
+				}
+			}
+		}
+		if own.How == "" {
+			return nil, nil
+		}
+		return own, nil
+	}, nil
 }
 
 // IsEdge tells whether names are refused over the edge of the directory to, by
@@ -108,54 +120,87 @@ func IsEdge(ctx context.Context, fsys FS, from, to string) (edge bool, err error
 	return false, errors.Join(fsys.Remove(done, there), fsys.SetAttr(done, to, SetAttr{Mtime: &was.Mtime}))
 }
 
-// Move renames a name. Over the edge of a tree of its own it copies instead: by way
-// of a name in the directory staging, which is on the side of to, so that to is whole
-// or absent; then it deletes from. What another client changes in from meanwhile may be lost.
-func Move(ctx context.Context, fsys FS, from, to, staging string) error {
-	err := fsys.Rename(ctx, from, to)
-	if !errors.Is(err, syscall.EXDEV) {
-		return err
-	}
-	if err := carry(ctx, fsys, from, to, staging); err != nil {
-		return err
-	}
-	return Delete(ctx, fsys, from, nil)
+// Carrier moves names over the edge of a tree of its own, where they have to be copied.
+// Names of one file that one Carrier has carried are one file there too, unless they
+// are in directories that were carried as a whole. It may be used concurrently.
+type Carrier struct {
+	fsys FS
+
+	mu   sync.Mutex // guards made; held while a file with several names is carried
+	made map[oneFile]string
 }
 
-// Keep makes another name of a file, fs.ErrExist if it is taken; over the edge of a
-// tree of its own a copy. staging is as in Move.
-func Keep(ctx context.Context, fsys FS, name, to, staging string) error {
-	err := fsys.Link(ctx, name, to)
+// oneFile tells a file from another one that gets its inode later.
+type oneFile struct {
+	inode
+	size, mtime int64
+}
+
+// NewCarrier returns a Carrier on a filesystem.
+func NewCarrier(fsys FS) *Carrier { return &Carrier{fsys: fsys, made: map[oneFile]string{}} }
+
+// Move renames a name. Over an edge it copies instead: by way of a name in the
+// directory staging, which is on the side of to, so that to is whole or absent; then it
+// deletes from. What another client changes in from meanwhile may be lost.
+func (c *Carrier) Move(ctx context.Context, from, to, staging string) error {
+	err := c.fsys.Rename(ctx, from, to)
 	if !errors.Is(err, syscall.EXDEV) {
 		return err
 	}
-	if _, err := fsys.Stat(ctx, to); err == nil {
+	if err := c.carry(ctx, from, to, staging); err != nil {
+		return err
+	}
+	return Delete(ctx, c.fsys, from, nil)
+}
+
+// Keep makes another name of a file, fs.ErrExist if it is taken; over an edge a copy.
+// staging is as in Move.
+func (c *Carrier) Keep(ctx context.Context, name, to, staging string) error {
+	err := c.fsys.Link(ctx, name, to)
+	if !errors.Is(err, syscall.EXDEV) {
+		return err
+	}
+	if _, err := c.fsys.Stat(ctx, to); err == nil {
 		return &fs.PathError{Op: "link", Path: to, Err: fs.ErrExist}
 	}
-	return carry(ctx, fsys, name, to, staging)
+	return c.carry(ctx, name, to, staging)
 }
 
 // carry copies a name, whole or not at all.
-func carry(ctx context.Context, fsys FS, from, to, staging string) error {
+func (c *Carrier) carry(ctx context.Context, from, to, staging string) error {
 	tmp := path.Join(staging, fmt.Sprintf("carried-%x", hash(to)))
-	if err := Delete(ctx, fsys, tmp, nil); err != nil { // of an interrupted one
+	if err := Delete(ctx, c.fsys, tmp, nil); err != nil { // of an interrupted one
 		return err
 	}
-	e := engineOf(fsys)
+	e := engineOf(c.fsys)
 	at, a, err := e.find(ctx, from)
 	if err != nil {
 		return err
 	}
 	if a.Kind == Directory {
-		_, err = Copy(ctx, fsys, from, tmp, CopyOptions{}, nil)
+		_, err = Copy(ctx, c.fsys, from, tmp, CopyOptions{}, nil)
 	} else {
-		err = copyOne(ctx, fsys, e, at, a, tmp)
+		c.mu.Lock()
+		// Its other names may be replaced by now, so their number does not tell.
+		file := oneFile{inodeOf(a), a.Size, a.Mtime.UnixNano()}
+		first, ok := c.made[file]
+		if !ok && a.Nlink > 1 {
+			c.made[file] = to
+			defer c.mu.Unlock()
+		} else {
+			c.mu.Unlock()
+		}
+		if ok {
+			err = c.fsys.Link(ctx, first, tmp)
+		} else {
+			err = copyOne(ctx, c.fsys, e, at, a, tmp)
+		}
 	}
 	if err == nil {
-		err = fsys.Rename(ctx, tmp, to)
+		err = c.fsys.Rename(ctx, tmp, to)
 	}
 	if err != nil {
-		return errors.Join(err, Delete(context.WithoutCancel(ctx), fsys, tmp, nil))
+		return errors.Join(err, Delete(context.WithoutCancel(ctx), c.fsys, tmp, nil))
 	}
 	return nil
 }
@@ -171,8 +216,8 @@ func copyOne(ctx context.Context, fsys FS, e engine, at location, a Attr, to str
 	if _, err := c.make(ctx, at, dir, EntryPlus{base, a}); err != nil {
 		return err
 	}
-	if c.stats.Changed.Total > 0 {
-		return &fs.PathError{Op: "copy", Path: at.name, Err: errors.New("changed while it was read")}
+	if err := c.stats.Whole(at.name); err != nil {
+		return err
 	}
 	if s, ok := fsys.(interface{ SyncAll(context.Context) error }); ok {
 		return s.SyncAll(context.WithoutCancel(ctx))

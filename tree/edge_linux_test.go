@@ -64,10 +64,11 @@ func TestATreeOfItsOwn(t *testing.T) {
 
 	// Single names over the edge.
 	sh(`mkdir own/sub`)
-	require.NoError(t, tree.Move(ctx, l, "trash/gone", "own/gone", "own/sub"))
+	over := tree.NewCarrier(l)
+	require.NoError(t, over.Move(ctx, "trash/gone", "own/gone", "own/sub"))
 	require.NoDirExists(t, filepath.Join(dir, "trash/gone"))
-	require.NoError(t, tree.Keep(ctx, l, "own/gone/f", "trash/f", "trash"))
-	require.ErrorIs(t, tree.Keep(ctx, l, "own/gone/f", "trash/f", "trash"), os.ErrExist)
-	require.NoError(t, tree.Move(ctx, l, "own/gone", "trash/gone", "trash"))
+	require.NoError(t, over.Keep(ctx, "own/gone/f", "trash/f", "trash"))
+	require.ErrorIs(t, over.Keep(ctx, "own/gone/f", "trash/f", "trash"), os.ErrExist)
+	require.NoError(t, over.Move(ctx, "own/gone", "trash/gone", "trash"))
 	sh(`test "$(cat trash/f trash/gone/f)" = "$(printf '2\n2')"; test ! -e own/gone; rmdir own/sub`)
 }

@@ -75,7 +75,7 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 	}
 	e := engineOf(fsys).(mover)
 	s := &syncing{
-		fsys: fsys,
+		over: NewCarrier(fsys),
 		e:    e,
 		c:    &copying{e: e, opts: CopyOptions{Clone: opts.Clone}, report: progress, heavy: make(chan struct{}, maxHeavy)},
 		diff: newComparing(fsys, opts.Equality),
@@ -123,7 +123,7 @@ func below(name, dir string) bool {
 }
 
 type syncing struct {
-	fsys   FS
+	over   *Carrier // to the trash
 	e      mover
 	c      *copying   // makes files; keeps Stats and reports progress
 	diff   *comparing // compares

@@ -62,14 +62,14 @@ func (s *syncing) discard(ctx context.Context, n *syncDir, base string, a Attr) 
 // before the name is taken out of sight at once, by RENAME, and then deleted.
 func (s *syncing) carryOut(ctx context.Context, dir location, base string, a Attr, to string) error {
 	name := dir.child(base).name
-	if err := carry(ctx, s.fsys, name, to, path.Dir(to)); err != nil {
+	if err := s.over.carry(ctx, name, to, path.Dir(to)); err != nil {
 		return err
 	}
 	out := s.fresh()
 	if err := s.e.move(ctx, dir, base, s.run, out, a.FileID); err != nil {
 		return err
 	}
-	return Delete(ctx, s.fsys, s.run.child(out).name, nil)
+	return Delete(ctx, s.over.fsys, s.run.child(out).name, nil)
 }
 
 // freeIn returns a name in the trash that is not taken.
@@ -97,7 +97,7 @@ func (s *syncing) keep(ctx context.Context, m *syncName, now location, a Attr) e
 		to := version(m.base, a.FileID, i)
 		err := s.e.link(ctx, now, bin, to)
 		if errors.Is(err, syscall.EXDEV) {
-			err = carry(ctx, s.fsys, now.name, bin.child(to).name, bin.name)
+			err = s.over.carry(ctx, now.name, bin.child(to).name, bin.name)
 		}
 		switch {
 		case err == nil:

@@ -75,3 +75,13 @@ func (s *Store) Holders(ctx context.Context, names []string) ([]cluster.User, er
 	})
 	return out, err
 }
+
+// Own tells what makes a volume a tree of its own on the export, nil if nothing that
+// can be seen does (tree.OwnTree).
+func (s *Store) Own(ctx context.Context, name string) (own *tree.Own, err error) {
+	err = s.with(ctx, "look at "+name, func(e *export.Export) error {
+		own, err = tree.OwnTree(ctx, e.FS, name)
+		return err
+	})
+	return own, err
+}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/audit"
@@ -214,6 +215,10 @@ func (tr *Trash) put(ctx context.Context, e *export.Export, t *Trashed) error {
 	}
 	if err := e.Rename(ctx, t.Volume, export.TrashData(t.ID)); err != nil {
 		_ = tr.drop(ctx, e, t.ID)
+		if errors.Is(err, syscall.EXDEV) {
+			return problem.New(problem.Failed, "nothing was changed; empty it in a container and delete it where it was made (on a filer 'volume qtree delete'), or keep it",
+				"volume %q is a tree of its own on the export (a qtree or a filesystem), and cannot be moved to the trash", t.Volume).Because(err)
+		}
 		return err
 	}
 	return tr.s.forgetVolume(ctx, e, t.Volume)

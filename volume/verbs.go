@@ -39,6 +39,8 @@ type Info struct {
 	Files     int64 `json:"files,omitempty"`
 	// Unmeasured: it could not be, although that was asked for.
 	Unmeasured bool `json:"unmeasured,omitempty"`
+	// Own is what makes it a tree of its own on the export, where that is known.
+	Own *tree.Own `json:"own_tree,omitempty"`
 }
 
 // getBudget is how long Get and List ask the export before memory answers.
@@ -198,6 +200,10 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 		return nil, err
 	}
 	out := make([]*Info, len(names))
+	var own func(context.Context, string) (*tree.Own, error)
+	if e := s.conn.Current(); e != nil {
+		own, _ = tree.OwnTrees(ctx, e.FS)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for i, n := range names {
@@ -206,6 +212,9 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 				out[i] = s.info(ctx, n, "") // it was seen a moment ago
 			} else if out[i], err = s.Get(ctx, n); err != nil {
 				return err
+			}
+			if own != nil { // one that is removed at this moment is shown without
+				out[i].Own, _ = own(ctx, n)
 			}
 			if size {
 				err = s.measure(ctx, out[i])

@@ -18,6 +18,7 @@ import (
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/proxy"
 	"github.com/casit/berth/show"
@@ -191,11 +192,16 @@ var renderings = map[string]func(w io.Writer, width int) error{
 	"import-undo": func(w io.Writer, width int) error {
 		return renderImport(w, &convoy.Report{Items: []*convoy.Item{{Volume: "blog", State: convoy.Undone}, {Volume: "db", State: convoy.Kept, Reason: "its options were changed since"}}}, plugin.ImportRequest{Undo: true}, now, width)
 	},
-	"ontap": func(w io.Writer, _ int) error {
-		renderONTAP(w, plugin.ONTAPStatus{Address: "filer.example.edu", Cluster: "c1", Version: "9.14.1", User: "berth", Role: "berth", SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols", Below: "sub", Security: "unix", SizeBytes: 1 << 40, AvailableBytes: 1 << 39, SnapshotUsedBytes: new(int64(1 << 33)), Snapshots: new(int64(14)),
-			Hidden: []string{"snapdir-access is off"}, RootSquashed: []string{"10.1.0.0/16"}, Missing: []plugin.MissingPrivilege{{Path: "/api/storage/volumes", Access: "readonly", For: "everything", Grant: "security login rest-role create …"}, {Path: "/api/x", Access: "all", For: "restores without copying", Optional: true, Grant: "…"}},
-			Problems: []plugin.ONTAPProblem{{Part: "policy", Error: "HTTP 403"}}})
-		renderONTAP(w, plugin.ONTAPStatus{Cluster: "c1", Version: "9.8", Address: "f", DirectoryRestore: true})
+	"ontap": func(w io.Writer, width int) error {
+		show.ONTAP(w, plugin.ONTAPStatus{Address: "filer.example.edu", Cluster: "c1", Version: "9.14.1", User: "berth", Role: "berth", SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols", Below: "sub", Security: "unix", SizeBytes: 1 << 40, AvailableBytes: 1 << 39, SnapshotUsedBytes: new(int64(1 << 33)), Snapshots: new(int64(14)),
+			Hidden: []string{"snapdir-access is off"}, Visible: new(false), RootSquashed: []string{"10.1.0.0/16"}, Missing: []plugin.MissingPrivilege{{Path: "/api/storage/volumes", Access: "readonly", For: "everything", Grant: "security login rest-role create …"}, {Path: "/api/x", Access: "all", For: "restores without copying", Optional: true, Grant: "…"}},
+			SnapshotLimit: 1023, ReservePercent: new(int64(5)), Autodelete: new(true), Locked: []plugin.LockedSnapshot{{Name: "berth.legal", Until: at(1, 1)}},
+			Copies:         []plugin.ONTAPCopy{{Destination: "svm9:vault", State: "snapmirrored", Healthy: new(false), LagSeconds: new(200000.0), Reasons: []string{"Transfer failed."}}, {Destination: "svm8:far"}},
+			AntiRansomware: "enabled", AttackProbable: "moderate", Suspects: []ontap.Suspect{{Count: new(int64(3)), Format: "lockbit"}}, Analytics: "off", AnalyticsEnable: "volume analytics on -vserver svm1 -volume docker_vols",
+			Unproven: []string{"/api/protocols/locks all"},
+			Problems: []plugin.ONTAPProblem{{Part: "snapshot policy", Error: "HTTP 403", Next: "on the filer: security login rest-role create …"}}}, width)
+		fmt.Fprintln(w, "\nNothing is known:")
+		show.ONTAP(w, plugin.ONTAPStatus{Address: "f", Volume: "v"}, width)
 		return nil
 	},
 	"proxy": func(w io.Writer, _ int) error {

@@ -62,11 +62,8 @@ func renderPlan(w io.Writer, v planView, width int) {
 		snapshot.EngineMove:  "swap with the copy in the trash",
 	}
 	line("engine %s: %s", v.Engine, engine[v.Engine])
-	if v.Why != "" {
-		line("%s", v.Why)
-	}
-	if v.Without != "" {
-		line("%s", v.Without)
+	for _, note := range v.Notes() {
+		line("%s", note)
 	}
 	if len(v.Users) > 0 {
 		how := "goes on meanwhile"

@@ -66,6 +66,9 @@ func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t show.Times
 		if health != "ok" && health != "" {
 			health = "! " + strings.TrimSpace(health)
 		}
+		if health == "ok" && v.Own != nil {
+			health = "ok, a tree of its own"
+		}
 		created := t.When(v.Created)
 		if v.Adopted {
 			created = "adopted"

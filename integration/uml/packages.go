@@ -26,6 +26,7 @@ var needs = []struct{ pkg, file string }{
 	{"rpcbind", "/sbin/rpcbind"},
 	{"docker.io", "/usr/sbin/dockerd"},
 	{"e2fsprogs", "/sbin/mkfs.ext4"},
+	{"xfsprogs", "/usr/sbin/xfs_quota"},
 	{"kmod", "/sbin/modprobe"},
 	{"iproute2", "/sbin/ip"},
 	{"iptables", "/usr/sbin/iptables"},

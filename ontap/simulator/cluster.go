@@ -119,42 +119,6 @@ func (s inventory) aggregates() collection {
 		records: []record{x}, self: hrefOf("/storage/aggregates")}
 }
 
-func (s inventory) snapshotPolicies() collection {
-	c := collection{schema: "/storage/snapshot-policies", key: "uuid", defaults: []string{"name"}, self: hrefOf("/storage/snapshot-policies")}
-	copies := []record{}
-	for _, x := range []struct {
-		schedule string
-		count    int
-	}{{"hourly", 6}, {"daily", 2}, {"weekly", 2}} {
-		copies = append(copies, rec("count", x.count, "prefix", x.schedule, "schedule.name", x.schedule, "schedule.uuid", s.world.Named[x.schedule]))
-	}
-	c.records = []record{
-		rec("uuid", s.world.Named["policy default"], "name", "default", "enabled", true, "scope", "cluster",
-			"comment", "Default policy with hourly, daily & weekly schedules.", "copies", copies),
-		rec("uuid", s.world.Named["policy none"], "name", "none", "enabled", false, "scope", "cluster",
-			"comment", "Policy for no automatic snapshots."),
-	}
-	return c
-}
-
-// policySchedules is /storage/snapshot-policies/{snapshot_policy.uuid}/schedules.
-func (s inventory) policySchedules(r *call) (any, error) {
-	policy := r.vars["snapshot_policy.uuid"]
-	c := collection{schema: "/storage/snapshot-policies/{snapshot_policy.uuid}/schedules", key: "schedule.uuid", defaults: []string{"schedule", "snapshot_policy.uuid"}}
-	for _, x := range s.snapshotPolicies().records {
-		if x.text("uuid") != policy {
-			continue
-		}
-		copies, _ := x["copies"].([]record)
-		for _, one := range copies {
-			c.records = append(c.records, rec("snapshot_policy.uuid", policy, "snapshot_policy.name", x["name"],
-				"schedule", one["schedule"], "count", one["count"], "prefix", one["prefix"]))
-		}
-		return c.list(r)
-	}
-	return nil, entryNotFound("snapshot_policy.uuid")
-}
-
 // whoami answers with the user's present role.
 func (s inventory) whoami(r *call) (any, error) {
 	privileges := []record{}

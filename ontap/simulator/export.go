@@ -1,7 +1,10 @@
 package simulator
 
 import (
+	"net"
 	"net/http"
+	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +28,9 @@ type exportRule struct {
 	Superuser []string `json:"superuser"`
 	Anonymous string   `json:"anonymous"`
 	Chown     string   `json:"chown"`
+	NTFS      string   `json:"ntfs_unix_security,omitempty"` // fail or ignore; "" is fail
+	NoSuid    bool     `json:"no_suid,omitempty"`
+	NoDevice  bool     `json:"no_device,omitempty"`
 }
 
 func defaultPolicy() *exportPolicy {
@@ -39,7 +45,7 @@ func (x exportRule) record(policy *exportPolicy) record {
 		clients = append(clients, record{"match": m})
 	}
 	r := rec("index", x.Index, "clients", clients, "protocols", x.Protocols, "ro_rule", x.RO, "rw_rule", x.RW, "superuser", x.Superuser,
-		"anonymous_user", x.Anonymous, "chown_mode", x.Chown, "ntfs_unix_security", "fail", "allow_suid", true, "allow_device_creation", true)
+		"anonymous_user", x.Anonymous, "chown_mode", x.Chown, "ntfs_unix_security", orString(x.NTFS, "fail"), "allow_suid", !x.NoSuid, "allow_device_creation", !x.NoDevice)
 	if policy != nil {
 		r.set("policy.name", policy.Name)
 		r.set("policy.id", policy.ID)
@@ -78,23 +84,19 @@ func (s exportCalls) policyCreate(r *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := obey(body, map[string]rule{"name": anything, "svm.name": anything, "svm.uuid": anything, "rules": anything}); err != nil {
+		return nil, err
+	}
 	name := body.text("name")
-	switch {
-	case name == "":
-		return nil, missing("name")
-	case strings.Contains(name, " "):
-		return nil, fail(http.StatusBadRequest, "1703952", "name", "Invalid ruleset name provided. No spaces allowed in a ruleset name")
-	case body.text("svm.name") != s.cfg.SVM && body.text("svm.uuid") != s.world.SVMUUIDs[s.cfg.SVM]:
+	if err := policyName(name); err != nil {
+		return nil, err
+	}
+	if body.text("svm.name") != s.cfg.SVM && body.text("svm.uuid") != s.world.SVMUUIDs[s.cfg.SVM] {
 		return nil, fail(http.StatusNotFound, "2621462", "svm.name", "The specified SVM name does not exist.")
 	}
 	p := &exportPolicy{Name: name}
-	rules, _ := body["rules"].([]record)
-	for i, rule := range rules {
-		made, err := newRule(rule, i+1)
-		if err != nil {
-			return nil, err
-		}
-		p.Rules = append(p.Rules, made)
+	if err := p.take(body); err != nil {
+		return nil, err
 	}
 	if err := s.addPolicy(p); err != nil {
 		return nil, err
@@ -129,9 +131,130 @@ func (s exportCalls) policyDelete(r *call) (any, error) {
 		if p.Name == "default" {
 			return fail(http.StatusConflict, "1703947", "id", "Cannot delete default ruleset.")
 		}
+		switch s.usedBy(p) {
+		case "volume":
+			return fail(http.StatusConflict, "1703945", "id", "Ruleset is in use by a volume.  It cannot be deleted until all volumes that refer to it are first deleted.")
+		case "qtree":
+			return fail(http.StatusConflict, "1703953", "id", "This ruleset is in use by a qtree export policy.  It cannot be deleted until all qtree policies that refer to it are first deleted.")
+		}
 		s.world.Policies = slices.DeleteFunc(s.world.Policies, func(x *exportPolicy) bool { return x == p })
 		return s.save()
 	})
+}
+
+// policyName refuses a name that no export policy can have.
+func policyName(name string) error {
+	switch {
+	case name == "":
+		return missing("name")
+	case strings.Contains(name, " "):
+		return fail(http.StatusBadRequest, "1703952", "name", "Invalid ruleset name provided. No spaces allowed in a ruleset name")
+	case len(name) > 256:
+		return fail(http.StatusBadRequest, "1704047", "name", "The export policy name cannot be longer than 256 characters")
+	}
+	return nil
+}
+
+// take replaces a policy's rules by those of a body, if it has any.
+func (p *exportPolicy) take(body record) error {
+	if !body.has("rules") {
+		return nil
+	}
+	fresh := exportPolicy{}
+	rules, _ := body["rules"].([]record)
+	for _, one := range rules {
+		made, err := newRule(one)
+		if err != nil {
+			return err
+		}
+		if err := fresh.add(made); err != nil {
+			return fail(http.StatusConflict, "1704071", "rules", "The export policy was not created because of duplicate export policy rules present in the input.")
+		}
+	}
+	p.Rules = fresh.Rules
+	return nil
+}
+
+// add inserts a rule: at its index, moving on those behind, or at the end.
+func (p *exportPolicy) add(made exportRule) error {
+	last := 0
+	for _, x := range p.Rules {
+		if slices.Equal(slices.Sorted(slices.Values(x.Match)), slices.Sorted(slices.Values(made.Match))) {
+			return fail(http.StatusConflict, "1704070", "clients.match", "Export policy rule already exists. The export policy rule was not created because an export policy rule with the same clientmatch exists.")
+		}
+		last = max(last, x.Index)
+	}
+	if made.Index == 0 {
+		made.Index = last + 1
+	}
+	p.free(made.Index)
+	p.Rules = append(p.Rules, made)
+	p.sort()
+	return nil
+}
+
+// free moves on the rules from an index, as far as they are in the way.
+func (p *exportPolicy) free(index int) {
+	p.sort()
+	for i := range p.Rules {
+		if p.Rules[i].Index == index {
+			p.Rules[i].Index++
+			index++
+		}
+	}
+}
+
+func (p *exportPolicy) sort() {
+	slices.SortStableFunc(p.Rules, func(a, b exportRule) int { return a.Index - b.Index })
+}
+
+// policyPatch renames a policy, or replaces its rules.
+func (s exportCalls) policyPatch(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	body, err := r.body("/protocols/nfs/export-policies")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := obey(body, map[string]rule{"name": anything, "rules": anything}); err != nil {
+		return nil, err
+	}
+	return nil, s.onPolicy(r.vars["id"], func(p *exportPolicy) error {
+		name := p.Name
+		if body.has("name") {
+			name = body.text("name")
+			if err := policyName(name); err != nil {
+				return err
+			}
+		}
+		switch {
+		case name != p.Name && p.Name == "default":
+			return fail(http.StatusConflict, "1703950", "name", "Failed to rename ruleset: the default ruleset keeps its name.")
+		case slices.ContainsFunc(s.world.Policies, func(o *exportPolicy) bool { return o != p && o.Name == name }):
+			return fail(http.StatusConflict, "1703950", "name", "Failed to rename ruleset: duplicate entry")
+		}
+		if err := p.take(body); err != nil {
+			return err
+		}
+		p.Name = name
+		return s.save()
+	})
+}
+
+// usedBy says what has an export policy: a volume, a qtree or "". The caller holds mu.
+func (s exportCalls) usedBy(p *exportPolicy) string {
+	for _, set := range s.world.Set {
+		if set["nas.export_policy.id"] == p.ID {
+			return "volume"
+		}
+	}
+	for _, q := range s.world.Qtrees {
+		if q.Set["export_policy.id"] == p.ID {
+			return "qtree"
+		}
+	}
+	return ""
 }
 
 // onPolicy calls do on a policy, with mu held.
@@ -187,17 +310,19 @@ func (s exportCalls) ruleCreate(r *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var made exportRule
+	made, err := newRule(body)
+	if err != nil {
+		return nil, err
+	}
 	err = s.onPolicy(r.vars["policy.id"], func(p *exportPolicy) error {
-		next := 1
-		for _, x := range p.Rules {
-			next = max(next, x.Index+1)
-		}
-		var err error
-		if made, err = newRule(body, next); err != nil {
+		if err := p.add(made); err != nil {
 			return err
 		}
-		p.Rules = append(p.Rules, made)
+		for _, x := range p.Rules {
+			if slices.Equal(x.Match, made.Match) {
+				made.Index = x.Index
+			}
+		}
 		return s.save()
 	})
 	if err != nil {
@@ -210,10 +335,23 @@ func (s exportCalls) ruleCreate(r *call) (any, error) {
 	return record{"num_records": 1, "records": []record{made.record(nil)}}, nil
 }
 
-func newRule(body record, index int) (exportRule, error) {
-	x := exportRule{Index: index, Match: body.values("clients.match"), Protocols: body.values("protocols"),
-		RO: body.values("ro_rule"), RW: body.values("rw_rule"), Superuser: body.values("superuser"),
-		Anonymous: orString(body.text("anonymous_user"), "65534"), Chown: orString(body.text("chown_mode"), "restricted")}
+var (
+	flavours   = oneOf("any", "none", "never", "krb5", "krb5i", "krb5p", "ntlm", "sys")
+	ruleFields = map[string]rule{
+		"clients": anything, "index": between(1, 4294967295).or("3277162"), "protocols": oneOf("any", "nfs", "nfs3", "nfs4", "cifs", "flexcache", "s3"),
+		"ro_rule": flavours, "rw_rule": flavours, "superuser": flavours,
+		"anonymous_user":     {good: func(v string) bool { return v != "" }, code: "3277149"},
+		"chown_mode":         oneOf("restricted", "unrestricted"),
+		"ntfs_unix_security": oneOf("fail", "ignore"), "allow_suid": anything, "allow_device_creation": anything,
+	}
+)
+
+// newRule reads the rule of a POST. An index of 0 is the next.
+func newRule(body record) (exportRule, error) {
+	x := exportRule{Protocols: []string{"any"}, Superuser: []string{"none"}, Anonymous: "65534", Chown: "restricted"}
+	if err := x.take(body); err != nil {
+		return x, err
+	}
 	switch {
 	case len(x.Match) == 0:
 		return x, missing("clients.match")
@@ -222,13 +360,167 @@ func newRule(body record, index int) (exportRule, error) {
 	case x.RW == nil:
 		return x, missing("rw_rule")
 	}
-	if x.Protocols == nil {
-		x.Protocols = []string{"any"}
-	}
-	if x.Superuser == nil {
-		x.Superuser = []string{"none"}
-	}
 	return x, nil
+}
+
+// take sets what a body has.
+func (x *exportRule) take(body record) error {
+	got, err := obey(body, ruleFields)
+	if err != nil {
+		return err
+	}
+	if body.has("clients") {
+		x.Match = nil
+		for _, match := range body.values("clients.match") {
+			for _, one := range strings.Split(match, ",") {
+				one = strings.TrimSpace(one)
+				if err := clientMatch(one); err != nil {
+					return err
+				}
+				if slices.Contains(x.Match, one) {
+					return fail(http.StatusBadRequest, "1704050", "clients.match", "Invalid clientmatch: clientmatch list contains a duplicate string.")
+				}
+				x.Match = append(x.Match, one)
+			}
+		}
+		if len(x.Match) == 0 {
+			return missing("clients.match")
+		}
+	}
+	for name, list := range map[string]*[]string{"protocols": &x.Protocols, "ro_rule": &x.RO, "rw_rule": &x.RW, "superuser": &x.Superuser} {
+		if value, ok := got[name].([]string); ok {
+			if len(value) == 0 {
+				return missing(name)
+			}
+			*list = value
+		}
+	}
+	for name, word := range map[string]*string{"anonymous_user": &x.Anonymous, "chown_mode": &x.Chown, "ntfs_unix_security": &x.NTFS} {
+		if value, ok := got[name].(string); ok {
+			*word = value
+		}
+	}
+	if id, err := strconv.ParseInt(x.Anonymous, 10, 64); err == nil && (id < 0 || id > 4294967295) {
+		return fail(http.StatusBadRequest, "3277083", "anonymous_user", "User ID is not valid. Enter a value for User ID from 0 to 4294967295")
+	}
+	if index, ok := got["index"].(int64); ok {
+		x.Index = int(index)
+	}
+	if allowed, ok := got["allow_suid"].(bool); ok {
+		x.NoSuid = !allowed
+	}
+	if allowed, ok := got["allow_device_creation"].(bool); ok {
+		x.NoDevice = !allowed
+	}
+	return nil
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$`)
+
+// clientMatch refuses what is no host, network, domain or netgroup.
+func clientMatch(match string) error {
+	bad := func(code, why string) error {
+		return fail(http.StatusBadRequest, code, "clients.match", "Invalid clientmatch: %s", why)
+	}
+	if rest, ok := strings.CutPrefix(match, "@"); ok {
+		switch {
+		case rest == "":
+			return bad("1704038", "missing netgroup name")
+		case strings.ContainsAny(rest, " /\\,"):
+			return bad("1704054", "invalid characters in netgroup name")
+		}
+		return nil
+	}
+	if rest, ok := strings.CutPrefix(match, "."); ok {
+		switch {
+		case rest == "":
+			return bad("1704036", "missing domain name")
+		case !hostName.MatchString(rest):
+			return bad("1704045", "invalid characters in domain name")
+		}
+		return nil
+	}
+	address, bits, network := strings.Cut(match, "/")
+	ip, ipErr := netip.ParseAddr(address)
+	switch {
+	case match == "":
+		return missing("clients.match")
+	case network && address == "":
+		return bad("1704037", "missing network name")
+	case !network && ipErr == nil:
+		return nil
+	case !network && !hostName.MatchString(match):
+		return bad("1704044", "invalid characters in host name")
+	case !network && len(match) > 255:
+		return fail(http.StatusBadRequest, "1704064", "clients.match", "Clientmatch host name too long")
+	case !network && regexp.MustCompile(`^[0-9.]+$`).MatchString(match):
+		return fail(http.StatusBadRequest, "1704039", "clients.match", "Invalid clientmatch")
+	case !network:
+		return nil
+	case ipErr != nil:
+		return fail(http.StatusBadRequest, "1704039", "clients.match", "Invalid clientmatch")
+	}
+	n, err := strconv.Atoi(bits)
+	if mask, maskErr := netip.ParseAddr(bits); maskErr == nil && mask.Is4() && ip.Is4() {
+		n, _ = net.IPMask(mask.AsSlice()).Size()
+		err = nil
+		if n == 0 && bits != "0.0.0.0" {
+			return bad("1704043", "invalid netmask")
+		}
+	}
+	switch {
+	case err != nil || n < 0:
+		return bad("1704043", "invalid netmask")
+	case n > ip.BitLen():
+		return bad("1704042", "too many bits in netmask")
+	case netip.PrefixFrom(ip, n).Masked().Addr() != ip:
+		return bad("1704040", "address bytes masked out by netmask are non-zero")
+	}
+	return nil
+}
+
+// rulePatch changes a rule, or moves it to new_index.
+func (s exportCalls) rulePatch(r *call) (any, error) {
+	if err := r.onlyQuery("new_index"); err != nil {
+		return nil, err
+	}
+	body := record{}
+	if r.ContentLength != 0 {
+		var err error
+		if body, err = r.body(rulesSchema); err != nil {
+			return nil, err
+		}
+	}
+	if body.has("index") {
+		return nil, notSettable("index")
+	}
+	moved := 0
+	if value := r.query.Get("new_index"); value != "" {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 {
+			return nil, fail(http.StatusBadRequest, "3277162", "new_index", "The specified \"index\", %s, is invalid. Valid values are values from 1 to 4294967295", strings.ToValidUTF8(value, "?"))
+		}
+		moved = n
+	}
+	return nil, s.onPolicy(r.vars["policy.id"], func(p *exportPolicy) error {
+		i := slices.IndexFunc(p.Rules, func(x exportRule) bool { return strconv.Itoa(x.Index) == r.vars["index"] })
+		if i < 0 {
+			return entryNotFound("index")
+		}
+		changed := p.Rules[i]
+		if err := changed.take(body); err != nil {
+			return err
+		}
+		if moved > 0 {
+			changed.Index = moved
+		}
+		rest := exportPolicy{Rules: slices.Delete(slices.Clone(p.Rules), i, i+1)}
+		if err := rest.add(changed); err != nil {
+			return err
+		}
+		p.Rules = rest.Rules
+		return s.save()
+	})
 }
 
 func (s exportCalls) ruleDelete(r *call) (any, error) {

@@ -33,29 +33,59 @@ func inside(p string) (string, error) {
 // directories.
 type fileCalls struct{ *Simulator }
 
+// name of a volume with content.
+func (s *Simulator) nameOf(uuid string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if made := s.made(uuid); made != nil {
+		return made.Name
+	}
+	return s.cfg.Volume
+}
+
+// content is a volume and its directory.
+type content struct {
+	*flexvol.Dir
+	uuid, name string
+}
+
+// onContent checks a path's volume, which must be online.
+func (s fileCalls) onContent(r *call) (content, error) {
+	dir, err := s.onVolume(r)
+	if err != nil {
+		return content{}, err
+	}
+	uuid := r.vars["volume.uuid"]
+	return content{dir, uuid, s.nameOf(uuid)}, nil
+}
+
 // get lists a directory, or shows one object with return_metadata=true.
 func (s fileCalls) get(r *call) (any, error) {
-	if err := s.onVolume(r); err != nil {
+	v, err := s.onContent(r)
+	if err != nil {
 		return nil, err
 	}
 	name, err := inside(r.vars["path"])
 	if err != nil {
 		return nil, err
 	}
-	st, err := s.dir.Lstat(name)
+	st, err := v.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	volume := s.world.VolumeUUID
-	c := collection{schema: filesSchema, key: "name", defaults: []string{"path", "type"}, self: func(x record) string {
+	c := collection{schema: filesSchema, key: "name", defaults: []string{"path", "type"}, expensive: []string{"analytics"}, self: func(x record) string {
 		full := x.text("path") + "/" + x.text("name")
-		return "/api/storage/volumes/" + volume + "/files/" + strings.ReplaceAll(url.PathEscape(full), ".", "%2E")
+		return "/api/storage/volumes/" + v.uuid + "/files/" + strings.ReplaceAll(url.PathEscape(full), ".", "%2E")
 	}}
 	if r.query.Get("return_metadata") == "true" || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		c.records = []record{s.record(path.Dir(name), path.Base(name), st, name)}
+		c.records = []record{s.record(v, path.Dir(name), path.Base(name), st, name)}
 		return c.list(r)
 	}
-	f, err := s.dir.Open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	count, err := s.counting(r, c, v, name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := v.Open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +103,16 @@ func (s fileCalls) get(r *call) (any, error) {
 		if base == ".." && name == "." {
 			at = "." // nothing above the root is shown
 		}
-		if unix.Fstatat(int(f.Fd()), at, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-			c.records = append(c.records, s.record(name, base, st, path.Join(name, base)))
+		if unix.Fstatat(int(f.Fd()), at, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+			continue
 		}
+		x := s.record(v, name, base, st, path.Join(name, base))
+		if count && base != ".." && !flexvol.InSnapshot(path.Join(name, base)) && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			if counted, ok := s.analytics(v, path.Join(name, base)); ok {
+				x.set("analytics", counted)
+			}
+		}
+		c.records = append(c.records, x)
 	}
 	return c.list(r)
 }
@@ -85,7 +122,7 @@ var fileTypes = map[uint32]string{
 	unix.S_IFCHR: "chardev", unix.S_IFIFO: "fifo", unix.S_IFSOCK: "socket",
 }
 
-func (s fileCalls) record(dir, base string, st unix.Stat_t, full string) record {
+func (s fileCalls) record(v content, dir, base string, st unix.Stat_t, full string) record {
 	// 0o755 is shown as the decimal number 755.
 	permissions, _ := strconv.Atoi(strconv.FormatUint(uint64(st.Mode&0o7777), 8))
 	at := func(t unix.Timespec) string { return stamp(time.Unix(t.Sec, t.Nsec)) }
@@ -93,9 +130,9 @@ func (s fileCalls) record(dir, base string, st unix.Stat_t, full string) record 
 		"unix_permissions", permissions, "owner_id", int64(st.Uid), "group_id", int64(st.Gid), "hard_links_count", int64(st.Nlink),
 		"inode_number", int64(st.Ino), "inode_generation", 1, "is_junction", false, "is_snapshot", flexvol.InSnapshot(full),
 		"modified_time", at(st.Mtim), "accessed_time", at(st.Atim), "changed_time", at(st.Ctim), "creation_time", at(st.Ctim),
-		"volume.name", s.cfg.Volume, "volume.uuid", s.world.VolumeUUID)
+		"volume.name", v.name, "volume.uuid", v.uuid)
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		if parent, name, err := s.dir.Parent(full); err == nil {
+		if parent, name, err := v.Parent(full); err == nil {
 			target := make([]byte, unix.PathMax)
 			if n, err := unix.Readlinkat(int(parent.Fd()), name, target); err == nil {
 				x.set("target", string(target[:n]))
@@ -108,11 +145,14 @@ func (s fileCalls) record(dir, base string, st unix.Stat_t, full string) record 
 
 // create makes a directory or a symlink.
 func (s fileCalls) create(r *call) (any, error) {
-	name, body, err := s.change(r)
+	v, name, body, err := s.change(r)
 	if err != nil {
 		return nil, err
 	}
-	parent, base, err := s.dir.Parent(name)
+	if _, err := obey(body, map[string]rule{"target": anything, "type": anything, "unix_permissions": octal}); err != nil {
+		return nil, err
+	}
+	parent, base, err := v.Parent(name)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +180,14 @@ func (s fileCalls) create(r *call) (any, error) {
 
 // rename answers PATCH with a new path.
 func (s fileCalls) rename(r *call) (any, error) {
-	name, body, err := s.change(r)
+	v, name, body, err := s.change(r)
 	if err != nil {
+		return nil, err
+	}
+	if got, err := obey(body, map[string]rule{"path": anything}); err != nil {
+		for field := range got {
+			return nil, fail(http.StatusBadRequest, "6488081", field, "The %s field is not supported for PATCH operations.", field)
+		}
 		return nil, err
 	}
 	to, err := inside(body.text("path"))
@@ -151,7 +197,10 @@ func (s fileCalls) rename(r *call) (any, error) {
 	if flexvol.InSnapshot(to) {
 		return nil, readOnlyFS
 	}
-	err = s.dir.Rename(name, to)
+	if s.crosses(v.uuid, name, to) {
+		return nil, fail(http.StatusBadRequest, "6488082", "path", "Failed to rename %q: Cross-device link.", name)
+	}
+	err = v.Rename(name, to)
 	if errors.Is(err, unix.EEXIST) {
 		return nil, fail(http.StatusConflict, "6488083", "path", "A file or directory with that name already exists.")
 	}
@@ -159,24 +208,25 @@ func (s fileCalls) rename(r *call) (any, error) {
 }
 
 // change reads a POST or PATCH: the path and the body.
-func (s fileCalls) change(r *call) (string, record, error) {
+func (s fileCalls) change(r *call) (content, string, record, error) {
 	if err := r.onlyQuery(); err != nil {
-		return "", nil, err
+		return content{}, "", nil, err
 	}
-	if err := s.onVolume(r); err != nil {
-		return "", nil, err
+	v, err := s.onContent(r)
+	if err != nil {
+		return v, "", nil, err
 	}
 	name, err := inside(r.vars["path"])
 	switch {
 	case err != nil:
-		return "", nil, err
+		return v, "", nil, err
 	case name == ".":
-		return "", nil, fileExists
+		return v, "", nil, fileExists
 	case flexvol.InSnapshot(name):
-		return "", nil, readOnlyFS
+		return v, "", nil, readOnlyFS
 	}
 	body, err := r.body(filesSchema)
-	return name, body, err
+	return v, name, body, err
 }
 
 // delete deletes one object at once, or a tree in a job.
@@ -184,7 +234,8 @@ func (s fileCalls) delete(r *call) (any, error) {
 	if err := r.onlyQuery("recurse", "throttle_deletion"); err != nil {
 		return nil, err
 	}
-	if err := s.onVolume(r); err != nil {
+	v, err := s.onContent(r)
+	if err != nil {
 		return nil, err
 	}
 	name, err := inside(r.vars["path"])
@@ -195,20 +246,22 @@ func (s fileCalls) delete(r *call) (any, error) {
 		return nil, noVolumeHere
 	case flexvol.InSnapshot(name):
 		return nil, readOnlyFS
+	case s.isQtree(v.uuid, name):
+		return nil, fail(http.StatusBadRequest, "6488119", "path", "Operation not supported: %q is a qtree.", name)
 	}
 	if throttle := r.query.Get("throttle_deletion"); throttle != "" {
 		if n, err := strconv.Atoi(throttle); err != nil || n < 10 || n > 100000 {
 			return nil, invalid(throttle, "throttle_deletion")
 		}
 	}
-	if _, err := s.dir.Lstat(name); err != nil {
+	if _, err := v.Lstat(name); err != nil {
 		return nil, err
 	}
 	switch recurse := r.query.Get("recurse"); recurse {
 	case "", "false":
-		return nil, s.dir.Remove(name, false)
+		return nil, v.Remove(name, false)
 	case "true":
-		return s.start(r, "", func() error { return s.dir.Remove(name, true) })
+		return s.start(r, "", func() error { return v.Remove(name, true) })
 	default:
 		return nil, invalid(recurse, "recurse")
 	}

@@ -197,55 +197,31 @@ func encode(answer any) []byte {
 // routes are all endpoints of this cluster.
 func (s *Simulator) routes() map[string]route {
 	var (
-		has       = inventory{s}
-		volumes   = volumeCalls{s}
-		snapshots = snapshotCalls{s}
-		files     = fileCalls{s}
-		exports   = exportCalls{s}
-		jobs      = jobCalls{s}
-		locks     = lockCalls{s}
+		has   = inventory{s}
+		files = fileCalls{s}
+		jobs  = jobCalls{s}
+		locks = lockCalls{s}
 	)
 	all := map[string]route{
-		"/cluster":                           {"GET": has.cluster},
-		"/cluster/jobs":                      {"GET": jobs.list},
-		"/cluster/jobs/{uuid}":               {"GET": jobs.get, "PATCH": jobs.patch},
-		"/cluster/nodes":                     {"GET": has.nodes().list},
-		"/cluster/schedules":                 {"GET": has.schedules().list},
-		"/cluster/schedules/{uuid}":          {"GET": has.schedules().oneBy("uuid")},
-		"/svm/svms":                          {"GET": has.svmRecords().list},
-		"/svm/svms/{uuid}":                   {"GET": has.svmRecords().oneBy("uuid")},
-		"/svm/peers":                         {"GET": has.peers().list},
-		"/network/ip/interfaces":             {"GET": has.interfaces().list},
-		"/network/ip/interfaces/{uuid}":      {"GET": has.interfaces().oneBy("uuid")},
-		"/storage/aggregates":                {"GET": has.aggregates().list},
-		"/storage/volumes":                   {"GET": volumes.list},
-		"/storage/volumes/{uuid}":            {"GET": volumes.get, "PATCH": volumes.patch},
-		"/storage/file/clone":                {"POST": files.clone},
-		"/storage/directory-restore":         {"POST": files.directoryRestore},
-		"/storage/snapshot-policies":         {"GET": has.snapshotPolicies().list},
-		"/storage/snapshot-policies/{uuid}":  {"GET": has.snapshotPolicies().oneBy("uuid")},
-		"/protocols/locks":                   {"GET": locks.list, "DELETE": locks.delete},
-		"/protocols/locks/{uuid}":            {"GET": locks.get, "DELETE": locks.deleteOne},
-		"/protocols/nfs/services":            {"GET": volumes.nfsServices().list},
-		"/protocols/nfs/services/{svm.uuid}": {"GET": volumes.nfsServices().oneBy("svm.uuid")},
-		"/security/login/whoami":             {"GET": has.whoami},
-		"/support/ems/application-logs":      {"POST": has.emsLog},
-
-		"/storage/snapshot-policies/{snapshot_policy.uuid}/schedules": {"GET": has.policySchedules},
-		"/storage/volumes/{volume.uuid}/snapshots": {
-			"GET": snapshots.list, "POST": snapshots.create, "DELETE": snapshots.deleteQuery},
-		"/storage/volumes/{volume.uuid}/snapshots/{uuid}": {
-			"GET": snapshots.get, "PATCH": snapshots.patch, "DELETE": snapshots.delete},
-		"/storage/volumes/{volume.uuid}/files/{path}": {
-			"GET": files.get, "POST": files.create, "PATCH": files.rename, "DELETE": files.delete},
-		"/protocols/nfs/export-policies": {"GET": exports.policyList, "POST": exports.policyCreate},
-		"/protocols/nfs/export-policies/{id}": {
-			"GET": exports.policyGet, "DELETE": exports.policyDelete},
-		"/protocols/nfs/export-policies/{policy.id}/rules": {
-			"GET": exports.ruleList, "POST": exports.ruleCreate},
-		"/protocols/nfs/export-policies/{policy.id}/rules/{index}": {
-			"GET": exports.ruleGet, "DELETE": exports.ruleDelete},
+		"/cluster":                      {"GET": has.cluster},
+		"/cluster/jobs":                 {"GET": jobs.list},
+		"/cluster/jobs/{uuid}":          {"GET": jobs.get, "PATCH": jobs.patch},
+		"/cluster/nodes":                {"GET": has.nodes().list},
+		"/cluster/schedules":            {"GET": has.schedules().list},
+		"/cluster/schedules/{uuid}":     {"GET": has.schedules().oneBy("uuid")},
+		"/svm/svms":                     {"GET": has.svmRecords().list},
+		"/svm/svms/{uuid}":              {"GET": has.svmRecords().oneBy("uuid")},
+		"/svm/peers":                    {"GET": has.peers().list},
+		"/network/ip/interfaces":        {"GET": has.interfaces().list},
+		"/network/ip/interfaces/{uuid}": {"GET": has.interfaces().oneBy("uuid")},
+		"/storage/aggregates":           {"GET": has.aggregates().list},
+		"/storage/directory-restore":    {"POST": files.directoryRestore},
+		"/protocols/locks":              {"GET": locks.list, "DELETE": locks.delete},
+		"/protocols/locks/{uuid}":       {"GET": locks.get, "DELETE": locks.deleteOne},
+		"/security/login/whoami":        {"GET": has.whoami},
+		"/support/ems/application-logs": {"POST": has.emsLog},
 	}
+	maps.Copy(all, s.storageRoutes())
 	maps.Copy(all, s.securityRoutes())
 	return all
 }

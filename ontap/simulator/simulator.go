@@ -74,6 +74,10 @@ type Config struct {
 	// restart; "" means in memory only.
 	StateFile string
 
+	// Pool is a directory for the volumes that POST and FlexClone make, each a
+	// directory there; without it they are refused.
+	Pool string
+
 	// MaxSnapshots is the limit of the FlexVol; 0 means ONTAP's 1023.
 	MaxSnapshots int
 
@@ -114,6 +118,7 @@ type Simulator struct {
 
 	mu     sync.Mutex // guards all below; never held across the directory or the network
 	world  world
+	dirs   map[string]*flexvol.Dir // content of the volumes in Pool, by uuid
 	jobs   []*job
 	faults []*Fault
 	role   []ontap.Privilege
@@ -204,6 +209,9 @@ func (s *Simulator) Close() error {
 		}
 		s.running.Wait()
 		s.dir.Close()
+		for _, dir := range s.dirs {
+			dir.Close()
+		}
 	})
 	return err
 }

@@ -20,6 +20,67 @@ type Settings struct {
 	VolumeComment     string `json:"comment,omitempty"`
 	State             string `json:"state"`          // of the FlexVol: online or offline
 	SecurityStyle     string `json:"security_style"` // of the FlexVol: unix, ntfs or mixed
+
+	SnapshotLocking bool   `json:"snapshot_locking,omitempty"`
+	Analytics       string `json:"analytics,omitempty"`  // File System Analytics: on, off or "", which is off
+	Incomplete      bool   `json:"incomplete,omitempty"` // analytics lack what they have not counted yet
+
+	AntiRansomware string    `json:"anti_ransomware,omitempty"` // enabled, dry_run, paused, disabled or "", which is disabled
+	Attack         string    `json:"attack,omitempty"`          // its probability: none, low, moderate, high or "", which is none
+	Suspects       []Suspect `json:"suspects,omitempty"`
+}
+
+// Suspect is a kind of file that anti-ransomware finds suspicious.
+type Suspect struct {
+	Format string `json:"format"`
+	Count  int64  `json:"count"` // files
+}
+
+// show lays the settings over the record of the FlexVol.
+func (x Settings) show(r record) {
+	r.set("comment", x.VolumeComment)
+	r.set("state", x.State)
+	r.set("snapshot_directory_access_enabled", x.SnapshotDirectory)
+	r.set("snapshot_locking_enabled", x.SnapshotLocking)
+	r.set("snapshot_policy.name", x.SnapshotPolicy)
+	r.set("nas.security_style", x.SecurityStyle)
+	r.set("analytics.state", orString(x.Analytics, "off"))
+	r.set("anti_ransomware.state", orString(x.AntiRansomware, "disabled"))
+	r.set("anti_ransomware.attack_probability", orString(x.Attack, "none"))
+	if len(x.Suspects) > 0 {
+		suspects := []record{}
+		for _, one := range x.Suspects {
+			suspects = append(suspects, rec("count", one.Count, "format", one.Format, "is_high_entropy", true))
+		}
+		r.set("anti_ransomware.suspect_files", suspects)
+	}
+}
+
+// put keeps a field of the FlexVol. It says whether the field is one of the settings.
+func (x *Settings) put(name string, value any) bool {
+	word, _ := value.(string)
+	yes, _ := value.(bool)
+	switch name {
+	case "comment":
+		x.VolumeComment = word
+	case "state":
+		x.State = word
+	case "snapshot_directory_access_enabled":
+		x.SnapshotDirectory = yes
+	case "snapshot_locking_enabled":
+		x.SnapshotLocking = yes
+	case "snapshot_policy.name":
+		x.SnapshotPolicy = word
+	case "nas.security_style":
+		x.SecurityStyle = word
+	case "analytics.state":
+		x.Analytics = word
+	case "anti_ransomware.state":
+		x.AntiRansomware = word
+	default:
+		return false
+	}
+	return true
 }
 
 // world is the state that survives a restart. The file is JSON:
@@ -40,6 +101,14 @@ type world struct {
 	Policies    []*exportPolicy   `json:"export_policies"`
 	Settings    Settings          `json:"settings"`
 	Security    security          `json:"security,omitzero"`
+
+	Set       map[string]settings `json:"volume_settings,omitempty"` // by volume
+	NFS       map[string]settings `json:"nfs_settings,omitempty"`    // by SVM
+	Volumes   []*volume           `json:"volumes,omitempty"`         // that were made
+	Schedules []*snapshotPolicy   `json:"snapshot_policies,omitempty"`
+	Qtrees    []*qtree            `json:"qtrees,omitempty"`
+	Quotas    []*quotaRule        `json:"quota_rules,omitempty"`
+	Mirrors   []*Mirror           `json:"mirrors,omitempty"`
 }
 
 // snapshot is the record of one snapshot of the FlexVol.
@@ -53,14 +122,30 @@ type snapshot struct {
 	Label      string    `json:"snapmirror_label,omitempty"`
 	Owners     []string  `json:"owners,omitempty"`
 	Size       int64     `json:"size"` // bytes
+	Locked     time.Time `json:"snaplock_expiry_time,omitzero"`
+	Volume     string    `json:"volume,omitempty"` // "" is the FlexVol
 }
 
-func (w *world) snapshot(name string) *snapshot {
-	i := slices.IndexFunc(w.Snapshots, func(s *snapshot) bool { return s.Name == name })
-	if i < 0 {
-		return nil
+// snapshot is a snapshot of the FlexVol, nil if it has none of that name.
+func (w *world) snapshot(name string) *snapshot { return w.snapshotIn(w.VolumeUUID, name) }
+
+// snapshotIn is a snapshot of a volume, nil if it has none of that name.
+func (w *world) snapshotIn(volume, name string) *snapshot {
+	for _, x := range w.Snapshots {
+		if w.isOf(x, volume) && x.Name == name {
+			return x
+		}
 	}
-	return w.Snapshots[i]
+	return nil
+}
+
+func (w *world) isOf(x *snapshot, volume string) bool {
+	return x.Volume == volume || x.Volume == "" && volume == w.VolumeUUID
+}
+
+// snapshotsOf are the snapshots of a volume, the oldest first.
+func (w *world) snapshotsOf(volume string) []*snapshot {
+	return slices.DeleteFunc(slices.Clone(w.Snapshots), func(x *snapshot) bool { return !w.isOf(x, volume) })
 }
 
 // load reads the state file or begins a new world, draws the uuids that are
@@ -108,7 +193,13 @@ func (s *Simulator) load() error {
 	if len(w.Policies) == 0 {
 		w.Policies = []*exportPolicy{defaultPolicy()}
 	}
+	if len(w.Schedules) == 0 {
+		w.Schedules = builtInPolicies(w.Named)
+	}
 	s.world = w
+	if err := s.openVolumes(); err != nil {
+		return err
+	}
 	if err := s.adopt(); err != nil {
 		return err
 	}
@@ -125,7 +216,7 @@ func (s *Simulator) adopt() error {
 	maps.DeleteFunc(there, func(name string, _ time.Time) bool { return validSnapshotName(name) != "" })
 	s.world.Snapshots = slices.DeleteFunc(s.world.Snapshots, func(r *snapshot) bool {
 		_, ok := there[r.Name]
-		return !ok
+		return !ok && r.Volume == ""
 	})
 	for _, name := range slices.Sorted(maps.Keys(there)) {
 		if s.world.snapshot(name) == nil {
