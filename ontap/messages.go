@@ -21,6 +21,8 @@ var Messages = catalogue.Messages{
 		{"ontap client certificate: …", "the file of `BERTH_ONTAP_CERT` cannot be read", "the plugin sees only `/etc/berth`: put the file there"},
 		{"ontap client key: …", "the file of `BERTH_ONTAP_KEY` cannot be read", "the plugin sees only `/etc/berth`: put the file there, mode 0600"},
 		{"ontap client certificate … and key …: …", "they are no PEM, are encrypted, or do not belong together", "`openssl x509 -in CERT -pubkey -noout` and `openssl pkey -in KEY -pubout` print the same for a pair"},
+		{"password refused", "the filer refused the user's password: wrong, expired, or the user may not use `http`", "write the right one into the file; berth tries no password twice, so that the account is not locked. After a change on the filer alone (`security login unlock`, `security login create -application http`) add or take away the line break at the file's end"},
+		{"…: it was refused, and now: …", "the refused password's file is empty, gone or unreadable", "write the right password into it"},
 		{"ontap: a CA file and insecure exclude each other", "both are set", "remove `BERTH_ONTAP_INSECURE`"},
 		{"read ontap CA file: …", "the file cannot be read", "put it below `/etc/berth`"},
 		{"ontap CA file … has no PEM certificate", "another format", "`openssl x509 -inform der -in FILE -out /etc/berth/filer.pem`"},
