@@ -66,7 +66,7 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 	for try := 1; ; try++ {
 		password, end, err := c.enter(ctx)
 		if err != nil {
-			return out, c.unsent(r, err)
+			return out, c.password.refusal(r, err)
 		}
 		began := c.now()
 		out, err = once[T](ctx, c, r, body, password)
@@ -104,8 +104,8 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 }
 
 // enter returns the password for one exchange, and the func to call with the status
-// of the answer. A password that the cluster has refused is an error. Where a
-// certificate is in its place the password is nil.
+// of the answer. A password that the cluster has refused is an error. With a
+// certificate there is no password: nil.
 func (c *Client) enter(ctx context.Context) (*secret, func(status int), error) {
 	if c.pair != nil {
 		return nil, func(int) {}, c.pair.refresh()
@@ -256,6 +256,10 @@ func refused(r request, status int, raw []byte) *Error {
 	// leaves all of it empty.
 	_ = json.Unmarshal(raw, &envelope)
 	e.Message, e.Code, e.Target = envelope.Error.Message, string(envelope.Error.Code), envelope.Error.Target
+	// A proxy that has lost the cluster's answer, or an error without the cluster's
+	// words, says nothing about what the cluster has done.
+	lost := status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status == http.StatusInternalServerError && e.Code == ""
+	e.Unknown = lost && !r.safe()
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("http status %d without an ONTAP error", status)
 	}

@@ -126,11 +126,11 @@ func (p *passwordFile) read() (*secret, error) {
 	return &secret{text: func() string { return value }, sum: p.verdicts.sumOf(b)}, nil
 }
 
-// unsent is the error of a call that is not sent for its password or certificate.
-func (c *Client) unsent(r request, err error) *Error {
+// refusal is the error of a call that is not sent.
+func (p *passwordFile) refusal(r request, err error) *Error {
 	message := err.Error()
 	if errors.Is(err, ErrPassword) {
-		message = "the cluster has refused the password of " + c.password.user + "; berth sends nothing until " + c.password.path + " has another content"
+		message = "the cluster has refused the password of " + p.user + "; berth sends nothing until " + p.path + " has another content"
 		if more := strings.TrimPrefix(err.Error(), ErrPassword.Error()); more != "" {
 			message += more
 		}
