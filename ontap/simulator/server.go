@@ -50,7 +50,7 @@ func (s wire) serve(r *call) (any, error) {
 	}
 	if path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api"); isAPI {
 		if fault := s.fault(r.Method, path); fault != nil {
-			if answer, done, err := (controls{s.Simulator}).suffer(r, fault); done {
+			if answer, done, err := controls(s).suffer(r, fault); done {
 				return answer, err
 			}
 		}
@@ -60,7 +60,7 @@ func (s wire) serve(r *call) (any, error) {
 
 func (s wire) afterFaults(r *call) (any, error) {
 	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api")
-	who, refused := (gate{s.Simulator}).login(r)
+	who, refused := gate(s).login(r)
 	if refused != nil {
 		if refused.status == http.StatusUnauthorized {
 			r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
@@ -69,7 +69,7 @@ func (s wire) afterFaults(r *call) (any, error) {
 	}
 	r.user = who
 	if !isAPI {
-		return controls{s.Simulator}.control(r)
+		return controls(s).control(r)
 	}
 	found := s.find(r, path)
 	if found == nil {
