@@ -389,7 +389,7 @@ func (s volumeCalls) apply(is record, set map[string]any) error {
 	}
 	if set["clone.split_initiated"] == true {
 		delete(set, "clone.split_initiated")
-		s.split(uuid)
+		s.made(uuid).split()
 	}
 	if name, ok := set["name"].(string); ok {
 		delete(set, "name")
