@@ -124,7 +124,12 @@ func (s qtreeCalls) of(r *call) collection {
 	return c
 }
 
-func (s qtreeCalls) get(r *call) (any, error) { return s.of(r).one(r, r.vars["id"]) }
+func (s qtreeCalls) get(r *call) (any, error) {
+	if _, err := volumeCalls(s).present(r.vars["volume.uuid"]); err != nil {
+		return nil, noVolume(r.vars["volume.uuid"])
+	}
+	return s.of(r).one(r, r.vars["id"])
+}
 
 var qtreeName = regexp.MustCompile(`^[^/\x00]{1,64}$`)
 
