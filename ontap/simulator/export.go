@@ -92,7 +92,7 @@ func (s exportCalls) policyCreate(r *call) (any, error) {
 	if err := policyName(name); err != nil {
 		return nil, err
 	}
-	if body.text("svm.name") != s.cfg.SVM && body.text("svm.uuid") != s.world.SVMUUIDs[s.cfg.SVM] {
+	if body.text("svm.name") != s.ours() && body.text("svm.uuid") != s.world.SVMUUIDs[s.cfg.SVM] {
 		return nil, fail(http.StatusNotFound, "2621462", "svm.name", "The specified SVM name does not exist.")
 	}
 	p := &exportPolicy{Name: name}

@@ -181,7 +181,7 @@ func (s policyCalls) create(r *call) (any, error) {
 		return nil, missing("name")
 	case strings.ContainsAny(p.Name, " /\\"):
 		return nil, fail(http.StatusBadRequest, "1638417", "name", "Specified policy name is invalid.")
-	case p.SVM && (svm != "" && svm != s.cfg.SVM || uuid != "" && uuid != s.world.SVMUUIDs[s.cfg.SVM]):
+	case p.SVM && (svm != "" && svm != s.ours() || uuid != "" && uuid != s.world.SVMUUIDs[s.cfg.SVM]):
 		return nil, fail(http.StatusNotFound, "2621462", "svm.name", "The specified SVM name does not exist.")
 	case s.world.policy(func(o *snapshotPolicy) bool { return o.Name == p.Name }) != nil:
 		return nil, fail(http.StatusConflict, "1638527", "name", "Policy name already exists.")

@@ -391,6 +391,8 @@ func (s snapshotCalls) drop(dir *flexvol.Dir, volume, uuid string) error {
 		return err
 	case len(x.Owners) > 0:
 		return fail(http.StatusConflict, ontap.CodeSnapshotOwned, "", "Failed to delete snapshot %q because it has an owner.", x.Name)
+	case x.Busy:
+		return fail(http.StatusConflict, ontap.CodeSnapshotBusy, "", "Snapshot %q is busy.", x.Name)
 	case x.ExpiryTime.After(s.cfg.Now()), x.Locked.After(s.cfg.Now()):
 		return fail(http.StatusConflict, ontap.CodeSnapshotBusy, "", "Snapshot %q has not expired or is locked.", x.Name)
 	}

@@ -281,7 +281,7 @@ func (s volumeCalls) allowed(is record, set map[string]any) error {
 	_, mode := set["nas.unix_permissions"]
 	_, split := set["clone.split_initiated"]
 	_, renamed := set["name"]
-	fixed := is.text("is_svm_root") == "true" || is.text("svm.name") != s.cfg.SVM
+	fixed := is.text("is_svm_root") == "true" || is.text("svm.name") != s.ours()
 	path, moved := set["nas.path"].(string)
 	switch {
 	case fixed && (set["state"] != nil || moved || renamed || set["quota.enabled"] != nil):
