@@ -69,9 +69,9 @@ var fitting = map[string][]any{
 	"schedule.name": {"daily"}, "clients.match": {"10.1.0.0/16"}, "rules.clients.match": {"10.1.0.0/16"}, "export_policy.name": {"other"},
 }
 
-// nest makes the body of one field, e.g. {"space": {"hard_limit": 4096}}. A list of
+// bodyOf makes the body of one field, e.g. {"space": {"hard_limit": 4096}}. A list of
 // objects is one of one object.
-func nest(name string, value any, lists []string) map[string]any {
+func bodyOf(name string, value any, lists []string) map[string]any {
 	parts := strings.Split(name, ".")
 	for i := len(parts) - 1; i >= 0; i-- {
 		x := map[string]any{parts[i]: value}
@@ -169,7 +169,7 @@ func TestNoSuccessWithoutEffect(t *testing.T) {
 					}
 				}
 				for _, value := range values {
-					status, answer := w.ask("PATCH", path+"?return_timeout=15", nest(name, value, lists))
+					status, answer := w.ask("PATCH", path+"?return_timeout=15", bodyOf(name, value, lists))
 					if status >= http.StatusBadRequest {
 						require.NotEmpty(t, shown(answer, []string{"error", "code"}), name)
 						continue
