@@ -258,7 +258,11 @@ func (s *Simulator) makeDir(volume, name string, mode any) error {
 }
 
 func (s qtreeCalls) find(r *call) (record, error) {
-	for _, x := range s.of(r).records {
+	all := s.of(r).records
+	if len(all) == 0 {
+		return nil, fail(http.StatusNotFound, "918235", "volume.uuid", "A volume with UUID %q was not found.", strings.ToValidUTF8(r.vars["volume.uuid"], "?"))
+	}
+	for _, x := range all {
 		if x.text("id") == r.vars["id"] {
 			return x, nil
 		}
