@@ -2,6 +2,7 @@ package ontap
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -19,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -317,3 +319,34 @@ func FuzzDecode(f *testing.F) {
 		_ = decode([]byte(`{"create_time":`+string(odd)+`}`), &s)
 	})
 }
+
+// TestFirstRequestWithoutAnswer: who waits for the first request with a password
+// goes on when that request gets no answer, and waits no longer than its context.
+func TestFirstRequestWithoutAnswer(t *testing.T) {
+	c := told(t, answering{})
+	sent := make(chan struct{})
+	c.http.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Path == "/api/cluster" {
+			close(sent)
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
+		return answering{200, nil, []byte(`{"records":[]}`)}.RoundTrip(r)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := c.ClusterInfo(ctx); first <- err }()
+	<-sent
+	short, end := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer end()
+	_, err := c.SvmList(short)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	go func() { _, err := c.SvmList(t.Context()); second <- err }()
+	cancel()
+	require.ErrorIs(t, <-first, context.Canceled)
+	require.NoError(t, <-second)
+}
+
+type roundTrip func(r *http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -96,7 +96,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		base:     base,
 		user:     cfg.User,
-		password: &passwordFile{path: cfg.PasswordFile},
+		password: &passwordFile{login: login{base.Host, cfg.User, cfg.PasswordFile}, verdicts: theVerdicts},
 		refused:  &refusals{fields: map[reflect.Type][]string{}},
 		patience: or(cfg.Patience, 3*time.Minute),
 		observe:  cfg.Observe,

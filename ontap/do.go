@@ -51,7 +51,8 @@ type reply[T any] struct {
 
 // do sends r, again where that is safe, and decodes the answer into T:
 //
-//   - 401: the password file is read again; if it has changed, once more.
+//   - 401: the password file is read again; if it has changed, once more. No client
+//     of this process sends the refused password again.
 //   - 429: refused before anything happened, so any method is sent again after
 //     Retry-After.
 //   - No answer, 500, 502, 503, 504: only what is safe is sent again.
@@ -63,12 +64,13 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 	}
 	renewed := false
 	for try := 1; ; try++ {
-		password, err := c.credentials()
+		password, end, err := c.enter(ctx)
 		if err != nil {
-			return out, &Error{Op: r.op(), Message: err.Error(), err: err}
+			return out, c.password.refusal(r, err)
 		}
 		began := c.now()
 		out, err = once[T](ctx, c, r, body, password)
+		end(out.status)
 		c.observe(r.method, out.status, c.now().Sub(began))
 		var e *Error
 		if err == nil || errors.As(err, &e) {
@@ -85,7 +87,7 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 		}
 		if e.HTTP == http.StatusUnauthorized && !renewed && c.pair == nil {
 			renewed = true
-			if changed, renewErr := c.password.renew(password); renewErr != nil || !changed {
+			if changed, renewErr := c.password.renew(ctx, c.wait, password); renewErr != nil || !changed {
 				return out, err
 			}
 			continue
@@ -101,12 +103,28 @@ func do[T any](ctx context.Context, c *Client, r request) (reply[T], error) {
 	}
 }
 
-// credentials returns the password, or "" where a certificate is in its place.
-func (c *Client) credentials() (string, error) {
+// enter returns the password for one exchange, and the func to call with the status
+// of the answer. A password that the cluster has refused is an error. With a
+// certificate there is no password: nil.
+func (c *Client) enter(ctx context.Context) (*secret, func(status int), error) {
 	if c.pair != nil {
-		return "", c.pair.refresh()
+		return nil, func(int) {}, c.pair.refresh()
 	}
-	return c.password.get()
+	for {
+		password, err := c.password.allowed(ctx, c.wait)
+		if err != nil {
+			return nil, nil, err
+		}
+		end, err := c.password.verdicts.begin(ctx, c.password.login, password.sum)
+		if err != nil {
+			return nil, nil, err
+		}
+		// The request that begin waited for may have been refused.
+		if !c.password.verdicts.refused(c.password.login, password.sum) {
+			return password, end, nil
+		}
+		end(0)
+	}
 }
 
 func encode(r request) ([]byte, error) {
@@ -146,14 +164,14 @@ func retryAfter(value string, now time.Time, otherwise time.Duration) time.Durat
 }
 
 // once sends r one time.
-func once[T any](ctx context.Context, c *Client, r request, body []byte, password string) (reply[T], error) {
+func once[T any](ctx context.Context, c *Client, r request, body []byte, password *secret) (reply[T], error) {
 	var out reply[T]
 	req, err := c.newRequest(ctx, r, body)
 	if err != nil {
 		return out, err
 	}
-	if c.pair == nil {
-		req.SetBasicAuth(c.user, password)
+	if password != nil {
+		req.SetBasicAuth(c.user, password.text())
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -238,6 +256,10 @@ func refused(r request, status int, raw []byte) *Error {
 	// leaves all of it empty.
 	_ = json.Unmarshal(raw, &envelope)
 	e.Message, e.Code, e.Target = envelope.Error.Message, string(envelope.Error.Code), envelope.Error.Target
+	// A proxy that has lost the cluster's answer, or an error without the cluster's
+	// words, says nothing about what the cluster has done.
+	lost := status == http.StatusBadGateway || status == http.StatusGatewayTimeout || status == http.StatusInternalServerError && e.Code == ""
+	e.Unknown = lost && !r.safe()
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("http status %d without an ONTAP error", status)
 	}

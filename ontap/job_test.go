@@ -110,3 +110,27 @@ func TestJobAnswersThatMakeNoSense(t *testing.T) {
 	err := w.client.DirectoryDelete(t.Context(), w.volume, "x")
 	require.ErrorIs(t, err, ontap.ErrOutcomeUnknown)
 }
+
+// TestSuccessWithoutEffect is a cluster with multi-admin verification: it answers
+// 200 and no job, and does nothing before other administrators agree.
+func TestSuccessWithoutEffect(t *testing.T) {
+	w := newWorld(t)
+	s := w.snapshot("s")
+	w.spoiled.Store(true)
+	w.inject(simulator.Fault{Method: "DELETE", Body: "{}", Times: 1}, simulator.Fault{Method: "POST", Body: "{}", Times: 1})
+	err := w.client.SnapshotDelete(t.Context(), w.volume, s.UUID)
+	require.ErrorIs(t, err, ontap.ErrOutcomeUnknown)
+	require.ErrorContains(t, err, "still there")
+	require.ErrorContains(t, err, "security multi-admin-verify request show")
+	_, err = w.client.SnapshotCreate(t.Context(), w.volume, ontap.Snapshot{Name: "t"})
+	require.ErrorIs(t, err, ontap.ErrOutcomeUnknown)
+	require.NotErrorIs(t, err, fs.ErrNotExist, "the FlexVol is there")
+	require.ErrorContains(t, err, "approval of another administrator")
+	require.NoError(t, w.client.SnapshotDelete(t.Context(), w.volume, s.UUID))
+
+	// A cluster that deletes at once, and answers without a job, is believed after a look.
+	s = w.snapshot("u")
+	require.NoError(t, w.client.SnapshotDelete(t.Context(), w.volume, s.UUID))
+	w.inject(simulator.Fault{Method: "DELETE", Body: "{}", Times: 1})
+	require.NoError(t, w.client.SnapshotDelete(t.Context(), w.volume, s.UUID), "it is gone")
+}

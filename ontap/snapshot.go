@@ -2,6 +2,9 @@ package ontap
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -58,7 +61,7 @@ func (c *Client) SnapshotGetByName(ctx context.Context, volumeUUID, name string)
 // SnapshotCreate takes a snapshot, waits until it exists and reads its record
 // (POST /storage/volumes/{volume.uuid}/snapshots, 9.6). A taken name matches
 // fs.ErrExist; a full FlexVol has the code CodeSnapshotLimit. If the outcome is
-// unknown, SnapshotGetByName tells.
+// unknown (ErrOutcomeUnknown), SnapshotGetByName tells.
 func (c *Client) SnapshotCreate(ctx context.Context, volumeUUID string, want Snapshot) (Snapshot, error) {
 	body := Snapshot{Name: want.Name, Comment: want.Comment, Label: want.Label, ExpiryTime: want.ExpiryTime, SnaplockExpiry: want.SnaplockExpiry}
 	r := request{method: http.MethodPost, path: snapshotsOf(volumeUUID), query: waited, body: body}
@@ -67,7 +70,19 @@ func (c *Client) SnapshotCreate(ctx context.Context, volumeUUID string, want Sna
 	if err := change(ctx, c, r); err != nil {
 		return Snapshot{}, err
 	}
-	return c.SnapshotGetByName(ctx, volumeUUID, want.Name)
+	made, err := c.SnapshotGetByName(ctx, volumeUUID, want.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return made, held(r, "the snapshot is not there")
+	}
+	return made, err
+}
+
+// held is the error of a change that the cluster called a success and that has no
+// effect. With multi-admin verification a cluster answers so and waits for other
+// administrators.
+func held(r request, what string) *Error {
+	return &Error{Op: r.op(), HTTP: http.StatusOK, Unknown: true,
+		Message: "the filer says success, and " + what + "; it may wait for the approval of another administrator (security multi-admin-verify request show)"}
 }
 
 // SnapshotSetComment replaces a snapshot's comment
@@ -80,14 +95,25 @@ func (c *Client) SnapshotSetComment(ctx context.Context, volumeUUID, uuid, comme
 
 // SnapshotDelete deletes a snapshot and waits for the job
 // (DELETE /storage/volumes/{volume.uuid}/snapshots/{uuid}, 9.6). The error for an
-// owned, locked or not yet expired snapshot matches ErrBusy.
+// owned, locked or not yet expired snapshot matches ErrBusy; one that waits for
+// another administrator's approval matches ErrOutcomeUnknown.
 func (c *Client) SnapshotDelete(ctx context.Context, volumeUUID, uuid string) error {
 	if uuid == "" {
 		// Without a uuid the path would name all snapshots.
 		return &Error{Op: "DELETE " + snapshotsOf(volumeUUID), Message: "snapshot has no uuid"}
 	}
-	return change(ctx, c, request{method: http.MethodDelete,
-		path: snapshotsOf(volumeUUID) + "/" + segment(uuid), query: waited})
+	r := request{method: http.MethodDelete, path: snapshotsOf(volumeUUID) + "/" + segment(uuid), query: waited}
+	byJob, err := changeBy(ctx, c, r)
+	if err != nil || byJob {
+		return err
+	}
+	switch _, err := c.SnapshotGet(ctx, volumeUUID, uuid); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return held(r, fmt.Sprintf("the snapshot cannot be looked at: %v", err))
+	}
+	return held(r, "the snapshot is still there")
 }
 
 // SnapshotPolicy says which snapshots ONTAP takes by itself.

@@ -180,6 +180,8 @@ func TestOnlyWhatIsSafeIsRepeated(t *testing.T) {
 	}{
 		{"500", simulator.Fault{Status: 500, Code: "65541"}, false},
 		{"503", simulator.Fault{Status: 503, Code: "8"}, false},
+		{"502 of a proxy", simulator.Fault{Status: 502}, true},
+		{"504 of a proxy", simulator.Fault{Status: 504}, true},
 		{"dropped", simulator.Fault{Drop: true}, true},
 		{"answer dropped", simulator.Fault{DropAnswer: true}, true},
 		{"truncated", simulator.Fault{Truncate: true}, true},

@@ -1,9 +1,7 @@
 package plugin
 
 import (
-	"net/http"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +21,6 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	nfs      nfs.Stats
-	refused  atomic.Int64 // when the filer's API refused the password, in Unix ns; 0 for never
 
 	requests     *prometheus.CounterVec
 	requestTook  *prometheus.HistogramVec
@@ -95,12 +92,6 @@ func (m *metrics) ontapRequest(method string, status int, took time.Duration) {
 	code := "none"
 	if status != 0 {
 		code = strconv.Itoa(status)
-	}
-	switch {
-	case status == http.StatusUnauthorized:
-		m.refused.Store(time.Now().UnixNano())
-	case status != 0:
-		m.refused.Store(0)
 	}
 	m.ontap.WithLabelValues(method, code).Inc()
 	m.ontapTook.WithLabelValues(method).Observe(took.Seconds())

@@ -274,6 +274,11 @@ func TestTheSurveyTriesAPasswordOnce(t *testing.T) {
 	s := serve(t, env)
 	url := s.metricsURL("")
 	s.until(url, "several looks fail", func(m scraped) bool { return m.value("berth_survey_errors_total") >= 5 })
+	for range 3 { // clients of their own, that try the password no more
+		s.post("Berth.Doctor", `{}`)
+		require.Contains(t, s.post("Berth.ONTAPStatus", `{}`), "has another content")
+		s.post("Berth.SnapshotList", `{}`)
+	}
 	got := scrape(t, url)
 	require.Equal(t, 1.0, got.value("berth_ontap_requests_total", "method=GET", "code=401"))
 	require.Positive(t, got.value("berth_export_size_bytes"), "the space is known all the same")

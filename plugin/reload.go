@@ -93,9 +93,6 @@ func (s *Server) reject(ss *session, next read, line *logrus.Entry) {
 func (s *Server) tune(ss *session, next Settings) {
 	was := ss.settings()
 	if next.ONTAP != was.ONTAP || next.TZ != was.TZ {
-		if next.ONTAP != was.ONTAP {
-			s.metrics.refused.Store(0) // another password may be right
-		}
 		if filer, err := s.tuningOf(next); err == nil {
 			ss.versions.Tune(filer)
 		} else {

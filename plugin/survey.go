@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 	"time"
 
@@ -56,11 +55,8 @@ func (s *Server) surveyOnce(ctx context.Context, ss *session) error {
 		space, err = fsys.Statfs(ctx)
 		return err
 	})
-	var newest *reference.Snapshot
-	noNewest := errors.New("the filer's API has refused the password")
-	if s.mayAsk(ss) {
-		newest, noNewest = ss.versions.Newest(ctx)
-	}
+	// A refused password is not sent again: package ontap sees to that.
+	newest, noNewest := ss.versions.Newest(ctx)
 	v := &ss.survey
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -75,18 +71,6 @@ func (s *Server) surveyOnce(ctx context.Context, ss *session) error {
 		v.at = time.Now()
 	}
 	return err
-}
-
-// mayAsk says whether the survey may use the filer's API. A wrong password every
-// minute would lock the account. So after a refusal the survey waits until the
-// password file has changed, or until another request was successful.
-func (s *Server) mayAsk(ss *session) bool {
-	at := s.metrics.refused.Load()
-	if at == 0 {
-		return true
-	}
-	file, err := os.Stat(ss.settings().ONTAP.PasswordFile)
-	return err == nil && file.ModTime().UnixNano() > at
 }
 
 // weigh measures each trash item once, one after the other, while metrics are

@@ -35,8 +35,9 @@ var schemas = sync.OnceValue(func() map[string]schema {
 		panic("simulator: fields.json: " + err.Error()) // it is compiled in
 	}
 	out["/svm/peers"] = undocumented
-	out[mirrorSchema] = mirrorFields
 	maps.Copy(out, securitySchemas)
+	out[mirrorSchema] = mirrorFields
+	out[restoreSchema] = restoreFields
 	out["/network/ip/interfaces"].Fields["services"] = "array ro" // the reference has it as a filter only
 	return out
 })

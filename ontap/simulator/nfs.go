@@ -53,17 +53,16 @@ func (s volumeCalls) nfsPatch(r *call) (any, error) {
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	if err := s.setNFS(r, set); err != nil {
+	if err := s.nfsApply(r.vars["svm.uuid"], set); err != nil {
 		return nil, err
 	}
 	return nil, s.showSnapshots()
 }
 
-// setNFS keeps the fields of the path's NFS service. It takes mu.
-func (s volumeCalls) setNFS(r *call, set map[string]any) error {
+// nfsApply keeps the settings of an SVM's service. It takes mu.
+func (s volumeCalls) nfsApply(svm string, set map[string]any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	svm := r.vars["svm.uuid"]
 	ours := svm == s.world.SVMUUIDs[s.cfg.SVM]
 	known := ours
 	for _, name := range s.cfg.OtherSVMs {

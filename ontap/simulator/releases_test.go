@@ -84,6 +84,7 @@ func TestEachReleaseRefusesWhatItLacks(t *testing.T) {
 			require.NoError(t, s.Set(func(x *Settings) { x.Analytics = "on" }))
 			volume, svm := s.UUIDs()
 			at := strings.NewReplacer("{volume.uuid}", volume, "{svm.uuid}", svm, "{path}", "%2E", "{uuid}", volume)
+			require.Equal(t, 200, ask(s, "PATCH", "/api/storage/volumes/"+volume+"?return_timeout=60", `{"analytics":{"state":"on"}}`).Code)
 			for call, span := range since().Calls {
 				method, path, one := strings.Cut(call, " ")
 				if !one {
@@ -148,14 +149,14 @@ func TestNoAnswerHasAFieldThatTheReleaseLacks(t *testing.T) {
 			at := strings.NewReplacer("{volume.uuid}", volume, "{svm.uuid}", svm, "{path}", "%2E")
 			seen := map[string]bool{}
 			for _, path := range slices.Sorted(maps.Keys(schemas())) {
-				if s.released(path, s.routes()[path])["GET"] == nil || strings.Contains(at.Replace(path), "{") {
+				if s.cfg.released(path, s.routes()[path])["GET"] == nil || strings.Contains(at.Replace(path), "{") {
 					continue
 				}
 				w := ask(s, "GET", "/api"+at.Replace(path)+"?fields=**", "")
 				require.Equal(t, 200, w.Code, "%s: %s", path, w.Body)
 				var answer map[string]any
 				require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
-				for name := range leaves("", answer) {
+				for name := range dotsOf("", answer) {
 					name = strings.TrimPrefix(name, "records.")
 					seen[path+" "+name] = true
 					for field, span := range since().Fields[path] {
@@ -170,17 +171,17 @@ func TestNoAnswerHasAFieldThatTheReleaseLacks(t *testing.T) {
 	}
 }
 
-// leaves are the dotted names of a JSON value.
-func leaves(name string, value any) map[string]bool {
+// dotsOf are the dotted names of a JSON value.
+func dotsOf(name string, value any) map[string]bool {
 	out := map[string]bool{}
 	switch v := value.(type) {
 	case map[string]any:
 		for key, inner := range v {
-			maps.Copy(out, leaves(strings.TrimPrefix(name+"."+key, "."), inner))
+			maps.Copy(out, dotsOf(strings.TrimPrefix(name+"."+key, "."), inner))
 		}
 	case []any:
 		for _, inner := range v {
-			maps.Copy(out, leaves(name, inner))
+			maps.Copy(out, dotsOf(name, inner))
 		}
 	default:
 		out[name] = true

@@ -28,6 +28,10 @@ type Snapshot struct {
 	Taken  int64            `json:"-"`
 	Copies map[string]int64 `json:"-"`
 
+	// WithoutAPI says why the filer's API did not answer, where .snapshot shows the
+	// snapshot instead: the snapshot is there, and what is said of it is a guess.
+	WithoutAPI string `json:"without_api,omitempty"`
+
 	// Hidden: the filer has it, and the export does not show it. Nobody knows then
 	// what is in it.
 	Hidden bool `json:"hidden,omitempty"`
