@@ -110,6 +110,9 @@ func (c *Cluster) hold(ctx context.Context, e *export.Export, name string) (sile
 	}
 	for {
 		h, highest, err := c.holder(ctx, e, name)
+		if err == nil {
+			err = c.settled()
+		}
 		if err != nil {
 			return "", err
 		}
@@ -262,7 +265,7 @@ func (c *Cluster) TakenOver(ctx context.Context, e *export.Export) (map[string]u
 		if err != nil {
 			return nil, err
 		}
-		if p.num() > epoch {
+		if p.num() > epoch || p.num() == epoch && (p.Node != c.cfg.Node || p.Boot != c.cfg.Boot) {
 			out[name] = epoch
 		}
 	}

@@ -86,11 +86,16 @@ func (ps *peers) loseOwn() {
 
 // Poll looks at every node's heartbeat.
 func (c *Cluster) Poll(ctx context.Context, e *export.Export) error {
-	begin := c.cfg.Now()
+	begin, last := c.cfg.Now(), c.peers.lastWritten()
 	seen, err := readPeers(ctx, e.FS)
 	if err != nil {
 		c.peers.lose()
 		return err
+	}
+	if last.older(seen[c.cfg.Node], c.incarnation) {
+		if err := c.wentBack(ctx, e, last, seen[c.cfg.Node]); err != nil {
+			return err
+		}
 	}
 	c.peers.see(seen, begin, c.cfg.Now(), c.mostBetween())
 	return nil

@@ -17,6 +17,7 @@ var Messages = catalogue.Messages{
 		{"volume … is access=single and was last held by …, which is silent (…)", "the holder does not answer, and berth cannot take over by itself here", "**make sure that the node is off**, then `berth volume takeover NAME --from NODE`"},
 		{"volume … was taken over from this node while it was mounted", "this node was silent too long", "try again"},
 		{"volume … is held by another node that calls itself …", "this node has just booted, or two nodes have one name", "try again in a moment; if it stays, `berth doctor` (`names`)"},
+		{"the export went back in time just now, and the other nodes have not yet said which access=single volumes they hold", "an administrator reverted the whole FlexVol", "try again after a lease (90 s); restart all containers that use volumes of the export"},
 		{"the volume is access=single, and two nodes call themselves …", "two nodes have one name", "`BERTH_NODE` on one of them"},
 		{"the volume is access=single, and a heartbeat of … from another boot is too new to be sure that no other node has that name", "this node has just booted", "try again after the time in the hint"},
 		{"who holds volume … is not readable", "a file of berth's is broken", "if nobody uses the volume, move the file that the hint names away on the export"},

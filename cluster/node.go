@@ -56,7 +56,11 @@ const numbered = "numbered"
 type own struct {
 	counter uint64 // of our heartbeats
 	wrote   bool   // we have written one since the start
-	watch   watch  // of the file
+	last    wrote  // the newest of them
+	// back is when this node saw that the export went back in time, zero for
+	// never.
+	back  time.Time
+	watch watch // of the file
 	// foreign is the heartbeat that stood under our name before our first one,
 	// from another boot.
 	foreign *peer
@@ -70,11 +74,22 @@ type own struct {
 // machine's.
 func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) error {
 	name := export.NodePath(c.cfg.Node)
-	begin := c.cfg.Now()
+	begin, last := c.cfg.Now(), c.peers.lastWritten()
 	there, err := readPeer(ctx, e.FS, c.cfg.Node)
 	if err != nil {
 		c.peers.loseOwn()
 		return err
+	}
+	if last.older(there, c.incarnation) {
+		if err := c.wentBack(ctx, e, last, there); err != nil {
+			return err
+		}
+		there = nil // what stands there is ours, from before
+	}
+	if last.at.IsZero() {
+		if err := c.noteNobody(ctx, e); err != nil {
+			return err
+		}
 	}
 	if !c.ownName(begin, there) {
 		return nil
@@ -91,6 +106,7 @@ func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) e
 		Health: c.health(doubled, without), Address: address, Doubled: doubled, Locks: numbered,
 	}
 	c.peers.mu.Unlock()
+	counter := mine.Counter // in the file
 	err = e.Replace(ctx, name, mine)
 	if tree.IsFull(err) {
 		// A full export must not look like a dead node: the file's time is
@@ -99,6 +115,7 @@ func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) e
 		readErr := export.Read(ctx, e.FS, name, &again)
 		if readErr == nil && again.Incarnation == c.incarnation && again.State == state {
 			stamp, _ := c.cfg.Conn.Time()
+			counter = again.Counter
 			err = e.FS.SetAttr(ctx, name, tree.SetAttr{Mtime: &stamp})
 		} else {
 			err = e.Replace(export.Spend(ctx), name, mine)
@@ -107,11 +124,13 @@ func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) e
 	if err != nil {
 		return err
 	}
-	if _, err := e.SetClock(ctx, name); err != nil {
+	at, err := e.SetClock(ctx, name)
+	if err != nil {
 		return err
 	}
 	c.peers.mu.Lock()
 	c.peers.own.wrote = true
+	c.peers.own.last = wrote{counter, at}
 	c.peers.mu.Unlock()
 	return nil
 }

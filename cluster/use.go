@@ -221,6 +221,26 @@ func (o *uses) saved(name string, as *Lease) {
 	}
 }
 
+// resave says that the export may have older leases than this node.
+func (o *uses) resave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range o.byName {
+		l.unsaved = true
+	}
+}
+
+// held are the single-writer volumes that this node holds, with the epochs.
+func (o *uses) held() map[string]uint64 {
+	out := map[string]uint64{}
+	for _, name := range o.names() {
+		if epoch := o.unfenced(name); epoch > 0 {
+			out[name] = epoch
+		}
+	}
+	return out
+}
+
 // names lists what this node uses, or has to tidy up.
 func (o *uses) names() []string {
 	o.mu.Lock()

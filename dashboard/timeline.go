@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -23,8 +24,14 @@ type timeLine struct {
 	Days    []day
 	Unknown []reference.Snapshot // of unknown time
 	Approx  bool                 // some time is a guess
-	Oldest  *reference.Snapshot
-	Newest  *reference.Snapshot
+
+	PolicyUnknown string // why the filer's policy is not known
+	WithoutAPI    string // why the filer's API did not answer
+	Hidden        int    // snapshots of the filer that the export does not show
+	Unhide        string // what to type to see them
+
+	Oldest *reference.Snapshot
+	Newest *reference.Snapshot
 }
 
 // The drawing, in its own units. It is stretched to the page's width.
@@ -61,8 +68,9 @@ var marks = []struct {
 }{{time.Hour, "1 h"}, {6 * time.Hour, "6 h"}, {24 * time.Hour, "1 day"}, {7 * 24 * time.Hour, "1 week"}, {30 * 24 * time.Hour, "1 month"}, {365 * 24 * time.Hour, "1 year"}}
 
 func lineOf(l snapshot.Listing, now time.Time, zone *time.Location) *timeLine {
-	t := &timeLine{Volume: l.Volume, How: l.How, Policy: l.Policy, Total: len(l.Versions)}
+	t := &timeLine{Volume: l.Volume, How: l.How, Policy: l.Policy, PolicyUnknown: l.PolicyUnknown, Hidden: len(l.Hidden), Unhide: l.Unhide, Total: len(l.Versions)}
 	for _, v := range l.Versions {
+		t.WithoutAPI = cmp.Or(t.WithoutAPI, v.WithoutAPI)
 		if v.Time.IsZero() {
 			t.Unknown = append(t.Unknown, v.Snapshot)
 			continue

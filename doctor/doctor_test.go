@@ -29,6 +29,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -224,13 +225,17 @@ func TestRoomAndAge(t *testing.T) {
 		{spaces(0, 90)[1], Warn, "9 % of 1000 inodes", "-files"},
 		{Space(tree.Space{}, nil)[1], OK, "does not say", ""},
 		{Space(tree.Space{}, syscall.EIO)[0], Fail, "input/output", "berth doctor"},
-		{Age("nightly", now.Add(-time.Hour), now, 26*time.Hour, false), OK, "60m old; the limit is 26h", ""},
-		{Age("nightly", now.Add(-27*time.Hour), now, 26*time.Hour, false), Fail, "27h old", "berth snapshot create"},
-		{Age("nightly", time.Time{}, now, 26*time.Hour, false), Warn, "nobody says", "BERTH_ONTAP"},
-		{Age("nightly", now.Add(-27*time.Hour), now, 26*time.Hour, true), Warn, "nobody says", "BERTH_ONTAP"},
-		{Age("nightly", now.Add(9*time.Hour), now, 26*time.Hour, false), Warn, "9h in the future", "BERTH_TZ"},
-		{Age("nightly", now.Add(2*time.Minute), now, 26*time.Hour, true), Warn, "2m in the future", "BERTH_TZ"},
-		{Age("nightly", now.Add(time.Minute), now, 26*time.Hour, false), OK, "0s old", ""},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(-time.Hour)}, now, 26*time.Hour), OK, "60m old; the limit is 26h", ""},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(-27 * time.Hour)}, now, 26*time.Hour), Fail, "27h old", "berth snapshot create"},
+		{Age(reference.Snapshot{Name: "nightly", Time: time.Time{}}, now, 26*time.Hour), Warn, "nobody says", "BERTH_ONTAP"},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(-27 * time.Hour), Approximate: true}, now, 26*time.Hour), Warn, "nobody says", "BERTH_ONTAP"},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(-time.Hour), Hidden: true}, now, 26*time.Hour), Warn, "and hidden", "berth ontap status"},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(-time.Hour), Approximate: true}, now, 26*time.Hour), Warn, "nobody says", "BERTH_ONTAP"},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(-time.Hour), WithoutAPI: "password refused"}, now, 26*time.Hour), Warn, "did not answer (password refused)", "berth ontap status"},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(-27 * time.Hour), WithoutAPI: "password refused"}, now, 26*time.Hour), Fail, "27h old", "snapshot create"},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(9 * time.Hour)}, now, 26*time.Hour), Warn, "9h in the future", "BERTH_TZ"},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(2 * time.Minute), Approximate: true}, now, 26*time.Hour), Warn, "2m in the future", "BERTH_TZ"},
+		{Age(reference.Snapshot{Name: "nightly", Time: now.Add(time.Minute)}, now, 26*time.Hour), OK, "0s old", ""},
 		{NoSnapshot(Fail), Fail, "no snapshot", "policy"},
 		{NoSnapshot(OK), OK, "none", ""},
 	})

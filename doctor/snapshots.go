@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
 
@@ -103,20 +104,27 @@ func NoSnapshot(missing State) Finding {
 // skew is how far the clocks of a filer and a node may differ.
 const skew = time.Minute
 
-// Age judges the newest snapshot, made at t; t is zero if nobody knows it, or
-// approximately the last change of its tree. A time in the future does not
-// count as young.
-func Age(name string, t, now time.Time, limit time.Duration, approximate bool) Finding {
+// Age judges the newest snapshot. Its time is zero if nobody knows it, and only
+// approximately known if it is the last change of its tree, which is no age. A
+// time in the future does not count as young, nor does what is guessed because the
+// filer's API did not answer.
+func Age(s reference.Snapshot, now time.Time, limit time.Duration) Finding {
+	name, t := s.Name, s.Time
 	old := now.Sub(t).Round(time.Second)
 	next := "berth snapshot create, and look why the policy made none: berth ontap status"
 	switch {
 	case old < -skew:
 		return warn("set BERTH_TZ to the filer's time zone, and compare the clocks of the filer and of this node",
 			"the newest snapshot, %s, is of a time that is %s in the future: nobody knows how old it is", name, long(-old))
-	case t.IsZero(), approximate && old > limit:
-		return warn("set BERTH_ONTAP", "nobody says when %s was made", name)
+	case s.WithoutAPI != "" && (t.IsZero() || s.Approximate || old <= limit):
+		return warn("berth ontap status", "unknown: the filer's API did not answer (%s); .snapshot shows %s as the newest", s.WithoutAPI, name)
+	case t.IsZero(), s.Approximate:
+		return warn("set BERTH_ONTAP, or give snapshots names with a time", "nobody says when %s was made", name)
 	case old > limit:
 		return fail(next, "the newest snapshot, %s, is %s old; the limit is %s", name, long(old), long(limit))
+	}
+	if s.Hidden {
+		return warn("berth ontap status prints the commands that show .snapshot", "the newest, %s, is %s old, and hidden: nothing can be restored from it", name, long(max(0, old)))
 	}
 	return ok("the newest, %s, is %s old; the limit is %s", name, long(max(0, old)), long(limit))
 }

@@ -18,6 +18,7 @@ const (
 	StagingDir  = ".berth/staging"
 	TrashDir    = ".berth/trash"
 	AuditDir    = ".berth/audit"
+	PausesFile  = ".berth/pauses.json"
 	SnapshotDir = ".snapshot"
 
 	// ReserveDir is room for berth's own files on an export that is full.

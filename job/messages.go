@@ -21,7 +21,7 @@ var Messages = catalogue.Messages{
 		{"the … was not completed", "the export went away during the swap", "nothing: any node completes the swap when the export is back"},
 		{"the journal … is not readable by this berth", "written by a newer berth, or broken", "upgrade berth on this node; or move the job's directory away on the export"},
 		{"… was replaced by something else while it was restored", "somebody moved a directory on the export by hand", "the restored tree is where the hint says; nothing was lost"},
-		{"… is a tree of its own on the export (a qtree, a subvolume or a project), and no other tree can be moved into its place", "the server refuses to rename it; `berth volume inspect` shows what it knows of the tree; nothing was changed", "`berth snapshot cat`, or `berth snapshot restore NAME@SNAPSHOT:PATH --to OTHER`"},
+		{"… is a tree of its own on the export (a qtree, a subvolume or a project), and no other tree can be moved into its place", "the server refuses to rename it; `berth volume inspect` shows what it knows of the tree; nothing was changed", "stop what uses it, then `berth snapshot restore NAME@SNAPSHOT --live`, which changes it in place"},
 		{"… exists", "somebody used the name between plan and swap", "another name"},
 	},
 	catalogue.Takeover: {

@@ -44,7 +44,7 @@ func (js *Jobs) refuseSwap(ctx context.Context, e *export.Export, j *Job, why er
 	if there, err := export.FileID(ctx, e.FS, it.Dest); err != nil || there != it.Old {
 		return errors.Join(why, err)
 	}
-	err := problem.New(problem.Failed, "nothing was changed; copy what you need out of the snapshot by hand ('berth snapshot cat', or --to a directory of it)",
+	err := problem.New(problem.Failed, "nothing was changed; stop what uses it, and restore with --live, which changes it in place",
 		"%q is a tree of its own on the export (a qtree, a subvolume or a project), and no other tree can be moved into its place", it.Dest).Because(why)
 	j.State, j.Error = Failed, err.Error()
 	if saveErr := js.save(ctx, e, j); saveErr != nil {

@@ -23,10 +23,6 @@ type Snapshot struct {
 	// CreateTime has a resolution of one second on the cluster's clock.
 	CreateTime time.Time `json:"create_time,omitzero"`
 
-	// Size is what the whole active file system used when the snapshot was taken;
-	// bytes. It is not what the snapshot holds alone.
-	Size int64 `json:"size,omitempty"`
-
 	Label      string    `json:"snapmirror_label,omitempty"` // 1 to 31 characters
 	ExpiryTime time.Time `json:"expiry_time,omitzero"`       // not deleted before
 

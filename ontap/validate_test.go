@@ -70,7 +70,7 @@ type validator struct {
 var unlisted = []string{"/svm/peers", "/snapmirror/relationships"}
 
 // unlistedBelow are the beginnings of more such paths.
-var unlistedBelow = []string{"/protocols/locks/"}
+var unlistedBelow = []string{"/protocols/locks/", "/snapmirror/relationships/"}
 
 func (v *validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)

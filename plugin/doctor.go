@@ -203,7 +203,7 @@ func (e *examiner) snapshotChecks() []doctor.Check {
 			case newest == nil:
 				return []doctor.Finding{doctor.NoSnapshot(missing)}
 			}
-			return []doctor.Finding{doctor.Age(newest.Name, newest.Time, e.store.Now(), e.maxAge, newest.Approximate)}
+			return []doctor.Finding{doctor.Age(*newest, e.store.Now(), e.maxAge)}
 		}),
 	}
 }

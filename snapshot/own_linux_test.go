@@ -88,3 +88,41 @@ func TestAVolumeThatIsATreeOfItsOwn(t *testing.T) {
 	_, err = os.Stat(w.path("blog"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
+
+// blind does not tell one filesystem from another, as a qtree has the fsid of its
+// export.
+type blind struct{ tree.FS }
+
+func (b blind) Stat(ctx context.Context, name string) (tree.Attr, error) {
+	a, err := b.FS.Stat(ctx, name)
+	a.Device = 1
+	return a, err
+}
+
+// TestATreeOfItsOwnThatNothingTellsOf is noticed at the first rename over its edge.
+func TestATreeOfItsOwnThatNothingTellsOf(t *testing.T) {
+	needRsync(t)
+	dir := treetest.Btrfs(t)
+	w := worldOn(t, dir, "n1", func(c *volume.Config) {
+		c.Open = func(ctx context.Context) (tree.FS, error) {
+			l, err := tree.OpenLocal(ctx, dir)
+			return blind{l}, err
+		}
+	})
+	w.site("blog")
+	cmd := exec.Command("sh", "-ec", "mv blog .plain; btrfs -q subvolume create blog; rsync -aH .plain/ blog/; rm -r .plain")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	w.snap("nightly")
+	w.vandalize("blog")
+	w.snap("hacked")
+	for range 2 {
+		w.restore(RestoreRequest{Refs: []string{"blog@nightly"}, Live: true})
+		require.Empty(t, different(t, w.path(".snapshot/nightly/blog"), w.path("blog")))
+		w.restore(RestoreRequest{Undo: true, Refs: []string{"blog"}, Live: true})
+		require.Empty(t, different(t, w.path(".snapshot/hacked/blog"), w.path("blog")))
+	}
+	require.NoDirExists(t, w.path("blog", tree.Inside))
+	w.nothingLeft()
+}

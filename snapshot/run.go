@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/compare"
-	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
@@ -102,7 +102,14 @@ func (v *Versions) fillOne(ctx context.Context, fsys tree.FS, w *running, j *job
 		if p.Engine != EngineSync {
 			w.Warn(fmt.Sprintf("%s: a tree of its own on the export: it was changed in place, and keeps its quota", it.Volume))
 		}
-		return errors.Join(v.sync(ctx, fsys, w, j, p, it, dir), v.leave(ctx, fsys, own, dir))
+		err := v.sync(ctx, fsys, w, j, p, it, dir)
+		if errors.Is(err, syscall.EXDEV) && !own {
+			// A qtree that nothing else tells of. The same sync goes on inside of it.
+			if dir, err = inside(ctx, fsys, p.Volume); err == nil {
+				own, err = true, v.sync(ctx, fsys, w, j, p, it, dir)
+			}
+		}
+		return errors.Join(err, v.leave(ctx, fsys, own, dir))
 	}
 	// A tree of an earlier, interrupted run is put aside for the sweepers.
 	it.From = path.Join(dir, it.Volume)
@@ -142,18 +149,19 @@ func (v *Versions) room(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 		}
 		return j.Dir(), err
 	}
-	edge := own != nil
-	if l, local := fsys.(*tree.Local); err == nil && !edge && (!local || !embedded.IsLocal(l.Filesystem())) {
-		edge, err = tree.IsEdge(ctx, fsys, j.Dir(), p.Volume)
-	}
-	if err != nil || !edge {
+	if own == nil || err != nil {
 		return j.Dir(), err
 	}
-	dir = path.Join(p.Volume, tree.Inside)
+	return inside(ctx, fsys, p.Volume)
+}
+
+// inside makes the room in a tree of its own, which keeps its times.
+func inside(ctx context.Context, fsys tree.FS, name string) (dir string, err error) {
+	dir = path.Join(name, tree.Inside)
 	if err := tree.Delete(ctx, fsys, dir, nil); err != nil { // of an interrupted job
 		return "", err
 	}
-	was, err := fsys.Stat(ctx, p.Volume)
+	was, err := fsys.Stat(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -161,7 +169,7 @@ func (v *Versions) room(ctx context.Context, fsys tree.FS, w *running, j *job.Jo
 	if err := fsys.Mkdir(ctx, dir, tree.SetAttr{Mode: &mode}); err != nil {
 		return "", err
 	}
-	return dir, fsys.SetAttr(ctx, p.Volume, tree.SetAttr{Mtime: &was.Mtime})
+	return dir, fsys.SetAttr(ctx, name, tree.SetAttr{Mtime: &was.Mtime})
 }
 
 // leave deletes the room in a tree of its own, and gives the tree its times back.

@@ -63,6 +63,9 @@ func (o *source) all(ctx context.Context, fsys tree.FS) ([]reference.Snapshot, H
 		if dirErr != nil || len(shown) == 0 {
 			return nil, ByFiler, err
 		}
+		for i := range shown {
+			shown[i].WithoutAPI = err.Error()
+		}
 		return shown, how, nil
 	}
 	if e, ok := embedded.New(fsys, o.tuned.Load().Zone); ok {

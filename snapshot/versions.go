@@ -61,6 +61,9 @@ func New(cfg Config) *Versions {
 // Version is a volume as one snapshot has it.
 type Version struct {
 	reference.Snapshot
+	// SizeBytes is what this version of the volume takes on the disk, where berth
+	// has copied it and counted; 0 if nobody knows. A filer does not tell.
+	SizeBytes int64 `json:"size_bytes,omitempty"`
 	// Before and Live are the differences to the version before and to the live
 	// volume, if they were asked for; nil where there is no such version.
 	Before *compare.Changes `json:"before,omitempty"`
@@ -142,7 +145,7 @@ func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []
 		if s.Hidden {
 			l.Hidden, l.Unhide = append(l.Hidden, s.Name), v.unhide(ctx)
 		} else if have[i] != nil && have[i].Kind == tree.Directory {
-			l.Versions = append(l.Versions, Version{Snapshot: s})
+			l.Versions = append(l.Versions, Version{Snapshot: s, SizeBytes: s.Copies[l.Volume]})
 		}
 	}
 	live, err := stat(ctx, fsys, l.Volume)

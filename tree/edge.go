@@ -36,7 +36,8 @@ func (o *Own) String() string {
 // OwnTree tells what makes the directory name a tree of its own, nil if nothing that
 // can be seen does. It changes nothing: a subvolume and a project are seen on a local
 // filesystem; over NFS another filesystem is, by its fsid, and a limit of the tree's
-// own, by FSSTAT (RFC 1813 §3.3.18). A qtree without a limit is not seen; IsEdge tries.
+// own, by FSSTAT (RFC 1813 §3.3.18). A qtree without a limit is not seen: the first
+// rename over its edge tells.
 func OwnTree(ctx context.Context, fsys FS, name string) (*Own, error) {
 	of, err := OwnTrees(ctx, fsys)
 	if err != nil {
@@ -91,33 +92,6 @@ func OwnTrees(ctx context.Context, fsys FS) (func(ctx context.Context, name stri
 		}
 		return own, nil
 	}, nil
-}
-
-// IsEdge tells whether names are refused over the edge of the directory to, by
-// renaming an empty file from the directory from into it. The file is removed, and to
-// keeps its times.
-func IsEdge(ctx context.Context, fsys FS, from, to string) (edge bool, err error) {
-	was, err := fsys.Stat(ctx, to)
-	if err != nil {
-		return false, err
-	}
-	here, there := path.Join(from, Inside+"-edge"), path.Join(to, Inside+"-edge")
-	mode := uint32(0o600)
-	f, err := fsys.Create(ctx, here, SetAttr{Mode: &mode})
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return false, err
-	}
-	if err == nil {
-		_ = f.Close()
-	}
-	done := context.WithoutCancel(ctx)
-	switch err = fsys.Rename(ctx, here, there); {
-	case errors.Is(err, syscall.EXDEV):
-		return true, fsys.Remove(done, here)
-	case err != nil:
-		return false, errors.Join(err, fsys.Remove(done, here))
-	}
-	return false, errors.Join(fsys.Remove(done, there), fsys.SetAttr(done, to, SetAttr{Mtime: &was.Mtime}))
 }
 
 // Carrier moves names over the edge of a tree of its own, where they have to be copied.

@@ -41,19 +41,6 @@ func TestATreeOfItsOwn(t *testing.T) {
 	own, err = tree.OwnTree(ctx, l, "plain")
 	require.NoError(t, err)
 	require.Nil(t, own)
-	before, err := l.Stat(ctx, "plain")
-	require.NoError(t, err)
-	for name, want := range map[string]bool{"own": true, "plain": false} {
-		edge, err := tree.IsEdge(ctx, l, "staging", name)
-		require.NoError(t, err)
-		require.Equal(t, want, edge, name)
-	}
-	after, err := l.Stat(ctx, "plain")
-	require.NoError(t, err)
-	require.Equal(t, before.Mtime, after.Mtime, "the probe leaves nothing")
-	require.NoFileExists(t, filepath.Join(dir, "plain", tree.Inside+"-edge"))
-	require.NoFileExists(t, filepath.Join(dir, "staging", tree.Inside+"-edge"))
-
 	_, err = tree.Sync(ctx, l, "src", "own", tree.SyncOptions{Staging: "staging", Trash: "trash"}, nil)
 	require.ErrorIs(t, err, unix.EXDEV)
 	require.NoError(t, l.Mkdir(ctx, "own/"+tree.Inside, tree.SetAttr{}))

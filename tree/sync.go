@@ -13,8 +13,8 @@ import (
 
 // SyncOptions are the options of Sync. Staging and Trash are needed: directories
 // that exist, outside of both trees. Staging has to be where names can be renamed
-// into the target: for a tree of its own (OwnTree, IsEdge) it is the directory Inside
-// in the tree's root. What cannot be renamed or linked to Trash is copied there.
+// into the target: for a tree of its own (OwnTree, or an EXDEV of Sync) it is the
+// directory Inside in the tree's root. What cannot be renamed or linked to Trash is copied there.
 type SyncOptions struct {
 	Staging string // new files are made in it; nobody else uses it
 	Trash   string // removed and replaced files go there

@@ -60,6 +60,7 @@ func TestAFullExportSaysWhatFreesSpace(t *testing.T) {
 	n.must(n.Create(ctx, "site1", nil))
 	n.must(n.Create(ctx, "big", nil))
 	n.beats()
+	n.tasks.Wait() // the reserve is made
 	err := os.WriteFile(filepath.Join(dir, "big/fill"), make([]byte, 1<<20), 0o600)
 	require.ErrorIs(t, err, unix.ENOSPC)
 	before := listing(t, dir)

@@ -108,6 +108,7 @@ func giveBack(t *testing.T, dir string, n *testNode, full string) {
 	_, err := n.Mount(ctx, "big", "a", 1)
 	n.must(err)
 	n.beats()
+	n.tasks.Wait()
 	fillUp(t, filepath.Join(dir, "big"))
 
 	err = n.Create(ctx, "new", nil)
@@ -118,6 +119,7 @@ func giveBack(t *testing.T, dir string, n *testNode, full string) {
 	n.Unmount(ctx, "site2", "b")
 	n.Unmount(ctx, "big", "a")
 	n.beats()
+	n.tasks.Wait()
 	n.must(n.Remove(ctx, "site1"))
 	n.must(n.Remove(ctx, "gone"))
 	n.must(n.Remove(ctx, "big"))
@@ -134,6 +136,7 @@ func giveBack(t *testing.T, dir string, n *testNode, full string) {
 	unix.Sync()
 	n.must(n.Create(ctx, "new", nil))
 	n.beats()
+	n.tasks.Wait()
 	require.Len(t, entries(t, dir, export.ReserveDir), 13, "the reserve is whole again")
 }
 
@@ -182,6 +185,7 @@ func TestACopyThatFindsNoRoomIsTakenAwayAtOnce(t *testing.T) {
 	})
 	n.must(n.Create(ctx, "up", nil))
 	n.beats()
+	n.tasks.Wait()
 	for i := range 18 {
 		block := make([]byte, 1<<20)
 		_, err := rand.Read(block)

@@ -15,6 +15,7 @@ var Messages = catalogue.Messages{
 		{"volume … is access=single and in use on …: a copy made meanwhile would be torn", "cloning a running database", "stop it, or clone a snapshot: `from=NAME@SNAPSHOT`"},
 	},
 	catalogue.Volumes: {
+		{"volume … is a tree of its own on the export (a qtree or a filesystem), and cannot be moved to the trash", "the server refuses the rename (NFS3ERR_XDEV); nothing was changed", "empty it in a container, and delete it where it was made: on a filer `volume qtree delete`"},
 		{"the volume has no name", "the name is empty", "1 to 200 letters, digits, `_`, `.` or `-`, beginning with a letter or digit"},
 		{"the volume name … has … characters", "more than 200 characters", "a shorter name"},
 		{"… is not a volume name", "the name has another character", "1 to 200 letters, digits, `_`, `.` or `-`, beginning with a letter or digit"},

@@ -13,7 +13,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
-	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
@@ -138,10 +137,9 @@ func (s *Store) upkeep(ctx context.Context) error {
 		if err := s.refresh(ctx, e); err != nil {
 			return err
 		}
-		if err := e.Refill(ctx); err != nil && problem.OfExport(err) && !tree.IsFull(err) {
-			return err
-		}
 		ctx = export.Spend(ctx)
+		// What has no room now is made later, and what else is wrong is seen below.
+		s.tasks.Go(func() { s.guarded(run, "refill", func(ctx context.Context) { _ = e.Refill(ctx) }) })
 		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.sweep(ctx, e) }) })
 		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.Trash.expire(ctx, e))
 	})

@@ -316,6 +316,16 @@ func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error)
 			out = append(out, t)
 		}
 	}
+	pauses, err := cluster.Pauses(ctx, e.FS)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range out {
+		if t.Expires != nil {
+			at := t.Expires.Add(cluster.Missing(pauses, t.Removed))
+			t.Expires = &at
+		}
+	}
 	// By age, not by id: ids have minutes, and times tell removals apart that
 	// follow each other at once.
 	slices.SortStableFunc(out, func(a, b *Trashed) int { return a.Removed.Compare(b.Removed) })

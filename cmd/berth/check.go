@@ -65,8 +65,12 @@ func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) err
 	if s == nil {
 		return &verdict{2, "CRITICAL - the export has no snapshot"}
 	}
-	if s.Time.IsZero() {
-		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; set BERTH_ONTAP", show.Quoted(s.Name))}
+	if s.Time.IsZero() || s.Approximate {
+		why := "set BERTH_ONTAP, or give snapshots names with a time"
+		if s.WithoutAPI != "" {
+			why = "the filer's API did not answer: " + s.WithoutAPI
+		}
+		return &verdict{3, fmt.Sprintf("UNKNOWN - nobody says when %s was made; %s", show.Quoted(s.Name), why)}
 	}
 	if ahead := s.Time.Sub(now); ahead > reference.Skew {
 		return &verdict{3, fmt.Sprintf("UNKNOWN - the newest snapshot, %s, is of a time that is %s in the future; set BERTH_TZ to the filer's time zone, and compare the clocks", show.Quoted(s.Name), show.Age(ahead.Seconds()))}
@@ -79,6 +83,10 @@ func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) err
 	switch {
 	case old > max:
 		return &verdict{2, "CRITICAL - " + line}
+	case s.Hidden:
+		return &verdict{1, "WARNING - hidden, so that nothing can be restored from it ('berth ontap status' prints the commands that show .snapshot): " + line}
+	case s.WithoutAPI != "":
+		return &verdict{1, fmt.Sprintf("WARNING - its name says so, since the filer's API did not answer (%s): %s", s.WithoutAPI, line)}
 	case warn > 0 && old > warn:
 		return &verdict{1, "WARNING - " + line}
 	}

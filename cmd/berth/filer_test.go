@@ -22,8 +22,7 @@ func cmdFiler(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o755))
 	password, ca := ts.MkAbs("password"), ts.MkAbs("ca.pem")
 	ts.Check(os.WriteFile(password, []byte("s3cret-Horse\n"), 0o600))
-	cfg := simulator.Config{Root: dir, SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols", User: "berth", PasswordFile: password, Version: simulatortest.Release(ts),
-		Ageless: true} // the scripts show whoami and a restore by the filer at once
+	cfg := simulator.Config{Root: dir, SVM: "svm1", Volume: "docker_vols", Junction: "/docker_vols", User: "berth", PasswordFile: password, Version: simulatortest.Release(ts)}
 	cfg.ClientCAFile, _ = simulatortest.KeyPair(ts, ts.MkAbs("."), "client")
 	for _, a := range args {
 		if path, ok := strings.CutPrefix(a, "lacks="); ok {

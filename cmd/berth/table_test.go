@@ -57,3 +57,24 @@ func TestTimesOfVersionsHaveTheirZone(t *testing.T) {
 		require.Equal(t, at.Format("2006-01-02 15:04:05Z"), a.times().Stamp(at))
 	}
 }
+
+func TestAGuessedAgeIsNeverOK(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		s    reference.Snapshot
+		code int
+		says string
+	}{
+		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour)}, 0, "OK - "},
+		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour), Approximate: true}, 3, "set BERTH_ONTAP"},
+		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour), Approximate: true, WithoutAPI: "password refused"}, 3, "password refused"},
+		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour), WithoutAPI: "password refused"}, 1, "WARNING - its name says so"},
+		{reference.Snapshot{Name: "s", Time: now.Add(-time.Hour), Hidden: true}, 1, "WARNING - hidden"},
+		{reference.Snapshot{Name: "s", Time: now.Add(-30 * time.Hour), WithoutAPI: "password refused"}, 2, "CRITICAL"},
+	} {
+		var v *verdict
+		require.True(t, errors.As(judgeAge(&c.s, now, 26*time.Hour, 0), &v))
+		require.Equal(t, c.code, v.code, "%+v", c.s)
+		require.Contains(t, v.line, c.says)
+	}
+}

@@ -29,14 +29,35 @@ import (
 const help = `Usage: ontap-simulator --root DIR --svm NAME --volume NAME --junction PATH --user NAME --password-file FILE [flags]
 
 Runs an ONTAP REST API over DIR, which plays the FlexVol. The address is the
-first line on standard output. Faults are asked for while it runs:
+first line on standard output. --version is the release that it plays: what a
+release lacks, it refuses.
+
+Faults are asked for while it runs:
 
   curl -u admin:PASSWORD --cacert ca.pem https://ADDRESS/simulator/faults \
       -d '{"method":"POST","path":"/storage/volumes/*/snapshots","times":1,"job":"fail"}'
 
 with method, path (a pattern below /api), skip, times, latency (ns), status,
-code, message, retry_after, drop, drop_answer, body, truncate, empty_page and
-job (fail, stick or vanish); GET lists them, DELETE takes them away.
+code, message, retry_after, drop, drop_answer, body, truncate, empty_page, held
+(200 without a job: other administrators must approve) and job (fail, stick or
+vanish); GET lists them, DELETE takes them away.
+
+What else happens to a filer is asked for in the same way, by POST:
+
+  /simulator/shell       {"line": "volume modify -vserver svm1 -volume v -snapdir-access false"}
+                         types a line into the cluster's shell; "password" is
+                         typed where one is asked for
+  /simulator/schedules   {"schedule": "hourly"}: the policy takes its snapshots now
+  /simulator/autodelete  {"count": 3}: space runs out, the oldest snapshots go
+  /simulator/owners      {"snapshot": "a", "owners": ["snapmirror"]}
+  /simulator/busy        {"snapshot": "a", "busy": true}
+  /simulator/locks       {"path": "/docker_vols/site1/lock"}: a client holds a lock
+  /simulator/failover    {"silent": 3, "forgetful": 2}: connections are cut, 3
+                         requests get no answer, and 2 questions for a job find none
+  /simulator/switchover  {"over": true}: MetroCluster, the SVM is called NAME-mc
+
+--paste types a file, e.g. a role, into the shell at the start, line by line;
+refused lines are told on standard error.
 
 Exit status: 0 ended by a signal, 1 failed, 2 usage.
 
@@ -67,7 +88,7 @@ func (e usageError) Error() string { return string(e) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var cfg simulator.Config
-	var listen, caOut, roleFile, others string
+	var listen, caOut, roleFile, pasteFile, others string
 	var quiet bool
 	flags := flag.NewFlagSet("ontap-simulator", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -86,7 +107,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&cfg.Style, "style", "flexvol", "flexvol or flexgroup")
 	flags.StringVar(&others, "other-svms", "", "names of further SVMs, with commas")
 	flags.StringVar(&caOut, "ca-out", "", "file to write the certificate authority to")
-	flags.StringVar(&roleFile, "role", "", "file with security login rest-role create lines; without it the user may do everything")
+	flags.StringVar(&roleFile, "role", "", "file with security login rest-role lines, the role of --user; without it the user may do everything")
+	flags.StringVar(&pasteFile, "paste", "", "file with lines for the cluster's shell; accounts made there get the password of --password-file")
+	flags.StringVar(&cfg.WebAccess, "web-access", "", "explicit: a custom role logs in only after 'vserver services web access create'")
+	flags.IntVar(&cfg.MaxFailedLogins, "max-failed-logins", 0, "wrong passwords in a row that lock an account made in the shell; 0 is any number")
+	flags.StringVar(&cfg.ClientCAFile, "client-ca", "", "file with the authorities of clients' certificates, for accounts of -authentication-method cert")
+	flags.StringVar(&cfg.RestoreSpelling, "restore-spelling", "", "vserver or svm: which body directory-restore takes (default vserver)")
 	flags.BoolVar(&cfg.Immutable, "immutable", false, "make the files of copied snapshots immutable")
 	flags.BoolVar(&quiet, "quiet", false, "no line per request")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -112,6 +138,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer sim.Close()
+	if err := paste(sim, pasteFile, cfg.PasswordFile, stderr); err != nil {
+		return err
+	}
 	if err := sim.Listen(listen, caOut); err != nil {
 		return err
 	}
@@ -123,6 +152,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stderr, "ontap-simulator: ONTAP %s on https://%s, snapshots by %s\n", cfg.Version, sim.Address(), sim.Engine())
 	<-ctx.Done()
 	return sim.Close()
+}
+
+// paste types a file into the cluster's shell and tells what was refused.
+func paste(sim *simulator.Simulator, file, passwordFile string, stderr io.Writer) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	password, err := os.ReadFile(passwordFile)
+	if err != nil {
+		return err
+	}
+	typed, err := sim.Paste(f, strings.TrimRight(string(password), "\r\n"))
+	for _, x := range typed {
+		if x.Err != nil {
+			fmt.Fprintf(stderr, "%s:%d: %s\n  %v\n", file, x.Line, x.Command, x.Err)
+		}
+	}
+	return err
 }
 
 func readRole(file string) ([]ontap.Privilege, error) {

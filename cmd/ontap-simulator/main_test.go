@@ -105,6 +105,25 @@ func TestRun(t *testing.T) {
 	require.NoError(t, stop())
 }
 
+// TestPaste makes the role and the account of the role file as an administrator does.
+func TestPaste(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	require.NoError(t, os.MkdirAll(in("vol"), 0o755))
+	require.NoError(t, os.WriteFile(in("pw"), []byte("Horse-Battery\n"), 0o600))
+	args := []string{"--svm", "svm1", "--volume", "docker_vols", "--junction", "/docker_vols", "--root", in("vol"), "--user", "admin",
+		"--password-file", in("pw"), "--ca-out", in("ca.pem"), "--version", "9.11.1", "--paste", "../../deploy/ontap/berth-role.txt"}
+	address, log, stop := start(t, args...)
+	c, err := ontap.New(ontap.Config{Address: address, User: "berth", PasswordFile: in("pw"), CAFile: in("ca.pem")})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.ClusterInfo(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, stop())
+	require.Regexp(t, `berth-role.txt:\d+: security login rest-role create .* -api /api/security/login/whoami .*\n  Error: command failed: Specified URI path`, log.String())
+	require.NotContains(t, log.String(), "Horse")
+}
+
 func control(t *testing.T, address, ca, method, body string, status int) string {
 	t.Helper()
 	pem, err := os.ReadFile(ca)
@@ -136,6 +155,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"--nonsense"}, ""},
 		{append(good, "extra"), "unexpected argument extra"},
 		{append(good, "--version", "ten"), "not like 9.16.1"},
+		{append(good, "--lock-lengths", "words"), "is not string or number"},
+		{append(good, "--web-access", "maybe"), "is not explicit"},
+		{append(good, "--restore-spelling", "both"), "is not vserver or svm"},
+		{append(good, "--client-ca", filepath.Join(dir, "absent")), "no such file"},
+		{append(good, "--paste", filepath.Join(dir, "absent")), "no such file"},
 		{append(good, "--junction", "v"), "must begin with /"},
 		{append(good, "--root", filepath.Join(dir, "absent")), "no such file"},
 		{append(good, "--role", filepath.Join(dir, "absent")), "no such file"},

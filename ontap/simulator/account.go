@@ -53,6 +53,9 @@ type application struct {
 	Methods []string `json:"authentication_methods"`
 }
 
+// gate decides who may log in and do what.
+type gate struct{ *Simulator }
+
 // builtinRoles are those that every cluster has and that nobody can change.
 func builtinRoles(svms []string) []*role {
 	all := func(svm, name string, access ontap.Access) *role {
@@ -66,7 +69,7 @@ func builtinRoles(svms []string) []*role {
 }
 
 // findRole is a role by its owner and name, nil if there is none. The caller holds mu.
-func (s *Simulator) findRole(id owned) *role {
+func (s gate) findRole(id owned) *role {
 	all := append(builtinRoles(s.svms()), s.world.Security.Roles...)
 	if i := slices.IndexFunc(all, func(r *role) bool { return r.owned == id }); i >= 0 {
 		return all[i]
@@ -76,7 +79,7 @@ func (s *Simulator) findRole(id owned) *role {
 
 // findAccount is an account by its owner and name, nil if there is none. The caller
 // holds mu.
-func (s *Simulator) findAccount(id owned) *account {
+func (s gate) findAccount(id owned) *account {
 	all := s.world.Security.Accounts
 	if i := slices.IndexFunc(all, func(a *account) bool { return a.owned == id }); i >= 0 {
 		return all[i]
@@ -105,7 +108,7 @@ type user struct {
 
 // login finds out who makes a call: by password, or by a certificate that the TLS
 // handshake has verified.
-func (s *Simulator) login(r *call) (user, *failure) {
+func (s gate) login(r *call) (user, *failure) {
 	name, password, basic := r.BasicAuth()
 	if basic && name == s.cfg.User && s.passwordIs(password) {
 		s.mu.Lock()
@@ -134,7 +137,7 @@ func (s *Simulator) login(r *call) (user, *failure) {
 
 // proves checks a password, and locks the account after too many wrong ones. The
 // caller holds mu.
-func (s *Simulator) proves(a *account, password string) bool {
+func (s gate) proves(a *account, password string) bool {
 	right := a.Hash != "" && subtle.ConstantTimeCompare([]byte(a.Hash), []byte(a.hash(password))) == 1
 	if right && !a.Locked {
 		a.failed = 0
@@ -147,7 +150,7 @@ func (s *Simulator) proves(a *account, password string) bool {
 }
 
 // firstUser is Config.User. The caller holds mu.
-func (s *Simulator) firstUser() user {
+func (s gate) firstUser() user {
 	role := "berth"
 	if s.cfg.Role == nil {
 		role = "admin"
@@ -157,7 +160,7 @@ func (s *Simulator) firstUser() user {
 
 // admit lets an account in, if its role has access to the web service. The caller
 // holds mu.
-func (s *Simulator) admit(a *account) (user, *failure) {
+func (s gate) admit(a *account) (user, *failure) {
 	id := owned{a.SVM, a.Role}
 	found := s.findRole(id)
 	if found == nil {
@@ -182,5 +185,5 @@ func (u user) sees(schemaName string, x record) bool {
 	if schemaName == "/svm/svms" {
 		svm = x.text("name")
 	}
-	return svm == "" || svm == u.SVM
+	return svm == "" || svm == u.SVM || svm == u.SVM+"-mc"
 }

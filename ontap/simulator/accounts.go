@@ -7,7 +7,7 @@ import (
 )
 
 // accountCalls answers for accounts.
-type accountCalls struct{ *Simulator }
+type accountCalls struct{ gate }
 
 func (s accountCalls) all(r *call) collection {
 	s.mu.Lock()
@@ -219,7 +219,7 @@ func (s accountCalls) delete(r *call) (any, error) {
 }
 
 // securityRoutes are the endpoints of roles and accounts.
-func (s *Simulator) securityRoutes() map[string]route {
+func (s gate) securityRoutes() map[string]route {
 	roles, accounts := roleCalls{s}, accountCalls{s}
 	one := "/security/roles/{owner.uuid}/{name}"
 	return map[string]route{

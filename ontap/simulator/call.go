@@ -57,7 +57,8 @@ func (r *call) body(schemaName string) (record, error) {
 func checkBody(s schema, prefix string, tree map[string]any) error {
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
 		name := strings.TrimPrefix(prefix+"."+key, ".")
-		if inner, ok := tree[key].(map[string]any); ok && s.prefix(name) {
+		if inner, ok := tree[key].(map[string]any); ok && (s.prefix(name) || s.kind(name) != "" && len(inner) > 0) {
+			// Of an object where there is only a value, each member is unknown.
 			if err := checkBody(s, name, inner); err != nil {
 				return err
 			}

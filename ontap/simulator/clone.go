@@ -165,7 +165,7 @@ func (s volumeCalls) born(b *birth, body record) error {
 	switch {
 	case svm == "" && svmUUID == "":
 		return bad("2621707", "svm", "No SVM was specified. Either \"svm.name\" or \"svm.uuid\" must be supplied.")
-	case svm != "" && svm != s.cfg.SVM || svmUUID != "" && svmUUID != s.world.SVMUUIDs[s.cfg.SVM]:
+	case svm != "" && svm != s.ours() || svmUUID != "" && svmUUID != s.world.SVMUUIDs[s.cfg.SVM]:
 		return fail(http.StatusNotFound, "2621462", "svm", "The target SVM does not exist.")
 	case b.Name == "":
 		return missing("name")

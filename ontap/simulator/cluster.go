@@ -28,7 +28,7 @@ func (s *Simulator) aggregate() record { return rec("name", "aggr1", "uuid", s.w
 // svm is the reference to an SVM inside other records.
 func (s *Simulator) svm(name string) record {
 	uuid := s.world.SVMUUIDs[name]
-	return record{"name": name, "uuid": uuid, "_links": record{"self": record{"href": "/api/svm/svms/" + uuid}}}
+	return record{"name": s.called(name), "uuid": uuid, "_links": record{"self": record{"href": "/api/svm/svms/" + uuid}}}
 }
 
 // inventory answers for what a cluster has: nodes, SVMs, interfaces, schedules.
@@ -75,7 +75,7 @@ func (s inventory) svmRecords() collection {
 	c := collection{schema: "/svm/svms", key: "uuid", defaults: []string{"name"}, self: hrefOf("/svm/svms")}
 	for _, name := range s.svms() {
 		protocol := func(enabled bool) record { return record{"allowed": enabled, "enabled": enabled} }
-		c.records = append(c.records, rec("uuid", s.world.SVMUUIDs[name], "name", name, "state", "running", "subtype", "default",
+		c.records = append(c.records, rec("uuid", s.world.SVMUUIDs[name], "name", s.called(name), "state", "running", "subtype", "default",
 			"language", "c.utf_8", "comment", "", "aggregates", []record{s.aggregate()}, "ipspace.name", "Default", "ipspace.uuid", s.world.AggrUUID,
 			"snapshot_policy.name", "default", "snapshot_policy.uuid", s.world.Named["policy default"], "max_volumes", "unlimited",
 			"nfs", protocol(true), "cifs", protocol(false), "iscsi", protocol(false), "fcp", protocol(false), "nvme", protocol(false)))

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -91,7 +92,7 @@ func (s exportCalls) policyCreate(r *call) (any, error) {
 	if err := policyName(name); err != nil {
 		return nil, err
 	}
-	if body.text("svm.name") != s.cfg.SVM && body.text("svm.uuid") != s.world.SVMUUIDs[s.cfg.SVM] {
+	if body.text("svm.name") != s.ours() && body.text("svm.uuid") != s.world.SVMUUIDs[s.cfg.SVM] {
 		return nil, fail(http.StatusNotFound, "2621462", "svm.name", "The specified SVM name does not exist.")
 	}
 	p := &exportPolicy{Name: name}
@@ -534,5 +535,86 @@ func (s exportCalls) ruleDelete(r *call) (any, error) {
 		}
 		p.Rules = kept
 		return s.save()
+	})
+}
+
+// every does a change to the policies that a query selects.
+func (s exportCalls) every(do handler) handler {
+	return func(r *call) (any, error) {
+		return s.policies().each(r, func(x record) map[string]string { return map[string]string{"id": x.text("id")} }, do)
+	}
+}
+
+// everyRule does a change to the rules of the path's policy that a query selects.
+func (s exportCalls) everyRule(do handler) handler {
+	return func(r *call) (any, error) {
+		c, err := s.rules(r.vars["policy.id"])
+		if err != nil {
+			return nil, err
+		}
+		return c.each(r, func(x record) map[string]string {
+			return map[string]string{"policy.id": r.vars["policy.id"], "index": x.text("index")}
+		}, do)
+	}
+}
+
+const clientsSchema = rulesSchema + "/{index}/clients"
+
+// clientList are the clients of a rule.
+func (s exportCalls) clientList(r *call) (any, error) {
+	c := collection{schema: clientsSchema, key: "match", self: func(x record) string {
+		return "/api/protocols/nfs/export-policies/" + r.vars["policy.id"] + "/rules/" + r.vars["index"] + "/clients/" + url.PathEscape(x.text("match"))
+	}}
+	err := s.onRule(r, func(p *exportPolicy, i int) error {
+		for _, match := range p.Rules[i].Match {
+			c.records = append(c.records, rec("match", match, "index", p.Rules[i].Index, "policy.id", p.ID, "svm", s.svm(s.cfg.SVM)))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.list(r)
+}
+
+// clientCreate adds a client to a rule.
+func (s exportCalls) clientCreate(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	body, err := r.body(clientsSchema)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := obey(body, map[string]rule{"match": anything}); err != nil {
+		return nil, err
+	}
+	err = s.onRule(r, func(p *exportPolicy, i int) error {
+		changed := p.Rules[i]
+		clients := []record{}
+		for _, match := range append(slices.Clone(changed.Match), body.text("match")) {
+			clients = append(clients, record{"match": match})
+		}
+		if err := changed.take(record{"clients": clients}); err != nil {
+			return err
+		}
+		p.Rules[i] = changed
+		return s.save()
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.status = http.StatusCreated
+	return record{"num_records": 1}, nil
+}
+
+// onRule calls do on the place of the path's rule in its policy, with mu held.
+func (s exportCalls) onRule(r *call, do func(p *exportPolicy, i int) error) error {
+	return s.onPolicy(r.vars["policy.id"], func(p *exportPolicy) error {
+		i := slices.IndexFunc(p.Rules, func(x exportRule) bool { return strconv.Itoa(x.Index) == r.vars["index"] })
+		if i < 0 {
+			return entryNotFound("index")
+		}
+		return do(p, i)
 	})
 }

@@ -1,17 +1,13 @@
 package simulator
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/casit/berth/ontap"
 )
 
 // Fault spoils requests that match Method and Path, Times times. Of several
@@ -47,6 +43,10 @@ type Fault struct {
 	// true answer in the middle and the connection with it.
 	Body     string `json:"body,omitempty"`
 	Truncate bool   `json:"truncate,omitempty"`
+
+	// Held answers a change with 200 and no job, and does not carry it out: it waits
+	// for the approval of other administrators (multi-admin verification).
+	Held bool `json:"held,omitempty"`
 
 	// EmptyPage answers a collection with no records and a next link to the
 	// same question, as ONTAP does when return_timeout runs out.
@@ -145,7 +145,7 @@ func (p *spoiled) write(w http.ResponseWriter, r *call) {
 }
 
 // suffer applies a fault to a request. If done is false, the request goes on.
-func (s *Simulator) suffer(r *call, f *Fault) (answer any, done bool, err error) {
+func (s controls) suffer(r *call, f *Fault) (answer any, done bool, err error) {
 	r.note = "fault"
 	if f.Latency > 0 {
 		t := time.NewTimer(f.Latency)
@@ -167,6 +167,8 @@ func (s *Simulator) suffer(r *call, f *Fault) (answer any, done bool, err error)
 		return nil, true, fail(f.Status, code, "", "%s", orString(f.Message, http.StatusText(f.Status)))
 	case f.Body != "":
 		return nil, true, &spoiled{text: []byte(f.Body)}
+	case f.Held:
+		return record{}, true, nil
 	case f.EmptyPage:
 		self := record{"href": r.URL.RequestURI()}
 		next := record{"href": again(r)}
@@ -187,7 +189,7 @@ func again(r *call) string {
 }
 
 // ruin carries the request out and spoils the answer.
-func (s *Simulator) ruin(r *call, f *Fault) *spoiled {
+func (s controls) ruin(r *call, f *Fault) *spoiled {
 	answer, err := s.afterFaults(r)
 	if f.DropAnswer {
 		return &spoiled{cut: true}
@@ -197,40 +199,4 @@ func (s *Simulator) ruin(r *call, f *Fault) *spoiled {
 	}
 	text := encode(answer)
 	return &spoiled{text: text[:len(text)/2], cut: true}
-}
-
-// control answers the simulator's own requests beside /api. They need the login:
-//
-//	GET    /simulator/faults   lists the faults that are left
-//	POST   /simulator/faults   injects a Fault as JSON
-//	DELETE /simulator/faults   removes all faults
-//	POST   /simulator/locks    makes a client hold an ontap.Lock as JSON
-func (s *Simulator) control(r *call) (any, error) {
-	switch r.Method + " " + r.URL.Path {
-	case "GET /simulator/faults":
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return slices.Clone(s.faults), nil
-	case "POST /simulator/faults":
-		var f Fault
-		decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&f); err != nil {
-			return nil, fail(http.StatusBadRequest, "262199", "", "%v", err)
-		}
-		if err := s.Inject(f); err != nil {
-			return nil, fail(http.StatusBadRequest, ontap.CodeInvalidValue, "", "%v", err)
-		}
-		return nil, nil
-	case "DELETE /simulator/faults":
-		s.Heal()
-		return nil, nil
-	case "POST /simulator/locks":
-		var l ontap.Lock
-		if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody)).Decode(&l); err != nil || !strings.HasPrefix(l.Path, "/") {
-			return nil, fail(http.StatusBadRequest, "262199", "", "a lock needs a path from the SVM's root")
-		}
-		return s.AddLock(l), nil
-	}
-	return nil, apiNotFound
 }

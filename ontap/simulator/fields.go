@@ -37,6 +37,7 @@ var schemas = sync.OnceValue(func() map[string]schema {
 	out["/svm/peers"] = undocumented
 	maps.Copy(out, securitySchemas)
 	out[mirrorSchema] = mirrorFields
+	out[restoreSchema] = restoreFields
 	out["/network/ip/interfaces"].Fields["services"] = "array ro" // the reference has it as a filter only
 	return out
 })

@@ -337,16 +337,11 @@ func (s fileCalls) directoryRestore(r *call) (any, error) {
 	if err := r.onlyQuery(); err != nil {
 		return nil, err
 	}
-	body, err := r.body("/storage/directory-restore")
+	body, err := s.restoreBody(r)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"vserver", "volume", "snapshot", "path"} {
-		if body.text(name) == "" {
-			return nil, missing(name)
-		}
-	}
-	if body.text("vserver") != s.cfg.SVM {
+	if body.text("vserver") != s.ours() {
 		return nil, fail(http.StatusNotFound, "2621462", "vserver", "The specified SVM name does not exist.")
 	}
 	if err := s.named("", body.text("volume")); err != nil {
@@ -379,6 +374,42 @@ func (s fileCalls) directoryRestore(r *call) (any, error) {
 	}
 	return s.start(r, "", func() error { return s.replace(source, to) })
 }
+
+// restoreBody reads the body of directory-restore in the spelling that this cluster
+// takes, and returns it in that of the reference. The other spelling has unknown
+// fields.
+func (s fileCalls) restoreBody(r *call) (record, error) {
+	schema, spelling := "/storage/directory-restore", map[string]string{"vserver": "vserver", "volume": "volume", "snapshot": "snapshot", "path": "path"}
+	if s.cfg.RestoreSpelling == "svm" {
+		schema, spelling = restoreSchema, map[string]string{"vserver": "svm", "volume": "volume.name", "snapshot": "snapshot.name", "path": "source_path"}
+	}
+	given, err := r.body(schema)
+	if err != nil {
+		return nil, err
+	}
+	body := record{}
+	for _, name := range []string{"vserver", "volume", "snapshot", "path"} {
+		value := given.text(spelling[name])
+		if name == "vserver" && value == "" {
+			value = given.text("svm.name")
+		}
+		if value == "" {
+			return nil, missing(spelling[name])
+		}
+		body[name] = value
+	}
+	if given.has("restore_path") {
+		body["restore_path"] = given.text("restore_path")
+	}
+	return body, nil
+}
+
+// restoreSchema is the body of directory-restore as the text of its page has it,
+// while the page's table has that of the reference.
+const restoreSchema = "/storage/directory-restore (svm)"
+
+var restoreFields = schema{Fields: map[string]string{"svm": "string", "svm.name": "string", "volume.name": "string", "snapshot.name": "string",
+	"source_path": "string", "restore_path": "string"}}
 
 // replace replaces the tree at to by a copy of source.
 func (s fileCalls) replace(source, to string) error {

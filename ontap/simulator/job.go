@@ -128,7 +128,7 @@ func (s jobCalls) all() collection {
 			continue
 		}
 		x := rec("uuid", j.uuid, "description", j.description, "state", j.state, "start_time", stamp(j.began),
-			"code", 0, "message", j.state, "node.name", s.node(), "svm.name", s.cfg.SVM, "svm.uuid", s.world.SVMUUIDs[s.cfg.SVM])
+			"code", 0, "message", j.state, "node.name", s.node(), "svm.name", s.ours(), "svm.uuid", s.world.SVMUUIDs[s.cfg.SVM])
 		if j.state == ontap.JobSuccess {
 			x.set("message", "success")
 		}

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -25,6 +26,29 @@ type listener struct {
 	server *http.Server
 	socket net.Listener
 	done   chan struct{}
+
+	mu    sync.Mutex // guards conns
+	conns map[net.Conn]bool
+}
+
+// track keeps the open connections.
+func (l *listener) track(conn net.Conn, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(l.conns, conn)
+	} else {
+		l.conns[conn] = true
+	}
+}
+
+// cut closes all connections.
+func (l *listener) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conn := range l.conns {
+		conn.Close()
+	}
 }
 
 // Listen serves HTTPS on address, e.g. 127.0.0.1:0, with a certificate of an
@@ -38,7 +62,7 @@ func (s *Simulator) Listen(address, caFile string) error {
 	certificate, ca, err := certificates(socket.Addr(), time.Now())
 	settings := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	if err == nil {
-		err = s.askCertificates(settings)
+		err = s.cfg.askCertificates(settings)
 	}
 	if err == nil && caFile != "" {
 		err = os.WriteFile(caFile, ca, 0o644)
@@ -52,6 +76,7 @@ func (s *Simulator) Listen(address, caFile string) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0), // a client that distrusts us is its own affair
 	}}
+	s.listen.server.ConnState, s.listen.conns = s.listen.track, map[net.Conn]bool{}
 	secure := tls.NewListener(socket, settings)
 	go func() {
 		defer close(s.listen.done)
@@ -62,17 +87,17 @@ func (s *Simulator) Listen(address, caFile string) error {
 
 // askCertificates makes TLS ask for a client's certificate and verify it if there
 // is one.
-func (s *Simulator) askCertificates(settings *tls.Config) error {
-	if s.cfg.ClientCAFile == "" {
+func (c *Config) askCertificates(settings *tls.Config) error {
+	if c.ClientCAFile == "" {
 		return nil
 	}
-	raw, err := os.ReadFile(s.cfg.ClientCAFile)
+	raw, err := os.ReadFile(c.ClientCAFile)
 	if err != nil {
 		return fmt.Errorf("client authorities: %w", err)
 	}
 	settings.ClientCAs = x509.NewCertPool()
 	if !settings.ClientCAs.AppendCertsFromPEM(raw) {
-		return fmt.Errorf("client authorities: %s has no certificate in PEM", s.cfg.ClientCAFile)
+		return fmt.Errorf("client authorities: %s has no certificate in PEM", c.ClientCAFile)
 	}
 	settings.ClientAuth = tls.VerifyClientCertIfGiven
 	return nil

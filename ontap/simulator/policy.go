@@ -181,7 +181,7 @@ func (s policyCalls) create(r *call) (any, error) {
 		return nil, missing("name")
 	case strings.ContainsAny(p.Name, " /\\"):
 		return nil, fail(http.StatusBadRequest, "1638417", "name", "Specified policy name is invalid.")
-	case p.SVM && (svm != "" && svm != s.cfg.SVM || uuid != "" && uuid != s.world.SVMUUIDs[s.cfg.SVM]):
+	case p.SVM && (svm != "" && svm != s.ours() || uuid != "" && uuid != s.world.SVMUUIDs[s.cfg.SVM]):
 		return nil, fail(http.StatusNotFound, "2621462", "svm.name", "The specified SVM name does not exist.")
 	case s.world.policy(func(o *snapshotPolicy) bool { return o.Name == p.Name }) != nil:
 		return nil, fail(http.StatusConflict, "1638527", "name", "Policy name already exists.")
@@ -407,4 +407,23 @@ func (s policyCalls) scheduleDelete(r *call) (any, error) {
 		p.Copies = slices.Delete(p.Copies, i, i+1)
 		return nil
 	})
+}
+
+// every does a change to the policies that a query selects.
+func (s policyCalls) every(do handler) handler {
+	return func(r *call) (any, error) { return s.all().each(r, byUUID, do) }
+}
+
+// everySchedule does a change to the schedules of the path's policy that a query
+// selects.
+func (s policyCalls) everySchedule(do handler) handler {
+	return func(r *call) (any, error) {
+		c, err := s.schedules(r)
+		if err != nil {
+			return nil, err
+		}
+		return c.each(r, func(x record) map[string]string {
+			return map[string]string{"snapshot_policy.uuid": r.vars["snapshot_policy.uuid"], "schedule.uuid": x.text("schedule.uuid")}
+		}, do)
+	}
 }

@@ -16,7 +16,8 @@ const (
 )
 
 // qtree is a directory at the top of a volume that rename and link do not leave.
-// Through NFS its edge is an ordinary directory's: only the files API refuses.
+// Where the volume is on btrfs the kernel refuses both, for clients too; elsewhere
+// only the files API does.
 type qtree struct {
 	Volume string   `json:"volume"` // uuid
 	ID     int64    `json:"id"`
@@ -97,7 +98,24 @@ func (s qtreeCalls) all() collection {
 	return c
 }
 
-func (s qtreeCalls) list(r *call) (any, error) { return s.all().list(r) }
+func (s qtreeCalls) list(r *call) (any, error) {
+	if r.query.Get("order_by") == "" {
+		// Ids are not unique over volumes, so pages begin at an offset.
+		r.query.Set("order_by", "id")
+	}
+	return s.all().list(r)
+}
+
+// every does a change to the qtrees that a query selects.
+func (s qtreeCalls) every(do handler) handler {
+	return func(r *call) (any, error) {
+		c := s.all()
+		c.records = slices.DeleteFunc(c.records, func(x record) bool { return x.text("id") == "0" })
+		return c.each(r, func(x record) map[string]string {
+			return map[string]string{"volume.uuid": x.text("volume.uuid"), "id": x.text("id")}
+		}, do)
+	}
+}
 
 // of are the qtrees of the path's volume.
 func (s qtreeCalls) of(r *call) collection {
@@ -124,6 +142,9 @@ func (s qtreeCalls) place(body record) (record, error) {
 		return nil, fail(http.StatusBadRequest, "918232", "volume", "Either \"volume.name\" or \"volume.uuid\" must be provided.")
 	case svm == "" && svmUUID == "":
 		return nil, fail(http.StatusBadRequest, "2621707", "svm", "No SVM was specified. Either \"svm.name\" or \"svm.uuid\" must be supplied.")
+	}
+	if svm != "" && !slices.Contains(s.svms(), svm) {
+		return nil, fail(http.StatusNotFound, "2621462", "svm.name", "The specified SVM does not exist.")
 	}
 	for _, v := range volumeCalls(s).volumes().records {
 		switch {
@@ -202,7 +223,7 @@ func (s qtreeCalls) create(r *call) (any, error) {
 		delete(set, known)
 	}
 	uuid := v.text("uuid")
-	return s.start(r, "/api/storage/qtrees/?volume.uuid="+uuid+"&name="+name, func() error {
+	return s.startMaking(r, "/api/storage/qtrees/?volume.uuid="+uuid+"&name="+name, rec("name", name, "volume.uuid", uuid), func() error {
 		if err := s.makeDir(uuid, name, set["unix_permissions"]); err != nil {
 			return fail(http.StatusConflict, "5242886", "name", "Failed to create qtree %q: %v.", name, fromDir(err).message)
 		}
@@ -228,7 +249,7 @@ func (s *Simulator) makeDir(volume, name string, mode any) error {
 	if digits, ok := mode.(int64); ok {
 		bits, _ = strconv.ParseUint(strconv.FormatInt(digits, 10), 8, 12) // checked by its rule
 	}
-	return dir.Mkdir(name, uint32(bits))
+	return dir.MakeQtree(name, uint32(bits))
 }
 
 func (s qtreeCalls) find(r *call) (record, error) {
@@ -292,7 +313,7 @@ func (s qtreeCalls) patch(r *call) (any, error) {
 		}
 		if renamed {
 			if err := s.dirOf(uuid).Rename(old, name); err != nil {
-				return fail(http.StatusConflict, "5242958", "name", "Failed to rename the qtree: %v.", fromDir(err).message)
+				return fail(http.StatusConflict, "5242958", "name", "Failed to rename the qtree: %v", fromDir(err).message)
 			}
 			q.Name = name
 			for _, rule := range s.world.Quotas {
@@ -372,11 +393,24 @@ func (s quotaCalls) rules() collection {
 
 func (s quotaCalls) list(r *call) (any, error) { return s.rules().list(r) }
 
-func (s quotaCalls) get(r *call) (any, error) { return s.rules().one(r, r.vars["uuid"]) }
+// every does a change to the rules that a query selects.
+func (s quotaCalls) every(do handler) handler {
+	return func(r *call) (any, error) { return s.rules().each(r, byUUID, do) }
+}
+
+func (s quotaCalls) get(r *call) (any, error) {
+	s.mu.Lock()
+	there := s.find(r.vars["uuid"]) != nil
+	s.mu.Unlock()
+	if !there {
+		return nil, noRule
+	}
+	return s.rules().one(r, r.vars["uuid"])
+}
 
 var limitRules = map[string]rule{
-	"space.hard_limit": between(0, 1<<60), "space.soft_limit": between(0, 1<<60),
-	"files.hard_limit": between(0, 1<<50), "files.soft_limit": between(0, 1<<50),
+	"space.hard_limit": between(-1, 1<<60).or("5308574"), "space.soft_limit": between(-1, 1<<60).or("5308574"),
+	"files.hard_limit": between(-1, 1<<50).or("5308574"), "files.soft_limit": between(-1, 1<<50).or("5308574"),
 }
 
 // limits reads the limits of a body. A space limit is rounded up to KiB; a soft
@@ -385,7 +419,7 @@ func limits(set map[string]any) (settings, error) {
 	out := settings{}
 	for name := range limitRules {
 		n, ok := set[name].(int64)
-		if !ok {
+		if !ok || n == -1 { // no limit
 			continue
 		}
 		if strings.HasPrefix(name, "space") {
@@ -440,7 +474,7 @@ func (s quotaCalls) create(r *call) (any, error) {
 	if q.Qtree != "" && !s.isQtree(q.Volume, q.Qtree) {
 		return nil, fail(http.StatusNotFound, "5242927", "qtree.name", "Unable to find qtree %q.", q.Qtree)
 	}
-	return s.start(r, "/api/storage/quota/rules/"+q.UUID, func() error {
+	return s.startMaking(r, "/api/storage/quota/rules/"+q.UUID, rec("uuid", q.UUID), func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if slices.ContainsFunc(s.world.Quotas, func(o *quotaRule) bool { return o.Volume == q.Volume && o.Qtree == q.Qtree }) {
@@ -524,8 +558,9 @@ func (s quotaCalls) change(r *call, do func(*quotaRule) error) (any, error) {
 }
 
 // reports counts the qtrees of the volumes whose quotas are on and that have a
-// rule. The default rule counts for a qtree without one of its own.
-func (s quotaCalls) reports() collection {
+// rule. The default rule counts for a qtree without one of its own; byDefault
+// shows it too, as the qtree *.
+func (s quotaCalls) reports(byDefault bool) collection {
 	volumes := volumeCalls(s).volumes().records
 	s.mu.Lock()
 	qtrees, quotas := slices.Clone(s.world.Qtrees), slices.Clone(s.world.Quotas)
@@ -537,6 +572,18 @@ func (s quotaCalls) reports() collection {
 	for _, v := range volumes {
 		if v.text("quota.state") != "on" {
 			continue
+		}
+		for _, q := range quotas {
+			if q.Volume == v.text("uuid") && q.Qtree == "" && byDefault {
+				x := named(v)
+				x.set("index", 0)
+				x.set("type", "tree")
+				x.set("qtree.name", "*")
+				x.set("space.used.total", 0)
+				x.set("files.used.total", 0)
+				q.Limits.show(x)
+				c.records = append(c.records, x)
+			}
 		}
 		for _, tree := range qtrees {
 			if tree.Volume != v.text("uuid") {
@@ -584,10 +631,16 @@ func (s quotaCalls) reports() collection {
 	return c
 }
 
-func (s quotaCalls) reportList(r *call) (any, error) { return s.reports().list(r) }
+func (s quotaCalls) reportList(r *call) (any, error) {
+	shown := orString(r.query.Get("show_default_records"), "true")
+	if err := boolean("show_default_records", shown); err != nil {
+		return nil, err
+	}
+	return s.reports(shown == "true").list(r)
+}
 
 func (s quotaCalls) reportGet(r *call) (any, error) {
-	c := s.reports()
+	c := s.reports(true)
 	c.records = slices.DeleteFunc(c.records, func(x record) bool { return x.text("volume.uuid") != r.vars["volume.uuid"] })
 	return c.one(r, r.vars["index"])
 }

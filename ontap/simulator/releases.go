@@ -72,20 +72,20 @@ func has(release, span string) bool {
 	return (first == "" || CompareReleases(release, first) >= 0) && (!ends || CompareReleases(release, last) <= 0)
 }
 
-// plays says whether the simulator's release has what came and perhaps went with
+// plays says whether the release has what came and perhaps went with
 // others.
-func (s *Simulator) plays(span string) bool { return s.cfg.Ageless || has(s.cfg.Version, span) }
+func (c *Config) plays(span string) bool { return c.Ageless || has(c.Version, span) }
 
 // released leaves out the methods that the release lacks. Nil means that it lacks
 // the path.
-func (s *Simulator) released(template string, all route) route {
+func (c *Config) released(template string, all route) route {
 	calls := since().Calls
-	if !s.plays(calls[template]) {
+	if !c.plays(calls[template]) {
 		return nil
 	}
 	out := route{}
 	for method, answer := range all {
-		if s.plays(calls[method+" "+template]) {
+		if c.plays(calls[method+" "+template]) {
 			out[method] = answer
 		}
 	}
@@ -93,12 +93,12 @@ func (s *Simulator) released(template string, all route) route {
 }
 
 // schemasOf are the schemas without the fields that the release lacks.
-func (s *Simulator) schemasOf() map[string]schema {
+func (c *Config) schemasOf() map[string]schema {
 	out := maps.Clone(schemas())
 	for path, young := range since().Fields {
 		var lacks []string
 		for field, span := range young {
-			if !s.plays(span) {
+			if !c.plays(span) {
 				lacks = append(lacks, field)
 			}
 		}

@@ -28,6 +28,7 @@ var served = []struct {
 	{"/protocols/locks", "client_lock", nil},
 	{"/protocols/nfs/export-policies", "export_policy", []string{"/protocols/nfs/export-policies/{id}"}},
 	{"/protocols/nfs/export-policies/{policy.id}/rules", "export_rule", []string{"/protocols/nfs/export-policies/{policy.id}/rules/{index}"}},
+	{"/protocols/nfs/export-policies/{policy.id}/rules/{index}/clients", "export_client", nil},
 	{"/protocols/nfs/services", "nfs_service", []string{"/protocols/nfs/services/{svm.uuid}"}},
 	{"/security/login/whoami", "whoami", nil},
 	{"/storage/aggregates", "aggregate", nil},

@@ -49,11 +49,11 @@ func duplicate(field string) *failure {
 }
 
 // roleCalls answers for roles and their privileges.
-type roleCalls struct{ *Simulator }
+type roleCalls struct{ gate }
 
 // ownerUUID is the uuid of an SVM, or of the cluster for "". The caller holds mu or
 // only reads what is constant.
-func (s *Simulator) ownerUUID(svm string) string {
+func (s gate) ownerUUID(svm string) string {
 	if svm == "" {
 		return s.world.ClusterUUID
 	}
@@ -61,7 +61,7 @@ func (s *Simulator) ownerUUID(svm string) string {
 }
 
 // owner finds the SVM of a uuid, "" for the cluster.
-func (s *Simulator) owner(uuid string) (string, error) {
+func (s gate) owner(uuid string) (string, error) {
 	if uuid == s.world.ClusterUUID {
 		return "", nil
 	}
@@ -75,7 +75,7 @@ func (s *Simulator) owner(uuid string) (string, error) {
 
 // ownerOf is the owner that a body names: none means the cluster, or the SVM of
 // the user.
-func (s *Simulator) ownerOf(r *call, body record) (string, error) {
+func (s gate) ownerOf(r *call, body record) (string, error) {
 	svm := body.text("owner.name")
 	if uuid := body.text("owner.uuid"); uuid != "" {
 		var err error
@@ -97,7 +97,7 @@ func (s *Simulator) ownerOf(r *call, body record) (string, error) {
 	return svm, nil
 }
 
-func (s *Simulator) ownerRecord(svm string) record {
+func (s gate) ownerRecord(svm string) record {
 	return record{"name": orString(svm, "cluster1"), "uuid": s.ownerUUID(svm)}
 }
 
@@ -221,7 +221,7 @@ func (s roleCalls) removeRole(gone *role) {
 }
 
 // privilege reads a tuple of path and access and judges it as the release does.
-func (s *Simulator) privilege(x record) (ontap.Privilege, error) {
+func (s gate) privilege(x record) (ontap.Privilege, error) {
 	p := ontap.Privilege{Path: x.text("path"), Access: ontap.Access(x.text("access"))}
 	switch {
 	case p.Path == "":
@@ -256,13 +256,13 @@ var others = strings.Fields(`/api/application /api/cloud /api/name-services /api
 
 // rolePath refuses a path that the release cannot have in a role: an API that it
 // lacks, or a path with an object in it that is not of the few that may have one.
-func (s *Simulator) rolePath(p string) *failure {
+func (s gate) rolePath(p string) *failure {
 	if p != "/api" && !strings.HasPrefix(p, "/api/") || strings.HasSuffix(p, "/") {
 		return badRolePath
 	}
 	if strings.ContainsRune(p, '*') || s.qualified(p) {
 		for known, span := range since().RolePaths {
-			if s.plays(span) && ontap.Effective([]ontap.Privilege{{Path: known, Access: ontap.AccessAll}}, p) == ontap.AccessAll {
+			if s.cfg.plays(span) && ontap.Effective([]ontap.Privilege{{Path: known, Access: ontap.AccessAll}}, p) == ontap.AccessAll {
 				return nil
 			}
 		}
@@ -273,7 +273,7 @@ func (s *Simulator) rolePath(p string) *failure {
 	}
 	for template, all := range s.routes() {
 		plain, _, _ := strings.Cut("/api"+template, "/{")
-		if s.released(template, all) != nil && (plain == p || strings.HasPrefix(plain, p+"/") || p == "/api") {
+		if s.cfg.released(template, all) != nil && (plain == p || strings.HasPrefix(plain, p+"/") || p == "/api") {
 			return nil
 		}
 	}
@@ -281,7 +281,7 @@ func (s *Simulator) rolePath(p string) *failure {
 }
 
 // qualified says whether a path names one volume or SVM by its uuid.
-func (s *Simulator) qualified(p string) bool {
+func (s gate) qualified(p string) bool {
 	words := strings.Split(p, "/")
 	return len(words) > 4 && (words[3] == "volumes" || words[3] == "svms") && strings.Count(words[4], "-") == 4
 }

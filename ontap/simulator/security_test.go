@@ -91,7 +91,7 @@ func TestRolePathsOfReleases(t *testing.T) {
 		"/api/storage/volumes/*": "9.99.1",
 	} {
 		for _, version := range Releases {
-			f := release(t, version).rolePath(path)
+			f := gate{release(t, version)}.rolePath(path)
 			require.Equal(t, has(version, span), f == nil, "%s on %s: %v", path, version, f)
 			if f != nil {
 				require.Contains(t, f.message, "Specified URI path is invalid or not supported")

@@ -24,7 +24,7 @@ type route map[string]handler
 // path, the login, the API, the privilege, and then the rest.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
-	r := &call{Request: req, header: w.Header(), status: http.StatusOK, schemas: s.schemas, plays: s.plays}
+	r := &call{Request: req, header: w.Header(), status: http.StatusOK, schemas: s.schemas, plays: s.cfg.plays}
 	defer func() {
 		if s.cfg.Log != nil {
 			s.cfg.Log(Entry{Method: req.Method, URI: req.RequestURI, Status: r.status, Note: r.note, Took: time.Since(began)})
@@ -37,7 +37,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.header.Set(name, value)
 	}
 	answer, err := s.serve(r)
-	s.send(w, r, answer, err)
+	send(w, r, answer, err)
 }
 
 func (s *Simulator) serve(r *call) (any, error) {
@@ -47,7 +47,7 @@ func (s *Simulator) serve(r *call) (any, error) {
 	}
 	if path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api"); isAPI {
 		if fault := s.fault(r.Method, path); fault != nil {
-			if answer, done, err := s.suffer(r, fault); done {
+			if answer, done, err := (controls{s}).suffer(r, fault); done {
 				return answer, err
 			}
 		}
@@ -57,7 +57,7 @@ func (s *Simulator) serve(r *call) (any, error) {
 
 func (s *Simulator) afterFaults(r *call) (any, error) {
 	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api")
-	who, refused := s.login(r)
+	who, refused := (gate{s}).login(r)
 	if refused != nil {
 		if refused.status == http.StatusUnauthorized {
 			r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
@@ -66,7 +66,7 @@ func (s *Simulator) afterFaults(r *call) (any, error) {
 	}
 	r.user = who
 	if !isAPI {
-		return s.control(r)
+		return controls{s}.control(r)
 	}
 	found := s.find(r, path)
 	if found == nil {
@@ -136,7 +136,7 @@ func (s *Simulator) find(r *call, path string) route {
 		}
 		if ok {
 			r.template, r.vars = template, vars
-			return s.released(template, found)
+			return s.cfg.released(template, found)
 		}
 	}
 	return nil
@@ -158,7 +158,7 @@ func dots(uri string) bool {
 
 // send writes an answer: a failure's envelope, nothing, JSON, or the text of a
 // fault.
-func (s *Simulator) send(w http.ResponseWriter, r *call, answer any, err error) {
+func send(w http.ResponseWriter, r *call, answer any, err error) {
 	var spoiled *spoiled
 	if errors.As(err, &spoiled) {
 		spoiled.write(w, r)
@@ -222,7 +222,7 @@ func (s *Simulator) routes() map[string]route {
 		"/support/ems/application-logs": {"POST": has.emsLog},
 	}
 	maps.Copy(all, s.storageRoutes())
-	maps.Copy(all, s.securityRoutes())
+	maps.Copy(all, gate{s}.securityRoutes())
 	return all
 }
 

@@ -50,7 +50,7 @@ type command struct {
 
 // shell is one line on its way.
 type shell struct {
-	*Simulator
+	gate
 	options  map[string]string
 	password string // typed where it is asked for
 }
@@ -103,7 +103,7 @@ func (s *Simulator) Shell(line, password string) (string, error) {
 	if !ok {
 		return "", said("%q is not a recognized command", name)
 	}
-	run := &shell{Simulator: s, options: map[string]string{}, password: password}
+	run := &shell{gate: gate{s}, options: map[string]string{}, password: password}
 	for words = words[n:]; len(words) > 0; words = words[2:] {
 		option := words[0]
 		switch {
@@ -178,7 +178,7 @@ func (x *shell) svm() string {
 
 // rest makes a REST call as the cluster's administrator, past logins and faults,
 // and waits for its job.
-func (s *Simulator) rest(method, path string, body record) (any, error) {
+func (s gate) rest(method, path string, body record) (any, error) {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
@@ -190,7 +190,7 @@ func (s *Simulator) rest(method, path string, body record) (any, error) {
 	if body == nil {
 		req.Body, req.ContentLength = http.NoBody, 0
 	}
-	r := &call{Request: req, header: http.Header{}, status: http.StatusOK, schemas: s.schemas, plays: s.plays}
+	r := &call{Request: req, header: http.Header{}, status: http.StatusOK, schemas: s.schemas, plays: s.cfg.plays}
 	below, _, _ := strings.Cut(path, "?")
 	found := s.find(r, below)
 	if found == nil {
@@ -207,7 +207,7 @@ func (s *Simulator) rest(method, path string, body record) (any, error) {
 }
 
 // await waits for a job's end.
-func (s *Simulator) await(uuid string) error {
+func (s gate) await(uuid string) error {
 	s.mu.Lock()
 	i := slices.IndexFunc(s.jobs, func(j *job) bool { return j.uuid == uuid })
 	if i < 0 {

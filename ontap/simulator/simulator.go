@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/casit/berth/ontap"
@@ -55,6 +56,11 @@ type Config struct {
 	// Ageless gives the release the endpoints and fields of all others too. No ONTAP
 	// is like that: it is for tests that walk through all that a client can say.
 	Ageless bool
+
+	// RestoreSpelling is which of the two documented bodies directory-restore takes:
+	// vserver (the default: vserver, volume, snapshot, path, restore_path) or svm
+	// (svm, volume.name, snapshot.name, source_path, restore_path).
+	RestoreSpelling string
 
 	// LockLengths is string or number: how the numbers of a byte_lock are shown. ""
 	// is string from 9.19.1 on, as the newest reference shows them, and number before.
@@ -127,6 +133,8 @@ type Simulator struct {
 
 	pageSize int // records on a page at most; 0 is no limit but the query's
 
+	switched atomic.Bool // MetroCluster: see Operator.Switchover
+
 	changing sync.Mutex     // one change of the directory at a time; taken before mu
 	running  sync.WaitGroup // jobs
 	closed   chan struct{}  // closed by Close: stuck jobs give up
@@ -169,6 +177,10 @@ func New(cfg Config) (*Simulator, error) {
 	if s.cfg.LockLengths != "string" && s.cfg.LockLengths != "number" {
 		return nil, fmt.Errorf("simulator: lock lengths %q is not string or number", s.cfg.LockLengths)
 	}
+	s.cfg.RestoreSpelling = orString(cfg.RestoreSpelling, "vserver")
+	if s.cfg.RestoreSpelling != "vserver" && s.cfg.RestoreSpelling != "svm" {
+		return nil, fmt.Errorf("simulator: restore spelling %q is not vserver or svm", cfg.RestoreSpelling)
+	}
 	if cfg.WebAccess != "" && cfg.WebAccess != "explicit" {
 		return nil, fmt.Errorf("simulator: web access %q is not explicit or empty", cfg.WebAccess)
 	}
@@ -182,7 +194,7 @@ func New(cfg Config) (*Simulator, error) {
 	s.version = ontap.Version{Generation: 9}
 	fmt.Sscan(numbers[1], &s.version.Major)
 	fmt.Sscan(numbers[2], &s.version.Minor)
-	s.schemas = s.schemasOf()
+	s.schemas = s.cfg.schemasOf()
 	s.role = cfg.Role
 	if s.role == nil {
 		s.role = []ontap.Privilege{{Path: "/api", Access: ontap.AccessAll}}
@@ -286,7 +298,7 @@ func (s *Simulator) uuid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-func (s *Simulator) passwordIs(password string) bool {
+func (s gate) passwordIs(password string) bool {
 	raw, err := os.ReadFile(s.cfg.PasswordFile)
 	return err == nil && password != "" && strings.TrimRight(string(raw), "\r\n") == password
 }

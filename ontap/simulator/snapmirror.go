@@ -136,7 +136,7 @@ func (s mirrorCalls) create(r *call) (any, error) {
 		return nil, fail(http.StatusConflict, "13303845", "destination.path", "A SnapMirror relationship with this destination already exists.")
 	}
 	m.UUID = s.drawUUID()
-	return s.start(r, "/api/snapmirror/relationships/"+m.UUID, func() error {
+	return s.startMaking(r, "/api/snapmirror/relationships/"+m.UUID, rec("uuid", m.UUID), func() error {
 		s.SetMirror(m)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -155,6 +155,33 @@ func (s mirrorCalls) delete(r *call) (any, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.world.Mirrors = slices.DeleteFunc(s.world.Mirrors, func(m *Mirror) bool { return m.UUID == r.vars["uuid"] })
+		return s.save()
+	})
+}
+
+// patch changes the state: it initializes or resynchronizes, breaks or pauses.
+func (s mirrorCalls) patch(r *call) (any, error) {
+	if err := r.onlyQuery(); err != nil {
+		return nil, err
+	}
+	body, err := r.body(mirrorSchema)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := obey(body, map[string]rule{"state": oneOf("snapmirrored", "broken_off", "paused")}); err != nil {
+		return nil, err
+	}
+	if _, err := s.all(false).one(&call{Request: r.Request}, r.vars["uuid"]); err != nil {
+		return nil, err
+	}
+	return s.start(r, "", func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, m := range s.world.Mirrors {
+			if m.UUID == r.vars["uuid"] {
+				m.State = orString(body.text("state"), m.State)
+			}
+		}
 		return s.save()
 	})
 }

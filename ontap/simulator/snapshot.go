@@ -61,8 +61,29 @@ func (s snapshotCalls) all(of string) collection {
 	return c
 }
 
-// period is a duration as ISO 8601 has it, in seconds, not below none.
-func period(d time.Duration) string { return fmt.Sprintf("PT%dS", max(0, int64(d.Seconds()))) }
+// period is a duration as ISO 8601 has it, in whole seconds.
+// Nothing and less is PT0S, and other times leave out what is zero: P1DT2H, PT3M4S.
+func period(d time.Duration) string {
+	seconds := max(0, int64(d.Seconds()))
+	var date, clock string
+	for _, part := range []struct {
+		letter string
+		length int64
+		to     *string
+	}{{"D", 86400, &date}, {"H", 3600, &clock}, {"M", 60, &clock}, {"S", 1, &clock}} {
+		if n := seconds / part.length; n > 0 {
+			*part.to += fmt.Sprintf("%d%s", n, part.letter)
+		}
+		seconds %= part.length
+	}
+	switch {
+	case date+clock == "":
+		return "PT0S"
+	case clock == "":
+		return "P" + date
+	}
+	return "P" + date + "T" + clock
+}
 
 // owners are those that hold a snapshot: applications, and volumes that are clones
 // of it. The caller holds mu.
@@ -370,6 +391,8 @@ func (s snapshotCalls) drop(dir *flexvol.Dir, volume, uuid string) error {
 		return err
 	case len(x.Owners) > 0:
 		return fail(http.StatusConflict, ontap.CodeSnapshotOwned, "", "Failed to delete snapshot %q because it has an owner.", x.Name)
+	case x.Busy:
+		return fail(http.StatusConflict, ontap.CodeSnapshotBusy, "", "Snapshot %q is busy.", x.Name)
 	case x.ExpiryTime.After(s.cfg.Now()), x.Locked.After(s.cfg.Now()):
 		return fail(http.StatusConflict, ontap.CodeSnapshotBusy, "", "Snapshot %q has not expired or is locked.", x.Name)
 	}

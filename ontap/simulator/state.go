@@ -21,6 +21,8 @@ type Settings struct {
 	State             string `json:"state"`          // of the FlexVol: online or offline
 	SecurityStyle     string `json:"security_style"` // of the FlexVol: unix, ntfs or mixed
 
+	SwitchedOver bool `json:"switched_over,omitempty"` // MetroCluster: the SVM is called NAME-mc
+
 	SnapshotLocking bool   `json:"snapshot_locking,omitempty"`
 	Analytics       string `json:"analytics,omitempty"`  // File System Analytics: on, off or "", which is off
 	Incomplete      bool   `json:"incomplete,omitempty"` // analytics lack what they have not counted yet
@@ -121,7 +123,8 @@ type snapshot struct {
 	ExpiryTime time.Time `json:"expiry_time,omitzero"`
 	Label      string    `json:"snapmirror_label,omitempty"`
 	Owners     []string  `json:"owners,omitempty"`
-	Size       int64     `json:"size"` // bytes
+	Busy       bool      `json:"busy,omitempty"` // cannot be deleted, though nobody owns it
+	Size       int64     `json:"size"`           // bytes
 	Locked     time.Time `json:"snaplock_expiry_time,omitzero"`
 	Volume     string    `json:"volume,omitempty"` // "" is the FlexVol
 }
@@ -197,6 +200,7 @@ func (s *Simulator) load() error {
 		w.Schedules = builtInPolicies(w.Named)
 	}
 	s.world = w
+	s.switched.Store(w.Settings.SwitchedOver)
 	if err := s.openVolumes(); err != nil {
 		return err
 	}

@@ -281,7 +281,7 @@ func (s volumeCalls) allowed(is record, set map[string]any) error {
 	_, mode := set["nas.unix_permissions"]
 	_, split := set["clone.split_initiated"]
 	_, renamed := set["name"]
-	fixed := is.text("is_svm_root") == "true" || is.text("svm.name") != s.cfg.SVM
+	fixed := is.text("is_svm_root") == "true" || is.text("svm.name") != s.ours()
 	path, moved := set["nas.path"].(string)
 	switch {
 	case fixed && (set["state"] != nil || moved || renamed || set["quota.enabled"] != nil):
@@ -296,6 +296,8 @@ func (s volumeCalls) allowed(is record, set map[string]any) error {
 		return bad("9437885", "uuid", "The volume is not online.")
 	case moved && path != "" && s.mounted(path, is.text("uuid")):
 		return bad("918252", "nas.path", "The specified \"nas.path\" is invalid: another volume is mounted there.")
+	case set["quota.enabled"] == true && !slices.ContainsFunc(s.world.Quotas, func(q *quotaRule) bool { return q.Volume == is.text("uuid") }):
+		return bad("5308610", "quota.enabled", "Failed to activate quotas: no valid quota rules were found for the volume.")
 	case split && (set["clone.split_initiated"] != true || is.text("clone.is_flexclone") != "true"):
 		return bad("918248", "clone.split_initiated", "Specifying a value is not valid for initiating volume FlexClone split operation.")
 	case amount("autosize.grow_threshold") <= amount("autosize.shrink_threshold"):

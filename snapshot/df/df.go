@@ -97,7 +97,7 @@ func Measure(ctx context.Context, fsys tree.FS, of Export) (*Usage, error) {
 	case of.Own && !u.Shared:
 		u.Snapshots = 0
 		for _, s := range of.Snapshots {
-			u.Snapshots += s.SizeBytes
+			u.Snapshots += s.Taken
 		}
 	case of.Kept != nil:
 		if n, err := of.Kept(ctx); err == nil {

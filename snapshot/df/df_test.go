@@ -27,7 +27,7 @@ func TestWhereTheSpaceIs(t *testing.T) {
 	defer l.Close()
 	made := time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)
 	of := Export{
-		Snapshots: []reference.Snapshot{{Name: "new", Time: made, SizeBytes: 7}, {Name: "old", Time: made.AddDate(0, 0, -1), SizeBytes: 5}},
+		Snapshots: []reference.Snapshot{{Name: "new", Time: made, Taken: 7}, {Name: "old", Time: made.AddDate(0, 0, -1), Taken: 5}},
 		Trash: []*volume.Trashed{
 			{ID: "t1", Kind: "removed", Meta: &volume.Meta{Created: made.Add(time.Hour)}},
 			{ID: "t2", Kind: "undo", Meta: &volume.Meta{Created: made.Add(-time.Hour)}},

@@ -44,6 +44,8 @@ type Made struct {
 	Files, Bytes int64
 	// Used is what the copy takes on the disk, without holes.
 	Used int64
+	// Sizes are the parts of Used by volume.
+	Sizes map[string]int64
 	// Changed files were written while they were copied, so their copies may be
 	// torn. Absent files were removed meanwhile, and Missing files could not be
 	// copied: the snapshot has neither. The paths are the first of them; each
@@ -102,11 +104,13 @@ type made struct {
 	Files   int64     `json:"files,omitempty"`
 	Bytes   int64     `json:"bytes,omitempty"`
 	// Used is what it takes on the disk; a record of 0.1 has none.
-	Used    *int64    `json:"used,omitempty"`
-	Changed int64     `json:"changed,omitempty"`
-	Absent  int64     `json:"absent,omitempty"`
-	Missing int64     `json:"missing,omitempty"`
-	Failed  []LeftOut `json:"failed,omitempty"`
+	Used *int64 `json:"used,omitempty"`
+	// Sizes are the parts of Used; an earlier record has none.
+	Sizes   map[string]int64 `json:"sizes,omitempty"`
+	Changed int64            `json:"changed,omitempty"`
+	Absent  int64            `json:"absent,omitempty"`
+	Missing int64            `json:"missing,omitempty"`
+	Failed  []LeftOut        `json:"failed,omitempty"`
 }
 
 const (
@@ -336,6 +340,7 @@ func (e *Maker) copies(ctx context.Context, rec made, named bool, progress func(
 		}
 	}
 	m, rec.Volumes = rec.made(), nil
+	m.Sizes = map[string]int64{}
 	for _, v := range m.Volumes {
 		err := e.checkDirectory(ctx, v)
 		if err == nil {
@@ -358,7 +363,7 @@ func (e *Maker) copies(ctx context.Context, rec made, named bool, progress func(
 		return m, problem.New(problem.Failed, "", "no volume could be copied; the first, %s: %s", m.Failed[0].Volume, m.Failed[0].Reason)
 	}
 	m.Volumes, m.Ended = rec.Volumes, e.now().UTC()
-	rec.Ended, rec.Files, rec.Bytes, rec.Used = m.Ended, m.Files, m.Bytes, &m.Used
+	rec.Ended, rec.Files, rec.Bytes, rec.Used, rec.Sizes = m.Ended, m.Files, m.Bytes, &m.Used, m.Sizes
 	rec.Changed, rec.Absent, rec.Missing, rec.Failed = m.Changed, m.Absent, m.Missing, m.Failed
 	if err := e.write(ctx, madePath(dir, rec.Name), rec); err != nil {
 		return m, err
@@ -474,6 +479,7 @@ func (e *Maker) one(ctx context.Context, m *Made, v, dir string, progress func(t
 		return err
 	}
 	m.Used += size.Used
+	m.Sizes[v] = size.Used
 	m.Files += stats.Files
 	m.Bytes += stats.Bytes
 	m.Changed += stats.Changed.Total

@@ -103,8 +103,11 @@ func (e *Maker) describe(ctx context.Context, s *reference.Snapshot) error {
 	s.Time, s.Approximate, s.Origin, s.Comment = rec.Begun, false, "berth", rec.text()
 	s.Named, s.Day = false, ""
 	if rec.How == ByCopy {
-		if s.SizeBytes = rec.Bytes; rec.Used != nil {
-			s.SizeBytes = *rec.Used
+		if s.Taken = rec.Bytes; rec.Used != nil {
+			s.Taken = *rec.Used
+		}
+		if s.Copies = rec.Sizes; s.Copies == nil && len(rec.Volumes) == 1 { // an earlier berth counted all together
+			s.Copies = map[string]int64{rec.Volumes[0]: s.Taken}
 		}
 	}
 	return nil

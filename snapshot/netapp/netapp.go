@@ -120,7 +120,7 @@ func described(s ontap.Snapshot) reference.Snapshot {
 	if origin == "manual" && s.Label != "" {
 		origin = s.Label
 	}
-	return reference.Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment, SizeBytes: s.Size}
+	return reference.Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment}
 }
 
 // Create makes a snapshot of the export. A name that is taken is in use.

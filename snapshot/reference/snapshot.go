@@ -17,10 +17,17 @@ type Snapshot struct {
 	// "" if the filer's API could not be asked.
 	Origin  string `json:"origin,omitempty"`
 	Comment string `json:"comment,omitempty"`
-	// SizeBytes are the bytes that this snapshot alone keeps, as the filer says;
-	// 0 if unknown.
-	SizeBytes int64  `json:"size_bytes,omitempty"`
-	UUID      string `json:"uuid,omitempty"`
+	UUID    string `json:"uuid,omitempty"`
+
+	// Taken is what berth's own copies of volumes in it take on the disk, in bytes,
+	// and Copies what each of them does, as far as it is known. A filer says of a
+	// snapshot only how large its whole filesystem was, which is no version's size.
+	Taken  int64            `json:"-"`
+	Copies map[string]int64 `json:"-"`
+
+	// WithoutAPI says why the filer's API did not answer, where .snapshot shows the
+	// snapshot instead: the snapshot is there, and what is said of it is a guess.
+	WithoutAPI string `json:"without_api,omitempty"`
 
 	// Hidden: the filer has it, and the export does not show it. Nobody knows then
 	// what is in it.

@@ -182,7 +182,7 @@ func (d *Dir) removeAt(parent *os.File, name string) error {
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	if isSubvolume(fd) {
-		return destroySubvolume(at, name)
+		return destroyNested(at, name)
 	}
 	if d.immutable {
 		setImmutable(fd, false)

@@ -34,7 +34,7 @@ func (d *Dir) changingSnapshots(change func(snapshots *os.File) error) error {
 func (d *Dir) Take(name string) error {
 	return d.changingSnapshots(func(snapshots *os.File) error {
 		if d.Engine == "btrfs" {
-			return snapshotSubvolume(d.fd(), int(snapshots.Fd()), name)
+			return d.takeSubvolume(snapshots, name)
 		}
 		temporary := Unfinished + name
 		c := copier{skip: SnapDir, reflink: d.Engine == "reflink", immutable: d.immutable}
@@ -128,8 +128,9 @@ func isSubvolume(fd int) bool {
 		unix.Fstat(fd, &st) == nil && st.Ino == btrfsRootInode
 }
 
-// snapshotSubvolume makes a read-only snapshot of source as name in parent.
-func snapshotSubvolume(source, parent int, name string) error {
+// snapshotSubvolume makes a snapshot of source as name in parent; flags is 0 or
+// btrfsReadOnly.
+func snapshotSubvolume(source, parent int, name string, flags uint64) error {
 	var args struct { // btrfs_ioctl_vol_args_v2
 		fd      int64
 		transid uint64
@@ -137,7 +138,7 @@ func snapshotSubvolume(source, parent int, name string) error {
 		unused  [4]uint64
 		name    [4040]byte
 	}
-	args.fd, args.flags = int64(source), btrfsReadOnly
+	args.fd, args.flags = int64(source), flags
 	copy(args.name[:len(args.name)-1], name)
 	return ioctl(parent, btrfsSnapCreate, unsafe.Pointer(&args))
 }
