@@ -106,7 +106,7 @@ var fieldFacts = map[string][]fact{
 	"mounted": {{"nas.path", Introduced{Release: "9.6", Source: SourceSpec}}},
 	"Snapshot": {
 		{"name uuid comment create_time expiry_time", Introduced{Release: "9.6", Source: SourcePage}},
-		{"size snapmirror_label", Introduced{Release: "9.9.1", Source: SourceReleases}},
+		{"snapmirror_label", Introduced{Release: "9.9.1", Source: SourceReleases}},
 		{"snaplock_expiry_time", Introduced{Release: "9.11.1", Source: SourceBindings}},
 	},
 	"SnapshotPolicy": {{"name uuid enabled svm.name svm.uuid copies", Introduced{Release: "9.6", Source: SourceSpec}}},
