@@ -272,17 +272,3 @@ func TestLocks(t *testing.T) {
 	require.Len(t, all, 1)
 	require.ErrorContains(t, w.client.LockBreak(t.Context(), ontap.Lock{}), "no uuid")
 }
-
-// The documents have two bodies for one call; a release takes one of them.
-func TestDirectoryRestoreInBothSpellings(t *testing.T) {
-	for _, spelling := range []string{"vserver", "svm"} {
-		w := newWorld(t, func(c *simulator.Config) { c.Version, c.RestoreSpelling = "9.16.1", spelling })
-		w.write("dir/file", "good")
-		w.snapshot("kept")
-		r := ontap.Restore{SVM: "svm1", Volume: "docker_vols", Snapshot: "kept", Path: "dir", To: "back"}
-		require.NoError(t, w.client.DirectoryRestore(t.Context(), r), spelling)
-		require.Equal(t, "good", w.read("back/file"))
-		r.Snapshot, r.To = "never", "other"
-		require.ErrorIs(t, w.client.DirectoryRestore(t.Context(), r), fs.ErrNotExist, spelling)
-	}
-}
