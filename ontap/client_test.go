@@ -277,6 +277,7 @@ func TestLocks(t *testing.T) {
 func TestDirectoryRestoreInBothSpellings(t *testing.T) {
 	for _, spelling := range []string{"vserver", "svm"} {
 		w := newWorld(t, func(c *simulator.Config) { c.Version, c.RestoreSpelling = "9.16.1", spelling })
+		w.spoiled.Store(spelling == "svm") // the reference has only the other one
 		w.write("dir/file", "good")
 		w.snapshot("kept")
 		r := ontap.Restore{SVM: "svm1", Volume: "docker_vols", Snapshot: "kept", Path: "dir", To: "back"}
