@@ -125,8 +125,8 @@ func (s qtreeCalls) of(r *call) collection {
 }
 
 func (s qtreeCalls) get(r *call) (any, error) {
-	if _, err := s.find(r); err != nil {
-		return nil, err
+	if _, err := volumeCalls(s).present(r.vars["volume.uuid"]); err != nil {
+		return nil, noVolume(r.vars["volume.uuid"])
 	}
 	return s.of(r).one(r, r.vars["id"])
 }
