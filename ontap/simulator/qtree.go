@@ -228,7 +228,7 @@ func (s qtreeCalls) create(r *call) (any, error) {
 		delete(set, known)
 	}
 	uuid := v.text("uuid")
-	return s.startMaking(r, "/api/storage/qtrees/?volume.uuid="+uuid+"&name="+name, rec("name", name, "volume.uuid", uuid), func() error {
+	return startMaking(s.Simulator, r, "/api/storage/qtrees/?volume.uuid="+uuid+"&name="+name, rec("name", name, "volume.uuid", uuid), func() error {
 		if err := s.makeDir(uuid, name, set["unix_permissions"]); err != nil {
 			return fail(http.StatusConflict, "5242886", "name", "Failed to create qtree %q: %v.", name, fromDir(err).message)
 		}
@@ -483,7 +483,7 @@ func (s quotaCalls) create(r *call) (any, error) {
 	if q.Qtree != "" && !s.isQtree(q.Volume, q.Qtree) {
 		return nil, fail(http.StatusNotFound, "5242927", "qtree.name", "Unable to find qtree %q.", q.Qtree)
 	}
-	return s.startMaking(r, "/api/storage/quota/rules/"+q.UUID, rec("uuid", q.UUID), func() error {
+	return startMaking(s.Simulator, r, "/api/storage/quota/rules/"+q.UUID, rec("uuid", q.UUID), func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if slices.ContainsFunc(s.world.Quotas, func(o *quotaRule) bool { return o.Volume == q.Volume && o.Qtree == q.Qtree }) {
