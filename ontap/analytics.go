@@ -9,13 +9,14 @@ import (
 // Analytics is what File System Analytics counted below a directory.
 type Analytics struct {
 	Bytes      *int64 `json:"bytes_used"` // on disk
-	Files      *int64 `json:"file_count"` // descendants
+	Files      *int64 `json:"file_count"` // descendants, as ONTAP calls them
 	Incomplete *bool  `json:"incomplete_data"`
 }
 
 // counted is a directory and the counts below it.
 type counted struct {
 	Name      string     `json:"name"`
+	Junction  bool       `json:"is_junction"`
 	Analytics *Analytics `json:"analytics"`
 }
 
@@ -25,8 +26,9 @@ const CodeNoAnalytics = "111412203"
 // AnalyticsList reads the counts of the directories in dir, by their names, in
 // one call however many they are
 // (GET /storage/volumes/{volume.uuid}/files/{path}?type=directory, 9.8;
-// incomplete_data 9.12.1). dir begins at the FlexVol's root; "" is the root. Where
-// File System Analytics is off the error matches errors.ErrUnsupported.
+// incomplete_data 9.12.1). dir begins at the FlexVol's root; "" is the root. The
+// junctions of other FlexVols are left out, since their content is not counted
+// here. Where File System Analytics is off the error matches errors.ErrUnsupported.
 func (c *Client) AnalyticsList(ctx context.Context, volumeUUID, dir string) (map[string]Analytics, error) {
 	api := "/storage/volumes/" + segment(volumeUUID) + "/files/"
 	if dir = strings.Trim(dir, "/"); dir != "" {
@@ -42,7 +44,7 @@ func (c *Client) AnalyticsList(ctx context.Context, volumeUUID, dir string) (map
 	}
 	out, told := map[string]Analytics{}, false
 	for _, e := range all {
-		if e.Name == "." || e.Name == ".." {
+		if e.Name == "." || e.Name == ".." || e.Junction {
 			continue
 		}
 		if e.Analytics != nil && e.Analytics.Bytes != nil {
