@@ -44,11 +44,12 @@ func (c *Client) AnalyticsList(ctx context.Context, volumeUUID, dir string) (map
 	}
 	out, told := map[string]Analytics{}, false
 	for _, e := range all {
-		if e.Name == "." || e.Name == ".." || e.Junction {
+		if e.Analytics == nil || e.Analytics.Bytes == nil {
 			continue
 		}
-		if e.Analytics != nil && e.Analytics.Bytes != nil {
-			out[e.Name], told = *e.Analytics, true
+		told = true // of dir itself at least
+		if e.Name != "." && e.Name != ".." && !e.Junction {
+			out[e.Name] = *e.Analytics
 		}
 	}
 	if !told && len(all) > 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/ontap/simulator"
+	"github.com/casit/berth/ontap/simulator/simulatortest"
 	"github.com/casit/berth/volume"
 )
 
@@ -74,18 +75,20 @@ func TestSizesOfAFilerThatCounts(t *testing.T) {
 	require.Equal(t, walked[7].SizeBytes, again[7].SizeBytes)
 	require.False(t, again[7].ByFiler)
 
-	require.NoError(t, f.sim.Set(func(s *simulator.Settings) { s.Incomplete = true }))
-	some, nfs, _ := measure(false)
-	require.False(t, some[0].ByFiler)
-	require.Equal(t, walked[0].SizeBytes, some[0].SizeBytes)
-	require.Positive(t, nfs)
-	u, err = f.Usage(ctx, true)
-	require.NoError(t, err)
-	require.EqualValues(t, -1, u.Live)
+	if simulatortest.AtLeast(t, "9.12.1") { // an older release does not tell it
+		require.NoError(t, f.sim.Set(func(s *simulator.Settings) { s.Incomplete = true }))
+		some, nfs, _ := measure(false)
+		require.False(t, some[0].ByFiler)
+		require.Equal(t, walked[0].SizeBytes, some[0].SizeBytes)
+		require.Positive(t, nfs)
+		u, err = f.Usage(ctx, true)
+		require.NoError(t, err)
+		require.EqualValues(t, -1, u.Live)
+	}
 
 	require.NoError(t, f.sim.Set(func(s *simulator.Settings) { s.Incomplete, s.Analytics = false, "initializing" }))
 	require.NoError(t, f.sim.Inject(simulator.Fault{Path: "/storage/volumes/*/files/*", Status: 500, Code: "1", Message: "not asked"}))
-	some, _, _ = measure(false)
+	some, _, _ := measure(false)
 	require.False(t, some[0].ByFiler, "the first scan is not over")
 
 	require.NoError(t, f.sim.Set(func(s *simulator.Settings) { s.Analytics = "on" }))

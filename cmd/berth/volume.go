@@ -57,6 +57,9 @@ func runVolumeLs(ctx context.Context, a *app, o volumeLsOptions) error {
 			vols, names = append(vols, v), append(names, v.Name)
 		}
 	}
+	if slices.ContainsFunc(vols, func(v *volume.Info) bool { return v.ByFiler }) {
+		a.say("the filer has counted DISK and FILES, and may lag; 'berth ls --walk' walks instead, which tells SIZE too")
+	}
 	return a.show(vols, names, func(w io.Writer, width int) error { return renderVolumes(w, vols, o.measured || o.walk, a.times(), width) })
 }
 
@@ -92,11 +95,7 @@ func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t show.Times
 	if measured {
 		heading = append(heading, "SIZE", "DISK", "FILES")
 	}
-	err := show.Table(w, append(heading, "HEALTH"), rows, width)
-	if err == nil && slices.ContainsFunc(vols, func(v *volume.Info) bool { return v.ByFiler }) {
-		_, err = fmt.Fprintln(w, "\nWhere SIZE is ?, DISK and FILES are the filer's counts, which may lag;\n'berth ls --walk' walks the volumes instead.")
-	}
-	return err
+	return show.Table(w, append(heading, "HEALTH"), rows, width)
 }
 
 // usedOn lists the nodes that use a volume, those that may be dead marked.
