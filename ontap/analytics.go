@@ -31,13 +31,14 @@ const CodeNoAnalytics = "111412203"
 // here. Where File System Analytics is off the error matches errors.ErrUnsupported.
 func (c *Client) AnalyticsList(ctx context.Context, volumeUUID, dir string) (map[string]Analytics, error) {
 	api := "/storage/volumes/" + segment(volumeUUID) + "/files/"
+	clean := "/" // a listing has a path, of the root too
 	if dir = strings.Trim(dir, "/"); dir != "" {
-		clean, err := relative("GET "+api, dir)
-		if err != nil {
+		var err error
+		if clean, err = relative("GET "+api, dir); err != nil {
 			return nil, err
 		}
-		api += segment(clean)
 	}
+	api += segment(clean)
 	all, err := list[counted](ctx, c, api, where("type", "directory"))
 	if err != nil {
 		return nil, err
