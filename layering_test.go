@@ -51,7 +51,7 @@ var below = map[string][]string{
 	"stack":                         {"cluster", "problem", "tree", "volume"},
 	"docker":                        {"cluster", "job", "problem", "proxy", "snapshot", "snapshot/reference", "stack", "tree", "volume"},
 	"docker/dockertest":             {},
-	"show":                          {"cluster", "job", "plugin", "problem", "snapshot/reference"},
+	"show":                          {"cluster", "job", "plugin", "problem", "snapshot/df", "snapshot/reference"},
 	"examine":                       {"cluster", "job", "docker", "doctor", "plugin", "stack", "volume"},
 	"doctor":                        {"cluster", "job", "export", "volume", "problem", "tree", "nfs", "ontap", "snapshot/reference"},
 	"convoy":                        {"audit", "cluster", "export", "volume", "problem", "tree"},
@@ -59,7 +59,7 @@ var below = map[string][]string{
 	"dashboard":                     {"docker", "cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
 	"cmd/berth":                     {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare"},
 	"snapshot/compare":              {"snapshot/reference", "volume", "problem", "tree"},
-	"snapshot/df":                   {"snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
+	"snapshot/df":                   {"snapshot/netapp", "snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
 }
 
 // goFiles calls fn for every Go file of the project.

@@ -36,7 +36,7 @@ var records = []reflect.Type{
 
 func TestFieldsAreThoseOfTheType(t *testing.T) {
 	require.Equal(t, []string{"name", "uuid", "enabled", "svm.name", "svm.uuid", "copies"}, fieldsOf(reflect.TypeFor[SnapshotPolicy]()))
-	require.Equal(t, []string{"name", "analytics.bytes_used", "analytics.file_count", "analytics.incomplete_data"}, fieldsOf(reflect.TypeFor[counted]()))
+	require.Equal(t, []string{"name", "is_junction", "analytics.bytes_used", "analytics.file_count", "analytics.incomplete_data"}, fieldsOf(reflect.TypeFor[counted]()))
 }
 
 // TestSinceHasARowForEachField also finds rows without a field, and optional fields
@@ -108,10 +108,10 @@ func sources(t *testing.T, dir string) []*ast.File {
 	return out
 }
 
-// unread are the fields of calls that have no caller yet: AnalyticsList, QtreeList
+// unread are the fields of the calls that no code of berth makes yet: QtreeList
 // and QuotaReportList. A call without a caller asks the filer nothing.
 var unread = []string{"quotaUsage.Used", "quotaUsage.HardLimit", "quotaUsage.SoftLimit", "quotaUsage.Total",
-	"QuotaReport.Qtree", "QuotaReport.Space", "QuotaReport.Files", "Qtree.Name", "Analytics.Files", "Analytics.Incomplete", "Analytics.Bytes"}
+	"QuotaReport.Qtree", "QuotaReport.Space", "QuotaReport.Files", "Qtree.Name"}
 
 // TestEveryFieldIsRead finds fields that we ask of the filer and that no code of
 // berth reads, tests and the simulator aside. A filer may refuse such a field, or

@@ -116,7 +116,7 @@ var fieldFacts = map[string][]fact{
 			Introduced{Release: "9.6", Source: SourceSpec}},
 	},
 	"counted": {
-		{"name analytics.bytes_used analytics.file_count", Introduced{Release: "9.8", Source: SourcePage}},
+		{"name is_junction analytics.bytes_used analytics.file_count", Introduced{Release: "9.8", Source: SourcePage}},
 		{"analytics.incomplete_data", Introduced{Release: "9.12.1", Source: SourcePage}},
 	},
 	"relationship": {

@@ -276,6 +276,12 @@ func (a *asking) ofVolume(ctx context.Context) []func() {
 			}
 		},
 		func() {
+			if vol.Analytics.State == "on" { // which does not say that the role may read them
+				_, err := c.AnalyticsList(ctx, vol.UUID, s.Export.Sub)
+				a.note(PartAnalytics, err)
+			}
+		},
+		func() {
 			all, err := c.SnapshotList(ctx, vol.UUID)
 			if !a.note(PartLocked, err) {
 				return

@@ -175,6 +175,17 @@ func TestUnknownHasManyFaces(t *testing.T) {
 	}
 }
 
+// That File System Analytics is on does not say that the role may read its counts.
+func TestStatusOfCountsThatAreRefused(t *testing.T) {
+	w := newWorld(t, ageless)
+	require.NoError(t, w.Set(func(s *simulator.Settings) { s.Analytics = "on" }))
+	require.NoError(t, status(w).Unknown(ontap.PartAnalytics))
+	w.inject(refuse("/api/storage/volumes/*/files"))
+	s := status(w)
+	require.Error(t, s.Unknown(ontap.PartAnalytics))
+	require.NotEmpty(t, s.Missing)
+}
+
 func TestStatusOfEachRelease(t *testing.T) {
 	w := newWorld(t)
 	w.SetRole(berthRole(t))

@@ -44,10 +44,12 @@ type About struct {
 	Nodes   []cluster.NodeInfo `json:"nodes"`
 }
 
-// InspectRequest asks for volumes; no name means all.
+// InspectRequest asks for volumes; no name means all. Size asks also for what they
+// hold, Walk for that without the counts of a filer.
 type InspectRequest struct {
 	Names []string `json:"names"`
 	Size  bool     `json:"size"`
+	Walk  bool     `json:"walk,omitempty"`
 }
 
 // Volumes is the answer to Berth.VolumeInspect.

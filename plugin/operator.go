@@ -17,8 +17,11 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		names, err := st.List(ctx)
 		return Names{names}, err
 	})))
-	mux.HandleFunc("/Berth.VolumeInspect", route(s, "VolumeInspect", longLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, r InspectRequest) (Volumes, error) {
-		v, err := st.Inspect(ctx, r.Names, r.Size)
+	mux.HandleFunc("/Berth.VolumeInspect", route(s, "VolumeInspect", longLimit, true, inSession(s, func(ctx context.Context, ss *session, r InspectRequest) (Volumes, error) {
+		v, err := ss.store.Inspect(ctx, r.Names)
+		if err == nil && (r.Size || r.Walk) {
+			err = ss.versions.Measure(ctx, v, r.Walk)
+		}
 		return Volumes{v}, err
 	})))
 	mux.HandleFunc("/Berth.VolumeUsers", route(s, "VolumeUsers", shortLimit, true, onStore(s, users)))

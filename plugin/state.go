@@ -24,7 +24,7 @@ var (
 	descInodes     = desc("berth_export_inodes", "Inodes of the filesystem that holds the export; 0 where it has no limit.")
 	descInodesFree = desc("berth_export_inodes_free", "Inodes that are free for the export.")
 	descSurveyed   = desc("berth_survey_timestamp_seconds", "When the export's space and newest snapshot were read last.")
-	descNewest     = desc("berth_snapshot_newest_age_seconds", "Age of the newest snapshot; +Inf if there is none, or if its time is in the future.")
+	descNewest     = desc("berth_snapshot_newest_age_seconds", "Age of the newest snapshot; +Inf if there is none, or if its time is unknown or in the future.")
 	descBeat       = desc("berth_heartbeat_age_seconds", "Age of each node's heartbeat in the export's time, as this node sees it.", "node")
 	descNode       = desc("berth_node_state", "1 for the state that each node is in as this node sees it, 0 for the others.", "node", "state")
 	descTrash      = desc("berth_trash_items", "Items in the trash: removed, undo, fenced, or unreadable where the record is broken.", "kind")
@@ -105,7 +105,7 @@ func (v *survey) collect(out chan<- prometheus.Metric, now time.Time) {
 		gauge(out, descSurveyed, float64(v.at.UnixMilli())/1000)
 	}
 	switch {
-	case v.newest != nil && v.newest.Time.Sub(now) > reference.Skew:
+	case v.newest != nil && (v.newest.Time.IsZero() || v.newest.Time.Sub(now) > reference.Skew):
 		gauge(out, descNewest, math.Inf(1)) // nobody knows how old it is
 	case v.newest != nil:
 		gauge(out, descNewest, max(0, now.Sub(v.newest.Time).Seconds()))
@@ -123,7 +123,12 @@ func (v *survey) collect(out chan<- prometheus.Metric, now time.Time) {
 // trashKinds are the kinds of trash items.
 var trashKinds = []string{"removed", "undo", "fenced", "unreadable"}
 
+// collectTrash sends nothing of a trash that nobody has looked into: 0 is a trash that
+// is empty.
 func (v *survey) collectTrash(out chan<- prometheus.Metric, items []*volume.Trashed, now time.Time) {
+	if items == nil {
+		return
+	}
 	count, bytes := map[string]int{}, map[string]int64{}
 	unweighed, oldest := 0, now
 	for _, t := range items {

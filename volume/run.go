@@ -54,8 +54,8 @@ func (p *polled) newestSnapshot() string {
 	return p.newest
 }
 
-// Seen is the trash as of the last round of upkeep, from memory. The items
-// are not to be changed.
+// Seen is the trash as of the last round of upkeep, from memory; nil before the
+// first round. The items are not to be changed.
 func (tr *Trash) Seen() []*Trashed {
 	tr.s.polled.mu.Lock()
 	defer tr.s.polled.mu.Unlock()
@@ -182,7 +182,7 @@ func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
 	if err != nil {
 		return err
 	}
-	var kept []*Trashed
+	kept := []*Trashed{}
 	var failed several.Errors
 	for _, t := range items {
 		if !t.expired(now) {

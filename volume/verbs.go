@@ -32,13 +32,16 @@ type Info struct {
 	Health  string         `json:"health"`           // "ok", or what is wrong and what to type
 	Users   []cluster.User `json:"used_by"`
 	Newest  string         `json:"newest_snapshot,omitempty"`
-	// SizeBytes and Files are measured on request only.
-	// UsedBytes is what it takes on the disk: holes left out, hard links once.
+	// These are measured on request only. UsedBytes is what the volume takes on the
+	// disk: holes left out, hard links once.
 	SizeBytes int64 `json:"size_bytes,omitempty"`
 	UsedBytes int64 `json:"used_bytes,omitempty"`
 	Files     int64 `json:"files,omitempty"`
 	// Unmeasured: it could not be, although that was asked for.
 	Unmeasured bool `json:"unmeasured,omitempty"`
+	// ByFiler: UsedBytes and Files are the filer's counts, of directories too, and
+	// may lag; SizeBytes is not known.
+	ByFiler bool `json:"counted_by_filer,omitempty"`
 	// Own is what makes it a tree of its own on the export, where that is known.
 	Own *tree.Own `json:"own_tree,omitempty"`
 }
@@ -189,7 +192,7 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 
 // Inspect describes volumes with their users as the export has them now. No
 // name means all.
-func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info, error) {
+func (s *Store) Inspect(ctx context.Context, names []string) ([]*Info, error) {
 	err := s.with(ctx, "read the users", func(e *export.Export) error { return s.pollAll(ctx, e) })
 	listed := len(names) == 0
 	if err == nil && listed {
@@ -216,18 +219,15 @@ func (s *Store) Inspect(ctx context.Context, names []string, size bool) ([]*Info
 			if own != nil { // one that is removed at this moment is shown without
 				out[i].Own, _ = own(ctx, n)
 			}
-			if size {
-				err = s.measure(ctx, out[i])
-			}
-			return err
+			return nil
 		}))
 	}
 	return out, group.Wait()
 }
 
-// measure fills in what a volume holds. Of one that cannot be measured its
-// health says why.
-func (s *Store) measure(ctx context.Context, i *Info) error {
+// Measure fills in what a volume holds, by walking it. Of one that cannot be
+// measured its health says why.
+func (s *Store) Measure(ctx context.Context, i *Info) error {
 	err := s.with(ctx, "measure "+i.Name, func(e *export.Export) error {
 		m, err := tree.Measure(ctx, e.FS, i.Path)
 		if err == nil {

@@ -90,6 +90,7 @@ var renderings = map[string]func(w io.Writer, width int) error{
 	"volumes": func(w io.Writer, width int) error {
 		return renderVolumes(w, []*volume.Info{
 			{Name: "blog", Created: at(2, 9), Options: volume.Options{"access": "shared"}, Health: "ok", SizeBytes: 9 << 30, UsedBytes: 8 << 30, Files: 1234567},
+			{Name: "counted", Created: at(2, 9), Options: volume.Options{"access": "shared"}, Health: "ok", ByFiler: true, UsedBytes: 7 << 30, Files: 7654321},
 			{Name: "legacy", Adopted: true, Options: volume.Options{"access": "shared"}, Health: "ok", Unmeasured: true, Users: []cluster.User{userOn("legacy", "node1", cluster.Live, 1), userOn("legacy", "node2", cluster.Silent, 70)}},
 			{Name: "broken", Created: at(3, 9), Health: "the metadata of volume broken cannot be read: unexpected end of JSON input; 'berth volume repair broken' replaces it"},
 		}, true, now, width)
@@ -159,14 +160,14 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		u := &df.Usage{Total: 1 << 40, Used: 600 << 30, Avail: 424 << 30, Live: 500 << 30, Trash: 7 << 30, Undo: 3 << 20, Now: 8 << 30, Later: 1 << 30, Snapshots: 20 << 30, SnapshotCount: 12, Oldest: &guessed, Other: 5 << 30,
 			Items:  []df.Item{{Trashed: volume.Trashed{ID: "a", Kind: "removed"}}, {Trashed: volume.Trashed{ID: "b", Kind: "undo"}, Failed: "permission denied"}},
 			Failed: []embedded.LeftOut{{Volume: "blog", Reason: "permission denied"}}}
-		err := renderUsage(w, u, now, width)
-		fmt.Fprintln(w, strings.Join(usageRemarks(u), "\n"))
+		err := show.Usage(w, u, now, width)
+		fmt.Fprintln(w, strings.Join(show.UsageRemarks(u), "\n"))
 		u.Live, u.Shared, u.Items, u.Failed = -1, true, nil, nil
 		fmt.Fprintln(w)
 		if err == nil {
-			err = renderUsage(w, u, now, width)
+			err = show.Usage(w, u, now, width)
 		}
-		fmt.Fprintln(w, strings.Join(usageRemarks(u), "\n"))
+		fmt.Fprintln(w, strings.Join(show.UsageRemarks(u), "\n"))
 		return err
 	},
 	"about": func(w io.Writer, width int) error {

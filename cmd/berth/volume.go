@@ -27,6 +27,7 @@ func volumeCommand(a *app) *cobra.Command {
 // volumeLsOptions are the flags of `berth volume ls`.
 type volumeLsOptions struct {
 	measured bool
+	walk     bool
 	stack    string
 }
 
@@ -39,13 +40,14 @@ func volumeLsCommand(a *app) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runVolumeLs(c.Context(), a, o) },
 	}
-	c.Flags().BoolVar(&o.measured, "size", false, "measure each volume: its files' sizes, and its space on the disk; walks all of it")
+	c.Flags().BoolVar(&o.measured, "size", false, "measure each volume: walks all of it, or takes a filer's own count where there is one")
+	c.Flags().BoolVar(&o.walk, "walk", false, "measure each volume by walking it, whatever a filer has counted")
 	c.Flags().StringVar(&o.stack, "stack", "", "only the volumes of this stack")
 	return c
 }
 
 func runVolumeLs(ctx context.Context, a *app, o volumeLsOptions) error {
-	got, err := ask[plugin.Volumes](ctx, a, "Berth.VolumeInspect", plugin.InspectRequest{Size: o.measured})
+	got, err := ask[plugin.Volumes](ctx, a, "Berth.VolumeInspect", plugin.InspectRequest{Size: o.measured, Walk: o.walk})
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,10 @@ func runVolumeLs(ctx context.Context, a *app, o volumeLsOptions) error {
 			vols, names = append(vols, v), append(names, v.Name)
 		}
 	}
-	return a.show(vols, names, func(w io.Writer, width int) error { return renderVolumes(w, vols, o.measured, a.times(), width) })
+	if slices.ContainsFunc(vols, func(v *volume.Info) bool { return v.ByFiler }) {
+		a.say("the filer has counted DISK and FILES, and may lag; 'berth ls --walk' walks instead, which tells SIZE too")
+	}
+	return a.show(vols, names, func(w io.Writer, width int) error { return renderVolumes(w, vols, o.measured || o.walk, a.times(), width) })
 }
 
 // renderVolumes writes the table of volumes.
@@ -76,8 +81,11 @@ func renderVolumes(w io.Writer, vols []*volume.Info, measured bool, t show.Times
 		row := []string{v.Name, created, v.Options["access"], usedOn(v.Users)}
 		if measured {
 			sizes := []string{show.Size(v.SizeBytes), show.Size(v.UsedBytes), humanize.Comma(v.Files)}
-			if v.Unmeasured {
+			switch {
+			case v.Unmeasured:
 				sizes = []string{"?", "?", "?"}
+			case v.ByFiler:
+				sizes[0] = "?"
 			}
 			row = append(row, sizes...)
 		}

@@ -56,7 +56,7 @@ func TestAProjectOfTheKernelsServer(t *testing.T) {
 	ctx := t.Context()
 	own := func() *tree.Own {
 		t.Helper()
-		all, err := store.Inspect(ctx, []string{"site"}, false)
+		all, err := store.Inspect(ctx, []string{"site"})
 		require.NoError(t, err)
 		require.NotNil(t, all[0].Own)
 		return all[0].Own

@@ -23,8 +23,10 @@ type Usage struct {
 	Avail int64 `json:"avail_bytes"`
 	Used  int64 `json:"used_bytes"`
 	// Live is what the volumes take; -1 where they were not measured, because they
-	// are on a server. There, most of Other are volumes.
+	// are on a server that does not count them. There, most of Other are volumes.
 	Live int64 `json:"live_bytes"`
+	// ByFiler says that Live is the filer's count, of directories too, and may lag.
+	ByFiler bool `json:"live_counted_by_filer,omitempty"`
 	// Trash and Undo are what removed volumes and undo copies take. A purge of all
 	// frees Now at once; Later becomes free when the snapshots that keep it are
 	// removed.
@@ -73,6 +75,8 @@ type Export struct {
 	Kept  func(context.Context) (int64, error)
 	Trash []*volume.Trashed
 	Live  bool // measure the volumes too, if the disk is local
+	// Sizes asks the filer for the sizes of the volumes; nil where there is none.
+	Sizes Counted
 }
 
 // Measure measures the trash and the volumes of an export, and asks where the rest
@@ -108,10 +112,14 @@ func Measure(ctx context.Context, fsys tree.FS, of Export) (*Usage, error) {
 	if err := u.trash(ctx, fsys, of, !of.Own || u.Shared); err != nil {
 		return nil, err
 	}
-	if local && of.Live {
-		if err := u.volumes(ctx, fsys); err != nil {
-			return nil, err
-		}
+	switch {
+	case local && of.Live:
+		err = u.volumes(ctx, fsys)
+	case !local && of.Sizes != nil:
+		err = u.counted(ctx, fsys, of.Sizes)
+	}
+	if err != nil {
+		return nil, err
 	}
 	u.Other = max(0, u.Used-max(0, u.Live)-u.Trash-u.Undo-max(0, u.Snapshots))
 	return u, nil
