@@ -62,7 +62,7 @@ test:
 # of 9.16.1. -count=1: tests in namespaces are other processes, of whose
 # environment the cache knows nothing.
 RELEASES ?= 9.11.1 9.12.1 9.14.1 9.17.1 9.19.1
-FILER_TESTS = OnAFiler|AFiler|TheFiler|Hidden|NotAbsent|LostAnswer|Locked|TakenOver|Squashed|Instants|TestScripts/(doctor|ontap)|ONTAP|Survey|Status
+FILER_TESTS = OnAFilerByEachEngine|TheFiler|Hidden|NotAbsent|LostAnswer|Locked|TakenOver|Squashed|TestScripts/(doctor|ontap)|ONTAP|Survey|Status
 .PHONY: test-releases
 test-releases:
 	set -e; for r in $(RELEASES); do echo "ONTAP $$r"; \
