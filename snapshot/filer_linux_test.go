@@ -396,7 +396,7 @@ func TestRestoreOnAFilerByEachEngine(t *testing.T) {
 	if r := simulatortest.Release(t); r == "9.15.1" || r == "9.16.1" {
 		best = EngineFiler
 	}
-	for _, c := range []struct {
+	for i, c := range []struct {
 		engine  Engine
 		request RestoreRequest
 	}{
@@ -407,7 +407,7 @@ func TestRestoreOnAFilerByEachEngine(t *testing.T) {
 		t.Run(string(c.engine), func(t *testing.T) {
 			f.t = t
 			f.spoil("blog", s)
-			hacked := "hacked-" + string(c.engine)
+			hacked := fmt.Sprintf("hacked-%d", i)
 			f.take(hacked)
 			c.request.Refs = []string{"blog@nightly"}
 			began := time.Now()
