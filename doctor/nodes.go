@@ -15,6 +15,20 @@ func Nodes(nodes []cluster.NodeInfo, we string) []Finding {
 	return []Finding{heartbeats(nodes), doubled(nodes, we), versions(nodes), health(nodes)}
 }
 
+// revertedFor is for how long doctor reminds of a revert.
+const revertedFor = 7 * 24 * time.Hour
+
+// Reverted judges the times that are missing on the export, in the export's time.
+func Reverted(pauses []cluster.Pause, now time.Time) Finding {
+	for _, p := range slices.Backward(pauses) {
+		if p.Kind == cluster.Reverted && now.Sub(p.To) < revertedFor {
+			return warn("restart every container that uses a berth volume, if you have not since", "the export went back in time, from %s to %s, as %s noticed: containers from before have stale files",
+				p.To.UTC().Format("2006-01-02 15:04 MST"), p.From.UTC().Format("2006-01-02 15:04 MST"), p.Noticed).named("reverted")
+		}
+	}
+	return ok("the export did not go back in time").named("reverted")
+}
+
 func heartbeats(nodes []cluster.NodeInfo) Finding {
 	var bad, up, stopped []string
 	next := ""

@@ -52,6 +52,7 @@ var Table = []Described{
 	{"names", "no two nodes have one name"},
 	{"versions", "all nodes have one version of berth"},
 	{"health", "what the nodes say of themselves"},
+	{"reverted", "the whole export was not brought back to an earlier time in the last week"},
 	{"users", "no container uses an old mount, or writes to the trash"},
 	{"engine", "the Docker engine of this node answers; it is only listed if not"},
 	{"shadows", "no local volume hides one of the export"},

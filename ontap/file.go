@@ -2,9 +2,11 @@ package ontap
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -93,6 +95,10 @@ type Restore struct {
 // (POST /storage/directory-restore, 9.15.1 and 9.16.1). It is not atomic: a
 // restore that fails may leave a part at To. A cluster without the call
 // answers an error matching errors.ErrUnsupported.
+//
+// The page of the call has the body in two spellings: in its table vserver and
+// path, in its text svm and source_path. The second is sent where the first one's
+// fields are refused.
 func (c *Client) DirectoryRestore(ctx context.Context, r Restore) error {
 	from, err := relative("POST "+directoryRestore, r.Path)
 	if err != nil {
@@ -109,5 +115,28 @@ func (c *Client) DirectoryRestore(ctx context.Context, r Restore) error {
 		Path     string `json:"path"`
 		To       string `json:"restore_path"`
 	}{r.SVM, r.Volume, r.Snapshot, "/" + from, "/" + to}
-	return change(ctx, c, request{method: http.MethodPost, path: directoryRestore, query: waited, body: body})
+	r1 := request{method: http.MethodPost, path: directoryRestore, query: waited, body: body}
+	err = change(ctx, c, r1)
+	if !refusesFields(err) {
+		return err
+	}
+	r1.body = struct {
+		SVM      Ref    `json:"svm"`
+		Volume   Ref    `json:"volume"`
+		Snapshot Ref    `json:"snapshot"`
+		Path     string `json:"source_path"`
+		To       string `json:"restore_path"`
+	}{Ref{Name: r.SVM}, Ref{Name: r.Volume}, Ref{Name: r.Snapshot}, "/" + from, "/" + to}
+	if second := change(ctx, c, r1); !refusesFields(second) {
+		return second
+	}
+	return err
+}
+
+// refusesFields tells whether a body was refused for the names or the kinds of
+// its fields, before anything was done.
+func refusesFields(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.HTTP == http.StatusBadRequest && e.Job == "" &&
+		slices.Contains([]string{CodeUnexpectedField, CodeInvalidValue, "262177", "262185", "262188", "262196"}, e.Code)
 }

@@ -150,7 +150,7 @@ func TestForeignClientAtStart(t *testing.T) {
 }
 
 func TestForeignClientSnapshots(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, ofDefaultRelease)
 	w.write("site1/a", "a")
 	f := newForeign(w)
 	snapshots := "/api/storage/volumes/" + w.volume + "/snapshots"
@@ -194,7 +194,7 @@ func TestForeignClientSnapshots(t *testing.T) {
 }
 
 func TestForeignClientRefused(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, ofDefaultRelease)
 	w.write("site1/a", "a")
 	w.snapshot("s1")
 	f := newForeign(w)

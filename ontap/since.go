@@ -95,7 +95,7 @@ var fieldFacts = map[string][]fact{
 	"Interface": {{"ip.address svm.name svm.uuid", Introduced{Release: "9.6", Source: SourcePage}}},
 	"Volume": {
 		{"name uuid svm.name svm.uuid style nas.path nas.security_style nas.export_policy.id nas.export_policy.name space.size space.available " +
-			"space.snapshot.used space.snapshot.reserve_percent snapshot_policy.name snapshot_policy.uuid quota.state", Introduced{Release: "9.6", Source: SourceSpec}},
+			"space.snapshot.used space.snapshot.reserve_percent snapshot_policy.name snapshot_policy.uuid", Introduced{Release: "9.6", Source: SourceSpec}},
 		{"analytics.state analytics.supported", Introduced{Release: "9.8", Source: SourcePage}},
 		{"snapshot_count", Introduced{Release: "9.10.1", Source: SourceReleases}},
 		{"anti_ransomware.state anti_ransomware.attack_probability anti_ransomware.suspect_files", Introduced{Release: "9.11.1", Source: SourceBindings}},
@@ -106,7 +106,7 @@ var fieldFacts = map[string][]fact{
 	"mounted": {{"nas.path", Introduced{Release: "9.6", Source: SourceSpec}}},
 	"Snapshot": {
 		{"name uuid comment create_time expiry_time", Introduced{Release: "9.6", Source: SourcePage}},
-		{"size snapmirror_label", Introduced{Release: "9.9.1", Source: SourceReleases}},
+		{"snapmirror_label", Introduced{Release: "9.9.1", Source: SourceReleases}},
 		{"snaplock_expiry_time", Introduced{Release: "9.11.1", Source: SourceBindings}},
 	},
 	"SnapshotPolicy": {{"name uuid enabled svm.name svm.uuid copies", Introduced{Release: "9.6", Source: SourceSpec}}},

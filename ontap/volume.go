@@ -60,10 +60,6 @@ type Volume struct {
 		AttackProbability string    `json:"attack_probability"`
 		Suspects          []Suspect `json:"suspect_files"`
 	} `json:"anti_ransomware"`
-
-	Quota struct {
-		State string `json:"state"` // off, initializing, on, resizing, mixed, corrupt
-	} `json:"quota"`
 }
 
 // Suspect is a kind of file that anti-ransomware found suspicious.

@@ -134,6 +134,10 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	return w
 }
 
+// ofDefaultRelease is for tests of one release's answers, whichever release the
+// tests of this run play.
+func ofDefaultRelease(c *simulator.Config) { c.Version = simulator.DefaultRelease }
+
 // ageless has both whoami and directory-restore, as no release has, whichever
 // release the tests of this run play.
 func ageless(c *simulator.Config) { c.Ageless, c.Version = true, simulator.DefaultRelease }

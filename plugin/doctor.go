@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
@@ -279,6 +280,13 @@ func (e *examiner) volumeChecks() []doctor.Check {
 				return []doctor.Finding{doctor.Failed(err)}
 			}
 			return append(doctor.Nodes(e.store.Cluster.Nodes(), e.settings.Node), doctor.Users(users))
+		}),
+		e.onExport("nodes", "reverted", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
+			pauses, err := cluster.Pauses(ctx, fsys)
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return []doctor.Finding{doctor.Reverted(pauses, e.store.Now())}
 		}),
 	}
 }

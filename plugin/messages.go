@@ -58,7 +58,6 @@ var Messages = catalogue.Messages{
 	catalogue.Filer: {
 		{"BERTH_ONTAP is not set: berth does not talk to the filer's REST interface", "`BERTH_ONTAP` is not set", "set `BERTH_ONTAP`, `BERTH_ONTAP_USER`, `BERTH_ONTAP_PASSWORD_FILE`"},
 		{"the export is a directory of this host, so berth cannot know where it is on the filer", "`BERTH_EXPORT=file:…`", "`BERTH_EXPORT=nfs://FILER/PATH`"},
-		{"the filer's API has refused the password", "berth does not try a refused password again, since the account could be locked", "correct the file of `BERTH_ONTAP_PASSWORD_FILE`; `berth ontap status` tries it"},
 	},
 	catalogue.Wire: {
 		{"mount the export on …: …; berth serve needs CAP_SYS_ADMIN", "berth is not root, or in a container without the capability", "run it as root; a managed plugin has the capability"},

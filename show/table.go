@@ -3,6 +3,7 @@ package show
 import (
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -98,23 +99,22 @@ func Age(seconds float64) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// ParseAge reads a duration that may be in days.
+// ParseAge reads a duration that may be in days or weeks.
 func ParseAge(s string) (time.Duration, error) {
 	if s == "" {
 		return 0, nil
 	}
-	text := s
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		text = days + "h"
+	text, times := s, time.Duration(1)
+	for unit, hours := range map[string]time.Duration{"d": 24, "w": 7 * 24} {
+		if number, ok := strings.CutSuffix(s, unit); ok {
+			text, times = number+"h", hours
+		}
 	}
 	d, err := time.ParseDuration(text)
-	if text != s {
-		d *= 24
+	if err != nil || d <= 0 || d > math.MaxInt64/times {
+		return 0, problem.New(problem.Invalid, "write 90m, 12h, 3d or 2w", "%q is not an age", s)
 	}
-	if err != nil || d <= 0 {
-		return 0, problem.New(problem.Invalid, "write 90m, 12h or 3d", "%q is not an age", s)
-	}
-	return d, nil
+	return d * times, nil
 }
 
 // Size is a number of bytes in words.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/casit/berth/audit"
 	"github.com/casit/berth/problem"
@@ -22,6 +23,8 @@ type CreateRequest struct {
 	Stack   string   `json:"stack"`
 	Name    string   `json:"name"`
 	Comment string   `json:"comment"`
+	// Lock is for how long nobody can remove it, on a filer; 0 for not at all.
+	Lock time.Duration `json:"lock_ns,omitempty"`
 }
 
 // Created is a new snapshot.
@@ -46,6 +49,9 @@ type Created struct {
 
 // Create makes a snapshot. Only a filer's is an instant.
 func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err error) {
+	if r.Lock < 0 {
+		return nil, problem.New(problem.Invalid, "for example --lock 30d", "a lock of less than no time")
+	}
 	err = v.volumes.With(ctx, "make a snapshot", func(fsys tree.FS) error {
 		all, err := v.volumes.List(ctx)
 		if err != nil {
@@ -74,6 +80,9 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 	})
 	if err == nil {
 		detail := []string{c.Snapshot.Name}
+		if until := c.Snapshot.LockedUntil; !until.IsZero() {
+			detail = append(detail, "locked until "+until.Format(time.RFC3339))
+		}
 		for _, f := range c.Failed {
 			detail = append(detail, fmt.Sprintf("without %s: %s", f.Volume, f.Reason))
 		}
@@ -114,6 +123,9 @@ func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string)
 			i := slices.IndexFunc(all, func(s reference.Snapshot) bool { return s.Name == name })
 			if i < 0 {
 				return problem.New(problem.NotFound, "give exact names, as 'berth snapshot ls VOLUME' lists them", "no snapshot %q", name)
+			}
+			if until := all[i].LockedUntil; until.After(v.now()) {
+				return problem.New(problem.InUse, "wait: nobody can remove it before, not on the filer either", "snapshot %q is locked until %s", name, until.Format(time.RFC3339))
 			}
 			// Whose version it is, and who has it mounted, is in its directory.
 			if err := v.open(ctx, all[i]); err != nil {

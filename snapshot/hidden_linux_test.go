@@ -44,7 +44,10 @@ func TestSnapshotsThatTheExportDoesNotShowAreHiddenAndNotAbsent(t *testing.T) {
 		"versions of a file":              func() error { _, err := f.Files(ctx, FileRequest{Ref: "blog:index.php"}); return err },
 		"clone":                           func() error { return f.store.Create(ctx, "copy", map[string]string{"from": "blog@nightly"}) },
 		"rm":                              func() error { _, err := f.Remove(ctx, RemoveRequest{Names: []string{"nightly"}}); return err },
-		"rm --dry-run":                    func() error { _, err := f.Remove(ctx, RemoveRequest{Names: []string{"nightly"}, DryRun: true}); return err },
+		"rm --dry-run": func() error {
+			_, err := f.Remove(ctx, RemoveRequest{Names: []string{"nightly"}, DryRun: true})
+			return err
+		},
 		"diff": func() error {
 			return f.Diff(ctx, DiffRequest{A: "blog@nightly", B: "blog"}, func(Diff) error { return nil })
 		},

@@ -157,7 +157,11 @@ func (o *source) unhide(ctx context.Context) string {
 
 // create makes a snapshot. It also returns what it has read for a copy.
 func (o *source) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int) (*Created, []embedded.Read, error) {
-	if filer := o.tuned.Load().Filer; filer != nil {
+	filer := o.tuned.Load().Filer
+	if filer == nil && r.Lock > 0 {
+		return nil, nil, problem.New(problem.Failed, "leave --lock out; set BERTH_ONTAP where the export is a filer's (docs/ontap.md)", "only a filer locks snapshots")
+	}
+	if filer != nil {
 		comment := r.Comment
 		if comment == "" {
 			comment = "berth"
@@ -165,7 +169,7 @@ func (o *source) create(ctx context.Context, fsys tree.FS, r CreateRequest, name
 				comment += ": for " + strings.Join(names, ", ")
 			}
 		}
-		s, err := filer.Create(ctx, r.Name, comment[:min(len(comment), 255)])
+		s, err := filer.Create(ctx, r.Name, comment[:min(len(comment), 255)], r.Lock)
 		return &Created{Snapshot: s, By: ByFiler, Volumes: all}, nil, err
 	}
 	e, ok := embedded.New(fsys, o.tuned.Load().Zone)

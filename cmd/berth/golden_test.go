@@ -129,6 +129,13 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		}
 		return err
 	},
+	"listing-locked": func(w io.Writer, width int) error {
+		same := &compare.Changes{Unchanged: 5}
+		locked, over := nightly, guessed
+		locked.LockedUntil, over.LockedUntil = at(30, 9).AddDate(0, 1, 0), at(29, 9)
+		all := []snapshot.Listing{{Volume: "blog", Versions: []snapshot.Version{{Snapshot: dateless, Before: same}, {Snapshot: locked, Before: same}, {Snapshot: over, Before: same}, {Snapshot: dateless, Before: same}}}}
+		return renderListings(w, all, snapshot.ListRequest{Changes: true}, now, width)
+	},
 	"listing-empty": func(w io.Writer, width int) error {
 		all := []snapshot.Listing{{Volume: "blog", How: snapshot.ByBerth}}
 		fmt.Fprintln(w, listingRemarks(all, now))

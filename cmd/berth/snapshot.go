@@ -83,6 +83,12 @@ func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest,
 	if sized {
 		heading = append(heading, "SIZE")
 	}
+	locked := slices.ContainsFunc(all, func(l snapshot.Listing) bool {
+		return slices.ContainsFunc(l.Versions, func(v snapshot.Version) bool { return v.LockedUntil.After(t.Now) })
+	})
+	if locked {
+		heading = append(heading, "LOCKED UNTIL")
+	}
 	if r.Changes {
 		heading = append(heading, "CHANGED", "AGAINST NOW")
 	}
@@ -97,12 +103,15 @@ func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest,
 			if sized {
 				row = append(row, show.Size(v.SizeBytes))
 			}
+			if locked {
+				row = append(row, t.Stamp(v.LockedUntil))
+			}
 			if r.Changes {
 				row = append(row, brief(v.Before), brief(v.Live))
 			}
 			rows = append(rows, row)
 			same := 0
-			for ; r.Changes && v.Before != nil && !v.Before.Any() && i+1 < len(l.Versions); same++ {
+			for ; r.Changes && v.Before != nil && !v.Before.Any() && i+1 < len(l.Versions) && !l.Versions[i+1].LockedUntil.After(t.Now); same++ {
 				i++
 				v = l.Versions[i]
 			}
@@ -181,6 +190,7 @@ func brief(c *compare.Changes) string {
 
 func snapshotCreateCommand(a *app) *cobra.Command {
 	var r snapshot.CreateRequest
+	var lock string
 	c := &cobra.Command{
 		Use:   "create [VOLUME...]",
 		Short: "Make a snapshot now: on a filer of the whole export, at one instant",
@@ -188,7 +198,10 @@ func snapshotCreateCommand(a *app) *cobra.Command {
 			"berth copies the named volumes, or all.",
 		Example:           "  berth snapshot create --name before-update\n  berth snapshot create --stack shop --comment 'ticket 4711'",
 		ValidArgsFunction: volumeNames(a),
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if r.Lock, err = show.ParseAge(lock); err != nil {
+				return err
+			}
 			r.Volumes = args
 			return runSnapshotCreate(c.Context(), a, r)
 		},
@@ -196,6 +209,7 @@ func snapshotCreateCommand(a *app) *cobra.Command {
 	c.Flags().StringVar(&r.Name, "name", "", "the snapshot's name; default: berth. and the time")
 	c.Flags().StringVar(&r.Comment, "comment", "", "why it was made")
 	c.Flags().StringVar(&r.Stack, "stack", "", "the volumes of this stack")
+	c.Flags().StringVar(&lock, "lock", "", "on a filer: nobody can remove it for so long, e.g. 12h, 30d or 8w; this cannot be taken back")
 	return c
 }
 
@@ -220,7 +234,11 @@ func showCreated(a *app, c *snapshot.Created) error {
 	if a.json {
 		return errors.Join(a.printJSON(c), err)
 	}
-	return errors.Join(a.done(c.Snapshot.Name, createdWhat(c)), err)
+	what := createdWhat(c)
+	if until := c.Snapshot.LockedUntil; !until.IsZero() {
+		what += ", locked until " + a.times().Stamp(until)
+	}
+	return errors.Join(a.done(c.Snapshot.Name, what), err)
 }
 
 // createdWhat says what kind of snapshot was made.

@@ -66,7 +66,7 @@ func (c collection) each(r *call, vars func(record) map[string]string, do handle
 func byUUID(x record) map[string]string { return map[string]string{"uuid": x.text("uuid")} }
 
 // startMaking starts the job of a POST; return_records=true wants the record too.
-func (s *Simulator) startMaking(r *call, location string, x record, do func() error) (any, error) {
+func startMaking(s *Simulator, r *call, location string, x record, do func() error) (any, error) {
 	answer, err := s.start(r, location, do)
 	if out, ok := answer.(record); ok && r.query.Get("return_records") == "true" {
 		out["num_records"] = 1

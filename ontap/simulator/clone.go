@@ -92,12 +92,8 @@ func (s *Simulator) cloned(x record, v *volume) {
 	}
 }
 
-// split makes a clone a volume of its own. The caller holds mu.
-func (s *Simulator) split(uuid string) {
-	if v := s.made(uuid); v != nil {
-		v.Parent, v.Snapshot = "", ""
-	}
-}
+// split makes a clone a volume of its own.
+func (v *volume) split() { v.Parent, v.Snapshot = "", "" }
 
 // bornWith are the fields of POST beyond those of PATCH. What is not played can
 // only have the value that it has.

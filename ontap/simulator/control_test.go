@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -187,4 +188,28 @@ func TestRestoreSpellings(t *testing.T) {
 	cfg.RestoreSpelling = "both"
 	_, err := New(cfg)
 	require.ErrorContains(t, err, "is not vserver or svm")
+}
+
+// The documents have two bodies for directory-restore; the client finds out which
+// one a release takes.
+func TestTheClientSpellsARestoreAsTheReleaseWants(t *testing.T) {
+	for _, spelling := range []string{"vserver", "svm"} {
+		ca := filepath.Join(t.TempDir(), "ca.pem")
+		s := release(t, "9.16.1", func(c *Config) { c.RestoreSpelling = spelling })
+		require.NoError(t, s.Listen("127.0.0.1:0", ca))
+		client, err := ontap.New(ontap.Config{Address: s.Address(), User: s.cfg.User, PasswordFile: s.cfg.PasswordFile, CAFile: ca})
+		require.NoError(t, err)
+		t.Cleanup(client.Close)
+		require.NoError(t, os.MkdirAll(filepath.Join(s.cfg.Root, "dir"), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(s.cfg.Root, "dir", "file"), []byte("good"), 0o600))
+		_, err = client.SnapshotCreate(t.Context(), s.world.VolumeUUID, ontap.Snapshot{Name: "kept"})
+		require.NoError(t, err)
+		r := ontap.Restore{SVM: s.cfg.SVM, Volume: s.cfg.Volume, Snapshot: "kept", Path: "dir", To: "back"}
+		require.NoError(t, client.DirectoryRestore(t.Context(), r), spelling)
+		got, err := os.ReadFile(filepath.Join(s.cfg.Root, "back", "file"))
+		require.NoError(t, err)
+		require.Equal(t, "good", string(got))
+		r.Snapshot, r.To = "never", "other"
+		require.ErrorIs(t, client.DirectoryRestore(t.Context(), r), fs.ErrNotExist, spelling)
+	}
 }

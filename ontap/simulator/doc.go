@@ -29,6 +29,14 @@
 //     write to its copy, unless it is a btrfs snapshot or Config.Immutable is
 //     set. Names in .snapshot are safe from all but root until Close.
 //   - .snapshot is a directory of the root only, and READDIR lists it.
-//   - Jobs do not survive a restart. Scheduled snapshots are not taken.
+//   - Where Root is the root of a filesystem or a btrfs subvolume, a hidden
+//     .snapshot lies in it as .simulator-hidden, which READDIR lists and only root
+//     may enter. -v3-hide-snapshot hides it wholly; a filer leaves it out of lists
+//     and still opens it by name.
+//   - releases.json has the calls and fields whose beginning is known from public
+//     pages. What it does not name, every release of the simulator has, which need
+//     not be so on a filer.
+//   - Jobs do not survive a restart. Scheduled snapshots are taken when
+//     Operator.RunSchedule says so.
 //   - A real filer may differ: docs/ontap.md lists the checks to make there.
 package simulator

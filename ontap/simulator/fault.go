@@ -190,7 +190,7 @@ func again(r *call) string {
 
 // ruin carries the request out and spoils the answer.
 func (s controls) ruin(r *call, f *Fault) *spoiled {
-	answer, err := s.afterFaults(r)
+	answer, err := wire(s).afterFaults(r)
 	if f.DropAnswer {
 		return &spoiled{cut: true}
 	}

@@ -124,7 +124,12 @@ func (s qtreeCalls) of(r *call) collection {
 	return c
 }
 
-func (s qtreeCalls) get(r *call) (any, error) { return s.of(r).one(r, r.vars["id"]) }
+func (s qtreeCalls) get(r *call) (any, error) {
+	if _, err := volumeCalls(s).present(r.vars["volume.uuid"]); err != nil {
+		return nil, noVolume(r.vars["volume.uuid"])
+	}
+	return s.of(r).one(r, r.vars["id"])
+}
 
 var qtreeName = regexp.MustCompile(`^[^/\x00]{1,64}$`)
 
@@ -223,7 +228,7 @@ func (s qtreeCalls) create(r *call) (any, error) {
 		delete(set, known)
 	}
 	uuid := v.text("uuid")
-	return s.startMaking(r, "/api/storage/qtrees/?volume.uuid="+uuid+"&name="+name, rec("name", name, "volume.uuid", uuid), func() error {
+	return startMaking(s.Simulator, r, "/api/storage/qtrees/?volume.uuid="+uuid+"&name="+name, rec("name", name, "volume.uuid", uuid), func() error {
 		if err := s.makeDir(uuid, name, set["unix_permissions"]); err != nil {
 			return fail(http.StatusConflict, "5242886", "name", "Failed to create qtree %q: %v.", name, fromDir(err).message)
 		}
@@ -253,7 +258,11 @@ func (s *Simulator) makeDir(volume, name string, mode any) error {
 }
 
 func (s qtreeCalls) find(r *call) (record, error) {
-	for _, x := range s.of(r).records {
+	all := s.of(r).records
+	if len(all) == 0 {
+		return nil, fail(http.StatusNotFound, "918235", "volume.uuid", "A volume with UUID %q was not found.", strings.ToValidUTF8(r.vars["volume.uuid"], "?"))
+	}
+	for _, x := range all {
 		if x.text("id") == r.vars["id"] {
 			return x, nil
 		}
@@ -474,7 +483,7 @@ func (s quotaCalls) create(r *call) (any, error) {
 	if q.Qtree != "" && !s.isQtree(q.Volume, q.Qtree) {
 		return nil, fail(http.StatusNotFound, "5242927", "qtree.name", "Unable to find qtree %q.", q.Qtree)
 	}
-	return s.startMaking(r, "/api/storage/quota/rules/"+q.UUID, rec("uuid", q.UUID), func() error {
+	return startMaking(s.Simulator, r, "/api/storage/quota/rules/"+q.UUID, rec("uuid", q.UUID), func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if slices.ContainsFunc(s.world.Quotas, func(o *quotaRule) bool { return o.Volume == q.Volume && o.Qtree == q.Qtree }) {

@@ -20,6 +20,9 @@ type handler func(*call) (any, error)
 // route has the handlers of a template, by method.
 type route map[string]handler
 
+// wire takes a request apart and finds who answers it.
+type wire struct{ *Simulator }
+
 // ServeHTTP answers one request as ONTAP would. It checks in ONTAP's order: the
 // path, the login, the API, the privilege, and then the rest.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -36,18 +39,18 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	} {
 		r.header.Set(name, value)
 	}
-	answer, err := s.serve(r)
+	answer, err := (wire{s}).serve(r)
 	send(w, r, answer, err)
 }
 
-func (s *Simulator) serve(r *call) (any, error) {
+func (s wire) serve(r *call) (any, error) {
 	if dots(r.RequestURI) {
 		r.note = "un-encoded dot segment refused; a real filer would have resolved it, and destroyed the volume if this were a DELETE of files/.."
 		return nil, fail(http.StatusBadRequest, ontap.CodeInvalidValue, "path", "The path holds an un-encoded %q or %q segment.", ".", "..")
 	}
 	if path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api"); isAPI {
 		if fault := s.fault(r.Method, path); fault != nil {
-			if answer, done, err := (controls{s}).suffer(r, fault); done {
+			if answer, done, err := controls(s).suffer(r, fault); done {
 				return answer, err
 			}
 		}
@@ -55,9 +58,9 @@ func (s *Simulator) serve(r *call) (any, error) {
 	return s.afterFaults(r)
 }
 
-func (s *Simulator) afterFaults(r *call) (any, error) {
+func (s wire) afterFaults(r *call) (any, error) {
 	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api")
-	who, refused := (gate{s}).login(r)
+	who, refused := gate(s).login(r)
 	if refused != nil {
 		if refused.status == http.StatusUnauthorized {
 			r.header.Set("WWW-Authenticate", `Basic realm="ONTAP"`)
@@ -66,7 +69,7 @@ func (s *Simulator) afterFaults(r *call) (any, error) {
 	}
 	r.user = who
 	if !isAPI {
-		return controls{s}.control(r)
+		return controls(s).control(r)
 	}
 	found := s.find(r, path)
 	if found == nil {
@@ -85,7 +88,7 @@ func (s *Simulator) afterFaults(r *call) (any, error) {
 	return s.dispatch(r, found)
 }
 
-func (s *Simulator) dispatch(r *call, found route) (any, error) {
+func (s wire) dispatch(r *call, found route) (any, error) {
 	var err error
 	if r.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 		return nil, fail(http.StatusBadRequest, "262248", "", "The query string is invalid.")
@@ -116,7 +119,7 @@ func getForHead(method string) string {
 }
 
 // find is the route of a path below /api; it fills the call's variables.
-func (s *Simulator) find(r *call, path string) route {
+func (s wire) find(r *call, path string) route {
 	// ONTAP accepts a trailing slash, and clients send one.
 	have := strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
 	for template, found := range s.routes() {

@@ -192,14 +192,14 @@ func (s gate) rest(method, path string, body record) (any, error) {
 	}
 	r := &call{Request: req, header: http.Header{}, status: http.StatusOK, schemas: s.schemas, plays: s.cfg.plays}
 	below, _, _ := strings.Cut(path, "?")
-	found := s.find(r, below)
+	found := wire(s).find(r, below)
 	if found == nil {
 		return nil, apiNotFound
 	}
 	if found[method] == nil {
 		return nil, notSupported
 	}
-	answer, err := s.dispatch(r, found)
+	answer, err := wire(s).dispatch(r, found)
 	if answer, ok := answer.(record); ok && err == nil && r.status == http.StatusAccepted {
 		return answer, s.await(answer.text("job.uuid"))
 	}

@@ -136,7 +136,7 @@ func (s mirrorCalls) create(r *call) (any, error) {
 		return nil, fail(http.StatusConflict, "13303845", "destination.path", "A SnapMirror relationship with this destination already exists.")
 	}
 	m.UUID = s.drawUUID()
-	return s.startMaking(r, "/api/snapmirror/relationships/"+m.UUID, rec("uuid", m.UUID), func() error {
+	return startMaking(s.Simulator, r, "/api/snapmirror/relationships/"+m.UUID, rec("uuid", m.UUID), func() error {
 		s.SetMirror(m)
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -272,7 +272,7 @@ func TestSnapshotsAreLocked(t *testing.T) {
 	got := answer(t, s, "GET", one, "", 200)
 	require.Equal(t, "2041-01-01T00:00:00+00:00", got["snaplock_expiry_time"])
 	require.Equal(t, false, read(got, "snaplock.expired"))
-	require.Regexp(t, `^PT\d+S$`, read(got, "snaplock.time_until_expiry"))
+	require.Regexp(t, `^P\d+D(T[0-9HMS]+)?$`, read(got, "snaplock.time_until_expiry"))
 	refused(t, s, "DELETE", one+"?return_timeout=30", "", ontap.CodeSnapshotBusy)
 	refused(t, s, "PATCH", one+"?return_timeout=30", `{"name":"m"}`, ontap.CodeSnapshotBusy)
 	refused(t, s, "PATCH", one+"?return_timeout=30", `{"snaplock":{"expiry_time":"2040-01-01T00:00:00Z"}}`, "1638554")

@@ -389,7 +389,7 @@ func (s volumeCalls) apply(is record, set map[string]any) error {
 	}
 	if set["clone.split_initiated"] == true {
 		delete(set, "clone.split_initiated")
-		s.split(uuid)
+		s.made(uuid).split()
 	}
 	if name, ok := set["name"].(string); ok {
 		delete(set, "name")
@@ -434,6 +434,10 @@ func (s *Simulator) taken(name, but string) bool {
 		slices.ContainsFunc(s.world.Volumes, func(v *volume) bool { return v.Name == name && v.UUID != but })
 }
 
+func noVolume(uuid string) *failure {
+	return fail(http.StatusNotFound, "918235", "volume.uuid", "A volume with UUID %q was not found.", strings.ToValidUTF8(uuid, "?"))
+}
+
 // onVolume checks that a path's volume is there and online, and returns its content.
 func (s *Simulator) onVolume(r *call) (*flexvol.Dir, *failure) {
 	uuid := r.vars["volume.uuid"]
@@ -448,7 +452,7 @@ func (s *Simulator) onVolume(r *call) (*flexvol.Dir, *failure) {
 	}
 	switch {
 	case dir == nil:
-		return nil, fail(http.StatusNotFound, "918235", "volume.uuid", "A volume with UUID %q was not found.", strings.ToValidUTF8(uuid, "?"))
+		return nil, noVolume(uuid)
 	case state != "online":
 		return nil, fail(http.StatusBadRequest, "917752", "volume.uuid", "Volume is offline.")
 	}

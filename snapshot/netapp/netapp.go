@@ -90,6 +90,8 @@ func filerError(err error) error {
 		switch e.Code {
 		case ontap.CodeNoSpace:
 			hint = "'berth df' shows what can be freed; what snapshots hold comes free when they go"
+		case ontap.CodeSnapshotBusy:
+			hint = "'berth snapshot ls VOLUME' shows until when it is locked"
 		case ontap.CodeSnapshotLimit:
 			hint = "remove some: 'berth snapshot ls VOLUME', 'berth snapshot rm NAME'"
 		}
@@ -120,17 +122,32 @@ func described(s ontap.Snapshot) reference.Snapshot {
 	if origin == "manual" && s.Label != "" {
 		origin = s.Label
 	}
-	return reference.Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment}
+	out := reference.Snapshot{Name: s.Name, UUID: s.UUID, Time: s.CreateTime.UTC(), Origin: origin, Comment: s.Comment}
+	if s.SnaplockExpiry != nil {
+		out.LockedUntil = s.SnaplockExpiry.UTC()
+	}
+	return out
 }
 
-// Create makes a snapshot of the export. A name that is taken is in use.
-func (f *Filer) Create(ctx context.Context, name, comment string) (reference.Snapshot, error) {
+// Create makes a snapshot of the export. A name that is taken is in use. Unless
+// lock is zero, nobody can delete the snapshot for so long: an error comes before
+// it is made where the FlexVol locks none, and behind it where the filer does not
+// say that it is locked.
+func (f *Filer) Create(ctx context.Context, name, comment string, lock time.Duration) (reference.Snapshot, error) {
 	x, err := f.where(ctx)
 	if err != nil {
 		return reference.Snapshot{}, err
 	}
 	began := time.Now()
-	s, err := f.client.SnapshotCreate(ctx, x.Volume.UUID, ontap.Snapshot{Name: name, Comment: comment})
+	want := ontap.Snapshot{Name: name, Comment: comment}
+	if lock > 0 {
+		if err := f.locks(ctx, x); err != nil {
+			return reference.Snapshot{}, err
+		}
+		until := began.Add(lock).UTC().Truncate(time.Second)
+		want.SnaplockExpiry = &until
+	}
+	s, err := f.client.SnapshotCreate(ctx, x.Volume.UUID, want)
 	if errors.Is(err, fs.ErrExist) {
 		return reference.Snapshot{}, problem.New(problem.InUse, "choose another name", "a snapshot %q exists", name)
 	}
@@ -140,7 +157,27 @@ func (f *Filer) Create(ctx context.Context, name, comment string) (reference.Sna
 	if err != nil {
 		return reference.Snapshot{}, f.failed(err)
 	}
+	if lock > 0 && (s.SnaplockExpiry == nil || s.SnaplockExpiry.Before(want.SnaplockExpiry.Add(-skew))) {
+		return described(s), problem.New(problem.Failed, "'snapshot show -fields snaplock-expiry-time' on the filer tells; 'berth snapshot rm' removes one that is not locked",
+			"snapshot %q was made, and the filer does not say that it is locked until %s", name, want.SnaplockExpiry.Format(time.RFC3339))
+	}
 	return described(s), nil
+}
+
+// locks refuses a FlexVol whose snapshots cannot be locked. It is asked anew: the
+// administrator has just been told to change that.
+func (f *Filer) locks(ctx context.Context, x ontap.Export) error {
+	vol, err := f.client.VolumeGet(ctx, x.Volume.UUID)
+	switch {
+	case err != nil:
+		return f.failed(err)
+	case vol.SnapshotLocking == nil:
+		return problem.New(problem.Failed, "leave --lock out; ONTAP 9.12.1 and newer lock snapshots", "the filer's release does not say that it locks snapshots")
+	case !*vol.SnapshotLocking:
+		return problem.New(problem.Failed, fmt.Sprintf("on the filer: 'volume modify -vserver %s -volume %s -snapshot-locking-enabled true'; it cannot be turned off again", x.SVM.Name, x.Volume.Name),
+			"the FlexVol %s does not allow snapshots to be locked", x.Volume.Name)
+	}
+	return nil
 }
 
 // Remove removes a snapshot of the export.

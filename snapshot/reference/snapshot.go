@@ -17,7 +17,10 @@ type Snapshot struct {
 	// "" if the filer's API could not be asked.
 	Origin  string `json:"origin,omitempty"`
 	Comment string `json:"comment,omitempty"`
-	UUID    string `json:"uuid,omitempty"`
+	// LockedUntil is until when the filer does not delete the snapshot, whoever
+	// asks; zero where it is not locked, or the filer does not tell.
+	LockedUntil time.Time `json:"locked_until,omitzero"`
+	UUID        string    `json:"uuid,omitempty"`
 
 	// Taken is what berth's own copies of volumes in it take on the disk, in bytes,
 	// and Copies what each of them does, as far as it is known. A filer says of a
