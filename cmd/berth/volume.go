@@ -60,7 +60,9 @@ func runVolumeLs(ctx context.Context, a *app, o volumeLsOptions) error {
 	if slices.ContainsFunc(vols, func(v *volume.Info) bool { return v.ByFiler }) {
 		a.say("the filer has counted DISK and FILES, and may lag; 'berth ls --walk' walks instead, which tells SIZE too")
 	}
-	return a.show(vols, names, func(w io.Writer, width int) error { return renderVolumes(w, vols, o.measured || o.walk, a.times(), width) })
+	return a.show(vols, names, func(w io.Writer, width int) error {
+		return renderVolumes(w, vols, o.measured || o.walk, a.times(), width)
+	})
 }
 
 // renderVolumes writes the table of volumes.
