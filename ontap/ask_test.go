@@ -108,8 +108,8 @@ func sources(t *testing.T, dir string) []*ast.File {
 	return out
 }
 
-// unread are the fields of calls that have no caller yet: QtreeList and
-// QuotaReportList. A call without a caller asks the filer nothing.
+// unread are the fields of the calls that no code of berth makes yet: QtreeList
+// and QuotaReportList. A call without a caller asks the filer nothing.
 var unread = []string{"quotaUsage.Used", "quotaUsage.HardLimit", "quotaUsage.SoftLimit", "quotaUsage.Total",
 	"QuotaReport.Qtree", "QuotaReport.Space", "QuotaReport.Files", "Qtree.Name"}
 

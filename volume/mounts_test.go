@@ -86,5 +86,7 @@ func TestTheSweeperLeavesWhatIsMountedAndGoesOn(t *testing.T) {
 	require.Contains(t, said, "purge.a/data/site/media: another filesystem is mounted there")
 	require.NoError(t, unix.Unmount(filepath.Join(dir, ".berth/staging/purge.a/data/site/media"), 0))
 	n.sweeps()
-	require.Empty(t, entries(t, dir, ".berth/staging"))
+	require.Eventually(t, func() bool { // the tick may still fill the reserve
+		return len(entries(t, dir, ".berth/staging")) == 0
+	}, 10*time.Second, 5*time.Millisecond)
 }

@@ -38,8 +38,10 @@ var messages = catalogue.Messages{
 		{"UNKNOWN - …", "berth could not find out", "search this page for the text behind `UNKNOWN`"},
 		{"UNKNOWN - …; …", "`berth doctor` could not find out", "search this page for the text behind `UNKNOWN`"},
 		{"CRITICAL - the export has no snapshot", "nobody makes snapshots, or berth sees none", "`berth ontap status`; `berth doctor` (`snapdir`, `ontap-policy`)"},
+		{"UNKNOWN - nobody says when … was made; …", "the server shows a directory's time only, or the filer's API did not answer; a guess is no OK", "what stands behind the semicolon: set `BERTH_ONTAP`, give snapshots names with a time, or mend the API"},
+		{"WARNING - hidden, so that nothing can be restored from it ('berth ontap status' prints the commands that show .snapshot): …", "the filer has snapshots, and the export does not show them", "the commands that `berth ontap status` prints, on the filer"},
+		{"WARNING - its name says so, since the filer's API did not answer (…): …", "the age comes from the snapshot's name", "`berth ontap status` says what is wrong with the API"},
 		{"UNKNOWN - the newest snapshot, …, is of a time that is … in the future; set BERTH_TZ to the filer's time zone, and compare the clocks", "the filer's zone is another one than `BERTH_TZ`, or a clock is wrong", "set `BERTH_TZ`; compare `date` with the filer's `cluster date show`"},
-		{"UNKNOWN - nobody says when … was made; set BERTH_ONTAP", "the server tells no times", "set `BERTH_ONTAP`"},
 	},
 	catalogue.Restore: {
 		{"cancelled; some files may have been replaced", "Ctrl-C during a restore with `--live`", "`berth undo NAME --live` puts them back"},
