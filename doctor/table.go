@@ -43,6 +43,7 @@ var Table = []Described{
 	{"ontap-locked", "how many snapshots are locked, and until when; from 9.12.1"},
 	{"metadata", "every volume's metadata can be read"},
 	{"unfinished", "no volume is recorded without a directory"},
+	{"own-trees", "volumes that are trees of their own (qtree, subvolume, project), and whether one is nearly at its limit"},
 	{"leases", "no node uses what is not there"},
 	{"convoy", "no volume that Rancher Convoy knows is left to be imported"},
 	{"staging", "private files are swept, and what is purged goes"},

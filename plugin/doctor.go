@@ -260,6 +260,13 @@ func (e *examiner) volumeChecks() []doctor.Check {
 			}
 			return doctor.Volumes(v)
 		}),
+		e.onExport("volumes", "own-trees", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
+			v, err := e.survey()
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return []doctor.Finding{doctor.OwnTrees(ctx, fsys, v.Volumes)}
+		}),
 		e.onExport("volumes", "trash", func(ctx context.Context, _ tree.FS) []doctor.Finding {
 			items, err := e.store.Trash.List(ctx)
 			if err != nil {
