@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -68,7 +70,8 @@ func (e *Export) Refill(ctx context.Context) error {
 	for i := range reserveFiles {
 		sizes[fmt.Sprint(reserveFile, i)] = reserveSize
 	}
-	for name, size := range sizes {
+	for _, name := range slices.Sorted(maps.Keys(sizes)) {
+		size := sizes[name]
 		if there[name] {
 			continue
 		}

@@ -62,8 +62,12 @@ func (tr *Trash) Seen() []*Trashed {
 	return tr.s.polled.trash
 }
 
-// upkeepTimeout bounds one round of upkeep.
-const upkeepTimeout = 20 * time.Second
+// upkeepTimeout bounds one round of upkeep, and refillTimeout what it may spend on
+// the reserve.
+const (
+	upkeepTimeout = 20 * time.Second
+	refillTimeout = 5 * time.Second
+)
 
 // Run keeps the Store alive until ctx ends: it stays in touch with the other
 // nodes, finishes what dead ones began, and empties the trash. Upkeep follows
@@ -137,9 +141,11 @@ func (s *Store) upkeep(ctx context.Context) error {
 		if err := s.refresh(ctx, e); err != nil {
 			return err
 		}
-		ctx = export.Spend(ctx)
 		// What has no room now is made later, and what else is wrong is seen below.
-		s.tasks.Go(func() { s.guarded(run, "refill", func(ctx context.Context) { _ = e.Refill(ctx) }) })
+		refill, enough := context.WithTimeout(ctx, refillTimeout)
+		_ = e.Refill(refill)
+		enough()
+		ctx = export.Spend(ctx)
 		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.sweep(ctx, e) }) })
 		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.Trash.expire(ctx, e))
 	})
