@@ -128,9 +128,10 @@ func TestDoctorOfAnNFSExport(t *testing.T) {
 	require.Empty(t, r.Unasked)
 	require.Contains(t, found["portmap"].Evidence, "NLM at port")
 	require.Contains(t, found["lock"].Evidence, "let one in")
-	left, err := os.ReadDir(dir + "/.berth/staging")
-	require.NoError(t, err)
-	require.Empty(t, left)
+	require.Eventually(t, func() bool { // the reserve is made in it
+		left, err := os.ReadDir(dir + "/.berth/staging")
+		return err == nil && len(left) == 0
+	}, 10*time.Second, 10*time.Millisecond)
 
 	t.Run("without rpc.statd", func(t *testing.T) {
 		stopStatd()
