@@ -57,6 +57,7 @@ type own struct {
 	counter uint64 // of our heartbeats
 	wrote   bool   // we have written one since the start
 	last    wrote  // the newest of them
+	noticed wrote  // the one after which the export went back in time last
 	// back is when this node saw that the export went back in time, zero for
 	// never.
 	back  time.Time

@@ -119,8 +119,15 @@ func (w wrote) older(there *peer, incarnation string) bool {
 
 // wentBack is called when the export is older than what this node has written.
 // Nothing of what the other files say is believed against memory: this node
-// says again what it uses, and that it holds what it holds.
+// says again what it uses, and that it holds what it holds. It does so once: until
+// the next heartbeat is written, every look sees that the export is older.
 func (c *Cluster) wentBack(ctx context.Context, e *export.Export, last wrote, there *peer) error {
+	c.peers.mu.Lock()
+	noticed := c.peers.own.noticed == last
+	c.peers.mu.Unlock()
+	if noticed {
+		return nil
+	}
 	ctx = export.Spend(ctx) // also on a full export: others rely on what follows
 	now, err := e.AskTime(ctx)
 	if err != nil {
@@ -144,7 +151,7 @@ func (c *Cluster) wentBack(ctx context.Context, e *export.Export, last wrote, th
 		}
 	}
 	c.peers.mu.Lock()
-	c.peers.own.last = wrote{} // until the next heartbeat
+	c.peers.own.noticed = last
 	c.peers.own.back = c.cfg.Now()
 	c.peers.mu.Unlock()
 	return nil
