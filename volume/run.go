@@ -194,7 +194,7 @@ func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
 		if fault != nil {
 			kept = append(kept, t)
 		}
-		failed.Add(tr.s.passOver(keptInTrash, t.ID, fault))
+		failed.Add(tr.s.passOver(ctx, e, keptInTrash, t.ID, fault))
 	}
 	tr.s.polled.setTrash(kept)
 	return failed.Err()
