@@ -198,6 +198,14 @@ func readsErr(r *http.Request) bool {
 	return slices.ContainsFunc(r.Header.Values("Accept"), func(types string) bool { return strings.Contains(types, contentType) })
 }
 
+type dockerdKey struct{}
+
+// byDockerd tells whether a request is dockerd's: see readsErr.
+func byDockerd(ctx context.Context) bool {
+	is, _ := ctx.Value(dockerdKey{}).(bool)
+	return is
+}
+
 // decode reads a request's body. dockerd may repeat a request without its body,
 // so an empty body is an error, except for requests that have no fields.
 func decode(r *http.Request, req any) error {

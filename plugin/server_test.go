@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree/treetest"
@@ -506,4 +507,35 @@ func TestARefusalIsAnErrorForEveryClient(t *testing.T) {
 	status, text := answer("VolumeDriver.Get", `{"Name":"site"}`, "")
 	require.Equal(t, http.StatusOK, status)
 	require.Empty(t, text)
+}
+
+// TestOneIDIsOneUseUnlessDockerdCounts: dockerd gives one id twice, for docker cp;
+// podman has one id for all and counts by itself.
+func TestOneIDIsOneUseUnlessDockerdCounts(t *testing.T) {
+	s := serve(t, nil)
+	s.ok("Create", map[string]any{"Name": "site"})
+	ask := func(verb, accept string) {
+		r, err := http.NewRequest(http.MethodPost, "http://x/VolumeDriver."+verb, strings.NewReader(`{"Name":"site","ID":"1"}`))
+		require.NoError(t, err)
+		r.Header.Set("Accept", accept)
+		got, err := s.http.Do(r)
+		require.NoError(t, err)
+		defer got.Body.Close()
+		var failure Failure
+		require.NoError(t, json.NewDecoder(got.Body).Decode(&failure))
+		require.Empty(t, failure.Err)
+	}
+	used := func() bool {
+		var out struct{ Users []cluster.User }
+		require.NoError(t, json.Unmarshal([]byte(s.post("Berth.VolumeUsers", `{"name":"site"}`)), &out))
+		return len(out.Users) > 0
+	}
+	for accept, want := range map[string]bool{contentType: true, "*/*": false} {
+		ask("Mount", accept)
+		ask("Mount", accept)
+		ask("Unmount", accept)
+		require.Equal(t, want, used(), "Accept: %s", accept)
+		ask("Unmount", accept)
+		require.False(t, used(), "Accept: %s", accept)
+	}
 }
