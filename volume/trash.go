@@ -554,7 +554,7 @@ func (tr *Trash) discardStaging(ctx context.Context, e *export.Export, work stri
 	if work == "" || strings.Contains(work, "/") {
 		return nil
 	}
-	return export.Absent(e.Rename(export.Spend(ctx), path.Join(export.StagingDir, work), path.Join(export.StagingDir, export.PurgePrefix+work)))
+	return e.HandOver(ctx, path.Join(export.StagingDir, work))
 }
 
 // Data is where the item's data is, below the export.
