@@ -62,7 +62,7 @@ var below = map[string][]string{
 	"dashboard":                     {"docker", "cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
 	"cmd/berth":                     {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare"},
 	"snapshot/compare":              {"snapshot/reference", "volume", "problem", "tree"},
-	"snapshot/df":                   {"snapshot/netapp", "snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
+	"snapshot/df":                   {"export", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
 }
 
 // goFiles calls fn for every Go file of the project.

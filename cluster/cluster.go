@@ -219,7 +219,7 @@ func (c *Cluster) Look(ctx context.Context) error {
 		if err == nil {
 			c.peers.setPauses(all)
 		}
-		return c.passOver("the times that are missing cannot be read", export.PausesFile, err)
+		return c.passOver(ctx, e, "the times that are missing cannot be read", export.PausesFile, err)
 	})
 	if !seen {
 		c.peers.lose() // what others did meanwhile is not known
@@ -248,7 +248,7 @@ func (c *Cluster) Tidy(ctx context.Context, e *export.Export) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return c.passOver("leases of an earlier boot cannot be taken back", name, err)
+			return c.passOver(ctx, e, "leases of an earlier boot cannot be taken back", name, err)
 		})
 	}
 	return err
@@ -274,8 +274,15 @@ func (c *Cluster) goodbye() {
 	}
 }
 
+// note reports an error of one item, once.
+func (c *Cluster) note(event, item string, err error) { c.faults.Note(c.cfg.Report, event, item, err) }
+
 // passOver notes the result for one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
-func (c *Cluster) passOver(event, item string, err error) error {
-	return c.faults.PassOver(c.cfg.Report, event, item, err)
+func (c *Cluster) passOver(ctx context.Context, e *export.Export, event, item string, err error) error {
+	if export.Ends(ctx, e.FS, err) {
+		return err
+	}
+	c.note(event, item, err)
+	return nil
 }

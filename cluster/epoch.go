@@ -261,7 +261,7 @@ func (c *Cluster) TakenOver(ctx context.Context, e *export.Export) (map[string]u
 			continue
 		}
 		p, err := readEpoch(ctx, e.FS, name)
-		if err := c.passOver("who holds a volume cannot be read", name, err); err != nil {
+		if err := c.passOver(ctx, e, "who holds a volume cannot be read", name, err); err != nil {
 			return nil, err
 		}
 		if err != nil {

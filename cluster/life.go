@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -175,18 +174,9 @@ func (c *Cluster) look(ctx context.Context, fsys tree.FS) (seen []sight, listed 
 		}
 	}
 	for _, s := range seen {
-		_ = c.passOver("the heartbeat of a node cannot be read; the node is not judged", s.node, ofItem(s.err))
+		c.note("the heartbeat of a node cannot be read; the node is not judged", s.node, s.err)
 	}
 	return seen, listed, nil
-}
-
-// ofItem is an error of one item, though it looks like one of the export: others
-// were answered.
-func ofItem(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%v", err) //nolint:errorlint // its cause is no cause for the others
 }
 
 // known are the nodes that this node has heard of.

@@ -165,11 +165,11 @@ func (c *Cluster) beforeBeat(ctx context.Context, e *export.Export) (may bool, e
 		there = nil // what stands there is ours, from before
 	}
 	if err := c.answerRevert(aside, e); err != nil {
-		_ = c.passOver("what this node uses is said again later", c.cfg.Node, ofItem(err))
+		c.note("what this node uses is said again later", c.cfg.Node, err)
 	}
 	if first {
 		err := c.noteNobody(ctx, e)
-		if err := c.passOver("the time in which no node was there is not written down", export.PausesFile, err); err != nil {
+		if err := c.passOver(ctx, e, "the time in which no node was there is not written down", export.PausesFile, err); err != nil {
 			return false, err
 		}
 	}

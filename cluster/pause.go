@@ -109,8 +109,8 @@ func (c *Cluster) followClock(ctx context.Context, e *export.Export) {
 	ctx, cancel := context.WithTimeout(export.Spend(ctx), sideBudget)
 	defer cancel()
 	err := c.pause(ctx, e, Pause{Kind: ClockSet, From: step.From.UTC(), To: step.To.UTC(), Noticed: c.cfg.Node})
+	c.note("that the server's clock was put forward cannot be written down; its time is not followed", export.PausesFile, err)
 	if err != nil {
-		_ = c.faults.PassOver(c.cfg.Report, "that the server's clock was put forward cannot be written down; its time is not followed", export.PausesFile, err)
 		return
 	}
 	c.cfg.Report("the server's clock was put forward: what is in the trash stays for as long as it would have", map[string]any{"from": step.From.UTC(), "to": step.To.UTC()})

@@ -63,7 +63,7 @@ func (w *Sweeper) Sweep(ctx context.Context, e *export.Export) {
 	defer w.turn.Unlock()
 	if now, ok := w.cfg.Conn.Time(); ok && now.Sub(w.swept) > sweepEvery {
 		err := errors.Join(cache.Sweep(ctx, e.FS, now), audit.Sweep(ctx, e.FS, now))
-		if w.passOver("what is too old stays", export.Dir, err) != nil {
+		if w.passOver(ctx, e, "what is too old stays", export.Dir, err) != nil {
 			return
 		}
 		w.swept = now
@@ -90,7 +90,7 @@ func (w *Sweeper) Sweep(ctx context.Context, e *export.Export) {
 			}
 			continue
 		}
-		if err = w.passOver(stuck, name, w.delete(ctx, e, name)); err != nil {
+		if err = w.passOver(ctx, e, stuck, name, w.delete(ctx, e, name)); err != nil {
 			break
 		}
 	}
@@ -101,8 +101,12 @@ func (w *Sweeper) Sweep(ctx context.Context, e *export.Export) {
 
 // passOver notes what came of the work on one item, and reports an error of that
 // item once. It returns an error that ends the work on all.
-func (w *Sweeper) passOver(event, item string, err error) error {
-	return w.faults.PassOver(w.cfg.Report, event, item, err)
+func (w *Sweeper) passOver(ctx context.Context, e *export.Export, event, item string, err error) error {
+	if export.Ends(ctx, e.FS, err) {
+		return err
+	}
+	w.faults.Note(w.cfg.Report, event, item, err)
+	return nil
 }
 
 // manyNames is how many names a tree has that the server is asked to delete: fewer

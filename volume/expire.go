@@ -11,7 +11,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
-	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
 )
 
@@ -75,7 +74,7 @@ func (tr *Trash) read(ctx context.Context, e *export.Export, ids []string) (out 
 	items := make(chan *Trashed, len(ids))
 	_, err = tr.reading.Round(ctx, ids, surveyed, func(ctx context.Context, id string) error {
 		t, err := readRecord(ctx, e.FS, id)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.FS, err) {
 			return err
 		}
 		if err != nil {
@@ -125,7 +124,7 @@ func (tr *Trash) purgeExpired(ctx context.Context, e *export.Export, over, all [
 				}
 				return hand(within, t)
 			}()
-			return tr.s.passOver(keptInTrash, t.ID, err)
+			return tr.s.passOver(within, e, keptInTrash, t.ID, err)
 		}))
 	}
 	err := g.Wait()

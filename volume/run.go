@@ -10,7 +10,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
-	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
 )
 
@@ -157,7 +156,7 @@ func (s *Store) upkeep(ctx context.Context) error {
 			cancel()
 			s.Caught("upkeep", err)
 			failed.Add(err)
-			if err != nil && problem.OfExport(err) && !answers(ctx, e) {
+			if export.Ends(ctx, e.FS, err) {
 				break
 			}
 		}
@@ -168,14 +167,6 @@ func (s *Store) upkeep(ctx context.Context) error {
 // spending is a step that gives room back.
 func spending(step func(context.Context, *export.Export) error) func(context.Context, *export.Export) error {
 	return func(ctx context.Context, e *export.Export) error { return step(export.Spend(ctx), e) }
-}
-
-// answers tells whether the export answers at all.
-func answers(ctx context.Context, e *export.Export) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	_, err := e.FS.Stat(ctx, ".")
-	return err == nil
 }
 
 // refill makes what the reserve lacks. What has no room now is made later, and what
@@ -208,7 +199,7 @@ func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
 		if err == nil {
 			s.polled.set(name, users)
 		}
-		return s.passOver("the leases of a volume cannot be read", name, err)
+		return s.passOver(ctx, e, "the leases of a volume cannot be read", name, err)
 	}); err != nil {
 		return err
 	}

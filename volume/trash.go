@@ -296,7 +296,7 @@ func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error)
 	for i, id := range ids {
 		g.Go(guard.Func(func() error {
 			t, err := readTrashed(within, e.FS, id)
-			if err != nil && problem.OfExport(err) {
+			if export.Ends(within, e.FS, err) {
 				return err
 			}
 			if err != nil {
@@ -528,7 +528,7 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 		var first error
 		for _, t := range out {
 			err := tr.purge(ctx, e, t)
-			if err != nil && problem.OfExport(err) {
+			if export.Ends(ctx, e.FS, err) {
 				return err
 			}
 			if err == nil {
