@@ -87,7 +87,7 @@ func staging(v sweep.Left) Finding {
 		for _, s := range v.Stuck {
 			names = append(names, path.Base(s.Path))
 		}
-		return warn("look at "+first.Path+" on the export: lsattr -R shows what is immutable (chattr -R -ia), findmnt what is mounted in it; berth goes on by itself",
+		return warn("look at "+first.Path+" on the export: lsattr -R shows what is immutable (chattr -R -ia), findmnt what is mounted in it, find -name '.nfs*' what an NFS client has open (or is only named so: rm); berth goes on by itself",
 			"%s cannot be deleted: %s, since %s: %s", plural(names, "a tree", fmt.Sprintf("%d trees", len(names))), some(names), first.Since.UTC().Format("2006-01-02 15:04Z"), why).named("staging")
 	}
 	return ok("%s being deleted", count(v.Purging, "tree")).named("staging")
