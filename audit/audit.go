@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -173,13 +174,12 @@ func Sweep(ctx context.Context, fsys tree.FS, now time.Time) error {
 	if err != nil {
 		return export.Absent(err)
 	}
+	var failed several.Errors
 	for _, name := range old {
 		to := path.Join(export.StagingDir, export.PurgePrefix+"audit-"+name)
-		if err := export.Absent(fsys.Rename(ctx, path.Join(export.AuditDir, name), to)); err != nil {
-			return err
-		}
+		failed.Add(export.Absent(fsys.Rename(ctx, path.Join(export.AuditDir, name), to)))
 	}
-	return nil
+	return failed.Err()
 }
 
 // monthOf is the month of an audit file, NODE-YYYYMM.jsonl.
