@@ -196,8 +196,11 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 	}
 	for name, epoch := range lost {
 		items, err := s.Trash.lateWrites(ctx, e, name)
+		if fatal := s.passOver("it cannot be seen where containers write to", name, err); fatal != nil {
+			return fatal
+		}
 		if err != nil {
-			return err
+			continue
 		}
 		items = slices.DeleteFunc(items, func(t *Trashed) bool { return t.From != s.cfg.Node })
 		where := "purged"
