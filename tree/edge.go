@@ -142,7 +142,7 @@ func (c *Carrier) Keep(ctx context.Context, name, to, staging string) error {
 
 // carry copies a name, whole or not at all.
 func (c *Carrier) carry(ctx context.Context, from, to, staging string) error {
-	tmp := path.Join(staging, fmt.Sprintf("carried-%x", hash(to)))
+	tmp := path.Join(staging, fmt.Sprintf("carried-%x", hashOf(to)))
 	if err := Delete(ctx, c.fsys, tmp, nil); err != nil { // of an interrupted one
 		return err
 	}

@@ -32,9 +32,12 @@ type FS interface {
 	// Readlink returns a symlink's target.
 	Readlink(ctx context.Context, name string) (string, error)
 
-	// Open opens a regular file for reading and writing where permitted,
-	// else for reading.
+	// Open opens a regular file for reading. Nobody who uses the file is disturbed
+	// by it, and nobody can make Open wait: a file that a program keeps from being
+	// opened is ErrHeld.
 	Open(ctx context.Context, name string) (File, error)
+	// OpenWrite opens a regular file for reading and writing.
+	OpenWrite(ctx context.Context, name string) (File, error)
 	// Create makes a new regular file (fs.ErrExist if the name is taken).
 	Create(ctx context.Context, name string, set SetAttr) (File, error)
 	// Mkdir makes a directory that has the given attributes from the moment
