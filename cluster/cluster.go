@@ -184,6 +184,10 @@ func (c *Cluster) goodbye() {
 
 // passOver notes the result for one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
-func (c *Cluster) passOver(event, item string, err error) error {
-	return c.faults.PassOver(c.cfg.Report, event, item, err)
+func (c *Cluster) passOver(ctx context.Context, e *export.Export, event, item string, err error) error {
+	if export.Ends(ctx, e.FS, err) {
+		return err
+	}
+	c.faults.Note(c.cfg.Report, event, item, err)
+	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
-	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -223,7 +222,7 @@ const releaseBudget = 10 * time.Second
 func (c *Cluster) flushLease(ctx context.Context, e *export.Export, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushBudget)
 	defer cancel()
-	if err := c.cfg.Conn.Observe(e, c.SaveLease(ctx, e, name)); err != nil {
+	if err := c.cfg.Conn.Observe(ctx, e, c.SaveLease(ctx, e, name)); err != nil {
 		c.cfg.Report("a lease was not saved; it is when the export answers", map[string]any{"volume": name, "err": err})
 	}
 }
@@ -333,7 +332,7 @@ func (c *Cluster) Load(ctx context.Context, e *export.Export) error {
 	for _, name := range names {
 		l := &Lease{}
 		err := export.Read(ctx, e.FS, export.LeasePath(name, c.cfg.Node), l)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.FS, err) {
 			return err
 		}
 		if err == nil && l.Boot == c.cfg.Boot && l.Volume == name {
@@ -370,7 +369,7 @@ func (c *Cluster) dropOldLeases(ctx context.Context, e *export.Export) error {
 		if err == nil && len(numbers) > 0 && len(nodes) == 0 {
 			err = c.forgetHolds(ctx, e, name, numbers)
 		}
-		if err := c.passOver("leases of an earlier boot cannot be taken back", name, err); err != nil {
+		if err := c.passOver(ctx, e, "leases of an earlier boot cannot be taken back", name, err); err != nil {
 			return err
 		}
 	}

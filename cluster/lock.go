@@ -465,7 +465,7 @@ func Locks(ctx context.Context, fsys tree.FS) ([]*Lock, error) {
 	var out []*Lock
 	for _, v := range volumes {
 		l, err := ReadLock(ctx, fsys, v)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, fsys, err) {
 			return nil, err
 		}
 		if err == nil && l != nil {

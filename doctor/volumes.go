@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
 
 // Volumes judges the records of volumes on the export.
 func Volumes(v *volume.Survey) []Finding {
-	return []Finding{metadata(v), unfinished(v), forgotten(v), convoy(v), staging(v)}
+	return []Finding{metadata(v), unfinished(v), forgotten(v), convoy(v), staging(v.Staging)}
 }
 
 func metadata(v *volume.Survey) Finding {
@@ -72,7 +73,7 @@ func convoy(v *volume.Survey) Finding {
 	return ok("no records of Rancher Convoy").named("convoy")
 }
 
-func staging(v *volume.Survey) Finding {
+func staging(v sweep.Left) Finding {
 	if v.Lost > 0 {
 		return warn("look into the plugin's log for what keeps it from sweeping: journalctl -u docker", "%s in .berth/staging should have been swept long ago", count(v.Lost, "private file")).named("staging")
 	}

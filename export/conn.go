@@ -177,9 +177,15 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 }
 
 // Observe drops the export when err says that it is no longer what was opened,
-// so that the next call opens what is there by then. It returns err.
-func (c *Conn) Observe(e *Export, err error) error {
-	if err != nil && (errors.Is(err, tree.ErrAway) || errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ENOTCONN)) {
+// so that the next call opens what is there by then. It returns err. One name of a
+// volume may be stale, or a dead mount: then the export stays, and what others read
+// from it goes on.
+func (c *Conn) Observe(ctx context.Context, e *Export, err error) error {
+	gone := errors.Is(err, tree.ErrAway)
+	if !gone && (errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ENOTCONN)) {
+		gone = Ends(context.WithoutCancel(ctx), e.FS, err)
+	}
+	if gone {
 		c.mu.Lock()
 		if c.cur == e {
 			c.cur, c.err = nil, nil
@@ -203,7 +209,7 @@ func (c *Conn) With(ctx context.Context, what string, f func(e *Export) error) e
 			err = away
 		}
 	}
-	return c.Explain(what, e.WhatIsFull(ctx, c.Observe(e, err)))
+	return c.Explain(what, e.WhatIsFull(ctx, c.Observe(ctx, e, err)))
 }
 
 // Explain returns err in the words of problem.Explain, nil for nil.

@@ -201,6 +201,12 @@ func (e *Export) Rename(ctx context.Context, from, to string) error {
 	return Pressed(ctx, e.FS, func() error { return e.FS.Rename(ctx, from, to) })
 }
 
+// HandOver hands what is at name, in trash or staging, to the sweepers. What is not
+// there is no error: another node was faster.
+func (e *Export) HandOver(ctx context.Context, name string) error {
+	return Absent(e.Rename(Spend(ctx), name, path.Join(StagingDir, PurgePrefix+path.Base(name))))
+}
+
 // WhatIsFull tells an export without bytes from one without inodes, and from one that
 // has room: there a part of it is full. It has to be asked before what has found no
 // room is taken away.

@@ -171,7 +171,7 @@ func (js *Jobs) list(ctx context.Context, e *export.Export) ([]*Job, error) {
 	var out []*Job
 	for _, id := range ids {
 		j, err := js.read(ctx, e, id)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.FS, err) {
 			return nil, err
 		}
 		if err != nil {

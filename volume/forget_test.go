@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 )
 
@@ -79,7 +80,7 @@ func TestSurveyFindsWhatNobodyUses(t *testing.T) {
 	require.Equal(t, &Survey{
 		Volumes: []string{"bad", "found", "made"}, Adopted: []string{"found"}, Unfinished: []string{"half"},
 		Forgotten: map[string][]string{"gone": {"n7"}, "made@nightly": {"n7"}},
-		Purging:   1, Lost: 1, Convoy: []string{"found"},
+		Staging:   sweep.Left{Purging: 1, Lost: 1}, Convoy: []string{"found"},
 	}, v)
 }
 

@@ -120,7 +120,7 @@ func (n *testNode) lock(op cluster.Op, volume, work string) *cluster.Locking {
 func (n *testNode) sweeps() {
 	n.t.Helper()
 	require.Eventually(n.t, func() bool {
-		n.sweeper.sweep(ctx, n.conn.Current())
+		n.sweeper.Sweep(ctx, n.conn.Current())
 		purging := false
 		err := n.conn.Current().FS.ReadDir(ctx, export.StagingDir, func(d tree.Entry) error {
 			purging = purging || strings.HasPrefix(d.Name, export.PurgePrefix)

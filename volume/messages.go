@@ -25,6 +25,7 @@ var Messages = catalogue.Messages{
 		{"… belongs to Rancher Convoy, whose metadata is in …/ on this export", "a name that Convoy has for itself", "another name"},
 		{"unknown option …; did you mean …?", "a misspelt `-o` or `driver_opts`", "the proposed option; `-o help` lists all"},
 		{"option …=…: did you mean …?", "a misspelt value", "the proposed value"},
+		{"option … is given twice, as … and as …", "once by itself and once in the list of `o=`, or twice in that", "give it once"},
 		{"option …=…: not a numeric id", "`uid` or `gid` is a name, or too large", "the number: `id -u www-data`"},
 		{"option …=…: not an octal mode such as 0755", "`mode` is none", "three or four octal digits"},
 		{"… is a view of a snapshot and has no options", "options for `NAME@SNAPSHOT`", "create it without"},

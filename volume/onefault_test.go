@@ -66,7 +66,7 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 	_, err = n.Trash.Purge(ctx, ids, 0, false)
 	n.must(err)
 	require.Eventually(t, func() bool {
-		n.sweeper.sweep(ctx, n.conn.Current())
+		n.sweeper.Sweep(ctx, n.conn.Current())
 		return len(entries(t, dir, export.StagingDir)) == 1
 	}, 10*time.Second, 5*time.Millisecond)
 	stuckIn := filepath.Join(dir, export.StagingDir, export.PurgePrefix+ids[0])
@@ -77,21 +77,21 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 		n.must(err)
 		return v
 	}
-	require.Empty(t, survey().Stuck, "nobody is told at once")
+	require.Empty(t, survey().Staging.Stuck, "nobody is told at once")
 	n.clock.move(2 * time.Hour)
 	v := survey()
-	require.Equal(t, 1, v.Purging)
-	require.Len(t, v.Stuck, 1)
-	require.Equal(t, export.StagingDir+"/"+export.PurgePrefix+ids[0], v.Stuck[0].Path)
-	require.Contains(t, v.Stuck[0].Reason, "immutable")
-	require.WithinDuration(t, time.Now(), v.Stuck[0].Since, time.Minute)
+	require.Equal(t, 1, v.Staging.Purging)
+	require.Len(t, v.Staging.Stuck, 1)
+	require.Equal(t, export.StagingDir+"/"+export.PurgePrefix+ids[0], v.Staging.Stuck[0].Path)
+	require.Contains(t, v.Staging.Stuck[0].Reason, "immutable")
+	require.WithinDuration(t, time.Now(), v.Staging.Stuck[0].Since, time.Minute)
 
 	said := len(*n.said)
-	n.sweeper.sweep(ctx, n.conn.Current())
+	n.sweeper.Sweep(ctx, n.conn.Current())
 	require.Len(t, *n.said, said, "the same reason is reported once")
 	unlocked(t, filepath.Join(stuckIn, "data/f"))
 	n.sweeps()
-	require.Empty(t, survey().Stuck)
+	require.Empty(t, survey().Staging.Stuck)
 }
 
 func TestOneTrashItemThatCannotBePurgedKeepsNoOther(t *testing.T) {

@@ -3,18 +3,13 @@ package volume
 import (
 	"context"
 	"errors"
-	"path"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/casit/berth/audit"
-	"github.com/casit/berth/cache"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/several"
-	"github.com/casit/berth/tree"
 )
 
 // polled is what the last tick read of others, so that Get can show it from
@@ -146,7 +141,7 @@ func (s *Store) upkeep(ctx context.Context) error {
 		_ = e.Refill(refill)
 		enough()
 		ctx = export.Spend(ctx)
-		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.sweep(ctx, e) }) })
+		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.Sweep(ctx, e) }) })
 		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.Trash.expire(ctx, e))
 	})
 }
@@ -199,7 +194,7 @@ func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
 		if fault != nil {
 			kept = append(kept, t)
 		}
-		failed.Add(tr.s.passOver(keptInTrash, t.ID, fault))
+		failed.Add(tr.s.passOver(ctx, e, keptInTrash, t.ID, fault))
 	}
 	tr.s.polled.setTrash(kept)
 	return failed.Err()
@@ -211,114 +206,4 @@ func (s *Store) sweepSoon() {
 	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// stuck is the event of a tree that a sweep cannot delete.
-const stuck = "a tree cannot be deleted; it is tried again"
-
-// sweeper deletes what was handed to it in staging, and what only gets old.
-type sweeper struct {
-	s     *Store
-	gate  gate      // one sweep at a time
-	swept time.Time // when the cache and the audit trail were swept last, in the export's time
-}
-
-// sweepEvery is how often what only gets old is looked through.
-const sweepEvery = 24 * time.Hour
-
-// sweep deletes what was handed to it in staging, one sweep at a time. It may
-// be cut short anywhere and by anything; the next one, on any node, goes on.
-// What cannot be deleted keeps nothing else.
-func (w *sweeper) sweep(ctx context.Context, e *export.Export) {
-	if !w.gate.tryEnter() {
-		return
-	}
-	defer w.gate.leave()
-	if now, ok := w.s.conn.Time(); ok && now.Sub(w.swept) > sweepEvery {
-		err := errors.Join(cache.Sweep(ctx, e.FS, now), audit.Sweep(ctx, e.FS, now))
-		if w.s.passOver("what is too old stays", export.Dir, err) != nil {
-			return
-		}
-		w.swept = now
-	}
-	names, err := export.Pick(ctx, e.FS, export.StagingDir, func(d tree.Entry) (string, bool) {
-		return d.Name, strings.HasPrefix(d.Name, export.PurgePrefix) || strings.HasPrefix(d.Name, export.TmpPrefix) || strings.HasPrefix(d.Name, export.CopyPrefix)
-	})
-	var copies map[string]bool
-	if err == nil {
-		copies, err = w.copied(ctx, e) // after the names: whoever makes a copy has the lock before
-	}
-	if err != nil {
-		names = nil
-	}
-	for _, n := range names {
-		name := path.Join(export.StagingDir, n)
-		if strings.HasPrefix(n, export.TmpPrefix) {
-			w.temporary(ctx, e, name, len(copies) > 0)
-			continue
-		}
-		if item, ok := strings.CutPrefix(n, export.CopyPrefix); ok {
-			if item, _, _ = strings.Cut(item, "."); !copies[item] {
-				_ = w.s.Trash.Discard(ctx, e.FS, name)
-			}
-			continue
-		}
-		if err = w.s.passOver(stuck, name, w.delete(ctx, e, name)); err != nil {
-			break
-		}
-	}
-	if err != nil && ctx.Err() == nil {
-		w.s.cfg.Report("purging goes on later", map[string]any{"err": err})
-	}
-}
-
-// manyNames is how many names a tree has that the server is asked to delete: fewer
-// are gone over NFS before its job has begun.
-const manyNames = 64
-
-// delete deletes a tree: on the server where it can and there is much, else and
-// what is left over NFS, so that whatever becomes of the server's answer is looked
-// after. What an NFS client keeps open stays: the server would delete it.
-func (w *sweeper) delete(ctx context.Context, e *export.Export, name string) error {
-	if w.s.cfg.DeleteTree != nil {
-		m, err := tree.Measure(ctx, e.FS, name)
-		if err == nil && m.Busy == 0 && m.Files+m.Dirs >= manyNames {
-			err = w.s.cfg.DeleteTree(ctx, name)
-			if err != nil && !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
-				w.s.cfg.Report("the filer has not deleted a directory; it is deleted over NFS", map[string]any{"directory": name, "err": err})
-			}
-		}
-	}
-	return tree.Delete(ctx, e.FS, name, nil)
-}
-
-// copied are the trash items of which somebody makes a copy, by the locks.
-func (w *sweeper) copied(ctx context.Context, e *export.Export) (map[string]bool, error) {
-	locks, err := cluster.Locks(ctx, e.FS)
-	items := map[string]bool{}
-	for _, l := range locks {
-		if l.Op == cluster.OpUndelete {
-			items[l.Work] = true
-		}
-	}
-	return items, err
-}
-
-// temporary removes a private file or directory that its maker has
-// forgotten. An earlier berth copies trash items into such a directory, which has the
-// time of what it is a copy of: it stays while an item is copied.
-func (w *sweeper) temporary(ctx context.Context, e *export.Export, name string, copying bool) {
-	attr, err := e.FS.Stat(ctx, name)
-	now, ok := w.s.conn.Time()
-	if err != nil || !ok || now.Sub(attr.Mtime) <= time.Hour {
-		return
-	}
-	if attr.Kind == tree.Directory && copying {
-		return
-	}
-	if attr.Kind == tree.Directory {
-		_ = w.s.Trash.Discard(ctx, e.FS, name)
-		return
-	}
-	_ = e.FS.Remove(ctx, name)
 }

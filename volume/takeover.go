@@ -157,7 +157,7 @@ func (tr *Trash) lateWrites(ctx context.Context, e *export.Export, volume string
 			continue
 		}
 		late, err := lateIn(ctx, e.FS, t)
-		if err := tr.s.passOver("late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
+		if err := tr.s.passOver(ctx, e, "late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
 			return nil, err
 		}
 		if err == nil && late.Files > 0 && (t.Late == nil || *t.Late != late) {

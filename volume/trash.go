@@ -112,7 +112,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		s.Audit.Write(ctx, e, audit.Record{Op: "remove", Volume: name, Detail: detail})
 		if meta.deletes() {
 			// It is removed; whatever keeps it now, the next tick deletes it.
-			_ = s.passOver(keptInTrash, t.ID, s.Trash.purgeExpired(ctx, e, t))
+			_ = s.passOver(ctx, e, keptInTrash, t.ID, s.Trash.purgeExpired(ctx, e, t))
 			s.sweepSoon()
 		}
 		return nil
@@ -306,7 +306,7 @@ func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error)
 	var out []*Trashed
 	for _, id := range ids {
 		t, err := readTrashed(ctx, e.FS, id)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.FS, err) {
 			return nil, err
 		}
 		if err != nil {
@@ -517,7 +517,7 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 		var first error
 		for _, t := range out {
 			err := tr.purge(ctx, e, t)
-			if err != nil && problem.OfExport(err) {
+			if export.Ends(ctx, e.FS, err) {
 				return err
 			}
 			if err == nil {
@@ -554,7 +554,7 @@ func (tr *Trash) discardStaging(ctx context.Context, e *export.Export, work stri
 	if work == "" || strings.Contains(work, "/") {
 		return nil
 	}
-	return export.Absent(e.Rename(export.Spend(ctx), path.Join(export.StagingDir, work), path.Join(export.StagingDir, export.PurgePrefix+work)))
+	return e.HandOver(ctx, path.Join(export.StagingDir, work))
 }
 
 // Data is where the item's data is, below the export.
