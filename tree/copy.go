@@ -118,7 +118,7 @@ func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progr
 		return c.stats, err
 	}
 	if s, ok := fsys.(interface{ SyncAll(context.Context) error }); ok {
-		return c.stats, s.SyncAll(context.WithoutCancel(ctx))
+		return c.stats, s.SyncAll(ctx)
 	}
 	return c.stats, nil
 }

@@ -148,6 +148,19 @@ type Space struct {
 	Files, FilesFree   int64
 }
 
+// tidyFor is how long what was begun may be tidied up after its context has ended.
+const tidyFor = 500 * time.Millisecond
+
+// Tidy returns the context in which an operation takes away what it has begun. If ctx has
+// ended, its caller waits for nothing else, so half a second is left: what then stays
+// is found by whoever takes leftovers away. Otherwise it is ctx.
+func Tidy(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), tidyFor)
+}
+
 // CheckPath refuses names that are not clean paths below the root.
 func CheckPath(name string) error {
 	if name == "." {
