@@ -134,7 +134,7 @@ type mark struct {
 // free writes into the file of a number, if it has that id, that its maker
 // holds it no more.
 func (s series) free(ctx context.Context, fsys tree.FS, number uint64, id string) error {
-	f, err := fsys.Open(ctx, s.path(number))
+	f, err := fsys.OpenWrite(ctx, s.path(number))
 	if err != nil {
 		return export.Absent(err) // there are higher ones by now
 	}
