@@ -208,7 +208,7 @@ func FuzzHide(f *testing.F) {
 		s := &secret{text: func() string { return password }}
 		if got := s.hide(text); got != text {
 			require.Equal(t, hidden, got)
-		} else if fold(password) != "" {
+		} else if len(password) > 3 && fold(password) != "" && len(text) < maxError {
 			require.NotContains(t, strings.ToLower(text), strings.ToLower(password))
 		}
 		s.without([]byte(text), true)
