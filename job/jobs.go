@@ -381,6 +381,9 @@ func (js *Jobs) bring(ctx context.Context, e *export.Export, j *Job, fill func(c
 	if err == nil {
 		err = js.cfg.Volumes.Check(ctx, e, j)
 	}
+	if err == nil && j.Small {
+		err = e.MakeRoom(ctx)
+	}
 	if err == nil && fill != nil {
 		err = fill(ctx, e.FS, j)
 	}

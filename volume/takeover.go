@@ -35,7 +35,7 @@ func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, 
 		if err != nil {
 			return err
 		}
-		j = &job.Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended,
+		j = &job.Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended, Force: export.Forced(ctx),
 			Items: []job.Item{{Volume: name, Dest: name, Ref: name, Trash: s.Trash.NewID()}}}
 		return nil
 	})
