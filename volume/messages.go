@@ -53,6 +53,7 @@ var Messages = catalogue.Messages{
 		{"nothing in the trash is called …", "no volume of that name was removed, or it is purged", "`berth trash ls`; `berth snapshot ls NAME` may have it"},
 		{"nothing in the trash has the id …", "no item has that id, or it is purged", "`berth trash ls`"},
 		{"trash item … is a part of volume …", "a restore replaced this part of the volume", "`berth undo NAME`"},
+		{"the lock of volume … names …, which is not of its …", "the lock's file is damaged: nothing is done on its word", "`berth volume repair NAME` moves the file to the trash"},
 		{"the record of trash item … is not readable", "the item's record is broken; the data exists", "the directory that the hint names, on the export"},
 		{"trash item … was purged meanwhile", "somebody purged the item", "`berth trash ls`"},
 		{"a volume … exists", "the name is in use again", "`berth trash restore ID --as NAME-restored`"},

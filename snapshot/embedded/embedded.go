@@ -442,8 +442,8 @@ func (e *Maker) how(ctx context.Context, volumes []string) (string, error) {
 		}
 		need += size.Used // if a volume cannot be measured, its copy says why
 	}
-	if space.Avail-need < space.Total/20 {
-		return "", problem.New(problem.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID'; btrfs and XFS need none for a snapshot",
+	if !export.Room(ctx, space, need) {
+		return "", problem.New(problem.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID' (btrfs and XFS need none for a snapshot); --force makes it all the same",
 			"a copy of the volumes needs %d MiB, and less than 5 %% of the export would be left", need>>20)
 	}
 	return ByCopy, nil
