@@ -136,7 +136,7 @@ func (e *Export) overwrite(ctx context.Context, data []byte) (name string, err e
 
 // fill gives a file of the reserve another content.
 func (e *Export) fill(ctx context.Context, name string, data []byte) error {
-	f, err := e.FS.Open(ctx, name)
+	f, err := e.FS.OpenWrite(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
-	"github.com/casit/berth/problem"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 )
@@ -86,7 +85,7 @@ func (v *Survey) meta(ctx context.Context, s *Store, e *export.Export) error {
 	for i, n := range v.Volumes {
 		g.Go(guard.Func(func() error {
 			_, err := readMeta(within, e.FS, n)
-			if err != nil && !problem.OfExport(err) {
+			if err != nil && !export.Ends(within, e.FS, err) {
 				broken[i], err = err, nil
 			}
 			return err
@@ -138,7 +137,7 @@ func (v *Survey) leases(ctx context.Context, s *Store, e *export.Export) error {
 		if err == nil && !there {
 			nodes, err = cluster.LeaseNodes(ctx, e.FS, n)
 		}
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.FS, err) {
 			return err
 		}
 		if len(nodes) > 0 {

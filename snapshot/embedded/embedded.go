@@ -359,7 +359,7 @@ func (e *Maker) copies(ctx context.Context, rec made, named bool, progress func(
 		switch {
 		case err == nil:
 			rec.Volumes = append(rec.Volumes, v)
-		case named || problem.OfExport(err) || ctx.Err() != nil:
+		case named || export.Ends(ctx, e.fsys, err):
 			return m, err
 		case errors.Is(err, errVanished): // removed since it was listed
 		default:
@@ -440,7 +440,7 @@ func (e *Maker) how(ctx context.Context, volumes []string) (string, error) {
 	need := int64(0)
 	for _, v := range volumes {
 		size, err := tree.Measure(ctx, e.fsys, v)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.fsys, err) {
 			return "", err
 		}
 		need += size.Used // if a volume cannot be measured, its copy says why
