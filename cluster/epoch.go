@@ -262,8 +262,11 @@ func (c *Cluster) TakenOver(ctx context.Context, e *export.Export) (map[string]u
 			continue
 		}
 		p, err := readEpoch(ctx, e.FS, name)
+		if ends := c.passOver(ctx, e, "who holds a volume cannot be read", name, err); ends != nil {
+			return nil, ends
+		}
 		if err != nil {
-			return nil, err
+			continue
 		}
 		if p.num() > epoch || p.num() == epoch && (p.Node != c.cfg.Node || p.Boot != c.cfg.Boot) {
 			out[name] = epoch

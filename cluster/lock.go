@@ -14,7 +14,6 @@ import (
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
-	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -397,36 +396,63 @@ func (c *Cluster) reportFinished(l *Lock) {
 	c.cfg.Report("finished an operation whose owner died", map[string]any{"op": string(l.Op), "volume": l.Volume, "node": l.Node})
 }
 
+// unfinished and unforgotten are the events of a volume whose locks stay.
+const (
+	unfinished  = "an operation whose owner died cannot be finished; it is tried again"
+	unforgotten = "the locks of an operation that was over long ago stay"
+)
+
+// finishWithin bounds the work on one operation whose owner died: each is a few
+// renames, and may be repeated.
+const finishWithin = 5 * time.Second
+
 // FinishDead finishes the operations of nodes that died, and removes the last
-// traces of those that were over long ago.
+// traces of those that were over long ago. An operation that cannot be finished
+// keeps no other; those that could not be finished before come last.
 func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	all, err := Locks(ctx, e.FS)
-	failed := several.Errors{}
-	failed.Add(err)
-	for _, l := range all {
-		if c.Abandoned(l) {
-			failed.Add(guard.Run(func() error { return c.finish(ctx, e, l) }))
-		}
-	}
-	if err := failed.Err(); err != nil {
+	if err != nil {
 		return err
 	}
+	faulty := func(l *Lock) int { return min(1, len(c.faults.Reason(unfinished, l.Volume))) }
+	slices.SortStableFunc(all, func(a, b *Lock) int { return faulty(a) - faulty(b) })
+	for _, l := range all {
+		if !c.Abandoned(l) {
+			continue
+		}
+		one, end := context.WithTimeout(ctx, finishWithin)
+		err := guard.Run(func() error { return c.finish(one, e, l) })
+		end()
+		if err := c.passOver(ctx, e, unfinished, l.Volume, err); err != nil {
+			return err
+		}
+	}
+	return c.forgetDone(ctx, e)
+}
+
+// forgetDone removes the last traces of operations that were over long ago. How old
+// they are tells the ctime, which is the server's and which nobody can set.
+func (c *Cluster) forgetDone(ctx context.Context, e *export.Export) error {
 	now, ok := c.cfg.Conn.Time()
 	if !ok {
 		return nil
 	}
 	var old []string
-	err = e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
-		if volume, ok := strings.CutSuffix(d.Name, lockMark); ok && now.Sub(d.Attr.Mtime) > goneFor {
+	err := e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
+		if volume, ok := strings.CutSuffix(d.Name, lockMark); ok && now.Sub(d.Attr.Ctime) > goneFor {
 			old = append(old, volume)
 		}
 		return nil
 	})
-	for _, v := range old {
-		failed.Add(c.forgetLocks(ctx, e, v, now))
+	if err != nil {
+		return err
 	}
-	failed.Add(err)
-	return failed.Err()
+	for _, v := range old {
+		if err := c.passOver(ctx, e, unforgotten, v, c.forgetLocks(ctx, e, v, now)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgetLocks removes the numbers of a volume whose lock was given back long

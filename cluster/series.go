@@ -161,10 +161,11 @@ func (s series) forget(ctx context.Context, fsys tree.FS, numbers []uint64) {
 const goneFor = 24 * time.Hour
 
 // end removes a whole series, lowest number first, if the highest has not
-// changed for goneFor in the export's time.
+// changed for goneFor in the export's time. Its ctime tells: nobody can set it, and
+// an export that was copied elsewhere has the mtimes of before.
 func (s series) end(ctx context.Context, fsys tree.FS, numbers []uint64, now time.Time) error {
 	last, err := fsys.Stat(ctx, s.path(numbers[len(numbers)-1]))
-	if err != nil || now.Sub(last.Mtime) < goneFor {
+	if err != nil || now.Sub(last.Ctime) < goneFor {
 		return export.Absent(err)
 	}
 	for _, n := range numbers {

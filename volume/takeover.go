@@ -157,14 +157,12 @@ func (tr *Trash) lateWrites(ctx context.Context, e *export.Export, volume string
 			continue
 		}
 		late, err := lateIn(ctx, e.FS, t)
-		if err := tr.s.passOver(ctx, e, "late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
-			return nil, err
-		}
 		if err == nil && late.Files > 0 && (t.Late == nil || *t.Late != late) {
 			t.Late = &late
-			if err := tr.noteLate(ctx, e, t); err != nil {
-				return nil, err
-			}
+			err = tr.noteLate(ctx, e, t)
+		}
+		if err := tr.s.passOver(ctx, e, "late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
+			return nil, err
 		}
 		out = append(out, t)
 	}
@@ -197,7 +195,7 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 	for name, epoch := range lost {
 		items, err := s.Trash.lateWrites(ctx, e, name)
 		if err != nil {
-			return err
+			return err // of the export: an item's is passed over
 		}
 		items = slices.DeleteFunc(items, func(t *Trashed) bool { return t.From != s.cfg.Node })
 		where := "purged"
