@@ -89,7 +89,7 @@ func (t *Trail) append(ctx context.Context, e *export.Export, r Record) error {
 		return ctx.Err()
 	}
 	name := path.Join(export.AuditDir, fmt.Sprintf("%s-%s.jsonl", t.node, r.Time.Format("200601")))
-	f, err := e.FS.Open(ctx, name)
+	f, err := e.FS.OpenWrite(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = e.Create(ctx, name)
 	}

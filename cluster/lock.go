@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -33,6 +35,41 @@ const (
 	OpUndo     Op = "undo"
 	OpTakeover Op = "takeover"
 )
+
+// Fits implements export.Record: the lock is of the volume that its name says, and
+// its item lies where that operation puts one. What an operation means that only a
+// newer berth knows, checkOp refuses.
+func (l *Lock) Fits(name string) error {
+	volume, numbered := path.Base(name), false
+	if dir := path.Base(path.Dir(name)); path.Dir(name) != export.LockDir {
+		volume, numbered = strings.TrimSuffix(dir, lockMark), true
+	}
+	states := []State{Held, Free}
+	if !numbered {
+		states = []State{"", Held}
+	}
+	err := cmp.Or(export.CheckVersion(l.Version), export.CheckName("volume", l.Volume, volume), export.CheckTime(l.Since))
+	switch {
+	case err != nil:
+		return err
+	case l.ID == "" || !slices.Contains(states, l.State) || !export.IsName(l.Node):
+		return export.Unfit("says nothing of who has it")
+	case l.Work != "" && !export.IsItem(l.Work, l.Op.items()...):
+		return export.Unfit("names %q, which no %s makes", l.Work, l.Op)
+	}
+	return nil
+}
+
+// items are the prefixes of the items that an operation makes; none for any.
+func (o Op) items() []string {
+	switch {
+	case o == OpClone:
+		return []string{export.JobPrefix, "clone-"} // the latter of berth 0.1
+	case o.HasJob():
+		return []string{export.JobPrefix}
+	}
+	return nil
+}
 
 // ops is what this berth can finish for a node that died.
 var ops = []Op{OpCreate, OpRemove, OpUndelete, OpClone, OpSet, OpRepair, OpImport, OpRestore, OpUndo, OpTakeover}
@@ -94,7 +131,7 @@ func (l *Lock) checkOp() error {
 	if slices.Contains(ops, l.Op) {
 		return nil
 	}
-	return problem.New(problem.InUse, "upgrade berth on this node", "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)
+	return problem.New(problem.InUse, fmt.Sprintf("upgrade berth on this node; if it is the newest: 'berth volume repair %s'", l.Volume), "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)
 }
 
 // lockWait is how long a request waits for a short operation to end, and
@@ -308,7 +345,7 @@ func ReadLock(ctx context.Context, fsys tree.FS, volume string) (*Lock, error) {
 func readNumbered(ctx context.Context, fsys tree.FS, volume string) (*Lock, error) {
 	l, number, err := top[Lock](ctx, fsys, locks(volume))
 	if export.IsBroken(err) {
-		return nil, unreadable(volume, locks(volume).path(number))
+		return nil, unreadable(volume, locks(volume).path(number), err)
 	}
 	if err != nil || number == 0 {
 		return nil, err
@@ -325,14 +362,14 @@ func readEarlier(ctx context.Context, fsys tree.FS, volume string) (*Lock, error
 		return nil, nil
 	}
 	if export.IsBroken(err) {
-		return nil, unreadable(volume, export.LockPath(volume))
+		return nil, unreadable(volume, export.LockPath(volume), err)
 	}
 	return &l, err
 }
 
-func unreadable(volume, file string) error {
-	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work, move %s away on the export", file),
-		"the lock of volume %q is not readable", volume)
+func unreadable(volume, file string, why error) error {
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work on the volume: 'berth volume repair %s'", volume),
+		"the lock of volume %q (%s) is not readable: %v", volume, file, export.Why(why)).Because(why)
 }
 
 // finish ends what the dead owner of a lock began. Any node may do so: it takes
@@ -416,6 +453,7 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	}
 	faulty := func(l *Lock) int { return min(1, len(c.faults.Reason(unfinished, l.Volume))) }
 	slices.SortStableFunc(all, func(a, b *Lock) int { return faulty(a) - faulty(b) })
+	var panics several.Errors
 	for _, l := range all {
 		if !c.Abandoned(l) {
 			continue
@@ -423,11 +461,13 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 		one, end := context.WithTimeout(ctx, finishWithin)
 		err := guard.Run(func() error { return c.finish(one, e, l) })
 		end()
-		if err := c.passOver(ctx, e, unfinished, l.Volume, err); err != nil {
+		if guard.Stack(err) != "" {
+			panics.Add(err)
+		} else if err := c.passOver(ctx, e, unfinished, l.Volume, err); err != nil {
 			return err
 		}
 	}
-	return c.forgetDone(ctx, e)
+	return errors.Join(panics.Err(), c.forgetDone(ctx, e))
 }
 
 // forgetDone removes the last traces of operations that were over long ago. How old

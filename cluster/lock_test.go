@@ -163,7 +163,7 @@ func TestWhatCannotBeReadOrUnderstoodIsLeftAlone(t *testing.T) {
 		write(t, dir, file, `{"version":1,`)
 	}
 	for _, volume := range []string{"broken", "torn"} {
-		require.ErrorContains(t, n.busy(volume), "the lock of volume \""+volume+"\" is not readable")
+		require.ErrorContains(t, n.busy(volume), "the lock of volume \""+volume+"\" (.berth/locks/"+volume)
 	}
 	require.NoError(t, n.FinishDead(ctx, n.e))
 	write(t, dir, export.LockDir+"/newer@/1", `{"version":1,"id":"x","state":"held","op":"rekey","volume":"newer","node":"n9","incarnation":"x"}`)

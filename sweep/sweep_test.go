@@ -225,7 +225,9 @@ func TestNoErrorOfOneTreeKeepsAnother(t *testing.T) {
 // An export that is away is not asked for each tree.
 func TestAnExportThatIsAwayEndsASweep(t *testing.T) {
 	dir := t.TempDir()
-	p := at(t, "file://"+dir, local(dir), func(_ *place, fsys tree.FS) tree.FS { return &faulty{fsys, export.StagingDir + "/purge.", syscall.ESTALE} }, nil)
+	p := at(t, "file://"+dir, local(dir), func(_ *place, fsys tree.FS) tree.FS {
+		return &faulty{fsys, export.StagingDir + "/purge.", syscall.ESTALE}
+	}, nil)
 	for i := range 50 {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, export.StagingDir, fmt.Sprint("purge.", i)), 0o700))
 	}

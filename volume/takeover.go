@@ -35,7 +35,7 @@ func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, 
 		if err != nil {
 			return err
 		}
-		j = &job.Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended,
+		j = &job.Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended, Force: export.Forced(ctx),
 			Items: []job.Item{{Volume: name, Dest: name, Ref: name, Trash: s.Trash.NewID()}}}
 		return nil
 	})
@@ -194,8 +194,11 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 	}
 	for name, epoch := range lost {
 		items, err := s.Trash.lateWrites(ctx, e, name)
+		if fatal := s.passOver(ctx, e, "it cannot be seen where containers write to", name, err); fatal != nil {
+			return fatal
+		}
 		if err != nil {
-			return err // of the export: an item's is passed over
+			continue
 		}
 		items = slices.DeleteFunc(items, func(t *Trashed) bool { return t.From != s.cfg.Node })
 		where := "purged"

@@ -28,7 +28,7 @@ import (
 type Trashed struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
-	Kind    string `json:"kind"` // removed, undo or fenced
+	Kind    string `json:"kind"` // removed, undo, fenced or Damaged
 	Volume  string `json:"volume"`
 	// VolumeID is the id of the volume, which its name may outlive; "" for an
 	// adopted one.
@@ -52,6 +52,35 @@ type Trashed struct {
 	// Partial: not a tree, but what was replaced or removed of one.
 	Partial bool `json:"partial,omitempty"`
 }
+
+// Fits implements export.Record: the item is the one that its place says, and what
+// it says of itself may be done.
+func (t *Trashed) Fits(name string) error {
+	p := t.Path
+	if t.PathB64 != nil {
+		p = string(t.PathB64)
+	}
+	err := cmp.Or(export.CheckVersion(t.Version), export.CheckTime(t.Removed, t.Since))
+	switch {
+	case err != nil:
+		return err
+	case t.ID != path.Base(path.Dir(name)):
+		return export.Unfit("belongs to item %q", t.ID)
+	case t.Kind == Damaged:
+		return nil
+	case t.Kind != "removed" && t.Kind != "undo" && t.Kind != "fenced", !export.IsName(t.Volume), p != "" && tree.CheckPath(p) != nil:
+		return export.Unfit("is a %q of volume %q, path %q, which is none", t.Kind, t.Volume, p)
+	case t.Expires != nil && (t.Expires.Before(t.Removed) || export.CheckTime(*t.Expires) != nil):
+		return export.Unfit("expires before it was removed, or never")
+	case t.Meta != nil:
+		return t.Meta.Fits(export.MetaPath(t.Volume))
+	}
+	return nil
+}
+
+// Damaged is the kind of an item that is no volume's tree, but a control file which
+// was not what its name says.
+const Damaged = "damaged"
 
 // Trash is what was removed or replaced, and may still be brought back.
 type Trash struct {
@@ -264,15 +293,27 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 	if l.Work == "" {
 		return nil
 	}
-	moved, err := export.Exists(ctx, e.FS, export.TrashData(l.Work))
+	t, err := readTrashed(ctx, e.FS, l.Work)
 	if err != nil {
 		return err
 	}
-	if moved {
+	if t != nil {
+		if there, err := export.Exists(ctx, e.FS, l.Volume); err != nil {
+			return err
+		} else if there || t.Kind != "unreadable" && (t.Kind != "removed" || t.Volume != l.Volume) {
+			return otherItem(l)
+		}
 		s.index.drop(l.Volume)
 		return s.forgetVolume(ctx, e, l.Volume)
 	}
 	return s.Trash.drop(ctx, e, l.Work)
+}
+
+// otherItem refuses to finish what a lock says about an item that its operation has
+// not made.
+func otherItem(l *cluster.Lock) error {
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; 'berth volume repair %s' moves the lock away", l.Volume),
+		"the lock of volume %q names %s, which is not of its %s", l.Volume, l.Work, l.Op)
 }
 
 // drop removes a trash item that has no data, and only such a one.
@@ -338,7 +379,7 @@ func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error)
 	var t Trashed
 	err := export.Read(ctx, fsys, export.TrashMeta(id), &t)
 	switch {
-	case export.IsBroken(err), err == nil && (t.ID != id || t.Version != export.FormatVersion):
+	case export.IsBroken(err):
 		return unreadable(id), nil
 	case err != nil:
 		return nil, export.Absent(err)
@@ -401,7 +442,7 @@ func (tr *Trash) find(ctx context.Context, which string) (*Trashed, error) {
 			if t.Partial || t.Path != "" {
 				return nil, problem.New(problem.Invalid, fmt.Sprintf("'berth undo %s' puts it back into the volume that it is of", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
 			}
-			if t.Kind == "unreadable" {
+			if t.Kind == "unreadable" || t.Kind == Damaged {
 				return nil, problem.New(problem.Failed, "its data is in "+export.TrashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
 			}
 			return t, nil
@@ -469,6 +510,9 @@ func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster
 	}
 	if t == nil {
 		return tr.drop(ctx, e, l.Work)
+	}
+	if t.Kind == Damaged || t.Partial || t.Path != "" {
+		return otherItem(l)
 	}
 	there, err := export.Exists(ctx, e.FS, l.Volume)
 	if err != nil || there {

@@ -467,7 +467,7 @@ func TestWhatANewerReleaseWroteIsLeftToIt(t *testing.T) {
 	n1.stops() // dies with the lock
 	held := filepath.Join(dir, export.LockDir, "site1@")
 	before := contents(t, held)
-	n2.must(n2.tick(ctx))
+	n2.beats()
 	said := strings.Join(*n2.said, "\n")
 	require.Contains(t, said, `an operation this berth does not know ("rekey", on n1)`)
 	require.Contains(t, said, "upgrade berth on this node")
