@@ -185,6 +185,9 @@ type Locking struct {
 // While berth on another node is too old to see the lock, what takes a tree
 // away or brings another in its place is refused.
 func (c *Cluster) Lock(ctx context.Context, e *export.Export, l Lock) (*Locking, error) {
+	if err := c.sayHello(ctx, e); err != nil {
+		return nil, err
+	}
 	if l.Op.moves() {
 		if err := c.Poll(ctx, e); err != nil {
 			return nil, err
@@ -467,19 +470,16 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 			return err
 		}
 	}
-	return errors.Join(panics.Err(), c.forgetDone(ctx, e))
+	return errors.Join(panics.Err(), forgetDone(ctx, c, e))
 }
 
 // forgetDone removes the last traces of operations that were over long ago. How old
 // they are tells the ctime, which is the server's and which nobody can set.
-func (c *Cluster) forgetDone(ctx context.Context, e *export.Export) error {
-	now, ok := c.cfg.Conn.Time()
-	if !ok {
-		return nil
-	}
+func forgetDone(ctx context.Context, c *Cluster, e *export.Export) error {
 	var old []string
 	err := e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
-		if volume, ok := strings.CutSuffix(d.Name, lockMark); ok && now.Sub(d.Attr.Ctime) > goneFor {
+		volume, numbered := strings.CutSuffix(d.Name, lockMark)
+		if age, ok := c.Age(d.Attr.Ctime); ok && numbered && age > goneFor {
 			old = append(old, volume)
 		}
 		return nil
@@ -488,7 +488,7 @@ func (c *Cluster) forgetDone(ctx context.Context, e *export.Export) error {
 		return err
 	}
 	for _, v := range old {
-		if err := c.passOver(ctx, e, unforgotten, v, c.forgetLocks(ctx, e, v, now)); err != nil {
+		if err := c.passOver(ctx, e, unforgotten, v, forgetLocks(ctx, c, e, v)); err != nil {
 			return err
 		}
 	}
@@ -497,7 +497,7 @@ func (c *Cluster) forgetDone(ctx context.Context, e *export.Export) error {
 
 // forgetLocks removes the numbers of a volume whose lock was given back long
 // ago.
-func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume string, now time.Time) error {
+func forgetLocks(ctx context.Context, c *Cluster, e *export.Export, volume string) error {
 	l, err := readNumbered(ctx, e.FS, volume)
 	if l.held() || err != nil {
 		return nil // reported when the volume is asked for
@@ -512,7 +512,7 @@ func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume stri
 	case l == nil || numbers[len(numbers)-1] != l.number:
 		return nil
 	}
-	return locks(volume).end(ctx, e.FS, numbers, now)
+	return c.end(ctx, e, locks(volume), numbers)
 }
 
 // Locks lists the locks of the whole export. Those that cannot be read are left

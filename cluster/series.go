@@ -177,17 +177,20 @@ const goneFor = 24 * time.Hour
 // end removes a whole series, lowest number first, if the highest has not
 // changed for goneFor in the export's time. Its ctime tells: nobody can set it, and
 // an export that was copied elsewhere has the mtimes of before.
-func (s series) end(ctx context.Context, fsys tree.FS, numbers []uint64, now time.Time) error {
-	last, err := fsys.Stat(ctx, s.path(numbers[len(numbers)-1]))
-	if err != nil || now.Sub(last.Ctime) < goneFor {
+func (c *Cluster) end(ctx context.Context, e *export.Export, s series, numbers []uint64) error {
+	last, err := e.FS.Stat(ctx, s.path(numbers[len(numbers)-1]))
+	if err != nil {
 		return export.Absent(err)
 	}
+	if age, ok := c.Age(last.Ctime); !ok || age < goneFor {
+		return nil
+	}
 	for _, n := range numbers {
-		if err := export.Absent(fsys.Remove(ctx, s.path(n))); err != nil {
+		if err := export.Absent(e.FS.Remove(ctx, s.path(n))); err != nil {
 			return err
 		}
 	}
-	_ = fsys.Rmdir(ctx, s.dir)
+	_ = e.FS.Rmdir(ctx, s.dir)
 	return nil
 }
 

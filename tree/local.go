@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/nfs"
 )
 
 // Local is an FS on a directory of this host: a local disk's, or one that the
@@ -17,7 +19,8 @@ import (
 //
 // System calls cannot be interrupted, and on a dead NFS mount they hang. So each
 // call runs in a goroutine of its own, and its caller waits for it only until the
-// context ends. At most maxStuck calls run at once; further callers wait.
+// context ends. At most maxStuck calls run at once, and maxUrgent of urgent ones;
+// further callers wait.
 type Local struct {
 	*handle
 	// deferred says that only SyncAll puts names on stable storage.
@@ -37,6 +40,7 @@ type handle struct {
 	dev, ino uint64        // of fd
 	magic    int64         // the type of its filesystem (statfs(2))
 	slots    chan struct{} // one token for each call that runs, and was not given up
+	urgent   chan struct{} // the same for urgent calls
 	wait     time.Duration // fileWait
 	stuck    stuck
 	// cloneless are the devices that have refused to clone a file.
@@ -47,12 +51,20 @@ type handle struct {
 	closed bool
 }
 
-const maxStuck = 64
+const (
+	maxStuck  = 64
+	maxUrgent = 8
+)
+
+// Urgent returns a context whose calls wait for no call of others: neither for
+// those that hang, nor for the many of a large piece of work. It is for a node's
+// sign of life, which is a few small calls.
+func Urgent(ctx context.Context) context.Context { return nfs.Urgent(ctx) }
 
 // OpenLocal opens the directory dir as the root of a filesystem. dir itself
 // may be reached through symlinks.
 func OpenLocal(ctx context.Context, dir string) (*Local, error) {
-	h := &handle{dir: dir, fd: -1, slots: make(chan struct{}, maxStuck), wait: fileWait}
+	h := &handle{dir: dir, fd: -1, slots: make(chan struct{}, maxStuck), urgent: make(chan struct{}, maxUrgent), wait: fileWait}
 	l := &Local{handle: h}
 	opened, err := call(ctx, l, "open", dir, func() (*Local, error) {
 		fd, err := ignoringEINTR2(func() (int, error) {
@@ -162,13 +174,17 @@ func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, er
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
+	slots := l.slots
+	if nfs.IsUrgent(ctx) {
+		slots = l.urgent
+	}
 	select {
-	case l.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	case <-ctx.Done():
 		return fail(ctx.Err())
 	}
 	if err := l.enter(); err != nil {
-		<-l.slots
+		<-slots
 		return fail(err)
 	}
 	type result struct {
@@ -176,7 +192,7 @@ func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, er
 		err error
 	}
 	done := make(chan result)
-	free := sync.OnceFunc(func() { <-l.slots })
+	free := sync.OnceFunc(func() { <-slots })
 	go func() {
 		v, err := f()
 		l.leave()

@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/rota"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 )
@@ -83,9 +84,10 @@ type Store struct {
 	cfg  Config
 	conn *export.Conn
 
-	index  index
-	clones clones
-	polled polled
+	index   index
+	clones  clones
+	polled  polled
+	reading rota.Rota // of the leases
 
 	hints   hints
 	sweeper *sweep.Sweeper

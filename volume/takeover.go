@@ -208,7 +208,6 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 		s.Cluster.NoteFenced(name, epoch, where)
 		s.cfg.Report("a volume was taken over while this node was silent; its containers here write to the trash: stop them",
 			map[string]any{"volume": name, "trash": where})
-		s.Cluster.Flush(ctx, e)
 		s.Audit.Write(ctx, e, audit.Record{Op: "fenced", Volume: name, Detail: "containers of " + s.cfg.Node + " write to trash " + where})
 	}
 	return nil
