@@ -17,8 +17,9 @@ import (
 )
 
 // bottom are the packages that all may import: names of any bytes, goroutines
-// that may panic, errors of many steps, and the rows of docs/troubleshooting.md.
-var bottom = []string{"text", "guard", "several", "problem/catalogue"}
+// that may panic, what a server takes at most, errors of many steps, and the rows
+// of docs/troubleshooting.md.
+var bottom = []string{"text", "guard", "bound", "several", "problem/catalogue"}
 
 const module = "github.com/casit/berth/"
 
