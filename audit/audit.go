@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -97,7 +98,7 @@ func (t *Trail) append(ctx context.Context, e *export.Export, at time.Time, line
 		return ctx.Err()
 	}
 	name := path.Join(export.AuditDir, fmt.Sprintf("%s-%s.jsonl", t.node, at.Format("200601")))
-	f, err := e.FS.Open(ctx, name)
+	f, err := e.FS.OpenWrite(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = e.Create(ctx, name)
 	}
@@ -181,13 +182,12 @@ func Sweep(ctx context.Context, fsys tree.FS, now time.Time) error {
 	if err != nil {
 		return export.Absent(err)
 	}
+	var failed several.Errors
 	for _, name := range old {
 		to := path.Join(export.StagingDir, export.PurgePrefix+"audit-"+name)
-		if err := export.Absent(fsys.Rename(ctx, path.Join(export.AuditDir, name), to)); err != nil {
-			return err
-		}
+		failed.Add(export.Absent(fsys.Rename(ctx, path.Join(export.AuditDir, name), to)))
 	}
-	return nil
+	return failed.Err()
 }
 
 // monthOf is the month of an audit file, NODE-YYYYMM.jsonl.

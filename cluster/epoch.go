@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -24,6 +25,14 @@ type Epoch struct {
 	Since   time.Time `json:"since"`
 
 	number uint64
+}
+
+// Fits implements export.Record.
+func (p *Epoch) Fits(string) error {
+	if p.ID == "" || p.State != Held && p.State != Free || !export.IsName(p.Node) {
+		return export.Unfit("says nothing of who holds the volume")
+	}
+	return cmp.Or(export.CheckVersion(p.Version), export.CheckTime(p.Since))
 }
 
 func epochs(volume string) series {
@@ -53,8 +62,8 @@ func (p *Epoch) mark() mark {
 func readEpoch(ctx context.Context, fsys tree.FS, name string) (*Epoch, error) {
 	p, number, err := top[Epoch](ctx, fsys, epochs(name))
 	if export.IsBroken(err) {
-		return nil, problem.New(problem.InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume, move %s away on the export", epochs(name).path(number)),
-			"who holds volume %q is not readable", name)
+		return nil, problem.New(problem.InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume: 'berth volume repair %s'", name),
+			"who holds volume %q (%s) is not readable: %v", name, epochs(name).path(number), export.Why(err)).Because(err)
 	}
 	if err != nil || number == 0 {
 		return nil, err

@@ -1,15 +1,19 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 
@@ -27,6 +31,31 @@ type Lease struct {
 
 	unsaved bool // the file on the export is older than this
 }
+
+// Fits implements export.Record: the lease is of the name and the node that its
+// place says.
+func (l *Lease) Fits(name string) error {
+	dir, file := path.Split(name)
+	volume, _, _ := strings.Cut(path.Base(dir), "@")
+	node := strings.TrimSuffix(file, ".json")
+	switch {
+	case !export.IsName(volume) || l.Volume != path.Base(dir):
+		return export.Unfit("belongs to volume %q", l.Volume)
+	case l.Boot == "" || len(l.Mounts) == 0:
+		return export.Unfit("says nothing of who uses the volume")
+	}
+	times := []time.Time{l.Since}
+	for _, u := range l.Mounts {
+		if u.Count < 1 || u.Count > mostUses || u.Generation < 0 || u.Fenced != "" && !export.IsItem(u.Fenced) {
+			return export.Unfit("has a use that nobody makes")
+		}
+		times = append(times, u.Since)
+	}
+	return cmp.Or(export.CheckVersion(l.Version), export.CheckName("node", l.Node, node), export.CheckTime(times...))
+}
+
+// mostUses is far above what one container counts.
+const mostUses = 1 << 30
 
 // Claim is one container's use of a volume. dockerd repeats Mount with one id
 // (docker cp does), so a claim counts.
@@ -270,7 +299,7 @@ func (c *Cluster) SaveLease(ctx context.Context, e *export.Export, name string) 
 	if err == nil {
 		c.uses.saved(name, l)
 	}
-	return err
+	return unreadableLeases(name, err)
 }
 
 // leaseOfNamesake tells whether a lease under our name may be of another node
@@ -307,13 +336,21 @@ func RemoveLeases(ctx context.Context, fsys tree.FS, name string) error {
 		return err
 	}
 	for _, node := range nodes {
-		if err := removeLease(ctx, fsys, name, node); err != nil {
+		err := removeLease(ctx, fsys, name, node)
+		if errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EPERM) {
+			continue // a directory: it keeps nobody from anything
+		}
+		if err != nil {
 			return err
 		}
 	}
 	_ = fsys.Rmdir(ctx, path.Join(export.LeaseDir, name)) // one left empty by a node that died
 	return nil
 }
+
+// unknownUse stands for the uses in a lease of this node that it cannot read.
+// 'berth volume release' takes it back.
+const unknownUse = "unreadable-lease"
 
 // Load reads what this node left on the export: an earlier process of this boot
 // has containers that go on, an earlier boot has none. It reads once; memory is
@@ -333,7 +370,14 @@ func (c *Cluster) Load(ctx context.Context, e *export.Export) error {
 		if export.Ends(ctx, e.FS, err) {
 			return err
 		}
-		if err == nil && l.Boot == c.cfg.Boot && l.Volume == name {
+		if export.IsBroken(err) {
+			// Containers of this boot may use the volume: until somebody says that
+			// none does, it is in use.
+			now := c.cfg.Now().UTC()
+			l, err = &Lease{Version: export.FormatVersion, Volume: name, Node: c.cfg.Node, Boot: c.cfg.Boot, Since: now,
+				Mounts: map[string]Claim{unknownUse: {Count: 1, Since: now}}}, nil
+		}
+		if err == nil && l.Boot == c.cfg.Boot {
 			left = append(left, l)
 		}
 	}
@@ -400,7 +444,18 @@ func LeasedNames(ctx context.Context, fsys tree.FS) ([]string, error) {
 func LeaseNodes(ctx context.Context, fsys tree.FS, name string) ([]string, error) {
 	nodes, err := export.Pick(ctx, fsys, path.Join(export.LeaseDir, name), func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
 	slices.Sort(nodes)
-	return nodes, export.Absent(err)
+	return nodes, unreadableLeases(name, export.Absent(err))
+}
+
+// unreadableLeases says what to do where something else is in the place of the
+// directory of leases. Other errors pass.
+func unreadableLeases(name string, err error) error {
+	if !errors.Is(err, syscall.ENOTDIR) && !errors.Is(err, syscall.ELOOP) {
+		return err
+	}
+	volume, _, _ := strings.Cut(name, "@")
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if nobody uses the volume: 'berth volume repair %s'", volume),
+		"who uses volume %q (%s) is not readable: %v", name, path.Join(export.LeaseDir, name), export.Why(err)).Because(err)
 }
 
 // readLeases reads every node's lease of a name. A broken one counts as held:
@@ -417,10 +472,12 @@ func readLeases(ctx context.Context, fsys tree.FS, name string) ([]*Lease, error
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil && !export.IsBroken(err) {
+		if export.IsBroken(err) {
+			l, err = &Lease{Volume: name, Node: node}, nil
+		}
+		if err != nil {
 			return nil, err
 		}
-		l.Volume, l.Node = name, node
 		out = append(out, l)
 	}
 	return out, nil

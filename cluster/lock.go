@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,41 @@ const (
 	OpUndo     Op = "undo"
 	OpTakeover Op = "takeover"
 )
+
+// Fits implements export.Record: the lock is of the volume that its name says, and
+// its item lies where that operation puts one. What an operation means that only a
+// newer berth knows, checkOp refuses.
+func (l *Lock) Fits(name string) error {
+	volume, numbered := path.Base(name), false
+	if dir := path.Base(path.Dir(name)); path.Dir(name) != export.LockDir {
+		volume, numbered = strings.TrimSuffix(dir, lockMark), true
+	}
+	states := []State{Held, Free}
+	if !numbered {
+		states = []State{"", Held}
+	}
+	err := cmp.Or(export.CheckVersion(l.Version), export.CheckName("volume", l.Volume, volume), export.CheckTime(l.Since))
+	switch {
+	case err != nil:
+		return err
+	case l.ID == "" || !slices.Contains(states, l.State) || !export.IsName(l.Node):
+		return export.Unfit("says nothing of who has it")
+	case l.Work != "" && !export.IsItem(l.Work, l.Op.items()...):
+		return export.Unfit("names %q, which no %s makes", l.Work, l.Op)
+	}
+	return nil
+}
+
+// items are the prefixes of the items that an operation makes; none for any.
+func (o Op) items() []string {
+	switch {
+	case o == OpClone:
+		return []string{export.JobPrefix, "clone-"} // the latter of berth 0.1
+	case o.HasJob():
+		return []string{export.JobPrefix}
+	}
+	return nil
+}
 
 // ops is what this berth can finish for a node that died.
 var ops = []Op{OpCreate, OpRemove, OpUndelete, OpClone, OpSet, OpRepair, OpImport, OpRestore, OpUndo, OpTakeover}
@@ -95,7 +131,7 @@ func (l *Lock) checkOp() error {
 	if slices.Contains(ops, l.Op) {
 		return nil
 	}
-	return problem.New(problem.InUse, "upgrade berth on this node", "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)
+	return problem.New(problem.InUse, fmt.Sprintf("upgrade berth on this node; if it is the newest: 'berth volume repair %s'", l.Volume), "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)
 }
 
 // lockWait is how long a request waits for a short operation to end, and
@@ -312,7 +348,7 @@ func ReadLock(ctx context.Context, fsys tree.FS, volume string) (*Lock, error) {
 func readNumbered(ctx context.Context, fsys tree.FS, volume string) (*Lock, error) {
 	l, number, err := top[Lock](ctx, fsys, locks(volume))
 	if export.IsBroken(err) {
-		return nil, unreadable(volume, locks(volume).path(number))
+		return nil, unreadable(volume, locks(volume).path(number), err)
 	}
 	if err != nil || number == 0 {
 		return nil, err
@@ -329,14 +365,14 @@ func readEarlier(ctx context.Context, fsys tree.FS, volume string) (*Lock, error
 		return nil, nil
 	}
 	if export.IsBroken(err) {
-		return nil, unreadable(volume, export.LockPath(volume))
+		return nil, unreadable(volume, export.LockPath(volume), err)
 	}
 	return &l, err
 }
 
-func unreadable(volume, file string) error {
-	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work, move %s away on the export", file),
-		"the lock of volume %q is not readable", volume)
+func unreadable(volume, file string, why error) error {
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work on the volume: 'berth volume repair %s'", volume),
+		"the lock of volume %q (%s) is not readable: %v", volume, file, export.Why(why)).Because(why)
 }
 
 // finish ends what the dead owner of a lock began. Any node may do so: it takes
@@ -400,38 +436,68 @@ func (c *Cluster) reportFinished(l *Lock) {
 	c.cfg.Report("finished an operation whose owner died", map[string]any{"op": string(l.Op), "volume": l.Volume, "node": l.Node})
 }
 
+// unfinished and unforgotten are the events of a volume whose locks stay.
+const (
+	unfinished  = "an operation whose owner died cannot be finished; it is tried again"
+	unforgotten = "the locks of an operation that was over long ago stay"
+)
+
+// finishWithin bounds the work on one operation whose owner died: each is a few
+// renames, and may be repeated.
+const finishWithin = 5 * time.Second
+
 // FinishDead finishes the operations of nodes that died, and removes the last
-// traces of those that were over long ago.
+// traces of those that were over long ago. An operation that cannot be finished
+// keeps no other; those that could not be finished before come last.
 func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	all, err := Locks(ctx, e.FS)
-	failed := several.Errors{}
-	failed.Add(err)
-	for _, l := range all {
-		if c.Abandoned(l) {
-			failed.Add(guard.Run(func() error { return c.finish(ctx, e, l) }))
-		}
-	}
-	if err := failed.Err(); err != nil {
+	if err != nil {
 		return err
 	}
+	faulty := func(l *Lock) int { return min(1, len(c.faults.Reason(unfinished, l.Volume))) }
+	slices.SortStableFunc(all, func(a, b *Lock) int { return faulty(a) - faulty(b) })
+	var panics several.Errors
+	for _, l := range all {
+		if !c.Abandoned(l) {
+			continue
+		}
+		one, end := context.WithTimeout(ctx, finishWithin)
+		err := guard.Run(func() error { return c.finish(one, e, l) })
+		end()
+		if guard.Stack(err) != "" {
+			panics.Add(err)
+		} else if err := c.passOver(ctx, e, unfinished, l.Volume, err); err != nil {
+			return err
+		}
+	}
+	return errors.Join(panics.Err(), forgetDone(ctx, c, e))
+}
+
+// forgetDone removes the last traces of operations that were over long ago. How old
+// they are tells the ctime, which is the server's and which nobody can set.
+func forgetDone(ctx context.Context, c *Cluster, e *export.Export) error {
 	var old []string
-	err = e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
+	err := e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
 		volume, numbered := strings.CutSuffix(d.Name, lockMark)
-		if age, ok := c.Age(d.Attr.Mtime); ok && numbered && age > goneFor {
+		if age, ok := c.Age(d.Attr.Ctime); ok && numbered && age > goneFor {
 			old = append(old, volume)
 		}
 		return nil
 	})
-	for _, v := range old {
-		failed.Add(c.forgetLocks(ctx, e, v))
+	if err != nil {
+		return err
 	}
-	failed.Add(err)
-	return failed.Err()
+	for _, v := range old {
+		if err := c.passOver(ctx, e, unforgotten, v, forgetLocks(ctx, c, e, v)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgetLocks removes the numbers of a volume whose lock was given back long
 // ago.
-func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume string) error {
+func forgetLocks(ctx context.Context, c *Cluster, e *export.Export, volume string) error {
 	l, err := readNumbered(ctx, e.FS, volume)
 	if l.held() || err != nil {
 		return nil // reported when the volume is asked for

@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/casit/berth/export"
@@ -50,6 +53,20 @@ type Heartbeat struct {
 	// which does not see numbered locks.
 	Locks string `json:"locks,omitempty"`
 }
+
+// Fits implements export.Record: the heartbeat is of the node that its name says.
+func (h *Heartbeat) Fits(name string) error {
+	if h.State != NodeUp && h.State != NodeUnattended && h.State != NodeStopped {
+		return export.Unfit("has the state %q", h.State)
+	}
+	if !(h.TTLSeconds >= 0 && h.TTLSeconds <= mostTTL.Seconds()) || h.Generation < 0 {
+		return export.Unfit("has values that no node writes")
+	}
+	return cmp.Or(export.CheckVersion(h.Version), export.CheckName("node", h.Node, strings.TrimSuffix(path.Base(name), ".json")), export.CheckTime(h.Written))
+}
+
+// mostTTL is the longest lease TTL of another node that is believed.
+const mostTTL = 7 * 24 * time.Hour
 
 // numbered is Heartbeat.Locks of this berth.
 const numbered = "numbered"

@@ -33,6 +33,8 @@ const (
 	Reverted PauseKind = "reverted"
 	// NobodyThere: no node had written for longer than nobodyAfter.
 	NobodyThere PauseKind = "nobody-there"
+	// Unknown: the list of pauses is not readable.
+	Unknown PauseKind = "unknown"
 	// ClockSet: the server's time went on by more than the time that went by.
 	ClockSet PauseKind = "clock-set"
 )
@@ -50,15 +52,34 @@ type pauses struct {
 	Pauses  []Pause `json:"pauses"`
 }
 
-// Pauses lists the times that are missing on an export, oldest first.
+// Fits implements export.Record.
+func (p *pauses) Fits(string) error {
+	for _, one := range p.Pauses {
+		if one.To.Before(one.From) {
+			return export.Unfit("has a pause that ends before it begins")
+		}
+		if err := export.CheckTime(one.From, one.To); err != nil {
+			return err
+		}
+	}
+	return export.CheckVersion(p.Version)
+}
+
+// Pauses lists the times that are missing on an export, oldest first. If nobody can
+// read them, all time until the file was written is missing: no pause can be longer,
+// so that nothing is deleted too early.
 func Pauses(ctx context.Context, fsys tree.FS) ([]Pause, error) {
 	var p pauses
 	err := export.Read(ctx, fsys, export.PausesFile, &p)
-	if export.IsBroken(err) {
-		return nil, nil // the trash is emptied as if nothing was missing
+	if !export.IsBroken(err) {
+		return p.Pauses, export.Absent(err)
 	}
-	return p.Pauses, export.Absent(err)
+	a, err := fsys.Stat(ctx, export.PausesFile)
+	return []Pause{{Kind: Unknown, To: a.Mtime.UTC()}}, export.Absent(err)
 }
+
+// mostMissing bounds what is counted with.
+const mostMissing = 50 * 365 * 24 * time.Hour
 
 // Missing is how much of the time between since and now is missing. A pause that
 // ends after now counts for nothing: the clock that said so was put right.
@@ -70,7 +91,7 @@ func Missing(all []Pause, since, now time.Time) (d time.Duration) {
 			continue
 		}
 		if begin := later(p.From, since); p.To.After(begin) {
-			d += p.To.Sub(begin)
+			d = min(d+min(p.To.Sub(begin), mostMissing), mostMissing)
 			since = p.To // two pauses may be about one time
 		}
 	}
@@ -213,7 +234,7 @@ func (c *Cluster) answerRevert(ctx context.Context, e *export.Export) error {
 	}
 	c.uses.resave()
 	for name, epoch := range c.uses.held() {
-		if err := c.holdAgain(ctx, e, name, epoch); err != nil {
+		if err := c.passOver(ctx, e, "a volume is not held again", name, c.holdAgain(ctx, e, name, epoch)); err != nil {
 			return err
 		}
 	}

@@ -157,7 +157,9 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 		}
 	}
 	switch {
-	case IsBroken(err), err == nil && rec.ID == "":
+	case errors.Is(err, fs.ErrPermission):
+		return err
+	case IsBroken(err):
 		return problem.New(problem.Failed, "look at the file; the volumes' data is untouched", "%s on the export %s is not readable", recordFile, c.cfg.URL)
 	case err != nil:
 		return err

@@ -21,6 +21,14 @@ type record struct {
 	ID      string `json:"id"`
 }
 
+// Fits implements Record. A newer version is told by who identifies the export.
+func (r *record) Fits(string) error {
+	if !IsName(r.ID) {
+		return Unfit("has no id")
+	}
+	return nil
+}
+
 // Export is one opened export whose identity was verified.
 type Export struct {
 	FS tree.FS

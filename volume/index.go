@@ -256,7 +256,7 @@ func (s *Store) relist(ctx context.Context, e *export.Export) error {
 // except Convoy's own beside its metadata.
 func listVolumes(ctx context.Context, fsys tree.FS) ([]string, error) {
 	names, err := export.Pick(ctx, fsys, ".", func(d tree.Entry) (string, bool) {
-		return d.Name, d.Kind == tree.Directory && nameRule.MatchString(d.Name)
+		return d.Name, d.Kind == tree.Directory && export.IsName(d.Name)
 	})
 	if err != nil {
 		return nil, err
@@ -265,10 +265,10 @@ func listVolumes(ctx context.Context, fsys tree.FS) ([]string, error) {
 		return names, nil
 	}
 	convoy, err := isConvoyShare(ctx, fsys)
-	if err != nil {
+	if export.Ends(ctx, fsys, err) {
 		return nil, err
 	}
-	if convoy {
+	if convoy { // a directory of that name that cannot be read hides no volume
 		names = slices.DeleteFunc(names, isConvoyName)
 	}
 	return names, nil

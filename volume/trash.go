@@ -32,7 +32,7 @@ import (
 type Trashed struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
-	Kind    string `json:"kind"` // removed, undo or fenced
+	Kind    string `json:"kind"` // removed, undo, fenced or Damaged
 	Volume  string `json:"volume"`
 	// VolumeID is the id of the volume, which its name may outlive; "" for an
 	// adopted one.
@@ -58,6 +58,35 @@ type Trashed struct {
 
 	missing time.Duration // since Removed, as of the listing
 }
+
+// Fits implements export.Record: the item is the one that its place says, and what
+// it says of itself may be done.
+func (t *Trashed) Fits(name string) error {
+	p := t.Path
+	if t.PathB64 != nil {
+		p = string(t.PathB64)
+	}
+	err := cmp.Or(export.CheckVersion(t.Version), export.CheckTime(t.Removed, t.Since))
+	switch {
+	case err != nil:
+		return err
+	case t.ID != path.Base(path.Dir(name)):
+		return export.Unfit("belongs to item %q", t.ID)
+	case t.Kind == Damaged:
+		return nil
+	case t.Kind != "removed" && t.Kind != "undo" && t.Kind != "fenced", !export.IsName(t.Volume), p != "" && tree.CheckPath(p) != nil:
+		return export.Unfit("is a %q of volume %q, path %q, which is none", t.Kind, t.Volume, p)
+	case t.Expires != nil && (t.Expires.Before(t.Removed) || export.CheckTime(*t.Expires) != nil):
+		return export.Unfit("expires before it was removed, or never")
+	case t.Meta != nil:
+		return t.Meta.Fits(export.MetaPath(t.Volume))
+	}
+	return nil
+}
+
+// Damaged is the kind of an item that is no volume's tree, but a control file which
+// was not what its name says.
+const Damaged = "damaged"
 
 // Trash is what was removed or replaced, and may still be brought back.
 type Trash struct {
@@ -252,15 +281,27 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 	if l.Work == "" {
 		return nil
 	}
-	moved, err := export.Exists(ctx, e.FS, export.TrashData(l.Work))
+	t, err := readTrashed(ctx, e.FS, l.Work)
 	if err != nil {
 		return err
 	}
-	if moved {
+	if t != nil {
+		if there, err := export.Exists(ctx, e.FS, l.Volume); err != nil {
+			return err
+		} else if there || t.Kind != "unreadable" && (t.Kind != "removed" || t.Volume != l.Volume) {
+			return otherItem(l)
+		}
 		s.index.drop(l.Volume)
 		return s.forgetVolume(ctx, e, l.Volume)
 	}
 	return s.Trash.drop(ctx, e, l.Work)
+}
+
+// otherItem refuses to finish what a lock says about an item that its operation has
+// not made.
+func otherItem(l *cluster.Lock) error {
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; 'berth volume repair %s' moves the lock away", l.Volume),
+		"the lock of volume %q names %s, which is not of its %s", l.Volume, l.Work, l.Op)
 }
 
 // drop removes a trash item that has no data, and only such a one.
@@ -352,7 +393,7 @@ func readRecord(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) 
 	var t Trashed
 	err := export.Read(ctx, fsys, export.TrashMeta(id), &t)
 	switch {
-	case export.IsBroken(err), err == nil && (t.ID != id || t.Version != export.FormatVersion):
+	case export.IsBroken(err):
 		return unreadable(id), nil
 	case err != nil:
 		return nil, export.Absent(err)
@@ -412,7 +453,7 @@ func (tr *Trash) find(ctx context.Context, which string) (*Trashed, error) {
 			if t.Partial || t.Path != "" {
 				return nil, problem.New(problem.Invalid, fmt.Sprintf("'berth undo %s' puts it back into the volume that it is of", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
 			}
-			if t.Kind == "unreadable" {
+			if t.Kind == "unreadable" || t.Kind == Damaged {
 				return nil, problem.New(problem.Failed, "its data is in "+export.TrashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
 			}
 			return t, nil
@@ -468,6 +509,8 @@ func (tr *Trash) copyFenced(ctx context.Context, e *export.Export, t *Trashed, n
 	return e.FS.Rename(ctx, tmp, name)
 }
 
+// finishRestore ends a restore whose owner died: what is moved back is in its place
+// then, and what is copied is taken back.
 func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	if l.Work == "" {
 		return nil
@@ -479,9 +522,17 @@ func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster
 	if t == nil {
 		return tr.drop(ctx, e, l.Work)
 	}
+	if t.Kind == Damaged || t.Partial || t.Path != "" {
+		return otherItem(l)
+	}
 	there, err := export.Exists(ctx, e.FS, l.Volume)
 	if err != nil || there {
 		return err
+	}
+	if t.Kind == "fenced" {
+		// It is copied, which may take hours and would keep what else is to be
+		// finished: whoever asked for it asks again.
+		return export.Absent(e.FS.Remove(ctx, export.MetaPath(l.Volume)))
 	}
 	return tr.bringBack(ctx, e, t, l.Volume)
 }
@@ -527,13 +578,12 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 	err = tr.s.with(ctx, "purge the trash", func(e *export.Export) error {
 		var first error
 		for _, t := range out {
-			err := tr.purge(ctx, e, t)
-			if export.Ends(ctx, e.FS, err) {
-				return err
-			}
-			if err == nil {
+			switch err := tr.purge(ctx, e, t); {
+			case err == nil:
 				done = append(done, t)
-			} else if first == nil {
+			case export.Ends(ctx, e.FS, err):
+				return err
+			case first == nil:
 				first = fmt.Errorf("%s: %w", t.ID, err)
 			}
 		}
