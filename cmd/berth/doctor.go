@@ -130,7 +130,7 @@ func renderReport(w io.Writer, r *doctor.Report, width int) {
 		}
 		line(state, f.Check, show.Sentence(f.Evidence))
 		if f.State != doctor.OK && f.Next != "" {
-			fmt.Fprintln(w, indent+"next: "+text.Visible(f.Next)) // to be copied, so not broken
+			fmt.Fprintln(w, indent+"next: "+text.Line(f.Next)) // to be copied, so not broken
 		}
 	}
 	fmt.Fprintln(w, strings.Join(show.Wrap(summary(r), width), "\n  "))

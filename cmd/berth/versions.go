@@ -114,6 +114,7 @@ func runCat(ctx context.Context, a *app, ref string) error {
 		if err != nil {
 			return err
 		}
+		return a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, a.stdout)
 	}
-	return a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, a.stdout)
+	return a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, unescaped(a.stdout))
 }
