@@ -82,7 +82,7 @@ func (c *Cluster) AllUsers(ctx context.Context, e *export.Export) ([]User, error
 	var out []User
 	for _, name := range names {
 		users, err := c.Users(ctx, e, name)
-		if err := c.passOver("the leases of a volume cannot be read", name, err); err != nil {
+		if err := c.passOver(ctx, e, "the leases of a volume cannot be read", name, err); err != nil {
 			return nil, err
 		}
 		out = append(out, users...)

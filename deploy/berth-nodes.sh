@@ -116,7 +116,7 @@ manager={{.Swarm.ControlAvailable}}' 2>/dev/null
 
 # node_begin makes room for what is sent; it fails while another run is at work.
 node_begin() {
-	(umask 077 && mkdir -p "$LIB")
+	(umask 077 && mkdir -p "$LIB") && chmod 0700 "$LIB"
 	node_alone
 	rm -rf "$LIB/next"
 	mkdir -m 0700 "$LIB/next" "$LIB/next/etc"
@@ -199,6 +199,8 @@ node_keep() {
 node_put() {
 	local file
 	mkdir -p "$ETC" /srv/berth && chmod 0700 "$ETC" || return 1
+	# Users of the node have no business in volumes. A filer that is mounted there may refuse.
+	chmod 0700 /srv/berth || node_say "/srv/berth cannot be made 0700: 'berth doctor' says more"
 	for file in $FILES; do
 		if [ -e "$1/$file" ] && ! cmp -s "$1/$file" "$ETC/$file"; then
 			install -m 0600 "$1/$file" "$ETC/.$file.new" && mv -f "$ETC/.$file.new" "$ETC/$file" || return 1
