@@ -76,8 +76,8 @@ func Wrap(text string, width int) (lines []string) {
 // Indented writes a text, broken where it does not fit into width; what goes on
 // below begins under the text, at as many blanks. width 0 breaks nothing.
 func Indented(w io.Writer, first, said string, width int) {
+	first, said = text.Line(first), text.Line(said)
 	at := utf8.RuneCountInString(first)
-	said = text.Line(said)
 	lines := []string{said}
 	if width-at >= Narrowest && utf8.RuneCountInString(said) > width-at {
 		lines = Wrap(said, width-at)
