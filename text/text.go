@@ -13,6 +13,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -154,14 +155,18 @@ func Message(text string) string {
 
 // Writer writes what is for people, with all escaped that Visible escapes, but for
 // tabs, of which texts are full. A character may come in two writes; Close writes
-// what was begun and never ended. It may not be used concurrently.
+// what was begun and never ended. It may be used concurrently.
 type Writer struct {
-	W     io.Writer
-	begun []byte // of a character
+	W io.Writer
+
+	mu    sync.Mutex // guards begun, and is held across a write
+	begun []byte     // of a character
 }
 
 // Write escapes p. It returns len(p), or an error of W.
 func (w *Writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	all := append(w.begun, p...)
 	whole := len(all)
 	for i := max(0, len(all)-utf8.UTFMax+1); i < len(all); i++ {
@@ -177,6 +182,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 
 // Close writes the rest. It does not close W.
 func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	rest := string(w.begun)
 	w.begun = nil
 	_, err := io.WriteString(w.W, w.escape(rest))

@@ -19,6 +19,7 @@ var Messages = catalogue.Messages{
 		{"… bytes of … instead of … of …", "size or time of the copy differ from the original: somebody wrote to the original", "try again, or copy a snapshot"},
 		{"the clone has … bytes of … instead of … of …", "somebody wrote to the original during the copy", "try again, or copy a snapshot"},
 		{"the copy has … bytes of …, mode …, owner …:… instead of … bytes of …, mode …, owner …:…", "the server changes owner or mode of new files", "`berth doctor` (`root`, `ontap-style`)"},
+		{"… became shorter while it was read", "somebody wrote to the file", "try again, or read a snapshot"},
 		{"sync: the source cannot be read: …", "berth cannot read the snapshot's tree", "mend what the words behind the colon say; or another version"},
 		{"compare: …", "berth cannot read one of the trees", "the words behind the colon"},
 		{"…: source, target, staging and trash overlap", "a defect of berth; nothing was changed", "report it"},

@@ -12,7 +12,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
-	"github.com/casit/berth/rota"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 )
@@ -84,10 +83,9 @@ type Store struct {
 	cfg  Config
 	conn *export.Conn
 
-	index   index
-	clones  clones
-	polled  polled
-	reading rota.Rota // of the leases
+	index  index
+	clones clones
+	polled polled
 
 	hints   hints
 	sweeper *sweep.Sweeper
