@@ -17,8 +17,9 @@ import (
 )
 
 // bottom are the packages that all may import: names of any bytes, goroutines
-// that may panic, errors of many steps, and the rows of docs/troubleshooting.md.
-var bottom = []string{"text", "guard", "several", "problem/catalogue"}
+// that may panic, errors of many steps, rounds over many names, and the rows of
+// docs/troubleshooting.md.
+var bottom = []string{"text", "guard", "several", "rota", "problem/catalogue"}
 
 const module = "github.com/casit/berth/"
 
@@ -34,6 +35,7 @@ var below = map[string][]string{
 	"ontap/simulator/simulatortest": {"ontap/simulator"},
 	"text":                          {},
 	"guard":                         {},
+	"rota":                          {},
 	"problem/catalogue":             {},
 	"problem/problemtest":           {},
 	"problem":                       {"tree"},
@@ -41,8 +43,10 @@ var below = map[string][]string{
 	"audit":                         {"export", "tree"},
 	"cache":                         {"export", "tree"},
 	"cluster":                       {"export", "problem", "tree"},
-	"volume":                        {"audit", "cache", "cluster", "export", "problem", "tree", "job"},
-	"snapshot":                      {"audit", "cluster", "snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree", "snapshot/df", "job", "snapshot/compare"},
+	"sweep":                         {"audit", "cache", "cluster", "export", "problem", "tree"},
+	"volume":                        {"audit", "cache", "cluster", "export", "problem", "tree", "job", "sweep"},
+	"snapshot":                      {"audit", "cluster", "snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree", "snapshot/df", "job", "snapshot/compare", "snapshot/archive"},
+	"snapshot/archive":              {"snapshot/reference", "tree"},
 	"job":                           {"cluster", "export", "problem", "tree"},
 	"snapshot/reference":            {"cluster", "volume", "problem"},
 	"snapshot/embedded":             {"cluster", "export", "snapshot/reference", "volume", "problem", "tree"},
@@ -53,13 +57,13 @@ var below = map[string][]string{
 	"docker/dockertest":             {},
 	"show":                          {"cluster", "job", "plugin", "problem", "snapshot/df", "snapshot/reference"},
 	"examine":                       {"cluster", "job", "docker", "doctor", "plugin", "stack", "volume"},
-	"doctor":                        {"cluster", "job", "export", "volume", "problem", "tree", "nfs", "ontap", "snapshot/reference"},
+	"doctor":                        {"cluster", "job", "export", "sweep", "volume", "problem", "tree", "nfs", "ontap", "snapshot/reference"},
 	"convoy":                        {"audit", "cluster", "export", "volume", "problem", "tree"},
 	"plugin":                        {"audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job"},
 	"dashboard":                     {"docker", "cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
 	"cmd/berth":                     {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare"},
 	"snapshot/compare":              {"snapshot/reference", "volume", "problem", "tree"},
-	"snapshot/df":                   {"snapshot/netapp", "snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
+	"snapshot/df":                   {"export", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
 }
 
 // goFiles calls fn for every Go file of the project.

@@ -3,13 +3,17 @@
 package cache
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"path"
 	"slices"
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -20,7 +24,7 @@ const (
 	most   = 1 << 30 // bytes
 	// exact is how exactly the time of the last reading is kept.
 	exact = 24 * time.Hour
-	// maxBytes bounds what Bytes reads.
+	// maxBytes bounds what is read of a file.
 	maxBytes = 64 << 20
 )
 
@@ -32,42 +36,50 @@ func New(conn *export.Conn) *Cache { return &Cache{conn} }
 
 // Get decodes what was kept under key into v; false if there is nothing.
 func (k *Cache) Get(ctx context.Context, fsys tree.FS, key string, v any) bool {
-	var kept struct {
-		Key   string          `json:"key"`
-		Value json.RawMessage `json:"value"`
-	}
-	name := export.CachePath(key, ".json")
-	if export.Read(ctx, fsys, name, &kept) != nil || kept.Key != key || json.Unmarshal(kept.Value, v) != nil {
-		return false
-	}
-	k.noteRead(ctx, fsys, name)
-	return true
+	data := k.read(ctx, fsys, key, ".json")
+	return data != nil && json.Unmarshal(data, v) == nil
 }
 
 // Put keeps v under key, on all nodes. That it cannot is no error.
 func (k *Cache) Put(ctx context.Context, fsys tree.FS, key string, v any) {
-	value, err := json.Marshal(v)
-	if err == nil && export.Mkdir(ctx, fsys, export.CacheDir) == nil {
-		_ = k.conn.On(fsys).Replace(ctx, export.CachePath(key, ".json"), map[string]any{"key": key, "value": json.RawMessage(value)})
+	if data, err := json.Marshal(v); err == nil {
+		k.write(ctx, fsys, key, ".json", data)
 	}
 }
 
 // Bytes returns the bytes that were kept under key; nil if there are none.
 func (k *Cache) Bytes(ctx context.Context, fsys tree.FS, key string) []byte {
-	name := export.CachePath(key, ".bin")
-	data, err := tree.ReadFile(ctx, fsys, name, maxBytes)
-	if err != nil {
-		return nil
-	}
-	k.noteRead(ctx, fsys, name)
-	return data
+	return k.read(ctx, fsys, key, ".bin")
 }
 
 // PutBytes is Put for bytes that are no JSON.
 func (k *Cache) PutBytes(ctx context.Context, fsys tree.FS, key string, data []byte) {
-	if export.Mkdir(ctx, fsys, export.CacheDir) == nil {
-		_ = k.conn.On(fsys).Put(ctx, export.CachePath(key, ".bin"), data)
+	k.write(ctx, fsys, key, ".bin", data)
+}
+
+// read returns what write has kept, and nothing else: a file begins with the sum of
+// its key and of what follows, so that a damaged one is none.
+func (k *Cache) read(ctx context.Context, fsys tree.FS, key, kind string) []byte {
+	name := export.CachePath(key, kind)
+	data, err := tree.ReadFile(ctx, fsys, name, maxBytes)
+	if err != nil || len(data) < sha256.Size || !bytes.Equal(data[:sha256.Size], sum(key, data[sha256.Size:])) {
+		return nil
 	}
+	k.noteRead(ctx, fsys, name)
+	return data[sha256.Size:]
+}
+
+func (k *Cache) write(ctx context.Context, fsys tree.FS, key, kind string, data []byte) {
+	if export.Mkdir(ctx, fsys, export.CacheDir) == nil {
+		_ = k.conn.On(fsys).Put(ctx, export.CachePath(key, kind), slices.Concat(sum(key, data), data))
+	}
+}
+
+func sum(key string, data []byte) []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", key)
+	h.Write(data)
+	return h.Sum(nil)
 }
 
 // noteRead keeps in the file's time that it was read.
@@ -80,7 +92,7 @@ func (k *Cache) noteRead(ctx context.Context, fsys tree.FS, name string) {
 }
 
 // Sweep removes what has not been read for long, and the least recently read
-// while there is too much.
+// while there is too much. What cannot be removed keeps nothing else.
 func Sweep(ctx context.Context, fsys tree.FS, now time.Time) error {
 	return sweep(ctx, fsys, now, most)
 }
@@ -99,14 +111,16 @@ func sweep(ctx context.Context, fsys tree.FS, now time.Time, most int64) error {
 		return export.Absent(err)
 	}
 	slices.SortFunc(kept, func(a, b tree.EntryPlus) int { return a.Attr.Mtime.Compare(b.Attr.Mtime) })
+	var failed several.Errors
 	for _, d := range kept {
 		if total <= most && now.Sub(d.Attr.Mtime) <= unused {
-			return nil
+			break
 		}
 		if err := export.Absent(fsys.Remove(ctx, path.Join(export.CacheDir, d.Name))); err != nil {
-			return err
+			failed.Add(err)
+			continue
 		}
 		total -= d.Attr.Size
 	}
-	return nil
+	return failed.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,4 +46,19 @@ func TestWhatNobodyReadsLeavesTheCache(t *testing.T) {
 	var v int
 	require.True(t, n.Get(ctx, fsys, "value", &v))
 	require.Equal(t, 7, v)
+
+	file := filepath.Join(dir, export.CachePath("value", ".json"))
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for i := range whole {
+		damaged := slices.Clone(whole)
+		damaged[i] ^= 1
+		require.NoError(t, os.WriteFile(file, damaged, 0o600))
+		require.False(t, n.Get(ctx, fsys, "value", &v), "byte %d of a result was damaged", i)
+	}
+	require.NoError(t, os.Truncate(file, 0))
+	require.False(t, n.Get(ctx, fsys, "value", &v))
+	require.NoError(t, os.Rename(file, filepath.Join(dir, export.CachePath("other", ".json"))))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, export.CachePath("other", ".json")), whole, 0o600))
+	require.False(t, n.Get(ctx, fsys, "other", &v), "a result of another question")
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -24,6 +25,14 @@ type Epoch struct {
 	Since   time.Time `json:"since"`
 
 	number uint64
+}
+
+// Fits implements export.Record.
+func (p *Epoch) Fits(string) error {
+	if p.ID == "" || p.State != Held && p.State != Free || !export.IsName(p.Node) {
+		return export.Unfit("says nothing of who holds the volume")
+	}
+	return cmp.Or(export.CheckVersion(p.Version), export.CheckTime(p.Since))
 }
 
 func epochs(volume string) series {
@@ -53,8 +62,8 @@ func (p *Epoch) mark() mark {
 func readEpoch(ctx context.Context, fsys tree.FS, name string) (*Epoch, error) {
 	p, number, err := top[Epoch](ctx, fsys, epochs(name))
 	if export.IsBroken(err) {
-		return nil, problem.New(problem.InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume, move %s away on the export", epochs(name).path(number)),
-			"who holds volume %q is not readable", name)
+		return nil, problem.New(problem.InUse, fmt.Sprintf("nothing was changed; if nobody uses the volume: 'berth volume repair %s'", name),
+			"who holds volume %q (%s) is not readable: %v", name, epochs(name).path(number), export.Why(err)).Because(err)
 	}
 	if err != nil || number == 0 {
 		return nil, err
@@ -175,7 +184,7 @@ func (c *Cluster) cannotWrite(h *Holder) (never bool) {
 		return h.Boot != c.cfg.Boot // checkIdentity has seen that the name is ours
 	}
 	c.peer(h.Node, func(p *peer) {
-		if !p.absent && p.beat.Boot != "" && !p.beat.Doubled {
+		if !p.absent && !p.unread && p.beat.Boot != "" && !p.beat.Doubled {
 			never = p.beat.State == NodeStopped || h.Boot != "" && p.beat.Boot != h.Boot
 		}
 	})
@@ -230,11 +239,10 @@ func (c *Cluster) release(ctx context.Context, e *export.Export, name string) er
 // forgetHolds removes the epochs of a volume that is gone.
 func (c *Cluster) forgetHolds(ctx context.Context, e *export.Export, name string, numbers []uint64) error {
 	there, err := export.Exists(ctx, e.FS, name)
-	now, ok := c.cfg.Conn.Time()
-	if err != nil || there || !ok {
+	if err != nil || there {
 		return err
 	}
-	return epochs(name).end(ctx, e.FS, numbers, now)
+	return c.end(ctx, e, epochs(name), numbers)
 }
 
 // Raise ends the hold that a takeover ends, which was that of the epoch: nobody
@@ -262,8 +270,11 @@ func (c *Cluster) TakenOver(ctx context.Context, e *export.Export) (map[string]u
 			continue
 		}
 		p, err := readEpoch(ctx, e.FS, name)
-		if err != nil {
+		if err := c.passOver(ctx, e, "who holds a volume cannot be read", name, err); err != nil {
 			return nil, err
+		}
+		if err != nil {
+			continue
 		}
 		if p.num() > epoch || p.num() == epoch && (p.Node != c.cfg.Node || p.Boot != c.cfg.Boot) {
 			out[name] = epoch

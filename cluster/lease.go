@@ -1,12 +1,15 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/export"
@@ -28,6 +31,31 @@ type Lease struct {
 
 	unsaved bool // the file on the export is older than this
 }
+
+// Fits implements export.Record: the lease is of the name and the node that its
+// place says.
+func (l *Lease) Fits(name string) error {
+	dir, file := path.Split(name)
+	volume, _, _ := strings.Cut(path.Base(dir), "@")
+	node := strings.TrimSuffix(file, ".json")
+	switch {
+	case !export.IsName(volume) || l.Volume != path.Base(dir):
+		return export.Unfit("belongs to volume %q", l.Volume)
+	case l.Boot == "" || len(l.Mounts) == 0:
+		return export.Unfit("says nothing of who uses the volume")
+	}
+	times := []time.Time{l.Since}
+	for _, u := range l.Mounts {
+		if u.Count < 1 || u.Count > mostUses || u.Generation < 0 || u.Fenced != "" && !export.IsItem(u.Fenced) {
+			return export.Unfit("has a use that nobody makes")
+		}
+		times = append(times, u.Since)
+	}
+	return cmp.Or(export.CheckVersion(l.Version), export.CheckName("node", l.Node, node), export.CheckTime(times...))
+}
+
+// mostUses is far above what one container counts.
+const mostUses = 1 << 30
 
 // Claim is one container's use of a volume. dockerd repeats Mount with one id
 // (docker cp does), so a claim counts.
@@ -223,27 +251,22 @@ const releaseBudget = 10 * time.Second
 func (c *Cluster) flushLease(ctx context.Context, e *export.Export, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushBudget)
 	defer cancel()
-	if err := c.cfg.Conn.Observe(e, c.SaveLease(ctx, e, name)); err != nil {
+	if err := c.cfg.Conn.Observe(ctx, e, c.SaveLease(ctx, e, name)); err != nil {
 		c.cfg.Report("a lease was not saved; it is when the export answers", map[string]any{"volume": name, "err": err})
 	}
 }
 
-// Flush writes leases that changed while the export was away, or while
-// their name was not free.
-func (c *Cluster) Flush(ctx context.Context, e *export.Export) {
-	for _, name := range c.uses.names() {
-		if l, ok := c.uses.copy(name); !ok || !l.unsaved {
-			continue
-		}
-		wait, cancel := context.WithTimeout(ctx, flushBudget)
-		end, err := c.turns.take(wait, name)
-		cancel()
-		if err != nil {
-			continue
-		}
-		c.flushLease(ctx, e, name)
-		end()
+// flush writes a lease that changed while the export was away, or while its name
+// was not free.
+func (c *Cluster) flush(ctx context.Context, e *export.Export, name string) {
+	wait, cancel := context.WithTimeout(ctx, flushBudget)
+	defer cancel()
+	end, err := c.turns.take(wait, name)
+	if err != nil {
+		return
 	}
+	defer end()
+	c.flushLease(ctx, e, name)
 }
 
 // SaveLease makes the file on the export say what memory says. The caller has
@@ -276,7 +299,7 @@ func (c *Cluster) SaveLease(ctx context.Context, e *export.Export, name string) 
 	if err == nil {
 		c.uses.saved(name, l)
 	}
-	return err
+	return unreadableLeases(name, err)
 }
 
 // leaseOfNamesake tells whether a lease under our name may be of another node
@@ -290,7 +313,10 @@ func (c *Cluster) leaseOfNamesake(ctx context.Context, e *export.Export, name st
 	if err != nil && !export.IsBroken(err) {
 		return false, export.Absent(err)
 	}
-	return err == nil && there.Boot != c.cfg.Boot, nil
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
+	doubled := c.peers.own.doubled
+	return err == nil && (there.Boot != c.cfg.Boot || doubled != "" && there.Incarnation == doubled), nil
 }
 
 // removeLease removes a node's lease of a name, and the name's directory if it
@@ -310,13 +336,21 @@ func RemoveLeases(ctx context.Context, fsys tree.FS, name string) error {
 		return err
 	}
 	for _, node := range nodes {
-		if err := removeLease(ctx, fsys, name, node); err != nil {
+		err := removeLease(ctx, fsys, name, node)
+		if errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EPERM) {
+			continue // a directory: it keeps nobody from anything
+		}
+		if err != nil {
 			return err
 		}
 	}
 	_ = fsys.Rmdir(ctx, path.Join(export.LeaseDir, name)) // one left empty by a node that died
 	return nil
 }
+
+// unknownUse stands for the uses in a lease of this node that it cannot read.
+// 'berth volume release' takes it back.
+const unknownUse = "unreadable-lease"
 
 // Load reads what this node left on the export: an earlier process of this boot
 // has containers that go on, an earlier boot has none. It reads once; memory is
@@ -333,10 +367,17 @@ func (c *Cluster) Load(ctx context.Context, e *export.Export) error {
 	for _, name := range names {
 		l := &Lease{}
 		err := export.Read(ctx, e.FS, export.LeasePath(name, c.cfg.Node), l)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.FS, err) {
 			return err
 		}
-		if err == nil && l.Boot == c.cfg.Boot && l.Volume == name {
+		if export.IsBroken(err) {
+			// Containers of this boot may use the volume: until somebody says that
+			// none does, it is in use.
+			now := c.cfg.Now().UTC()
+			l, err = &Lease{Version: export.FormatVersion, Volume: name, Node: c.cfg.Node, Boot: c.cfg.Boot, Since: now,
+				Mounts: map[string]Claim{unknownUse: {Count: 1, Since: now}}}, nil
+		}
+		if err == nil && l.Boot == c.cfg.Boot {
 			left = append(left, l)
 		}
 	}
@@ -344,37 +385,35 @@ func (c *Cluster) Load(ctx context.Context, e *export.Export) error {
 	return nil
 }
 
-// dropOldLeases removes what an earlier boot of this node left on the export,
-// and gives back the volumes that it held. Only for a node that is sure of its
+// dropOld removes what an earlier boot of this node left on the export of a name,
+// and gives back the volume if it held it. Only for a node that is sure of its
 // name: they may be another's otherwise.
 //
 // It also gives back what this boot holds and nobody uses: a LINK or WRITE may
 // arrive long after whoever sent it has given up.
-func (c *Cluster) dropOldLeases(ctx context.Context, e *export.Export) error {
-	names, err := LeasedNames(ctx, e.FS)
-	if err != nil {
-		return err
+func (c *Cluster) dropOld(ctx context.Context, e *export.Export, name string) error {
+	if _, used := c.uses.copy(name); used {
+		return nil
 	}
-	for _, name := range names {
-		if _, used := c.uses.copy(name); used {
-			continue
+	var numbers []uint64
+	nodes, ours := 0, false
+	err := e.FS.ReadDir(ctx, path.Join(export.LeaseDir, name), func(d tree.Entry) error {
+		if node, ok := strings.CutSuffix(d.Name, ".json"); ok {
+			nodes++
+			ours = ours || node == c.cfg.Node
+		} else if n, ok := epochs(name).number(d.Name); ok {
+			numbers = append(numbers, n)
 		}
-		nodes, err := LeaseNodes(ctx, e.FS, name)
-		var numbers []uint64
-		if err == nil {
-			numbers, err = epochs(name).numbers(ctx, e.FS)
-		}
-		if err == nil && (len(numbers) > 0 || slices.Contains(nodes, c.cfg.Node)) {
-			err = c.dropOldLease(ctx, e, name)
-		}
-		if err == nil && len(numbers) > 0 && len(nodes) == 0 {
-			err = c.forgetHolds(ctx, e, name, numbers)
-		}
-		if err := c.passOver("leases of an earlier boot cannot be taken back", name, err); err != nil {
-			return err
-		}
+		return nil
+	})
+	if err = export.Absent(err); err == nil && (ours || len(numbers) > 0) {
+		err = c.dropOldLease(ctx, e, name)
 	}
-	return nil
+	if err == nil && len(numbers) > 0 && nodes == 0 {
+		slices.Sort(numbers)
+		err = c.forgetHolds(ctx, e, name, numbers)
+	}
+	return err
 }
 
 func (c *Cluster) dropOldLease(ctx context.Context, e *export.Export, name string) error {
@@ -405,7 +444,18 @@ func LeasedNames(ctx context.Context, fsys tree.FS) ([]string, error) {
 func LeaseNodes(ctx context.Context, fsys tree.FS, name string) ([]string, error) {
 	nodes, err := export.Pick(ctx, fsys, path.Join(export.LeaseDir, name), func(d tree.Entry) (string, bool) { return strings.CutSuffix(d.Name, ".json") })
 	slices.Sort(nodes)
-	return nodes, export.Absent(err)
+	return nodes, unreadableLeases(name, export.Absent(err))
+}
+
+// unreadableLeases says what to do where something else is in the place of the
+// directory of leases. Other errors pass.
+func unreadableLeases(name string, err error) error {
+	if !errors.Is(err, syscall.ENOTDIR) && !errors.Is(err, syscall.ELOOP) {
+		return err
+	}
+	volume, _, _ := strings.Cut(name, "@")
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if nobody uses the volume: 'berth volume repair %s'", volume),
+		"who uses volume %q (%s) is not readable: %v", name, path.Join(export.LeaseDir, name), export.Why(err)).Because(err)
 }
 
 // readLeases reads every node's lease of a name. A broken one counts as held:
@@ -422,10 +472,12 @@ func readLeases(ctx context.Context, fsys tree.FS, name string) ([]*Lease, error
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil && !export.IsBroken(err) {
+		if export.IsBroken(err) {
+			l, err = &Lease{Volume: name, Node: node}, nil
+		}
+		if err != nil {
 			return nil, err
 		}
-		l.Volume, l.Node = name, node
 		out = append(out, l)
 	}
 	return out, nil

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,41 @@ const (
 	OpUndo     Op = "undo"
 	OpTakeover Op = "takeover"
 )
+
+// Fits implements export.Record: the lock is of the volume that its name says, and
+// its item lies where that operation puts one. What an operation means that only a
+// newer berth knows, checkOp refuses.
+func (l *Lock) Fits(name string) error {
+	volume, numbered := path.Base(name), false
+	if dir := path.Base(path.Dir(name)); path.Dir(name) != export.LockDir {
+		volume, numbered = strings.TrimSuffix(dir, lockMark), true
+	}
+	states := []State{Held, Free}
+	if !numbered {
+		states = []State{"", Held}
+	}
+	err := cmp.Or(export.CheckVersion(l.Version), export.CheckName("volume", l.Volume, volume), export.CheckTime(l.Since))
+	switch {
+	case err != nil:
+		return err
+	case l.ID == "" || !slices.Contains(states, l.State) || !export.IsName(l.Node):
+		return export.Unfit("says nothing of who has it")
+	case l.Work != "" && !export.IsItem(l.Work, l.Op.items()...):
+		return export.Unfit("names %q, which no %s makes", l.Work, l.Op)
+	}
+	return nil
+}
+
+// items are the prefixes of the items that an operation makes; none for any.
+func (o Op) items() []string {
+	switch {
+	case o == OpClone:
+		return []string{export.JobPrefix, "clone-"} // the latter of berth 0.1
+	case o.HasJob():
+		return []string{export.JobPrefix}
+	}
+	return nil
+}
 
 // ops is what this berth can finish for a node that died.
 var ops = []Op{OpCreate, OpRemove, OpUndelete, OpClone, OpSet, OpRepair, OpImport, OpRestore, OpUndo, OpTakeover}
@@ -95,7 +131,7 @@ func (l *Lock) checkOp() error {
 	if slices.Contains(ops, l.Op) {
 		return nil
 	}
-	return problem.New(problem.InUse, "upgrade berth on this node", "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)
+	return problem.New(problem.InUse, fmt.Sprintf("upgrade berth on this node; if it is the newest: 'berth volume repair %s'", l.Volume), "volume %q is locked by an operation this berth does not know (%q, on %s)", l.Volume, l.Op, l.Node)
 }
 
 // lockWait is how long a request waits for a short operation to end, and
@@ -149,6 +185,9 @@ type Locking struct {
 // While berth on another node is too old to see the lock, what takes a tree
 // away or brings another in its place is refused.
 func (c *Cluster) Lock(ctx context.Context, e *export.Export, l Lock) (*Locking, error) {
+	if err := c.sayHello(ctx, e); err != nil {
+		return nil, err
+	}
 	if l.Op.moves() {
 		if err := c.Poll(ctx, e); err != nil {
 			return nil, err
@@ -309,7 +348,7 @@ func ReadLock(ctx context.Context, fsys tree.FS, volume string) (*Lock, error) {
 func readNumbered(ctx context.Context, fsys tree.FS, volume string) (*Lock, error) {
 	l, number, err := top[Lock](ctx, fsys, locks(volume))
 	if export.IsBroken(err) {
-		return nil, unreadable(volume, locks(volume).path(number))
+		return nil, unreadable(volume, locks(volume).path(number), err)
 	}
 	if err != nil || number == 0 {
 		return nil, err
@@ -326,14 +365,14 @@ func readEarlier(ctx context.Context, fsys tree.FS, volume string) (*Lock, error
 		return nil, nil
 	}
 	if export.IsBroken(err) {
-		return nil, unreadable(volume, export.LockPath(volume))
+		return nil, unreadable(volume, export.LockPath(volume), err)
 	}
 	return &l, err
 }
 
-func unreadable(volume, file string) error {
-	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work, move %s away on the export", file),
-		"the lock of volume %q is not readable", volume)
+func unreadable(volume, file string, why error) error {
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; if no berth command is at work on the volume: 'berth volume repair %s'", volume),
+		"the lock of volume %q (%s) is not readable: %v", volume, file, export.Why(why)).Because(why)
 }
 
 // finish ends what the dead owner of a lock began. Any node may do so: it takes
@@ -397,6 +436,9 @@ func (c *Cluster) reportFinished(l *Lock) {
 	c.cfg.Report("finished an operation whose owner died", map[string]any{"op": string(l.Op), "volume": l.Volume, "node": l.Node})
 }
 
+// unfinished is the event of an operation that no node can finish as it is.
+const unfinished = "an operation whose owner died cannot be finished; it is tried again"
+
 // FinishDead finishes the operations of nodes that died, and removes the last
 // traces of those that were over long ago.
 func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
@@ -405,25 +447,26 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	failed.Add(err)
 	for _, l := range all {
 		if c.Abandoned(l) {
-			failed.Add(guard.Run(func() error { return c.finish(ctx, e, l) }))
+			err := guard.Run(func() error { return c.finish(ctx, e, l) })
+			if guard.Stack(err) == "" {
+				err = c.passOver(ctx, e, unfinished, l.Volume, err)
+			}
+			failed.Add(err)
 		}
 	}
 	if err := failed.Err(); err != nil {
 		return err
 	}
-	now, ok := c.cfg.Conn.Time()
-	if !ok {
-		return nil
-	}
 	var old []string
 	err = e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
-		if volume, ok := strings.CutSuffix(d.Name, lockMark); ok && now.Sub(d.Attr.Mtime) > goneFor {
+		volume, numbered := strings.CutSuffix(d.Name, lockMark)
+		if age, ok := c.Age(d.Attr.Mtime); ok && numbered && age > goneFor {
 			old = append(old, volume)
 		}
 		return nil
 	})
 	for _, v := range old {
-		failed.Add(c.forgetLocks(ctx, e, v, now))
+		failed.Add(c.passOver(ctx, e, "the locks of operations that are over stay", v, c.forgetLocks(ctx, e, v)))
 	}
 	failed.Add(err)
 	return failed.Err()
@@ -431,7 +474,7 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 
 // forgetLocks removes the numbers of a volume whose lock was given back long
 // ago.
-func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume string, now time.Time) error {
+func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume string) error {
 	l, err := readNumbered(ctx, e.FS, volume)
 	if l.held() || err != nil {
 		return nil // reported when the volume is asked for
@@ -446,7 +489,7 @@ func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume stri
 	case l == nil || numbers[len(numbers)-1] != l.number:
 		return nil
 	}
-	return locks(volume).end(ctx, e.FS, numbers, now)
+	return c.end(ctx, e, locks(volume), numbers)
 }
 
 // Locks lists the locks of the whole export. Those that cannot be read are left
@@ -465,7 +508,7 @@ func Locks(ctx context.Context, fsys tree.FS) ([]*Lock, error) {
 	var out []*Lock
 	for _, v := range volumes {
 		l, err := ReadLock(ctx, fsys, v)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, fsys, err) {
 			return nil, err
 		}
 		if err == nil && l != nil {

@@ -99,7 +99,8 @@ func TestAnOperationIsFinishedOnceAlsoByNodesThatDie(t *testing.T) {
 	n3.beats()
 	n2.beats()
 	n2.waits(12 * time.Second)
-	require.ErrorContains(t, n2.FinishDead(ctx, n2.e), "killed")
+	n2.must(n2.FinishDead(ctx, n2.e))
+	require.Contains(t, n2.faults.Reason(unfinished, "copy"), "killed")
 	require.Equal(t, "n2", n3.reads("copy").Node)
 	n3.waits(12 * time.Second)
 	n3.must(n3.FinishDead(ctx, n3.e))
@@ -162,13 +163,14 @@ func TestWhatCannotBeReadOrUnderstoodIsLeftAlone(t *testing.T) {
 		write(t, dir, file, `{"version":1,`)
 	}
 	for _, volume := range []string{"broken", "torn"} {
-		require.ErrorContains(t, n.busy(volume), "the lock of volume \""+volume+"\" is not readable")
+		require.ErrorContains(t, n.busy(volume), "the lock of volume \""+volume+"\" (.berth/locks/"+volume)
 	}
 	require.NoError(t, n.FinishDead(ctx, n.e))
 	write(t, dir, export.LockDir+"/newer@/1", `{"version":1,"id":"x","state":"held","op":"rekey","volume":"newer","node":"n9","incarnation":"x"}`)
 	require.NoError(t, n.FinishDead(ctx, n.e), "n9 may be alive")
 	n.waits(12 * time.Second)
-	require.ErrorContains(t, n.FinishDead(ctx, n.e), `locked by an operation this berth does not know ("rekey", on n9)`)
+	n.must(n.FinishDead(ctx, n.e))
+	require.Contains(t, n.faults.Reason(unfinished, "newer"), `locked by an operation this berth does not know ("rekey", on n9)`)
 	require.Equal(t, problem.InUse, problem.KindOf(n.busy("newer")))
 }
 

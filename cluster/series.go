@@ -32,7 +32,11 @@ const (
 // can never be a successor's.
 type series struct{ dir, prefix string }
 
+// path is the file of a number, the directory for 0.
 func (s series) path(number uint64) string {
+	if number == 0 {
+		return s.dir
+	}
 	return path.Join(s.dir, s.prefix+strconv.FormatUint(number, 10))
 }
 
@@ -49,16 +53,22 @@ func (s series) numbers(ctx context.Context, fsys tree.FS) ([]uint64, error) {
 	return out, export.Absent(err)
 }
 
+// most is far above every number that nodes reach; numbers go on from those below it.
+const most = 1 << 53
+
 func (s series) number(name string) (uint64, bool) {
 	text, ok := strings.CutPrefix(name, s.prefix)
 	n, err := strconv.ParseUint(text, 10, 64)
-	return n, ok && err == nil && n > 0 && strconv.FormatUint(n, 10) == text
+	return n, ok && err == nil && n > 0 && n <= most && strconv.FormatUint(n, 10) == text
 }
 
 // top reads the highest file of a series; number is 0 if there is none. A file
 // that cannot be read is an error for which export.IsBroken is true; number is
-// its number then.
-func top[T any](ctx context.Context, fsys tree.FS, s series) (v *T, number uint64, err error) {
+// its number then, 0 for the directory.
+func top[T any, R interface {
+	*T
+	export.Record
+}](ctx context.Context, fsys tree.FS, s series) (v R, number uint64, err error) {
 	for {
 		numbers, err := s.numbers(ctx, fsys)
 		if err != nil || len(numbers) == 0 {
@@ -94,9 +104,7 @@ func (s series) next(ctx context.Context, e *export.Export, highest mark, v any)
 	}
 	counts := len(numbers) > 0 && numbers[len(numbers)-1] == number
 	if counts && highest.number > 0 {
-		var before struct {
-			ID string `json:"id"`
-		}
+		var before identity
 		if err := export.Absent(export.Read(ctx, e.FS, s.path(highest.number), &before)); err != nil {
 			return false, err
 		}
@@ -109,6 +117,14 @@ func (s series) next(ctx context.Context, e *export.Export, highest mark, v any)
 	return true, nil
 }
 
+// identity is what all numbered files have.
+type identity struct {
+	ID string `json:"id"`
+}
+
+// Fits implements export.Record: the id is compared with one that is known.
+func (*identity) Fits(string) error { return nil }
+
 // mark is a number of a series, and the id in its file.
 type mark struct {
 	number uint64
@@ -118,7 +134,7 @@ type mark struct {
 // free writes into the file of a number, if it has that id, that its maker
 // holds it no more.
 func (s series) free(ctx context.Context, fsys tree.FS, number uint64, id string) error {
-	f, err := fsys.Open(ctx, s.path(number))
+	f, err := fsys.OpenWrite(ctx, s.path(number))
 	if err != nil {
 		return export.Absent(err) // there are higher ones by now
 	}
@@ -128,9 +144,7 @@ func (s series) free(ctx context.Context, fsys tree.FS, number uint64, id string
 	if err != nil && err != io.EOF {
 		return err
 	}
-	var there struct {
-		ID string `json:"id"`
-	}
+	var there identity
 	if json.Unmarshal(data[:n], &there) != nil || there.ID != id {
 		return nil // another file under that number
 	}
@@ -162,17 +176,20 @@ const goneFor = 24 * time.Hour
 
 // end removes a whole series, lowest number first, if the highest has not
 // changed for goneFor in the export's time.
-func (s series) end(ctx context.Context, fsys tree.FS, numbers []uint64, now time.Time) error {
-	last, err := fsys.Stat(ctx, s.path(numbers[len(numbers)-1]))
-	if err != nil || now.Sub(last.Mtime) < goneFor {
+func (c *Cluster) end(ctx context.Context, e *export.Export, s series, numbers []uint64) error {
+	last, err := e.FS.Stat(ctx, s.path(numbers[len(numbers)-1]))
+	if err != nil {
 		return export.Absent(err)
 	}
+	if age, ok := c.Age(last.Mtime); !ok || age < goneFor {
+		return nil
+	}
 	for _, n := range numbers {
-		if err := export.Absent(fsys.Remove(ctx, s.path(n))); err != nil {
+		if err := export.Absent(e.FS.Remove(ctx, s.path(n))); err != nil {
 			return err
 		}
 	}
-	_ = fsys.Rmdir(ctx, s.dir)
+	_ = e.FS.Rmdir(ctx, s.dir)
 	return nil
 }
 

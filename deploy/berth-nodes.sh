@@ -116,7 +116,7 @@ manager={{.Swarm.ControlAvailable}}' 2>/dev/null
 
 # node_begin makes room for what is sent; it fails while another run is at work.
 node_begin() {
-	(umask 077 && mkdir -p "$LIB")
+	(umask 077 && mkdir -p "$LIB") && chmod 0700 "$LIB"
 	node_alone
 	rm -rf "$LIB/next"
 	mkdir -m 0700 "$LIB/next" "$LIB/next/etc"
@@ -199,6 +199,8 @@ node_keep() {
 node_put() {
 	local file
 	mkdir -p "$ETC" /srv/berth && chmod 0700 "$ETC" || return 1
+	# Users of the node have no business in volumes. A filer that is mounted there may refuse.
+	chmod 0700 /srv/berth || node_say "/srv/berth cannot be made 0700: 'berth doctor' says more"
 	for file in $FILES; do
 		if [ -e "$1/$file" ] && ! cmp -s "$1/$file" "$ETC/$file"; then
 			install -m 0600 "$1/$file" "$ETC/.$file.new" && mv -f "$ETC/.$file.new" "$ETC/$file" || return 1
@@ -378,21 +380,24 @@ node_shadows() {
 		done
 }
 
-# node_modes checks owner and permissions: one line for each that is wrong.
+# node_modes checks owner and permissions: one line for each file that is wrong,
+# "missing PATH" or the mode that it should have and its path.
 node_modes() {
-	local file want
-	for file in $ETC $ETC/berth.env $(node_named PASSWORD_FILE) $(node_named CERT) $(node_named KEY) $(node_named CA); do
-		[ -e "$file" ] || echo "$file is missing: type install with it"
+	local file want named
+	mapfile -t named < <(node_named 'PASSWORD_FILE|CERT|KEY|CA')
+	for file in "$ETC" "$ETC/berth.env" ${named[@]+"${named[@]}"}; do
+		[ -e "$file" ] || echo "missing $file"
 	done
-	for file in $ETC $ETC/berth.env $ETC/password $ETC/ca.pem $(node_named PASSWORD_FILE) $(node_named KEY); do
+	mapfile -t named < <(node_named 'PASSWORD_FILE|KEY')
+	for file in "$ETC" "$ETC/berth.env" "$ETC/password" "$ETC/ca.pem" ${named[@]+"${named[@]}"}; do
 		[ -d "$file" ] && want=700 || want=600
-		[ ! -e "$file" ] || [ "$(stat -c '%u %a' "$file")" = "0 $want" ] || echo "type 'chown root $file; chmod 0$want $file'"
+		[ ! -e "$file" ] || [ "$(stat -c '%u %a' "$file")" = "0 $want" ] || echo "$want $file"
 	done | sort -u
 }
 
-# node_named WHAT is the file that berth.env names as BERTH_ONTAP_WHAT.
+# node_named A|B prints the files that berth.env names as BERTH_ONTAP_A and BERTH_ONTAP_B.
 node_named() {
-	sed -nE "s/^ *(export )?BERTH_ONTAP_$1=[\"']?([^\"']*)[\"']? *$/\2/p" "$ETC/berth.env" 2>/dev/null || true
+	sed -nE "s/^ *(export )?BERTH_ONTAP_($1)=[\"']?([^\"']+)[\"']? *$/\3/p" "$ETC/berth.env" 2>/dev/null || true
 }
 
 # node_lockers lists which of the programs that NFS locks need do not run.
@@ -405,7 +410,9 @@ node_lockers() {
 
 node_clock() { date +%s%3N; }
 
-# ---- What runs here.
+# ---- What runs here. Whatever a node answers is data: nothing of it is evaluated,
+# printed raw, or told as a command to type before it was compared with what such
+# an answer looks like.
 
 warn() { echo "berth-nodes: $*" | fold -s -w 100 >&2; }
 die() { warn "$1"; [ $# -lt 2 ] || warn "hint: $2"; exit 1; }
@@ -418,27 +425,29 @@ quoted() {
 	echo "'${1//$quote/$escaped}'"
 }
 
+# answer passes on what a node prints. It writes controls and all that is not ASCII
+# as ^[ and M-b, so that no terminal obeys them, and cuts what no node of ours says.
+answer() { head -c 262144 | cat -v; }
+
 # on NODE FUNCTION ARG... runs a function on a node. Data, and all that is
 # secret, goes through its input.
 on() {
-	local node=$1 call='' word
+	local node=$1 call='' word run
 	shift
 	for word in "$@"; do call="$call $(quoted "$word")"; done
 	call="set -euo pipefail
 $library
 $call"
-	if [ "$node" = localhost ]; then
-		bash -c "$call"
-	else
-		"${ssh[@]}" "$node" "bash -c $(quoted "$call")"
-	fi
+	run=(bash -c "$call")
+	[ "$node" = localhost ] || run=("${ssh[@]}" "$node" "bash -c $(quoted "$call")")
+	{ "${run[@]}" 2>&1 >&3 3>&- | answer >&2; } 3>&1 | answer
 }
 
 # ask is on without input.
 ask() { on "$@" </dev/null; }
 
 # fact NODE KEY is what node_look has said.
-fact() { echo "${facts[$1 $2]-}"; }
+fact() { printf '%s\n' "${facts[$1 $2]-}"; }
 
 # look asks every node and prints a table; it fails if one cannot be worked on.
 look() {
@@ -452,7 +461,13 @@ look() {
 			failed=yes
 			continue
 		fi
-		while IFS='=' read -r key value; do facts[$node $key]=$value; done <<<"$said"
+		while IFS='=' read -r key value; do
+			case $key in
+			engine | kernel | swarm | manager | plugin | config | version | health | export | installed | command | previous | env)
+				facts[$node $key]=$value
+				;;
+			esac
+		done <<<"$said"
 		describe "$node"
 	done
 	[ -z "$failed" ] || return 1
@@ -472,6 +487,8 @@ unfit() {
 	local node=$1
 	if [ -n "${reason[$node]-}" ]; then
 		echo "${reason[$node]}"
+	elif [[ ! $(fact "$node" swarm) =~ ^[a-z0-9]*$ ]]; then
+		echo "what it says is no node of a swarm: $(fact "$node" swarm)"
 	elif older "$(fact "$node" engine)" 20.10; then
 		echo "its engine is older than 20.10"
 	elif older "$(fact "$node" kernel)" 5.12; then
@@ -554,6 +571,14 @@ drain_node() {
 	drained_was=$(ask "$manager" node_availability "$(fact "$node" swarm)" drain) || status=$?
 	[ -z "$drained_was" ] || drained=$node
 	[ "$status" = 0 ] || return 1
+	case $drained_was in
+	active | pause | drain) ;;
+	*)
+		echo "$manager says of its availability: $drained_was" >&2
+		drained_was=active
+		return 1
+		;;
+	esac
 	say "$node: its tasks move away"
 	ask "$node" node_drained
 }
@@ -609,6 +634,7 @@ shadows() {
 		said=$(ask "$node" node_shadows 2>/dev/null) || continue # its health has been told
 		[ -n "$said" ] || continue
 		while read -r name path users; do
+			name=$(printf %q "$name") # it is told as a word to type
 			warn "$node: the local volume $name hides berth's volume of that name${users:+; containers: $users}"
 			warn "hint: look at $path on $node; stop what uses it, then: docker volume rm $name"
 		done <<<"$said"
@@ -695,8 +721,7 @@ doctor() {
 		why=$(fact "$node" command)
 		[ "$why" = "$version" ] || why="$BIN/berth is version ${why:-none}: type install"
 		verdict "$node" command "${why#"$version"}" "$BIN/berth"
-		why=$(ask "$node" node_modes)
-		verdict "$node" files "${why//$'\n'/; }" "root's alone"
+		verdict "$node" files "$(modes "$node")" "root's alone"
 		doctor_clock "$node" "$first"
 		doctor_locks "$node"
 		doctor_shadows "$node"
@@ -709,13 +734,36 @@ doctor() {
 	[ "$wrong" = 0 ] || { warn "$wrong wrong"; return 1; }
 }
 
+# modes says what is wrong with a node's files, and what to type there.
+modes() {
+	local node=$1 said want path wrong=()
+	said=$(ask "$node" node_modes 2>/dev/null) || { echo "it does not say"; return; }
+	[ -n "$said" ] || return 0
+	while read -r want path; do
+		path=$(printf %q "$path")
+		case $want in
+		missing) wrong+=("$path is missing: type install with it") ;;
+		600 | 700) wrong+=("type 'chown root $path; chmod 0$want $path'") ;;
+		*) wrong+=("it answers $want $path") ;;
+		esac
+	done <<<"$said"
+	said=$(printf '%s; ' "${wrong[@]}")
+	echo "${said%; }"
+}
+
 # doctor_clock compares a node's clock with the first one's, by way of ours.
 doctor_clock() {
 	local node=$1 first=$2 began there off why=''
 	began=$(node_clock)
-	there=$(ask "$node" node_clock)
+	there=$(ask "$node" node_clock 2>/dev/null) || there=''
+	# Arithmetic would evaluate whatever else stood here.
+	if [[ ! $there =~ ^[1-9][0-9]{0,14}$ ]]; then
+		check "$node" WRONG clock "it says no time: ${there:-nothing}"
+		return
+	fi
 	clock[$node]=$((there - (began + $(node_clock)) / 2))
-	off=$(((clock[$node] - clock[$first]) / 1000))
+	[ -n "${clock[$first]-}" ] || first="this machine"
+	off=$(((${clock[$node]} - ${clock[$first]:-0}) / 1000))
 	[ "${off#-}" -le 5 ] || why="$off s from $first: type 'timedatectl set-ntp true' on both"
 	verdict "$node" clock "$why" "$off s from $first"
 }
@@ -724,7 +772,7 @@ doctor_clock() {
 doctor_locks() {
 	local why
 	[[ $(fact "$1" export) == nfs:* ]] || return 0
-	why=$(ask "$1" node_lockers)
+	why=$(ask "$1" node_lockers 2>/dev/null) || { check "$1" WRONG locks "it does not say"; return; }
 	[ -z "$why" ] || why="${why//$'\n'/ and } not running, so mounts have no locks: install nfs-common there"
 	verdict "$1" locks "$why" "rpcbind and rpc.statd run"
 }
@@ -732,7 +780,7 @@ doctor_locks() {
 doctor_shadows() {
 	local said
 	if said=$(ask "$1" node_shadows 2>/dev/null); then
-		[ -z "$said" ] || said="local volumes hide berth's: $(cut -d ' ' -f 1 <<<"$said" | xargs): look into them, then type 'docker volume rm' there"
+		[ -z "$said" ] || said="local volumes hide berth's: $(cut -d ' ' -f 1 <<<"$said" | paste -sd ' '): look into them, then type 'docker volume rm' there"
 	else
 		said="not known while berth does not answer"
 	fi

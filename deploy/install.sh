@@ -149,7 +149,10 @@ directories() {
 	local dir
 	for dir in "$ETC" "$SRV"; do [ -d "$dir" ] || made+=("$dir"); done
 	install -d -m 0700 "$ETC"
+	# Root's alone, also where an earlier release made it: below are setuid files and
+	# secrets of containers. A filer that is mounted there may refuse.
 	mkdir -p "$SRV"
+	chmod 0700 "$SRV" || warn "$SRV cannot be made 0700: 'berth doctor' says more"
 }
 
 # taken_back ends a first installation that did not work, as if nothing had been.

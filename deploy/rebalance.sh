@@ -30,17 +30,21 @@ EOF
 say() { echo "rebalance: $*" >&2; }
 die() { say "$1"; [ -z "${2:-}" ] || say "hint: $2"; exit 1; }
 
+# ask is docker for what is read here. A node names itself: controls and all that
+# is not ASCII become ^[ and M-b, so that no terminal obeys them.
+ask() { docker "$@" | cat -v; }
+
 # nodes prints the names of the nodes that take tasks.
 nodes() {
-	docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}' | awk '$2 == "Ready" && $3 == "Active" { print $1 }'
+	ask node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}' | awk '$2 == "Ready" && $3 == "Active" { print $1 }'
 }
 
 # tasks prints NODE SERVICE REPLICAS for each running task of a replicated service.
 tasks() {
-	local id
-	docker service ls --filter mode=replicated --format '{{.ID}} {{.Name}} {{.Replicas}}' | while read -r id name replicas; do
-		docker service ps --filter desired-state=running --format '{{.Node}} {{.CurrentState}}' "$id" |
-			awk -v name="$name" -v of="${replicas#*/}" '$2 == "Running" { print $1, name, of + 0 }'
+	local id name replicas
+	ask service ls --filter mode=replicated --format '{{.ID}} {{.Name}} {{.Replicas}}' | while read -r id name replicas; do
+		ask service ps --filter desired-state=running --format '{{.Node}} {{.CurrentState}}' "$id" |
+			NAME=$name OF=${replicas#*/} awk '$2 == "Running" { print $1, ENVIRON["NAME"], ENVIRON["OF"] + 0 }'
 	done
 }
 
@@ -52,10 +56,10 @@ counts() {
 
 # candidates FULLEST prints the services with a task there, the least harmful
 # restart first.
-candidates() { awk -v node="$1" '$1 == node { print $3 < 2, $2 }' <<<"$2" | sort -u -k 1,1 -k 2,2 | awk '{ print $2 }'; }
+candidates() { NODE=$1 awk '$1 == ENVIRON["NODE"] { print $3 < 2, $2 }' <<<"$2" | sort -u -k 1,1 -k 2,2 | awk '{ print $2 }'; }
 
 main() {
-	local dry= most=-1 moved=0 all running fullest emptiest least greatest service tried=' ' before
+	local dry='' most=-1 moved=0 all running fullest emptiest least greatest service tried=' ' before services candidate
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--dry-run) dry=yes ;;
@@ -69,7 +73,7 @@ main() {
 		esac
 		shift
 	done
-	[ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] || die "this node is no manager" "type it on one: $(docker info --format '{{range .Swarm.RemoteManagers}}{{.Addr}} {{end}}')"
+	[ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] || die "this node is no manager" "type it on one: $(ask info --format '{{range .Swarm.RemoteManagers}}{{.Addr}} {{end}}')"
 
 	while :; do
 		all=$(nodes)
@@ -77,7 +81,8 @@ main() {
 		before=$(counts "$all" "$running")
 		read -r least emptiest <<<"$(head -n 1 <<<"$before")"
 		read -r greatest fullest <<<"$(tail -n 1 <<<"$before")"
-		[ $((greatest - least)) -gt 1 ] || break
+		[[ ${least:-0}${greatest:-0} =~ ^[0-9]+$ ]] || die "docker's lists make no sense: $before"
+		[ $((${greatest:-0} - ${least:-0})) -gt 1 ] || break
 		if [ -n "$dry" ]; then
 			awk '{ print $2 ": " $1 " tasks" }' <<<"$before"
 			say "could be moved from $fullest to $emptiest: $(candidates "$fullest" "$running" | paste -sd ' ')"
@@ -85,7 +90,8 @@ main() {
 		fi
 		[ "$moved" != "$most" ] || break
 		service=
-		for candidate in $(candidates "$fullest" "$running"); do
+		mapfile -t services < <(candidates "$fullest" "$running")
+		for candidate in ${services[@]+"${services[@]}"}; do
 			[[ $tried == *" $candidate "* ]] || { service=$candidate; break; }
 		done
 		[ -n "$service" ] || { say "the rest cannot be moved: placement leaves them no choice"; break; }

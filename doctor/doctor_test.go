@@ -30,6 +30,7 @@ import (
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -299,12 +300,12 @@ func TestVolumes(t *testing.T) {
 		{convoy(&volume.Survey{}), OK, "no records", ""},
 		{convoy(&volume.Survey{Convoy: []string{"a"}, Adopted: []string{"a"}}), Warn, "1 volume", "berth import convoy"},
 		{convoy(&volume.Survey{Convoy: []string{"a"}}), OK, "known to berth", ""},
-		{staging(&volume.Survey{Purging: 1}), OK, "1 tree being deleted", ""},
-		{staging(&volume.Survey{Purging: 2, Stuck: []volume.Stuck{{Path: ".berth/staging/purge.x", Since: now.Add(-3 * time.Hour), Reason: "1 left: operation not permitted"}}}), Warn,
+		{staging(sweep.Left{Purging: 1}), OK, "1 tree being deleted", ""},
+		{staging(sweep.Left{Purging: 2, Stuck: []sweep.Stuck{{Path: ".berth/staging/purge.x", Since: now.Add(-3 * time.Hour), Reason: "1 left: operation not permitted"}}}), Warn,
 			"a tree cannot be deleted: purge.x, since " + now.Add(-3*time.Hour).UTC().Format("2006-01-02 15:04Z") + ": 1 left: operation not permitted", "look at .berth/staging/purge.x on the export: lsattr -R"},
-		{staging(&volume.Survey{Purging: 2, Stuck: []volume.Stuck{{Path: "a/x", Since: now}, {Path: "a/y", Since: now}}}), Warn, "2 trees cannot be deleted: x, y, since", "chattr -R -ia"},
+		{staging(sweep.Left{Purging: 2, Stuck: []sweep.Stuck{{Path: "a/x", Since: now}, {Path: "a/y", Since: now}}}), Warn, "2 trees are still there an hour after berth began to delete: x, y; this node has found no fault", "other nodes"},
 		{Jobs([]*job.Job{{ID: "job-1", State: job.Unreadable, Error: "the journal x is not readable", Items: []job.Item{{Volume: "blog"}}}}), Fail, "the journal x is not readable, and nothing can be done to blog", "look at it on the export"},
-		{staging(&volume.Survey{Lost: 2}), Warn, "2 private files", "journalctl"},
+		{staging(sweep.Left{Lost: 2}), Warn, "2 private files", "journalctl"},
 		{Trash(nil, now), OK, "empty", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(-time.Hour)}, {ID: "2", Kind: "removed"}}, now), OK, "1 removed, 1 undo", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}}, now), Warn, "one item is long expired and still there: 1", "berth trash purge"},

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/casit/berth/problem"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
 )
@@ -50,7 +50,7 @@ func SnapshotsInside(ctx context.Context, fsys tree.FS, volumes []string) Findin
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
 			return nil
-		case err != nil && !problem.OfExport(err):
+		case err != nil && !export.Ends(ctx, fsys, err):
 			unread[i] = err
 			return nil
 		}

@@ -13,6 +13,8 @@ var Table = []Described{
 	{"password", "`BERTH_ONTAP_PASSWORD_FILE` is there, readable, and for nobody else"},
 	{"client-certificate", "`BERTH_ONTAP_CERT` and `BERTH_ONTAP_KEY` belong together, are valid for 30 days more, and the key is for nobody else"},
 	{"kernel-mount", "the options of the node's mount, as the kernel has them: not soft, with locks, NFSv3, large transfers"},
+	{"private", "only root reaches the mount root, and the directory of a `file://` export: mode 0700, of it or of a directory above it"},
+	{"nosuid", "berth's own mounts, views too, have nosuid and nodev, unless `BERTH_MOUNT_OPTIONS` says otherwise"},
 	{"portmap", "the server's rpcbind tells where NFSv3, MOUNT and the lock manager are"},
 	{"mount", "the server lets this node mount the export"},
 	{"nfs", "a round trip: GETATTR of the export's root"},

@@ -157,7 +157,9 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 		}
 	}
 	switch {
-	case IsBroken(err), err == nil && rec.ID == "":
+	case errors.Is(err, fs.ErrPermission):
+		return err
+	case IsBroken(err):
 		return problem.New(problem.Failed, "look at the file; the volumes' data is untouched", "%s on the export %s is not readable", recordFile, c.cfg.URL)
 	case err != nil:
 		return err
@@ -177,9 +179,15 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 }
 
 // Observe drops the export when err says that it is no longer what was opened,
-// so that the next call opens what is there by then. It returns err.
-func (c *Conn) Observe(e *Export, err error) error {
-	if err != nil && (errors.Is(err, tree.ErrAway) || errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ENOTCONN)) {
+// so that the next call opens what is there by then. It returns err. One name of a
+// volume may be stale, or a dead mount: then the export stays, and what others read
+// from it goes on.
+func (c *Conn) Observe(ctx context.Context, e *Export, err error) error {
+	gone := errors.Is(err, tree.ErrAway)
+	if !gone && (errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ENOTCONN)) {
+		gone = Ends(context.WithoutCancel(ctx), e.FS, err)
+	}
+	if gone {
 		c.mu.Lock()
 		if c.cur == e {
 			c.cur, c.err = nil, nil
@@ -203,7 +211,7 @@ func (c *Conn) With(ctx context.Context, what string, f func(e *Export) error) e
 			err = away
 		}
 	}
-	return c.Explain(what, e.WhatIsFull(ctx, c.Observe(e, err)))
+	return c.Explain(what, e.WhatIsFull(ctx, c.Observe(ctx, e, err)))
 }
 
 // Explain returns err in the words of problem.Explain, nil for nil.
@@ -225,6 +233,18 @@ func (c *Conn) On(fsys tree.FS) *Export {
 // clocks agree; ok is false as long as nobody has asked the export for it, and
 // t is this node's time then.
 func (c *Conn) Time() (t time.Time, ok bool) { return c.clock.at(c.cfg.Now()) }
+
+// Step returns the step of the export's clock that Time does not follow yet. It
+// follows after Follow, which is to be called when the step is written down for
+// all that waits for a time to come.
+func (c *Conn) Step() (step Step, ok bool) {
+	c.clock.mu.Lock()
+	defer c.clock.mu.Unlock()
+	return c.clock.step, c.clock.step != Step{}
+}
+
+// Follow has Time take a step, unless the clock was put right meanwhile.
+func (c *Conn) Follow(step Step) { c.clock.follow(step) }
 
 // NewID returns a random name of 16 hexadecimal digits.
 func (c *Conn) NewID() string { return NewID(c.cfg.Rand) }

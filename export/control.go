@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"syscall"
 	"time"
 
 	"github.com/casit/berth/tree"
@@ -42,26 +41,6 @@ func Encode(v any) []byte {
 	return append(data, '\n')
 }
 
-// Read decodes the control file name into v. A broken file is an error
-// that names the file.
-func Read(ctx context.Context, fsys tree.FS, name string, v any) error {
-	data, err := tree.ReadFile(ctx, fsys, name, MaxFile)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return &fs.PathError{Op: "decode", Path: name, Err: err}
-	}
-	return nil
-}
-
-// IsBroken tells a control file that is there but cannot be one (torn, a
-// directory, a symlink, too large) from an export that does not answer.
-func IsBroken(err error) bool {
-	p := (*fs.PathError)(nil)
-	return errors.As(err, &p) && p.Op == "decode" || IsContent(err)
-}
-
 // Publish makes the file name with v as its content by LINK of a private file:
 // the name is either whole or absent, and of several nodes one wins. The
 // others get fs.ErrExist, except a call whose own content is already there,
@@ -88,17 +67,29 @@ func (e *Export) Replace(ctx context.Context, name string, v any) error {
 	return e.Put(ctx, name, Encode(v))
 }
 
-// Put is replace for bytes.
+// Put is Replace for bytes. A directory that has taken the file's place goes to the
+// trash.
 func (e *Export) Put(ctx context.Context, name string, data []byte) error {
 	tmp, err := e.Private(ctx, data)
 	if err != nil {
 		return err
 	}
-	if err := e.Rename(ctx, tmp, name); err != nil {
-		e.Discard(ctx, tmp)
-		return err
+	err = e.Rename(ctx, tmp, name)
+	if err != nil && isDirectory(ctx, e.FS, name) {
+		// No file can be there again before the directory is gone.
+		if err = e.FS.Rename(ctx, name, TrashPath("damaged-"+e.NewID())); err == nil {
+			err = e.Rename(ctx, tmp, name)
+		}
 	}
-	return nil
+	if err != nil {
+		e.Discard(ctx, tmp)
+	}
+	return err
+}
+
+func isDirectory(ctx context.Context, fsys tree.FS, name string) bool {
+	a, err := fsys.Stat(ctx, name)
+	return err == nil && a.Kind == tree.Directory
 }
 
 // Private writes data to a new file that nobody else knows.
@@ -186,17 +177,6 @@ const FormatVersion = 1
 
 // MaxFile bounds what is read of any control file, in bytes.
 const MaxFile = 1 << 20
-
-// IsContent tells a file that is there but wrong (a directory, a symlink, too
-// large) from an export that does not answer.
-func IsContent(err error) bool {
-	for _, wrong := range []error{tree.ErrTooLarge, syscall.EISDIR, syscall.ELOOP, syscall.ENXIO} {
-		if errors.Is(err, wrong) {
-			return true
-		}
-	}
-	return false
-}
 
 // FileID identifies what is at a name, 0 for nothing. Where the host's kernel
 // has mounted the export, asking for the root first makes it forget the names

@@ -72,7 +72,7 @@ func (e *Export) Refill(ctx context.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
 		size := sizes[name]
-		if there[name] {
+		if there[name] || name == ballast && space.Avail < 2*size { // it was given up for something that needs the room
 			continue
 		}
 		// Random, or a server could store it in no space at all.
@@ -136,7 +136,7 @@ func (e *Export) overwrite(ctx context.Context, data []byte) (name string, err e
 
 // fill gives a file of the reserve another content.
 func (e *Export) fill(ctx context.Context, name string, data []byte) error {
-	f, err := e.FS.Open(ctx, name)
+	f, err := e.FS.OpenWrite(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -199,6 +199,12 @@ func Pressed(ctx context.Context, fsys tree.FS, f func() error) error {
 // trash, with the reserve behind it.
 func (e *Export) Rename(ctx context.Context, from, to string) error {
 	return Pressed(ctx, e.FS, func() error { return e.FS.Rename(ctx, from, to) })
+}
+
+// HandOver hands what is at name, in trash or staging, to the sweepers. What is not
+// there is no error: another node was faster.
+func (e *Export) HandOver(ctx context.Context, name string) error {
+	return Absent(e.Rename(Spend(ctx), name, path.Join(StagingDir, PurgePrefix+path.Base(name))))
 }
 
 // WhatIsFull tells an export without bytes from one without inodes, and from one that

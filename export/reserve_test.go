@@ -38,9 +38,9 @@ func TestTheReserveIsForWhatGivesRoomBack(t *testing.T) {
 	for i := range reserveFiles {
 		require.NoError(t, e.Publish(Spend(ctx), MetaPath(string(rune('a'+i))), i))
 	}
-	var there int
+	var there number
 	require.NoError(t, Read(ctx, e.FS, MetaPath("c"), &there))
-	require.Equal(t, 2, there)
+	require.EqualValues(t, 2, there)
 	require.NoError(t, Mkdir(Spend(ctx), e.FS, TrashPath("one")))
 	require.FileExists(t, filepath.Join(dir, ReserveDir, ballast), "the rest is still there")
 	require.NoError(t, e.Publish(Spend(ctx), MetaPath("more"), 0))

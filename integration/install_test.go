@@ -31,6 +31,7 @@ func newSite(t *testing.T) site {
 	archive := filepath.Base(released(t, "*-linux-"+runtime.GOARCH+".tar.gz"))
 	l := lab.New(t, lab.Options{})
 	s := site{Lab: l, Node: l.Nodes[0], dir: t.TempDir(), top: strings.TrimSuffix(archive, ".tar.gz"), export: "file:///export"}
+	require.NoError(t, os.Chmod(l.Export, 0o755)) // as an earlier release left it
 	s.version = strings.TrimSuffix(strings.TrimPrefix(s.top, "berth-"), "-linux-"+runtime.GOARCH)
 	require.NoError(t, s.ImportSite())
 	require.NoError(t, os.CopyFS(s.dir, os.DirFS(lab.ReleaseFolder(t))))
@@ -157,8 +158,8 @@ func TestInstallFromAnArchive(t *testing.T) {
 	})
 
 	require.Contains(t, s.types(t, "TestInstallFromAnArchive", func(c string) bool { return !uninstall(c) }), " 0 warn, 0 fail\nnext: ")
-	require.Equal(t, "/etc/berth 700 0\n/etc/berth/.installed 600 0\n/etc/berth/berth.env 600 0",
-		s.done(t, "stat -c '%n %a %u' /etc/berth /etc/berth/.installed /etc/berth/berth.env"))
+	require.Equal(t, "/etc/berth 700 0\n/etc/berth/.installed 600 0\n/etc/berth/berth.env 600 0\n/srv/berth 700 0",
+		s.done(t, "stat -c '%n %a %u' /etc/berth /etc/berth/.installed /etc/berth/berth.env /srv/berth"))
 	require.Contains(t, s.done(t, "man -w berth"), "/usr/local/")
 	require.Contains(t, s.done(t, ". /usr/local/share/bash-completion/completions/berth && complete -p berth"), "__start_berth")
 	s = s.unpacked(t)
@@ -288,7 +289,7 @@ func TestInstallAsAService(t *testing.T) {
 
 	require.Contains(t, s.types(t, "TestInstallAsAService", nil), " 0 warn, 0 fail\nnext: ")
 	require.Empty(t, s.done(t, "systemd-analyze verify /etc/systemd/system/berth.service"))
-	require.Equal(t, "/etc/berth 700 0\n/etc/berth/berth.env 600 0", s.done(t, "stat -c '%n %a %u' /etc/berth /etc/berth/*"))
+	require.Equal(t, "/etc/berth 700 0\n/etc/berth/berth.env 600 0\n/srv/berth 700 0", s.done(t, "stat -c '%n %a %u' /etc/berth /etc/berth/* /srv/berth"))
 	require.Equal(t, "berth", s.Docker(t, "volume", "inspect", "--format", "{{.Driver}}", "hello"))
 
 	startWriter(t, s.Lab, s.Node, "hello")

@@ -38,6 +38,7 @@ const (
 func newFleet(t *testing.T) fleet {
 	t.Helper()
 	l := lab.New(t, lab.Options{Nodes: 3})
+	require.NoError(t, os.Chmod(l.Export, 0o755)) // as an earlier release left it
 	l.Swarm(t)
 	require.NoError(t, l.EachNode((*lab.Node).ImportSite))
 	return fleetOf(t, l)
@@ -135,9 +136,9 @@ func (f fleet) versions(t *testing.T) (versions []string) {
 func (f fleet) requireModes(t *testing.T) {
 	t.Helper()
 	for _, n := range f.Nodes {
-		out, err := n.Run("stat", "-c", "%n %a %u", "/etc/berth", "/etc/berth/berth.env", "/etc/berth/password", "/etc/berth/.installed")
+		out, err := n.Run("stat", "-c", "%n %a %u", "/etc/berth", "/etc/berth/berth.env", "/etc/berth/password", "/etc/berth/.installed", "/srv/berth")
 		require.NoError(t, err)
-		require.Equal(t, "/etc/berth 700 0\n/etc/berth/berth.env 600 0\n/etc/berth/password 600 0\n/etc/berth/.installed 600 0", out, "on %s", n.Name)
+		require.Equal(t, "/etc/berth 700 0\n/etc/berth/berth.env 600 0\n/etc/berth/password 600 0\n/etc/berth/.installed 600 0\n/srv/berth 700 0", out, "on %s", n.Name)
 	}
 }
 

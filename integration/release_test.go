@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"debug/buildinfo"
 	"debug/elf"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -14,9 +16,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/integration/docs"
 	"github.com/casit/berth/integration/lab"
 )
 
@@ -90,10 +94,118 @@ func TestTwoBuildsOfAReleaseAreTheSameBytes(t *testing.T) {
 	}
 	cmd := exec.Command("sh", "-c", "umask 077 && exec make release")
 	cmd.Dir = elsewhere
-	cmd.Env = append(os.Environ(), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", commit.Unix()), "TZ=Asia/Tokyo", "LC_ALL=de_DE.UTF-8", "USER=somebody", "GOAMD64=v3")
+	key := filepath.Join(t.TempDir(), "key")
+	program(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", commit.Unix()), "TZ=Asia/Tokyo", "LC_ALL=de_DE.UTF-8", "USER=somebody", "GOAMD64=v3",
+		"BERTH_SIGNING_KEY="+key)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Equal(t, string(sums), string(mustRead(t, filepath.Join(elsewhere, "build/release/SHA256SUMS"))))
+	built := filepath.Join(elsewhere, "build/release/SHA256SUMS")
+	require.Equal(t, string(sums), string(mustRead(t, built)))
+	signers := filepath.Join(t.TempDir(), "signers")
+	require.NoError(t, os.WriteFile(signers, append([]byte(`* namespaces="berth-release" `), mustRead(t, key+".pub")...), 0o600))
+	verify := exec.Command("ssh-keygen", "-Y", "verify", "-f", signers, "-I", "anybody", "-n", "berth-release", "-s", built+".sig")
+	verify.Stdin = bytes.NewReader(sums)
+	out, err = verify.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// TestAReleaseIsSigned types how docs/install.md signs and checks a release.
+func TestAReleaseIsSigned(t *testing.T) {
+	dir := t.TempDir()
+	archive := filepath.Base(released(t, "*-linux-amd64.tar.gz"))
+	for _, name := range []string{"SHA256SUMS", archive} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), mustRead(t, released(t, name)), 0o600))
+	}
+	shell := func(script string) (string, error) {
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if _, err := exec.LookPath("ssh-keygen"); err != nil {
+		lab.Skip(t, "needs the program ssh-keygen (openssh-client)")
+	}
+	commands := docs.Commands(t, "docs/install.md", "TestAReleaseIsSigned")
+	out, err := shell(strings.Join(commands, "\n"))
+	require.NoError(t, err, out)
+	require.Contains(t, out, `Good "berth-release" signature for releases@example.org`)
+	require.Contains(t, out, archive+": OK")
+
+	check := strings.Join(commands[len(commands)-2:], "\n")
+	sums := string(mustRead(t, filepath.Join(dir, "SHA256SUMS")))
+	another := "ssh-keygen -q -t ed25519 -N '' -f another && rm SHA256SUMS.sig && ssh-keygen -q -Y sign -f another -n berth-release SHA256SUMS"
+	purpose := "rm SHA256SUMS.sig && ssh-keygen -q -Y sign -f berth-release -n git SHA256SUMS"
+	for _, c := range []struct{ what, before string }{
+		{"other sums", "echo >>SHA256SUMS"},
+		{"another archive", "echo >>" + archive},
+		{"another's signature", another},
+		{"a signature for something else", purpose},
+		{"no signature", "rm SHA256SUMS.sig"},
+	} {
+		out, err := shell(`d=$(mktemp -d); trap 'rm -r "$d"' EXIT; cp -a . "$d"; cd "$d"` + "\n" + c.before + "\n" + check)
+		require.Error(t, err, "%s: %s", c.what, out)
+	}
+	require.Equal(t, sums, string(mustRead(t, filepath.Join(dir, "SHA256SUMS"))))
+}
+
+// TestTheBillOfAReleaseIsItsProgram: what the list says is in the program, the
+// program says too, and nothing else.
+func TestTheBillOfAReleaseIsItsProgram(t *testing.T) {
+	listed := string(mustRead(t, released(t, "SHA256SUMS")))
+	for _, arch := range []string{"amd64", "arm64"} {
+		file := released(t, "*-linux-"+arch+".cdx.json")
+		require.Contains(t, listed, "  "+filepath.Base(file)+"\n")
+		type part struct {
+			Type       string
+			BOMRef     string `json:"bom-ref"`
+			Name       string
+			Version    string
+			PURL       string
+			Properties []struct{ Name, Value string }
+		}
+		var bill struct {
+			BOMFormat   string
+			SpecVersion string
+			Metadata    struct {
+				Timestamp time.Time
+				Component part
+			}
+			Components []part
+		}
+		require.NoError(t, json.Unmarshal(mustRead(t, file), &bill))
+		require.Equal(t, "CycloneDX 1.5", bill.BOMFormat+" "+bill.SpecVersion)
+		require.Equal(t, "berth", bill.Metadata.Component.Name)
+
+		var text []byte
+		for _, e := range readArchive(t, released(t, "*-linux-"+arch+".tar.gz")) {
+			require.False(t, strings.HasSuffix(e.Name, ".cdx.json"))
+			if strings.HasSuffix(e.Name, "/bin/berth") {
+				text = e.text
+			}
+			require.True(t, bill.Metadata.Timestamp.Equal(e.ModTime))
+		}
+		info, err := buildinfo.Read(bytes.NewReader(text))
+		require.NoError(t, err)
+		want := []string{"std " + strings.TrimPrefix(info.GoVersion, "go")}
+		for _, d := range info.Deps {
+			want = append(want, d.Path+" "+d.Version+" "+d.Sum)
+		}
+		var got []string
+		refs := map[string]bool{}
+		for _, c := range bill.Components {
+			line := c.Name + " " + c.Version
+			for _, p := range c.Properties {
+				line += " " + p.Value
+			}
+			got = append(got, line)
+			require.True(t, strings.HasPrefix(c.PURL, "pkg:golang/"+c.Name+"@"), c.PURL)
+			require.NotContains(t, c.PURL, "+")
+			require.False(t, refs[c.BOMRef], "%s twice", c.BOMRef)
+			refs[c.BOMRef] = true
+		}
+		require.Equal(t, want, got)
+	}
 }
 
 func TestAReleaseHasWhatANodeNeeds(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,23 @@ func TestSnapshotIsReadAsAVolumeAndNeverWritten(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(nightly, "page"))
 	require.NoError(t, err)
 	require.Equal(t, "yesterday\n", string(text))
+
+	// What a container's root leaves in a volume is harmless to the node, and to the
+	// other containers that have the volume. (With :ro, runc gives a container's mount
+	// flags of its own; that container sees setuid files again, and makes none.)
+	for volume, at := range map[string]string{"site1@nightly:/old": "/old", "site1:/data": "/data"} {
+		mounts, err := look(volume, "cat", "/proc/self/mountinfo")
+		require.NoError(t, err)
+		require.Regexp(t, " "+at+" r[ow],nosuid,nodev,", mounts)
+	}
+	ours, err := n.Run("grep", "-E", "/propagated-mount/(export|readonly)", "/proc/self/mountinfo")
+	require.NoError(t, err)
+	for line := range strings.Lines(ours) {
+		require.Contains(t, line, ",nosuid,nodev,", "the node's own copy")
+		mode, err := n.Run("stat", "-c", "%a", filepath.Dir(strings.Fields(line)[4]))
+		require.NoError(t, err)
+		require.Equal(t, "700", mode)
+	}
 
 	_, err = look("site1@latest:/old:ro", "cat", "/old/page")
 	require.ErrorContains(t, err, "site1@nightly", "what to type instead is named")

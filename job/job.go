@@ -1,18 +1,21 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
+	"github.com/casit/berth/tree"
 )
 
 // State is how far a job has come.
@@ -38,18 +41,22 @@ const (
 // into the place of volumes, outlives the request that began it, and can be
 // resumed or aborted after a crash. Its trees are beside the journal.
 type Job struct {
-	Version     int        `json:"version"`
-	ID          string     `json:"id"`
-	Op          cluster.Op `json:"op"`
-	State       State      `json:"state"`
-	Live        bool       `json:"live,omitempty"` // containers go on meanwhile
-	Engine      string     `json:"engine"`
-	Node        string     `json:"node"`
-	Incarnation string     `json:"incarnation"`
-	By          string     `json:"by,omitempty"`
-	Since       time.Time  `json:"since"`
-	Items       []Item     `json:"items"`
-	Error       string     `json:"error,omitempty"`
+	Version int        `json:"version"`
+	ID      string     `json:"id"`
+	Op      cluster.Op `json:"op"`
+	State   State      `json:"state"`
+	Live    bool       `json:"live,omitempty"` // containers go on meanwhile
+	// Small: what it brings is possible on a full export (export.Small).
+	Small bool `json:"small,omitempty"`
+	// Force: the administrator wants it where there seems to be no room for it.
+	Force       bool      `json:"force,omitempty"`
+	Engine      string    `json:"engine"`
+	Node        string    `json:"node"`
+	Incarnation string    `json:"incarnation"`
+	By          string    `json:"by,omitempty"`
+	Since       time.Time `json:"since"`
+	Items       []Item    `json:"items"`
+	Error       string    `json:"error,omitempty"`
 	// From and Epoch are the node from which a takeover takes its volume, and
 	// the epoch in which that node holds it.
 	From  string `json:"from,omitempty"`
@@ -74,8 +81,42 @@ type Job struct {
 	// Interrupted: its owner is dead. Never on the export.
 	Interrupted bool `json:"interrupted,omitempty"`
 
+	why error // of Unreadable
+
 	// Sign is that of From when the takeover began. Never on the export.
 	Sign *cluster.Sign `json:"-"`
+}
+
+// Fits implements export.Record: the journal is of the job that its place says, and
+// each tree comes from and goes to where such a job has trees.
+func (j *Job) Fits(name string) error {
+	err := cmp.Or(export.CheckVersion(j.Version), export.CheckTime(j.Since, j.Began))
+	switch {
+	case err != nil:
+		return err
+	case j.ID != path.Base(path.Dir(name)) || !export.IsItem(j.ID, export.JobPrefix):
+		return export.Unfit("belongs to job %q", j.ID)
+	case !j.Op.HasJob() && j.Op != cluster.OpClone, !slices.Contains([]State{Prepared, Copying, Swapping, Swapped, Failed}, j.State), len(j.Items) == 0, !export.IsName(j.Node):
+		return export.Unfit("is a %q in the state %q of %d volumes", j.Op, j.State, len(j.Items))
+	}
+	for _, it := range j.Items {
+		_, kept := cutTrash(it.From)
+		switch {
+		case !export.IsName(it.Volume) || it.Dest != it.Volume && !export.IsBelow(it.Volume, it.Dest):
+			return export.Unfit("brings %q to %q", it.Volume, it.Dest)
+		case it.From != "" && !kept && !export.IsBelow(j.Dir(), it.From) && !export.IsBelow(path.Join(it.Volume, tree.Inside), it.From):
+			return export.Unfit("takes %q from %q", it.Volume, it.From)
+		case it.Trash != "" && !export.IsItem(it.Trash):
+			return export.Unfit("keeps %q in %q", it.Volume, it.Trash)
+		}
+	}
+	return nil
+}
+
+// cutTrash returns the item of the trash whose tree a path below the export is.
+func cutTrash(name string) (id string, ok bool) {
+	id, ok = strings.CutPrefix(path.Dir(name), export.TrashDir+"/")
+	return id, ok && export.IsItem(id) && name == export.TrashData(id)
 }
 
 // Item is one tree of a job.
@@ -125,10 +166,10 @@ func (j *Job) Waits() bool {
 	return j.State == Unreadable || j.Op != cluster.OpTakeover && j.Op != cluster.OpClone && (j.Interrupted || j.State == Failed || j.State == Swapped || j.State == Prepared)
 }
 
-// spends is ctx for the records of the job. An undo needs no room for a tree, so that
-// it is possible on a full export.
+// spends is ctx for the records of the job. An undo and what is small are possible on a
+// full export.
 func (j *Job) spends(ctx context.Context) context.Context {
-	if j.Op == cluster.OpUndo {
+	if j.Op == cluster.OpUndo || j.Small {
 		return export.Spend(ctx)
 	}
 	return ctx
@@ -147,7 +188,7 @@ func (j *Job) Volumes() []string {
 // blocks is the answer to a job on a volume that has this one.
 func (j *Job) blocks(name string) error {
 	if j.State == Unreadable {
-		return unreadableJob(j.ID)
+		return unreadableJob(j.ID, j.why)
 	}
 	if j.Op == cluster.OpClone {
 		return (&cluster.Lock{Op: j.Op, Volume: name, Node: j.Node}).Busy()
@@ -195,7 +236,7 @@ func (j *Job) End() (over bool, err error) {
 	case j.State == Swapped:
 		return true, nil
 	case j.State == Unreadable:
-		return true, unreadableJob(j.ID)
+		return true, unreadableJob(j.ID, j.why)
 	case j.State == Failed:
 		return true, &problem.Error{Kind: problem.Failed, Reason: j.Error}
 	case j.State == Prepared:
@@ -212,8 +253,9 @@ func noJob(id string) error {
 	return problem.New(problem.NotFound, "'berth volume ps' lists what is under way", "no job %q", id)
 }
 
-func unreadableJob(id string) *problem.Error {
-	return problem.New(problem.Failed, "nothing was changed; move its directory away on the export to go on", "the journal %s is not readable by this berth", export.JournalPath(id))
+func unreadableJob(id string, why error) *problem.Error {
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; upgrade berth if a newer one has written it, or 'berth volume repair %s'", export.JournalPath(id)),
+		"the journal %s is not readable by this berth: %v", export.JournalPath(id), export.Why(why)).Because(why)
 }
 
 // MarshalJSON writes the item; dest_b64 is beside a dest that is no UTF-8.

@@ -171,11 +171,11 @@ func (js *Jobs) list(ctx context.Context, e *export.Export) ([]*Job, error) {
 	var out []*Job
 	for _, id := range ids {
 		j, err := js.read(ctx, e, id)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.FS, err) {
 			return nil, err
 		}
 		if err != nil {
-			if j, err = js.unreadable(ctx, e, id); err != nil {
+			if j, err = js.unreadable(ctx, e, id, err); err != nil {
 				return nil, err
 			}
 		}
@@ -188,12 +188,12 @@ func (js *Jobs) list(ctx context.Context, e *export.Export) ([]*Job, error) {
 }
 
 // unreadable is a job of which only the locks tell.
-func (js *Jobs) unreadable(ctx context.Context, e *export.Export, id string) (*Job, error) {
+func (js *Jobs) unreadable(ctx context.Context, e *export.Export, id string, why error) (*Job, error) {
 	locks, err := cluster.Locks(ctx, e.FS)
 	if err != nil {
 		return nil, err
 	}
-	j := &Job{ID: id, State: Unreadable, Error: unreadableJob(id).Reason}
+	j := &Job{ID: id, State: Unreadable, Error: unreadableJob(id, why).Reason, why: why}
 	for _, l := range locks {
 		if l.Work == id {
 			j.Op, j.Node, j.Since = l.Op, l.Node, l.Since
@@ -214,8 +214,8 @@ func (js *Jobs) read(ctx context.Context, e *export.Export, id string) (*Job, er
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case export.IsBroken(err), err == nil && (j.ID != id || j.Version != export.FormatVersion):
-		return nil, unreadableJob(id)
+	case export.IsBroken(err):
+		return nil, unreadableJob(id, err)
 	}
 	if why, ok := js.unsaved.Load(id); ok && j.State == Copying {
 		j.State, j.Error = Failed, why.(string)
@@ -252,11 +252,14 @@ func (js *Jobs) Run(ctx context.Context, id string, fill func(ctx context.Contex
 			return err
 		}
 		if j.State == Swapping || j.State == Swapped {
-			// Somebody finished it, or lockAll just did.
-			unlock(true)
+			// Somebody finished it, or lockAll just did; or no lock told of it.
 			if j, err = js.read(ctx, e, id); err == nil && j == nil {
 				err = noJob(id)
 			}
+			if err == nil && j.State == Swapping {
+				err = js.swapAll(ctx, e, j)
+			}
+			unlock(j == nil || j.State != Swapping)
 			return err
 		}
 		err = js.runLocked(ctx, e, j, fill)
@@ -319,12 +322,19 @@ func (js *Jobs) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 	case errors.Is(context.Cause(ctx), ErrSessionEnds) && j.Op != cluster.OpClone:
 		return j.interrupted(context.Cause(ctx)) // the journal says "copying": the next start of this node finds it so
 	}
-	err = js.cfg.Conn.Explain(string(j.Op), e.WhatIsFull(done, err))
+	tidy, tidied := tree.Tidy(ctx)
+	defer tidied()
+	tidy = export.Spend(tidy)
+	if why := (*problem.Error)(nil); errors.As(context.Cause(ctx), &why) {
+		err = why // somebody has ended the job, and not the export
+	} else {
+		err = js.cfg.Conn.Explain(string(j.Op), e.WhatIsFull(tidy, err))
+	}
 	j.State, j.Error = Failed, err.Error()
-	if js.save(done, e, j) != nil {
+	if js.save(tidy, e, j) != nil {
 		js.unsaved.Store(j.ID, j.Error)
 	}
-	js.clear(done, e, j, err)
+	js.clear(tidy, e, j, err)
 	return err
 }
 
@@ -370,6 +380,9 @@ func (js *Jobs) bring(ctx context.Context, e *export.Export, j *Job, fill func(c
 	err := js.cfg.Cluster.Poll(ctx, e)
 	if err == nil {
 		err = js.cfg.Volumes.Check(ctx, e, j)
+	}
+	if err == nil && j.Small {
+		err = e.MakeRoom(ctx)
 	}
 	if err == nil && fill != nil {
 		err = fill(ctx, e.FS, j)

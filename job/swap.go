@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -85,6 +87,12 @@ func (js *Jobs) swap(ctx context.Context, e *export.Export, j *Job, it *Item) er
 	}
 	whole := it.Dest == it.Volume
 	if there != it.New {
+		if there == it.Old && it.Old != 0 {
+			// Nothing of this item has happened: what would come must be what was made.
+			if from, err := export.FileID(ctx, e.FS, it.From); err != nil || from != it.New {
+				return js.misfit(ctx, e, j, it, err)
+			}
+		}
 		if there != 0 && there != it.Old {
 			return problem.New(problem.Failed, fmt.Sprintf("the restored tree is in %s on the export; nothing was lost", it.From),
 				"%q was replaced by something else while it was restored", it.Dest)
@@ -111,6 +119,18 @@ func (js *Jobs) swap(ctx context.Context, e *export.Export, j *Job, it *Item) er
 		}
 	}
 	return js.cfg.Volumes.Placed(ctx, e, it)
+}
+
+// misfit refuses a swap whose new tree is another one than the journal says, unless
+// another node has swapped meanwhile.
+func (js *Jobs) misfit(ctx context.Context, e *export.Export, j *Job, it *Item, err error) error {
+	if now, idErr := export.FileID(ctx, e.FS, it.Dest); err != nil || idErr != nil {
+		return errors.Join(err, idErr)
+	} else if now != it.Old {
+		return js.swap(ctx, e, j, it)
+	}
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; 'berth volume repair %s' moves the %s to the trash", it.Volume, j.Op),
+		"the journal %s does not fit its trees: %q is not what was made for %q", export.JournalPath(j.ID), it.From, it.Dest)
 }
 
 // keepOld moves what is at Dest to trash.
@@ -156,6 +176,9 @@ func (js *Jobs) Finish(ctx context.Context, e *export.Export, l *cluster.Lock) e
 	switch {
 	case err != nil || j == nil:
 		return err
+	case j.Op != l.Op || !slices.Contains(j.Volumes(), l.Volume):
+		return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; 'berth volume repair %s' moves the lock away", l.Volume),
+			"the lock of volume %q names %s, which is a %s of %s", l.Volume, l.Work, j.Op, several.Join(j.Volumes(), ", "))
 	case j.State == Swapping:
 		if err = js.swapAll(ctx, e, j); err != nil || j.Op != cluster.OpClone {
 			return err

@@ -17,9 +17,11 @@ import (
 // kernel's client. Kernel makes it, Attach mounts it. Kernel uses the network
 // only to ask the resolver and the server's rpcbind.
 type KernelMount struct {
-	Source string  // host:/path, as mountinfo shows it
-	Data   string  // the options, comma-separated
-	flags  uintptr // those options that are mount flags
+	Source string // host:/path, as mountinfo shows it
+	Data   string // the options, comma-separated
+	// Flags are those options that are mount flags: nosuid and nodev, unless the options
+	// say suid or dev. What containers make on a server has to be harmless to the host.
+	Flags uintptr
 }
 
 // mountFlags are options that the kernel takes as flags, not as text (mount(8)).
@@ -81,7 +83,7 @@ func (t Target) Kernel(ctx context.Context, options string, nolock bool) (*Kerne
 	if err != nil {
 		return nil, err
 	}
-	m := &KernelMount{Source: t.Host + ":" + t.Path}
+	m := &KernelMount{Source: t.Host + ":" + t.Path, Flags: unix.MS_NOSUID | unix.MS_NODEV}
 	if strings.Contains(t.Host, ":") {
 		m.Source = "[" + t.Host + "]:" + t.Path
 	}
@@ -91,9 +93,9 @@ func (t Target) Kernel(ctx context.Context, options string, nolock bool) (*Kerne
 		f, isFlag := mountFlags[o]
 		switch {
 		case isFlag && f.clear:
-			m.flags &^= f.flag
+			m.Flags &^= f.flag
 		case isFlag:
-			m.flags |= f.flag
+			m.Flags |= f.flag
 		case nolock && o == "lock":
 		default:
 			text = append(text, o)
@@ -149,7 +151,7 @@ func boolToInt(b bool) int {
 // interrupted, and waits as long as the server does not answer: call it in a
 // goroutine of its own.
 func (m *KernelMount) Attach(target string) error {
-	err := unix.Mount(m.Source, target, "nfs", m.flags, m.Data)
+	err := unix.Mount(m.Source, target, "nfs", m.Flags, m.Data)
 	switch {
 	case err == nil:
 		return nil

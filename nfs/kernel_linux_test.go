@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func TestLocksReadyAsksAndNeverPanics(t *testing.T) {
@@ -30,5 +31,20 @@ func TestKernelMountText(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.want, m.Data)
 		require.Equal(t, c.source, m.Source)
+	}
+}
+
+func TestAKernelMountIsHarmlessUnlessToldOtherwise(t *testing.T) {
+	for options, want := range map[string]uintptr{
+		"":                  unix.MS_NOSUID | unix.MS_NODEV,
+		"hard, noatime":     unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOATIME,
+		"suid":              unix.MS_NODEV,
+		"vers=3,dev":        unix.MS_NOSUID,
+		"suid,dev":          0,
+		"suid,nosuid,nodev": unix.MS_NOSUID | unix.MS_NODEV,
+	} {
+		m, err := Target{Host: "10.0.0.1", Path: "/vol"}.Kernel(t.Context(), options, false)
+		require.NoError(t, err)
+		require.Equal(t, want, m.Flags, options)
 	}
 }

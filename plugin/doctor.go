@@ -116,7 +116,8 @@ func (e *examiner) checks() []doctor.Check {
 			return []doctor.Finding{doctor.KeyPair(o.Cert, o.Key, time.Now())}
 		}})
 	}
-	all = append(all, doctor.Check{Group: "node", Name: "kernel-mount", Look: e.kernelMount})
+	all = append(all, doctor.Check{Group: "node", Name: "kernel-mount", Look: e.kernelMount},
+		doctor.Check{Group: "node", Name: "private", Look: e.private}, doctor.Check{Group: "node", Name: "nosuid", Look: e.harmless})
 	if e.server != nil {
 		all = append(all, e.server.Checks()...)
 	}
@@ -150,6 +151,31 @@ func (e *examiner) kernelMount(context.Context) []doctor.Finding {
 		return []doctor.Finding{doctor.Failed(err)}
 	}
 	return []doctor.Finding{doctor.KernelMount(i)}
+}
+
+func (e *examiner) private(context.Context) []doctor.Finding {
+	dirs := []string{e.mounts.root}
+	if e.settings.Dir != "" {
+		if _, err := e.open(); err != nil {
+			return nil // the check "export" says why
+		}
+		dirs = append(dirs, e.settings.Dir)
+	}
+	return []doctor.Finding{doctor.Private(dirs...)}
+}
+
+func (e *examiner) harmless(context.Context) []doctor.Finding {
+	have, err := e.mounts.list()
+	if err != nil {
+		return []doctor.Finding{doctor.Failed(err)}
+	}
+	var open []string
+	for _, g := range have {
+		if g.attr != attrOf("") {
+			open = append(open, g.path)
+		}
+	}
+	return []doctor.Finding{doctor.Harmless(open, e.settings.MountOptions)}
 }
 
 func (e *examiner) identity(context.Context) []doctor.Finding {

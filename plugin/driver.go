@@ -171,9 +171,17 @@ func (s *Server) mount(ctx context.Context, ss *session, r mountRequest) (docker
 	if err != nil {
 		return docker.MountResponse{}, err
 	}
+	again := !byDockerd(ctx) && ss.store.Cluster.Claims(r.Name)[r.ID].Count > 0
 	m, err := ss.store.Mount(ctx, r.Name, r.ID, at.generation)
 	if err != nil {
 		return docker.MountResponse{}, err
+	}
+	if again {
+		// podman counts by itself and has one id for all; it asks again when it
+		// has lost its count. Only dockerd has two uses under one id (docker cp).
+		if err := ss.store.Unmount(ctx, r.Name, r.ID); err != nil {
+			return docker.MountResponse{}, err
+		}
 	}
 	if err := ss.mounts.dropStaleName(ctx, at.root, m); err != nil {
 		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/several"
 )
 
@@ -43,10 +44,31 @@ func mountRoot(name string) (string, error) {
 	if err == nil && name == "/" {
 		return "", badMountRoot(name)
 	}
+	if err == nil {
+		err = private(name)
+	}
 	if err != nil {
 		return "", fmt.Errorf("BERTH_MOUNT_ROOT: %w", err)
 	}
 	return name, nil
+}
+
+// private gives a mount root that was made by others, as dockerd makes a managed
+// plugin's, the mode that berth gives its own: the files below are the containers'.
+// A directory that has anything of others in it stays as it is; the doctor says so.
+func private(root string) error {
+	entries, err := os.ReadDir(root)
+	for _, e := range entries {
+		name := "." + strings.TrimLeft(e.Name(), ".") // a label, or a temporary file, begins with more dots
+		if !slices.ContainsFunc([]string{"." + writablePrefix, "." + readonlyPrefix, "." + emptyPrefix, hintName},
+			func(ours string) bool { return strings.HasPrefix(name, ours) }) {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(root, 0o700)
 }
 
 func newMounts(root string, t *tasks) *mounts {
@@ -79,6 +101,31 @@ type generation struct {
 	path     string
 	readonly bool
 	is       directoryID
+	attr     uint64 // what it has of attrOf
+}
+
+// attrOf are the attributes of a mount with these options: without a word about
+// them, no file is setuid there and no node is a device. What containers make has
+// to be harmless to the host and to each other.
+func attrOf(options string) (attr uint64) {
+	if !nfs.HasOption(options, "suid") {
+		attr |= unix.MOUNT_ATTR_NOSUID
+	}
+	if !nfs.HasOption(options, "dev") {
+		attr |= unix.MOUNT_ATTR_NODEV
+	}
+	return attr
+}
+
+// attrIn are those attributes that the kernel lists for a mount.
+func attrIn(i *mountinfo.Info) (attr uint64) {
+	if nfs.HasOption(i.Options, "nosuid") {
+		attr |= unix.MOUNT_ATTR_NOSUID
+	}
+	if nfs.HasOption(i.Options, "nodev") {
+		attr |= unix.MOUNT_ATTR_NODEV
+	}
+	return attr
 }
 
 // directoryID is a directory of a filesystem, as mountinfo names it.
@@ -179,19 +226,17 @@ func labelPath(mountpoint string) string {
 }
 
 // bind attaches the directory behind fd, or at path where fd is AT_FDCWD, at
-// target. A read-only mount becomes read-only before it is attached: a remount
-// afterwards would leave the host's propagated copy writable.
-func bind(fd int, path, target string, readonly bool) error {
+// target, with these attributes beside those of the directory's mount. They are set
+// before it is attached: a remount afterwards would leave the host's propagated copy
+// as it was.
+func bind(fd int, path, target string, attr uint64) error {
 	tree, err := unix.OpenTree(fd, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_NO_AUTOMOUNT)
 	if err != nil {
 		return fmt.Errorf("open_tree: %w", err)
 	}
 	defer unix.Close(tree)
-	if readonly {
-		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-		if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-			return fmt.Errorf("mount_setattr: %w", err)
-		}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: attr}); err != nil {
+		return fmt.Errorf("mount_setattr: %w", err)
 	}
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("move_mount: %w", err)
@@ -199,7 +244,9 @@ func bind(fd int, path, target string, readonly bool) error {
 	return nil
 }
 
-func cloneReadOnly(from, target string) error { return bind(unix.AT_FDCWD, from, target, true) }
+func cloneReadOnly(from, target string) error {
+	return bind(unix.AT_FDCWD, from, target, unix.MOUNT_ATTR_RDONLY)
+}
 
 // current returns the writable generation that Mount answered with last, or the
 // newest one after a restart; "" and 0 if there is none. It makes no system call
@@ -236,7 +283,7 @@ func (m *mounts) list() ([]generation, error) {
 	}
 	var out []generation
 	for _, i := range infos {
-		g := generation{path: i.Mountpoint, is: directoryID{i.Major, i.Minor, i.Root}}
+		g := generation{path: i.Mountpoint, is: directoryID{i.Major, i.Minor, i.Root}, attr: attrIn(i)}
 		name := strings.TrimPrefix(i.Mountpoint, prefix)
 		number, ok := strings.CutPrefix(name, writablePrefix)
 		if !ok {

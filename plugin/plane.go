@@ -16,17 +16,21 @@ import (
 // directory is the plane of a file:// export: a bind of the handle whose export
 // id was checked.
 type directory struct {
-	fd int
-	is directoryID
+	fd   int
+	is   directoryID
+	attr uint64 // of berth's mount, those of the directory's own mount among them
 }
 
-func newDirectory(fd int) (directory, error) {
-	is, err := idOf(fd)
-	return directory{fd, is}, err
+func newDirectory(fd int, options string) (directory, error) {
+	is, mount, err := idOf(fd)
+	if err != nil {
+		return directory{}, err
+	}
+	return directory{fd, is, attrOf(options) | attrIn(mount)}, nil
 }
 
-func (d directory) same(g generation) bool     { return g.is == d.is }
-func (d directory) attach(target string) error { return bind(d.fd, "", target, false) }
+func (d directory) same(g generation) bool     { return g.is == d.is && g.attr == d.attr }
+func (d directory) attach(target string) error { return bind(d.fd, "", target, d.attr) }
 func (d directory) label() string              { return "" }
 
 // kernelMount is the plane of an nfs:// export: the kernel's NFS client.
@@ -38,7 +42,7 @@ type kernelMount struct {
 }
 
 func (k kernelMount) label() string {
-	return fmt.Sprintf("%s %s root=%s\n", k.mount.Source, k.mount.Data, k.root)
+	return fmt.Sprintf("%s %s flags=%#x root=%s\n", k.mount.Source, k.mount.Data, k.mount.Flags, k.root)
 }
 
 // same compares with the label of g.
@@ -49,25 +53,24 @@ func (k kernelMount) same(g generation) bool {
 
 func (k kernelMount) attach(target string) error { return k.mount.Attach(target) }
 
-// idOf identifies the directory behind fd from the kernel's own records. It does
-// not touch the directory's filesystem, which may be dead.
-func idOf(fd int) (directoryID, error) {
+// idOf identifies the directory behind fd, and its mount, from the kernel's own
+// records. It does not touch the directory's filesystem, which may be dead.
+func idOf(fd int) (directoryID, *mountinfo.Info, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &st); err != nil {
-		return directoryID{}, fmt.Errorf("statx: %w", err)
+		return directoryID{}, nil, fmt.Errorf("statx: %w", err)
 	}
 	dir, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
-		return directoryID{}, err
+		return directoryID{}, nil, err
 	}
-	var p directoryID
 	infos, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return uint64(i.ID) != st.Mnt_id, false })
 	if err != nil || len(infos) == 0 {
-		return p, fmt.Errorf("the mount of %s is not in mountinfo: %w", dir, err)
+		return directoryID{}, nil, fmt.Errorf("the mount of %s is not in mountinfo: %w", dir, err)
 	}
 	below, err := filepath.Rel(infos[0].Mountpoint, dir)
 	if err != nil || below == ".." || strings.HasPrefix(below, "../") {
-		return p, fmt.Errorf("%s is not below its mount %s", dir, infos[0].Mountpoint)
+		return directoryID{}, nil, fmt.Errorf("%s is not below its mount %s", dir, infos[0].Mountpoint)
 	}
-	return directoryID{infos[0].Major, infos[0].Minor, filepath.Join(infos[0].Root, below)}, nil
+	return directoryID{infos[0].Major, infos[0].Minor, filepath.Join(infos[0].Root, below)}, infos[0], nil
 }

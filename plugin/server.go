@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -179,11 +181,29 @@ func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool,
 		}
 		w.Header().Set("Content-Type", contentType)
 		if err != nil {
+			if !readsErr(r) {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
 			_ = json.NewEncoder(w).Encode(failure(err))
 			return
 		}
 		_ = json.NewEncoder(w).Encode(resp)
 	}
+}
+
+// readsErr tells whether a client finds a refusal in an answer of status 200, as
+// dockerd does, which asks for its own type (moby, pkg/plugins/client.go). Others,
+// as podman, look at the status alone and take everything else for done.
+func readsErr(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header.Values("Accept"), func(types string) bool { return strings.Contains(types, contentType) })
+}
+
+type dockerdKey struct{}
+
+// byDockerd tells whether a request is dockerd's: see readsErr.
+func byDockerd(ctx context.Context) bool {
+	is, _ := ctx.Value(dockerdKey{}).(bool)
+	return is
 }
 
 // decode reads a request's body. dockerd may repeat a request without its body,

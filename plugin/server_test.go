@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree/treetest"
@@ -461,4 +462,80 @@ func TestASocketThatIsInUseIsNotTaken(t *testing.T) {
 	err := New(Config{Socket: s.socket, Getenv: func(string) string { return "" }}).Run(t.Context())
 	require.ErrorContains(t, err, "another berth serve answers there")
 	s.ok("List", nil)
+}
+
+// TestARefusalIsAnErrorForEveryClient: dockerd reads Err in an answer of status
+// 200; podman takes every answer of that status for a success.
+func TestARefusalIsAnErrorForEveryClient(t *testing.T) {
+	s := serve(t, nil)
+	s.ok("Create", map[string]any{"Name": "site"})
+	answer := func(route, body, accept string) (int, string) {
+		r, err := http.NewRequest(http.MethodPost, "http://x/"+route, strings.NewReader(body))
+		require.NoError(t, err)
+		if accept != "" {
+			r.Header.Set("Accept", accept)
+		}
+		got, err := s.http.Do(r)
+		require.NoError(t, err)
+		defer got.Body.Close()
+		var failure Failure
+		require.NoError(t, json.NewDecoder(got.Body).Decode(&failure))
+		return got.StatusCode, failure.Err
+	}
+	for _, c := range []struct{ route, body string }{
+		{"VolumeDriver.Create", `{"Name":"bad","Opts":{"bogus":"1"}}`},
+		{"VolumeDriver.Create", `{"Name":"../bad"}`},
+		{"VolumeDriver.Create", `{`},
+		{"VolumeDriver.Mount", `{"Name":"nosuch","ID":"1"}`},
+		{"VolumeDriver.Path", `{"Name":"nosuch"}`},
+		{"VolumeDriver.Get", `{"Name":"nosuch"}`},
+		{"VolumeDriver.Unmount", `{"Name":"../x","ID":"1"}`},
+		{"Berth.TrashRestore", `{"Item":"nosuch"}`},
+	} {
+		for accept, want := range map[string]int{
+			contentType:                      http.StatusOK,
+			"text/plain, " + contentType:     http.StatusOK,
+			"":                               http.StatusInternalServerError,
+			"*/*":                            http.StatusInternalServerError,
+			"application/json;charset=utf-8": http.StatusInternalServerError,
+		} {
+			status, text := answer(c.route, c.body, accept)
+			require.Equal(t, want, status, "%s %s, Accept %q", c.route, c.body, accept)
+			require.NotEmpty(t, text, "%s %s", c.route, c.body)
+		}
+	}
+	status, text := answer("VolumeDriver.Get", `{"Name":"site"}`, "")
+	require.Equal(t, http.StatusOK, status)
+	require.Empty(t, text)
+}
+
+// TestOneIDIsOneUseUnlessDockerdCounts: dockerd gives one id twice, for docker cp;
+// podman has one id for all and counts by itself.
+func TestOneIDIsOneUseUnlessDockerdCounts(t *testing.T) {
+	s := serve(t, nil)
+	s.ok("Create", map[string]any{"Name": "site"})
+	ask := func(verb, accept string) {
+		r, err := http.NewRequest(http.MethodPost, "http://x/VolumeDriver."+verb, strings.NewReader(`{"Name":"site","ID":"1"}`))
+		require.NoError(t, err)
+		r.Header.Set("Accept", accept)
+		got, err := s.http.Do(r)
+		require.NoError(t, err)
+		defer got.Body.Close()
+		var failure Failure
+		require.NoError(t, json.NewDecoder(got.Body).Decode(&failure))
+		require.Empty(t, failure.Err)
+	}
+	used := func() bool {
+		var out struct{ Users []cluster.User }
+		require.NoError(t, json.Unmarshal([]byte(s.post("Berth.VolumeUsers", `{"name":"site"}`)), &out))
+		return len(out.Users) > 0
+	}
+	for accept, want := range map[string]bool{contentType: true, "*/*": false} {
+		ask("Mount", accept)
+		ask("Mount", accept)
+		ask("Unmount", accept)
+		require.Equal(t, want, used(), "Accept: %s", accept)
+		ask("Unmount", accept)
+		require.False(t, used(), "Accept: %s", accept)
+	}
 }

@@ -206,11 +206,11 @@ func (ss *session) end(why error) error {
 
 // plane is where the data of the opened export comes from.
 func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
+	set := ss.settings()
 	switch f := fsys.(type) {
 	case *tree.Local:
-		return newDirectory(f.Handle())
+		return newDirectory(f.Handle(), set.MountOptions)
 	case *tree.Wire:
-		set := ss.settings()
 		nolock := nfs.HasOption(set.MountOptions, "nolock") || ss.locks.nolock(ctx)
 		m, err := set.NFS.Kernel(ctx, set.MountOptions, nolock)
 		if err != nil {

@@ -52,7 +52,7 @@ type Setting struct {
 // SettingTable lists every setting.
 var SettingTable = []Setting{
 	{"BERTH_EXPORT", "", OfIdentity, "the export: nfs://HOST/PATH, which berth mounts itself; file:///DIR for a directory that the host has mounted or a plain local one; append ?id=ID to insist on one export"},
-	{"BERTH_MOUNT_OPTIONS", "vers=3,hard,proto=tcp", OfTuning, "kernel mount options of an nfs:// export; without effect for file://"},
+	{"BERTH_MOUNT_OPTIONS", "vers=3,hard,proto=tcp", OfTuning, "kernel mount options of an nfs:// export, with nosuid and nodev unless suid and dev are among them; of those two also for file://"},
 	{"BERTH_ONTAP", "", OfTuning, "the filer's management address"},
 	{"BERTH_ONTAP_USER", "", OfTuning, "REST user on the filer"},
 	{"BERTH_ONTAP_PASSWORD_FILE", "", OfTuning, "file with that user's password"},

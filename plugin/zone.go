@@ -50,9 +50,11 @@ func namedZone(name string) (*time.Location, error) {
 	return zone, nil
 }
 
-// asker is the context of a request, with the caller's name and time zone.
+// asker is the context of a request, with the caller's name and time zone, and
+// whether it is dockerd.
 func asker(r *http.Request) (context.Context, error) {
 	ctx := audit.WithCaller(r.Context(), caller(r))
+	ctx = context.WithValue(ctx, dockerdKey{}, readsErr(r))
 	zone, err := LoadZone(r.Header.Get(zoneHeader))
 	return reference.WithZone(ctx, zone), err
 }

@@ -9,16 +9,12 @@ type Faults struct {
 	why map[string]string
 }
 
-// PassOver notes what came of the work on an item, and reports an error of that
-// item once. It returns an error that ends the work on all items: the export's.
-func (f *Faults) PassOver(report func(event string, fields map[string]any), event, item string, err error) error {
-	if err != nil && OfExport(err) {
-		return err
-	}
+// Note notes what came of the work on an item, and reports an error of that item
+// once.
+func (f *Faults) Note(report func(event string, fields map[string]any), event, item string, err error) {
 	if f.set(event+" "+item, err) {
 		report(event, map[string]any{"item": item, "err": err})
 	}
-	return nil
 }
 
 // set tells whether err is new for its key; nil forgets what was there.
@@ -37,7 +33,7 @@ func (f *Faults) set(key string, err error) (news bool) {
 	return news
 }
 
-// Reason is the error of an item that PassOver was told of last, "" for none.
+// Reason is the error of an item that Note was told of last, "" for none.
 func (f *Faults) Reason(event, item string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

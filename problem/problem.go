@@ -202,16 +202,3 @@ func BareURL(url string) string {
 	}
 	return url
 }
-
-// OfExport tells an error of the export as a whole, or of whoever asks, from
-// one of a single volume or item: the next one would meet it too. What goes
-// through all of them ends at such an error, and passes over any other.
-func OfExport(err error) bool {
-	for _, whole := range []error{tree.ErrAway, context.Canceled, context.DeadlineExceeded,
-		syscall.ESTALE, syscall.ENOTCONN, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT} {
-		if errors.Is(err, whole) {
-			return true
-		}
-	}
-	return KindOf(err) == Unreachable
-}

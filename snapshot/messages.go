@@ -32,7 +32,6 @@ var Messages = catalogue.Messages{
 		{"neither the volume nor a snapshot has …", "the path is wrong, or older than all snapshots", "`berth versions --deleted NAME:DIR`"},
 		{"… is the live volume: compare it with what?", "`diff` of one live volume", "`berth snapshot diff NAME@latest`"},
 		{"… is a …", "`cat` of a symlink, device or socket", "name a file or directory"},
-		{"… became shorter while it was read", "somebody wrote to the file", "try again, or read a snapshot"},
 		{"… is a symlink to …, and symlinks are not followed", "a part of the path is a symlink: berth does not know its target of that time, or it leads out of the volume", "the path that the hint names"},
 		{"… is a …: nothing is below it", "a part of the path is a file", "the path of the file itself"},
 	},

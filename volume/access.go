@@ -41,11 +41,10 @@ func MetaIn(ctx context.Context, fsys tree.FS, root, name string) (*Meta, error)
 		}
 		return nil, export.Absent(err)
 	}
-	m, err := ParseMeta(name, data)
-	if err != nil {
-		return nil, nil
+	if m, err := ParseMeta(name, data); err == nil {
+		return m, nil
 	}
-	return m, nil
+	return nil, nil
 }
 
 // MetaNow reads the metadata of a volume: nil without an error when there is

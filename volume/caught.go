@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 )
@@ -23,8 +24,12 @@ func (r *reports) Caught(what string, err error) {
 
 // passOver notes what came of the work on one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
-func (r *reports) passOver(event, item string, err error) error {
-	return r.faults.PassOver(r.report, event, item, err)
+func (r *reports) passOver(ctx context.Context, e *export.Export, event, item string, err error) error {
+	if export.Ends(ctx, e.FS, err) {
+		return err
+	}
+	r.faults.Note(r.report, event, item, err)
+	return nil
 }
 
 // guarded runs f in the background of a request; a panic of f ends f alone.

@@ -42,7 +42,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				return err
 			}
 			_, err = n.Trash.Purge(ctx, []string{items[0].ID}, 0, false)
-			n.sweeper.sweep(ctx, n.conn.Current())
+			n.sweeper.Sweep(ctx, n.conn.Current())
 			return err
 		},
 	} {

@@ -23,7 +23,10 @@ func TestWhoIsAboutToFinishADeadOperationIsWaitedFor(t *testing.T) {
 	lock := `{"version":1,"id":"0123456789abcdef","state":"held","op":"restore","volume":"blog","node":"n2","incarnation":"` + n2.Cluster.Incarnation() + `","since":"2026-11-23T05:30:00Z"`
 	file := filepath.Join(locks, "9")
 
-	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text+"}\n"), 0o600)) }
+	write := func(text string) {
+		require.NoError(t, os.WriteFile(dir+"/whole", []byte(text+"}\n"), 0o600))
+		require.NoError(t, os.Rename(dir+"/whole", file))
+	}
 	write(lock)
 	require.ErrorContains(t, n1.Set(ctx, "blog", map[string]string{"on-remove": "retain"}), "restore of volume \"blog\" is under way on n2")
 

@@ -79,7 +79,10 @@ func (n *testNode) beats() {
 
 // tick is one round, and the upkeep that follows it.
 func (n *testNode) tick(ctx context.Context) error {
-	if err := n.Cluster.Round(ctx); err != nil {
+	if err := n.Cluster.Beat(ctx); err != nil {
+		return err
+	}
+	if err := n.Cluster.Look(ctx); err != nil {
 		return err
 	}
 	return n.upkeep(ctx)
@@ -120,7 +123,7 @@ func (n *testNode) lock(op cluster.Op, volume, work string) *cluster.Locking {
 func (n *testNode) sweeps() {
 	n.t.Helper()
 	require.Eventually(n.t, func() bool {
-		n.sweeper.sweep(ctx, n.conn.Current())
+		n.sweeper.Sweep(ctx, n.conn.Current())
 		purging := false
 		err := n.conn.Current().FS.ReadDir(ctx, export.StagingDir, func(d tree.Entry) error {
 			purging = purging || strings.HasPrefix(d.Name, export.PurgePrefix)

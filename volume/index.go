@@ -256,7 +256,7 @@ func (s *Store) relist(ctx context.Context, e *export.Export) error {
 // except Convoy's own beside its metadata.
 func listVolumes(ctx context.Context, fsys tree.FS) ([]string, error) {
 	names, err := export.Pick(ctx, fsys, ".", func(d tree.Entry) (string, bool) {
-		return d.Name, d.Kind == tree.Directory && nameRule.MatchString(d.Name)
+		return d.Name, d.Kind == tree.Directory && export.IsName(d.Name)
 	})
 	if err != nil {
 		return nil, err

@@ -155,8 +155,7 @@ func (tr *Trash) NewUndo(j *job.Job, it *job.Item) *Trashed {
 
 // Discard hands what is at name, in trash or staging, to the sweepers.
 func (tr *Trash) Discard(ctx context.Context, fsys tree.FS, name string) error {
-	ctx = export.Spend(ctx)
-	return export.Absent(tr.s.conn.On(fsys).Rename(ctx, name, path.Join(export.StagingDir, export.PurgePrefix+path.Base(name))))
+	return tr.s.conn.On(fsys).HandOver(ctx, name)
 }
 
 // trashID returns the item whose data a path below the export is.

@@ -54,16 +54,21 @@ func ParseMeta(name string, data []byte) (*Meta, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("is not readable: %v", err)
 	}
+	return &m, m.Fits(export.MetaPath(name))
+}
+
+// Fits implements export.Record: the metadata is of the volume that its name says.
+func (m *Meta) Fits(name string) error {
 	switch {
 	case m.Version != export.FormatVersion:
-		return nil, fmt.Errorf("has format version %d, this berth knows %d", m.Version, export.FormatVersion)
-	case m.Name != name:
-		return nil, fmt.Errorf("belongs to volume %q", m.Name)
+		return fmt.Errorf("has format version %d, this berth knows %d", m.Version, export.FormatVersion)
+	case name != export.MetaPath(m.Name):
+		return fmt.Errorf("belongs to volume %q", m.Name)
 	}
 	if _, err := ParseOptions(m.Options); err != nil {
-		return nil, fmt.Errorf("has options this berth does not know: %v", err)
+		return fmt.Errorf("has options this berth does not know: %v", err)
 	}
-	return &m, nil
+	return export.CheckTime(m.Created)
 }
 
 // readMeta returns the metadata of a volume: nil without an error when there is

@@ -74,12 +74,11 @@ func TestTheSweeperLeavesWhatIsMountedAndGoesOn(t *testing.T) {
 	require.NoError(t, os.Rename(filepath.Join(dir, "site"), filepath.Join(dir, ".berth/staging/purge.a/data/site")))
 	n.beats()
 	require.Eventually(t, func() bool { // the tick's own sweep may still be at it
-		n.sweeper.sweep(ctx, n.conn.Current())
+		n.sweeper.Sweep(ctx, n.conn.Current())
 		return len(entries(t, dir, ".berth/staging")) == 1
 	}, 10*time.Second, 5*time.Millisecond)
-	require.NoError(t, n.sweeper.gate.enter(ctx))
+	n.tasks.Wait()
 	said := strings.Join(*n.said, "\n")
-	n.sweeper.gate.leave()
 	require.Equal(t, "precious", read(t, disk, "1.jpg"))
 	require.Equal(t, []string{"purge.a"}, entries(t, dir, ".berth/staging"))
 	require.NoFileExists(t, filepath.Join(dir, ".berth/staging/purge.a/data/x"))

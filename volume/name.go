@@ -2,27 +2,23 @@ package volume
 
 import (
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
 
-// nameRule is what every volume name matches. dockerd checks nothing for
-// plugins (reference: engine, ValidateVolumeName), so this is the only check.
-var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}$`)
-
 const nameHint = "a name is 1 to 200 letters, digits, '_', '.' or '-', beginning with a letter or digit"
 
-// CheckName refuses what cannot be a volume's name.
+// CheckName refuses what cannot be a volume's name. dockerd checks nothing for
+// plugins (reference: engine, ValidateVolumeName), so this is the only check.
 func CheckName(name string) error {
 	switch {
 	case name == "":
 		return problem.New(problem.Invalid, nameHint, "the volume has no name")
 	case len(name) > 200:
 		return problem.New(problem.Invalid, nameHint, "the volume name %.20q… has %d characters", name, len(name))
-	case !nameRule.MatchString(name):
+	case !export.IsName(name):
 		return problem.New(problem.Invalid, nameHint, "%q is not a volume name", name)
 	}
 	return nil

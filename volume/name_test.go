@@ -73,6 +73,39 @@ func TestOptionsThatAreRefusedNameTheNearestForm(t *testing.T) {
 	require.Equal(t, []string{"gid", "uid"}, opts.Differs(Options{"uid": "34", "gid": "1"}))
 }
 
+// TestAListOfOptions: quadlets of podman have one `Options=`, which it gives as o,
+// with UID and GID beside it.
+func TestAListOfOptions(t *testing.T) {
+	for _, c := range []struct {
+		given map[string]string
+		want  Options
+		err   string
+	}{
+		{map[string]string{"o": "uid=33,gid=33"}, Options{"uid": "33", "gid": "33"}, ""},
+		{map[string]string{"o": "uid=33,gid=34", "UID": "33", "GID": "34"}, Options{"uid": "33", "gid": "34"}, ""},
+		{map[string]string{"o": "access=single, on-remove=retain,", "mode": "0700"}, Options{"access": "single", "on-remove": "retain", "mode": "0700"}, ""},
+		{map[string]string{"o": "uid=33", "uid": "033"}, Options{"uid": "33"}, ""},
+		{map[string]string{"o": ""}, Options{}, ""},
+		{map[string]string{"o": "uid=33", "uid": "34"}, nil, `option uid is given twice, as "34" and as "33"`},
+		{map[string]string{"o": "uid=33,uid=34"}, nil, `option uid is given twice, as "33" and as "34"`},
+		{map[string]string{"o": "uid=33", "UID": "34"}, nil, `unknown option "UID"; did you mean`},
+		{map[string]string{"o": "addr=10.0.0.1,rw"}, nil, `unknown option "addr"; did you mean`},
+		{map[string]string{"o": "rw"}, nil, `unknown option "rw"; did you mean`},
+		{map[string]string{"o": "uid=abc"}, nil, "valid: uid=0..4294967294"},
+		{map[string]string{"o": "o=uid=33"}, nil, `unknown option "o"`},
+		{map[string]string{"o": "help"}, nil, "options of a berth volume:"},
+	} {
+		got, err := ParseOptions(c.given)
+		if c.err != "" {
+			require.ErrorContains(t, err, c.err, "%v", c.given)
+			require.Equal(t, problem.Invalid, problem.KindOf(err))
+			continue
+		}
+		require.NoError(t, err, "%v", c.given)
+		require.Equal(t, c.want, got, "%v", c.given)
+	}
+}
+
 func FuzzParseOptions(f *testing.F) {
 	f.Add("uid", "33")
 	f.Add("mode", "0755")

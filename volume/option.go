@@ -41,6 +41,10 @@ type Options map[string]string
 // ParseOptions checks every key and value. An unknown option is refused with
 // the nearest valid spelling, help with the whole list.
 func ParseOptions(given map[string]string) (Options, error) {
+	given, err := spread(given)
+	if err != nil {
+		return nil, err
+	}
 	if _, ok := given["help"]; ok {
 		return nil, problem.New(problem.Invalid, "", "%s", OptionHelp())
 	}
@@ -53,6 +57,32 @@ func ParseOptions(given map[string]string) (Options, error) {
 		value := given[key]
 		if err := opt.check(value); err != nil {
 			return nil, problem.New(problem.Invalid, fmt.Sprintf("valid: %s=%s", opt.Key, opt.Values), "option %s=%q: %v", key, value, err)
+		}
+		out[key] = value
+	}
+	return out, nil
+}
+
+// spread takes the list in `o` apart, as in o=uid=33,gid=33: a mount's options,
+// which is the one form that a quadlet of podman has. podman gives UID and GID
+// beside it for those that it finds there.
+func spread(given map[string]string) (map[string]string, error) {
+	list, ok := given["o"]
+	if !ok {
+		return given, nil
+	}
+	out := maps.Clone(given)
+	delete(out, "o")
+	for _, one := range strings.Split(list, ",") {
+		key, value, _ := strings.Cut(strings.TrimSpace(one), "=")
+		if key == "" {
+			continue
+		}
+		if twin := strings.ToUpper(key); (key == "uid" || key == "gid") && out[twin] == value {
+			delete(out, twin)
+		}
+		if was, twice := out[key]; twice && !sameValue(key, was, value) {
+			return nil, problem.New(problem.Invalid, "give it once", "option %s is given twice, as %q and as %q", key, was, value)
 		}
 		out[key] = value
 	}

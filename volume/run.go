@@ -2,50 +2,32 @@ package volume
 
 import (
 	"context"
-	"errors"
-	"path"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/casit/berth/audit"
-	"github.com/casit/berth/cache"
-	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/several"
-	"github.com/casit/berth/tree"
 )
 
 // polled is what the last tick read of others, so that Get can show it from
 // memory.
 type polled struct {
 	mu     sync.Mutex // guards the fields
-	users  map[string][]cluster.User
 	newest string
 	trash  []*Trashed
 }
 
-func (p *polled) set(users []cluster.User, newest string) {
-	byName := map[string][]cluster.User{}
-	for _, u := range users {
-		byName[u.Volume] = append(byName[u.Volume], u)
-	}
+func (p *polled) setNewest(snapshot string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.users, p.newest = byName, newest
+	p.newest = snapshot
 }
 
 func (p *polled) setTrash(items []*Trashed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trash = items
-}
-
-func (p *polled) usersOf(name string) []cluster.User {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]cluster.User{}, p.users[name]...)
 }
 
 func (p *polled) newestSnapshot() string {
@@ -62,16 +44,13 @@ func (tr *Trash) Seen() []*Trashed {
 	return tr.s.polled.trash
 }
 
-// upkeepTimeout bounds one round of upkeep, and refillTimeout what it may spend on
-// the reserve.
-const (
-	upkeepTimeout = 20 * time.Second
-	refillTimeout = 5 * time.Second
-)
+// stepTimeout bounds one step of a round of upkeep.
+const stepTimeout = 20 * time.Second
 
 // Run keeps the Store alive until ctx ends: it stays in touch with the other
 // nodes, finishes what dead ones began, and empties the trash. Upkeep follows
-// each round of the Cluster, and never delays the next heartbeat.
+// each look of the Cluster at the other nodes, and delays neither the next
+// heartbeat nor the next look.
 func (s *Store) Run(ctx context.Context) {
 	rounds := make(chan error, 1)
 	var nodes sync.WaitGroup
@@ -105,7 +84,7 @@ func (s *Store) Run(ctx context.Context) {
 				again.Reset(min(s.cfg.LeaseTTL/3, 2*time.Second))
 			}
 		}
-		s.noteHealth(err)
+		s.noteHealth(several.Of(s.Cluster.Unheard(), err))
 	}
 }
 
@@ -126,29 +105,46 @@ func (s *Store) noteHealth(err error) {
 	s.health = now
 }
 
-// upkeep is one round of what has to be done for the volumes.
+// upkeep is one round of what has to be done for the volumes. Each step has its own
+// time, and goes on in the next round where it stopped. What ends one step ends no
+// other, unless the export does not answer at all.
 func (s *Store) upkeep(ctx context.Context) error {
 	run := ctx
-	ctx, cancel := context.WithTimeout(ctx, upkeepTimeout)
-	defer cancel()
 	return s.with(ctx, "look after the volumes", func(e *export.Export) error {
-		if err := s.readOthers(ctx, e); err != nil {
-			return err
+		var failed several.Errors
+		for _, step := range []func(context.Context, *export.Export) error{
+			s.readOthers, s.noteFenced, s.Cluster.Tidy, s.refresh, refill,
+			func(context.Context, *export.Export) error {
+				s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.Sweep(ctx, e) }) })
+				return nil
+			},
+			spending(s.Cluster.FinishDead), spending(s.Jobs.DiscardLeft), spending(s.Trash.expire),
+		} {
+			within, cancel := context.WithTimeout(ctx, stepTimeout)
+			err := guard.Run(func() error { return step(within, e) })
+			cancel()
+			s.Caught("upkeep", err)
+			failed.Add(err)
+			if export.Ends(ctx, e.FS, err) {
+				break
+			}
 		}
-		if err := s.noteFenced(ctx, e); err != nil {
-			return err
-		}
-		if err := s.refresh(ctx, e); err != nil {
-			return err
-		}
-		// What has no room now is made later, and what else is wrong is seen below.
-		refill, enough := context.WithTimeout(ctx, refillTimeout)
-		_ = e.Refill(refill)
-		enough()
-		ctx = export.Spend(ctx)
-		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.sweep(ctx, e) }) })
-		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.Trash.expire(ctx, e))
+		return failed.Err()
 	})
+}
+
+// spending is a step that gives room back.
+func spending(step func(context.Context, *export.Export) error) func(context.Context, *export.Export) error {
+	return func(ctx context.Context, e *export.Export) error { return step(export.Spend(ctx), e) }
+}
+
+// refill makes what the reserve lacks. What has no room now is made later, and what
+// else is wrong is seen elsewhere.
+func refill(ctx context.Context, e *export.Export) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = e.Refill(ctx)
+	return nil
 }
 
 // pollAll reads what Get shows of the other nodes, as of now.
@@ -159,17 +155,17 @@ func (s *Store) pollAll(ctx context.Context, e *export.Export) error {
 	return s.readOthers(ctx, e)
 }
 
-// readOthers is pollAll as of the last look at the heartbeats.
+// readOthers is pollAll as of the last look at the heartbeats, as far as ctx lets
+// it.
 func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
-	users, err := s.Cluster.AllUsers(ctx, e)
-	if err != nil {
+	if _, err := s.Cluster.ReadUsers(ctx, e); err != nil {
 		return err
 	}
-	newest := ""
 	if snaps, err := snapshots(ctx, e.FS); err == nil && len(snaps) > 0 {
-		newest = snaps[len(snaps)-1].name
+		s.polled.setNewest(snaps[len(snaps)-1].name)
+	} else {
+		s.polled.setNewest("")
 	}
-	s.polled.set(users, newest)
 	attr, err := e.FS.Stat(ctx, export.MetaDir)
 	if err != nil {
 		return export.Absent(err)
@@ -178,147 +174,10 @@ func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
 	return nil
 }
 
-// expire hands what has expired in the export's time to the sweepers.
-func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
-	now, ok := tr.s.conn.Time()
-	if !ok {
-		return nil
-	}
-	items, err := tr.list(ctx, e)
-	if err != nil {
-		return err
-	}
-	kept := []*Trashed{}
-	var failed several.Errors
-	for _, t := range items {
-		if !t.expired(now) {
-			kept = append(kept, t)
-			continue
-		}
-		fault := tr.purgeExpired(ctx, e, t)
-		if fault != nil {
-			kept = append(kept, t)
-		}
-		failed.Add(tr.s.passOver(keptInTrash, t.ID, fault))
-	}
-	tr.s.polled.setTrash(kept)
-	return failed.Err()
-}
-
 // sweepSoon wakes Run, so that what was purged goes now.
 func (s *Store) sweepSoon() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// stuck is the event of a tree that a sweep cannot delete.
-const stuck = "a tree cannot be deleted; it is tried again"
-
-// sweeper deletes what was handed to it in staging, and what only gets old.
-type sweeper struct {
-	s     *Store
-	gate  gate      // one sweep at a time
-	swept time.Time // when the cache and the audit trail were swept last, in the export's time
-}
-
-// sweepEvery is how often what only gets old is looked through.
-const sweepEvery = 24 * time.Hour
-
-// sweep deletes what was handed to it in staging, one sweep at a time. It may
-// be cut short anywhere and by anything; the next one, on any node, goes on.
-// What cannot be deleted keeps nothing else.
-func (w *sweeper) sweep(ctx context.Context, e *export.Export) {
-	if !w.gate.tryEnter() {
-		return
-	}
-	defer w.gate.leave()
-	if now, ok := w.s.conn.Time(); ok && now.Sub(w.swept) > sweepEvery {
-		err := errors.Join(cache.Sweep(ctx, e.FS, now), audit.Sweep(ctx, e.FS, now))
-		if w.s.passOver("what is too old stays", export.Dir, err) != nil {
-			return
-		}
-		w.swept = now
-	}
-	names, err := export.Pick(ctx, e.FS, export.StagingDir, func(d tree.Entry) (string, bool) {
-		return d.Name, strings.HasPrefix(d.Name, export.PurgePrefix) || strings.HasPrefix(d.Name, export.TmpPrefix) || strings.HasPrefix(d.Name, export.CopyPrefix)
-	})
-	var copies map[string]bool
-	if err == nil {
-		copies, err = w.copied(ctx, e) // after the names: whoever makes a copy has the lock before
-	}
-	if err != nil {
-		names = nil
-	}
-	for _, n := range names {
-		name := path.Join(export.StagingDir, n)
-		if strings.HasPrefix(n, export.TmpPrefix) {
-			w.temporary(ctx, e, name, len(copies) > 0)
-			continue
-		}
-		if item, ok := strings.CutPrefix(n, export.CopyPrefix); ok {
-			if item, _, _ = strings.Cut(item, "."); !copies[item] {
-				_ = w.s.Trash.Discard(ctx, e.FS, name)
-			}
-			continue
-		}
-		if err = w.s.passOver(stuck, name, w.delete(ctx, e, name)); err != nil {
-			break
-		}
-	}
-	if err != nil && ctx.Err() == nil {
-		w.s.cfg.Report("purging goes on later", map[string]any{"err": err})
-	}
-}
-
-// manyNames is how many names a tree has that the server is asked to delete: fewer
-// are gone over NFS before its job has begun.
-const manyNames = 64
-
-// delete deletes a tree: on the server where it can and there is much, else and
-// what is left over NFS, so that whatever becomes of the server's answer is looked
-// after. What an NFS client keeps open stays: the server would delete it.
-func (w *sweeper) delete(ctx context.Context, e *export.Export, name string) error {
-	if w.s.cfg.DeleteTree != nil {
-		m, err := tree.Measure(ctx, e.FS, name)
-		if err == nil && m.Busy == 0 && m.Files+m.Dirs >= manyNames {
-			err = w.s.cfg.DeleteTree(ctx, name)
-			if err != nil && !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
-				w.s.cfg.Report("the filer has not deleted a directory; it is deleted over NFS", map[string]any{"directory": name, "err": err})
-			}
-		}
-	}
-	return tree.Delete(ctx, e.FS, name, nil)
-}
-
-// copied are the trash items of which somebody makes a copy, by the locks.
-func (w *sweeper) copied(ctx context.Context, e *export.Export) (map[string]bool, error) {
-	locks, err := cluster.Locks(ctx, e.FS)
-	items := map[string]bool{}
-	for _, l := range locks {
-		if l.Op == cluster.OpUndelete {
-			items[l.Work] = true
-		}
-	}
-	return items, err
-}
-
-// temporary removes a private file or directory that its maker has
-// forgotten. An earlier berth copies trash items into such a directory, which has the
-// time of what it is a copy of: it stays while an item is copied.
-func (w *sweeper) temporary(ctx context.Context, e *export.Export, name string, copying bool) {
-	attr, err := e.FS.Stat(ctx, name)
-	now, ok := w.s.conn.Time()
-	if err != nil || !ok || now.Sub(attr.Mtime) <= time.Hour {
-		return
-	}
-	if attr.Kind == tree.Directory && copying {
-		return
-	}
-	if attr.Kind == tree.Directory {
-		_ = w.s.Trash.Discard(ctx, e.FS, name)
-		return
-	}
-	_ = e.FS.Remove(ctx, name)
 }

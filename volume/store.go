@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 )
 
@@ -87,7 +88,7 @@ type Store struct {
 	polled polled
 
 	hints   hints
-	sweeper sweeper
+	sweeper *sweep.Sweeper
 
 	lastRemoved lastRemoved
 
@@ -117,10 +118,11 @@ func New(cfg Config) *Store {
 		cfg.Report = func(string, map[string]any) {}
 	}
 	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), reports: reports{report: cfg.Report}}
-	s.hints, s.sweeper, s.clones.s = hints{s: s, gate: newGate()}, sweeper{s: s, gate: newGate()}, s
+	s.hints, s.clones.s = hints{s: s, gate: newGate()}, s
 	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
 		Known: s.index.knownID, Learned: s.hints.learn, Ready: s.ready})
 	s.Trash = &Trash{s: s}
+	s.sweeper = sweep.New(sweep.Config{Conn: s.conn, Report: cfg.Report, DeleteTree: cfg.DeleteTree})
 	s.Audit, s.Cache = audit.New(s.conn, cfg.Node, cfg.Report), cache.New(s.conn)
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
 		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,

@@ -7,14 +7,13 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
-	"github.com/casit/berth/problem"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 )
 
@@ -31,26 +30,10 @@ type Survey struct {
 	// Forgotten is which nodes have a lease of a volume or view that is not
 	// there.
 	Forgotten map[string][]string
-	Purging   int // trees that are being deleted
-	// Stuck are those of them that have not become less for an hour.
-	Stuck []Stuck
-	Lost  int // private files that should have been swept
+	Staging   sweep.Left
 	// Convoy are the volumes that Rancher Convoy has records of.
 	Convoy []string
 }
-
-// Stuck is a tree that should have been deleted long ago.
-type Stuck struct {
-	Path   string    // below the export
-	Since  time.Time // in the export's time
-	Reason string    // of this node's last attempt, "" if there was none
-}
-
-// stuckAfter is how long a tree may take to go without anybody being told.
-const stuckAfter = time.Hour
-
-// lostAfter is how old a private file is that should have been swept.
-const lostAfter = 2 * time.Hour
 
 // surveyed bounds what is asked at the same time.
 const surveyed = 32
@@ -102,7 +85,7 @@ func (v *Survey) meta(ctx context.Context, s *Store, e *export.Export) error {
 	for i, n := range v.Volumes {
 		g.Go(guard.Func(func() error {
 			_, err := readMeta(within, e.FS, n)
-			if err != nil && !problem.OfExport(err) {
+			if err != nil && !export.Ends(within, e.FS, err) {
 				broken[i], err = err, nil
 			}
 			return err
@@ -154,7 +137,7 @@ func (v *Survey) leases(ctx context.Context, s *Store, e *export.Export) error {
 		if err == nil && !there {
 			nodes, err = cluster.LeaseNodes(ctx, e.FS, n)
 		}
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.FS, err) {
 			return err
 		}
 		if len(nodes) > 0 {
@@ -164,21 +147,9 @@ func (v *Survey) leases(ctx context.Context, s *Store, e *export.Export) error {
 	return nil
 }
 
-func (v *Survey) staging(ctx context.Context, s *Store, e *export.Export) error {
-	now := s.Now()
-	return export.Absent(e.FS.ReadDirPlus(ctx, export.StagingDir, func(d tree.EntryPlus) error {
-		switch {
-		case strings.HasPrefix(d.Name, export.PurgePrefix):
-			v.Purging++
-			// Its time changes when it is handed over, and when what is in it goes.
-			if name := path.Join(export.StagingDir, d.Name); now.Sub(d.Attr.Ctime) > stuckAfter {
-				v.Stuck = append(v.Stuck, Stuck{name, d.Attr.Ctime, s.faults.Reason(stuck, name)})
-			}
-		case strings.HasPrefix(d.Name, export.TmpPrefix) && now.Sub(d.Attr.Mtime) > lostAfter:
-			v.Lost++
-		}
-		return nil
-	}))
+func (v *Survey) staging(ctx context.Context, s *Store, e *export.Export) (err error) {
+	v.Staging, err = s.sweeper.Look(ctx, e)
+	return err
 }
 
 func (v *Survey) convoy(ctx context.Context, _ *Store, e *export.Export) error {

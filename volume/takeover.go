@@ -35,7 +35,7 @@ func (s *Store) PrepareTakeover(ctx context.Context, name, from, engine string, 
 		if err != nil {
 			return err
 		}
-		j = &job.Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended,
+		j = &job.Job{Op: cluster.OpTakeover, Engine: engine, From: from, Epoch: h.Epoch, Unattended: unattended, Force: export.Forced(ctx),
 			Items: []job.Item{{Volume: name, Dest: name, Ref: name, Trash: s.Trash.NewID()}}}
 		return nil
 	})
@@ -157,7 +157,7 @@ func (tr *Trash) lateWrites(ctx context.Context, e *export.Export, volume string
 			continue
 		}
 		late, err := lateIn(ctx, e.FS, t)
-		if err := tr.s.passOver("late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
+		if err := tr.s.passOver(ctx, e, "late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
 			return nil, err
 		}
 		if err == nil && late.Files > 0 && (t.Late == nil || *t.Late != late) {
@@ -196,8 +196,11 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 	}
 	for name, epoch := range lost {
 		items, err := s.Trash.lateWrites(ctx, e, name)
+		if fatal := s.passOver(ctx, e, "it cannot be seen where containers write to", name, err); fatal != nil {
+			return fatal
+		}
 		if err != nil {
-			return err
+			continue
 		}
 		items = slices.DeleteFunc(items, func(t *Trashed) bool { return t.From != s.cfg.Node })
 		where := "purged"
@@ -207,7 +210,6 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 		s.Cluster.NoteFenced(name, epoch, where)
 		s.cfg.Report("a volume was taken over while this node was silent; its containers here write to the trash: stop them",
 			map[string]any{"volume": name, "trash": where})
-		s.Cluster.Flush(ctx, e)
 		s.Audit.Write(ctx, e, audit.Record{Op: "fenced", Volume: name, Detail: "containers of " + s.cfg.Node + " write to trash " + where})
 	}
 	return nil

@@ -15,10 +15,14 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/rota"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
@@ -28,7 +32,7 @@ import (
 type Trashed struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
-	Kind    string `json:"kind"` // removed, undo or fenced
+	Kind    string `json:"kind"` // removed, undo, fenced or Damaged
 	Volume  string `json:"volume"`
 	// VolumeID is the id of the volume, which its name may outlive; "" for an
 	// adopted one.
@@ -51,12 +55,45 @@ type Trashed struct {
 	Late  *Late     `json:"late,omitempty"`
 	// Partial: not a tree, but what was replaced or removed of one.
 	Partial bool `json:"partial,omitempty"`
+
+	missing time.Duration // since Removed, as of the listing
 }
+
+// Fits implements export.Record: the item is the one that its place says, and what
+// it says of itself may be done.
+func (t *Trashed) Fits(name string) error {
+	p := t.Path
+	if t.PathB64 != nil {
+		p = string(t.PathB64)
+	}
+	err := cmp.Or(export.CheckVersion(t.Version), export.CheckTime(t.Removed, t.Since))
+	switch {
+	case err != nil:
+		return err
+	case t.ID != path.Base(path.Dir(name)):
+		return export.Unfit("belongs to item %q", t.ID)
+	case t.Kind == Damaged:
+		return nil
+	case t.Kind != "removed" && t.Kind != "undo" && t.Kind != "fenced", !export.IsName(t.Volume), p != "" && tree.CheckPath(p) != nil:
+		return export.Unfit("is a %q of volume %q, path %q, which is none", t.Kind, t.Volume, p)
+	case t.Expires != nil && (t.Expires.Before(t.Removed) || export.CheckTime(*t.Expires) != nil):
+		return export.Unfit("expires before it was removed, or never")
+	case t.Meta != nil:
+		return t.Meta.Fits(export.MetaPath(t.Volume))
+	}
+	return nil
+}
+
+// Damaged is the kind of an item that is no volume's tree, but a control file which
+// was not what its name says.
+const Damaged = "damaged"
 
 // Trash is what was removed or replaced, and may still be brought back.
 type Trash struct {
 	s   *Store
 	ttl atomic.Int64 // in force: it may change while jobs run
+
+	reading rota.Rota // of expire
 }
 
 // expired tells whether its time is over, in the export's time.
@@ -111,8 +148,10 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		}
 		s.Audit.Write(ctx, e, audit.Record{Op: "remove", Volume: name, Detail: detail})
 		if meta.deletes() {
-			// It is removed; whatever keeps it now, the next tick deletes it.
-			_ = s.passOver(keptInTrash, t.ID, s.Trash.purgeExpired(ctx, e, t))
+			// It is removed; whatever keeps it now, the next round deletes it.
+			if all, err := s.Trash.list(ctx, e); err == nil {
+				_ = s.Trash.purgeExpired(ctx, e, []*Trashed{t}, all, map[string]bool{})
+			}
 			s.sweepSoon()
 		}
 		return nil
@@ -121,28 +160,6 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 
 // keptInTrash is the event of an item whose time is over and that stays.
 const keptInTrash = "what has expired stays in the trash"
-
-// purgeExpired is purge of what nobody asks for any more: of a volume that was
-// removed for good also what was replaced in it, first, since the item is what
-// tells of it.
-func (tr *Trash) purgeExpired(ctx context.Context, e *export.Export, t *Trashed) error {
-	if t.Kind == "removed" && t.Meta.deletes() {
-		all, err := tr.list(ctx, e)
-		if err != nil {
-			return err
-		}
-		own, _ := Undos(all, t.Volume, t.Meta)
-		for _, u := range own {
-			if u.volumeID() != t.volumeID() {
-				continue // nobody knows whose it is
-			}
-			if err := tr.purge(ctx, e, u); err != nil {
-				return err
-			}
-		}
-	}
-	return tr.purge(ctx, e, t)
-}
 
 // checkUnused refuses while another node uses the volume. dockerd has proven
 // that this node does not; an expired lease no longer counts, and is reported.
@@ -264,15 +281,27 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 	if l.Work == "" {
 		return nil
 	}
-	moved, err := export.Exists(ctx, e.FS, export.TrashData(l.Work))
+	t, err := readTrashed(ctx, e.FS, l.Work)
 	if err != nil {
 		return err
 	}
-	if moved {
+	if t != nil {
+		if there, err := export.Exists(ctx, e.FS, l.Volume); err != nil {
+			return err
+		} else if there || t.Kind != "unreadable" && (t.Kind != "removed" || t.Volume != l.Volume) {
+			return otherItem(l)
+		}
 		s.index.drop(l.Volume)
 		return s.forgetVolume(ctx, e, l.Volume)
 	}
 	return s.Trash.drop(ctx, e, l.Work)
+}
+
+// otherItem refuses to finish what a lock says about an item that its operation has
+// not made.
+func otherItem(l *cluster.Lock) error {
+	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; 'berth volume repair %s' moves the lock away", l.Volume),
+		"the lock of volume %q names %s, which is not of its %s", l.Volume, l.Work, l.Op)
 }
 
 // drop removes a trash item that has no data, and only such a one.
@@ -298,31 +327,38 @@ func (tr *Trash) List(ctx context.Context) ([]*Trashed, error) {
 }
 
 func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error) {
-	ids, err := export.Pick(ctx, e.FS, export.TrashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
+	ids, err := trashIDs(ctx, e)
 	if err != nil {
-		return nil, export.Absent(err)
+		return nil, err
 	}
-	slices.Sort(ids)
-	var out []*Trashed
-	for _, id := range ids {
-		t, err := readTrashed(ctx, e.FS, id)
-		if err != nil && problem.OfExport(err) {
-			return nil, err
-		}
-		if err != nil {
-			t = unreadable(id)
-		}
-		if t != nil {
-			out = append(out, t)
-		}
+	out := make([]*Trashed, len(ids))
+	g, within := errgroup.WithContext(ctx)
+	g.SetLimit(surveyed)
+	for i, id := range ids {
+		g.Go(guard.Func(func() error {
+			t, err := readTrashed(within, e.FS, id)
+			if export.Ends(within, e.FS, err) {
+				return err
+			}
+			if err != nil {
+				t = unreadable(id)
+			}
+			out[i] = t
+			return nil
+		}))
 	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	out = slices.DeleteFunc(out, func(t *Trashed) bool { return t == nil })
 	pauses, err := cluster.Pauses(ctx, e.FS)
 	if err != nil {
 		return nil, err
 	}
+	now, _ := tr.s.conn.Time()
 	for _, t := range out {
-		if t.Expires != nil {
-			at := t.Expires.Add(cluster.Missing(pauses, t.Removed))
+		if t.missing = cluster.Missing(pauses, t.Removed, now); t.Expires != nil {
+			at := t.Expires.Add(t.missing)
 			t.Expires = &at
 		}
 	}
@@ -332,19 +368,35 @@ func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error)
 	return out, nil
 }
 
+// trashIDs lists what is in the trash, sorted.
+func trashIDs(ctx context.Context, e *export.Export) ([]string, error) {
+	ids, err := export.Pick(ctx, e.FS, export.TrashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
+	slices.Sort(ids)
+	return ids, export.Absent(err)
+}
+
 // readTrashed returns a trash item; one whose record is broken is kept for
 // ever and has only its id. It returns nil when there is none.
 func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) {
-	var t Trashed
-	err := export.Read(ctx, fsys, export.TrashMeta(id), &t)
-	switch {
-	case export.IsBroken(err), err == nil && (t.ID != id || t.Version != export.FormatVersion):
-		return unreadable(id), nil
-	case err != nil:
-		return nil, export.Absent(err)
+	t, err := readRecord(ctx, fsys, id)
+	if err != nil || t == nil || t.Kind == "unreadable" {
+		return t, err
 	}
 	if there, err := export.Exists(ctx, fsys, export.TrashData(id)); err != nil || !there {
 		return nil, err
+	}
+	return t, nil
+}
+
+// readRecord is readTrashed of an item that may have no data.
+func readRecord(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) {
+	var t Trashed
+	err := export.Read(ctx, fsys, export.TrashMeta(id), &t)
+	switch {
+	case export.IsBroken(err):
+		return unreadable(id), nil
+	case err != nil:
+		return nil, export.Absent(err)
 	}
 	if t.PathB64 != nil {
 		t.Path = string(t.PathB64)
@@ -401,7 +453,7 @@ func (tr *Trash) find(ctx context.Context, which string) (*Trashed, error) {
 			if t.Partial || t.Path != "" {
 				return nil, problem.New(problem.Invalid, fmt.Sprintf("'berth undo %s' puts it back into the volume that it is of", t.Volume), "trash item %s is a part of volume %q", t.ID, t.Volume)
 			}
-			if t.Kind == "unreadable" {
+			if t.Kind == "unreadable" || t.Kind == Damaged {
 				return nil, problem.New(problem.Failed, "its data is in "+export.TrashData(t.ID)+" on the export", "the record of trash item %s is not readable", t.ID)
 			}
 			return t, nil
@@ -468,6 +520,9 @@ func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster
 	if t == nil {
 		return tr.drop(ctx, e, l.Work)
 	}
+	if t.Kind == Damaged || t.Partial || t.Path != "" {
+		return otherItem(l)
+	}
 	there, err := export.Exists(ctx, e.FS, l.Volume)
 	if err != nil || there {
 		return err
@@ -496,7 +551,7 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 				continue
 			}
 		case older != 0:
-			if t.Kind == "unreadable" || now.Sub(t.Removed) < older {
+			if t.Kind == "unreadable" || older > 0 && now.Sub(t.Removed)-t.missing < older {
 				continue
 			}
 		case !t.expired(now):
@@ -517,7 +572,7 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 		var first error
 		for _, t := range out {
 			err := tr.purge(ctx, e, t)
-			if err != nil && problem.OfExport(err) {
+			if export.Ends(ctx, e.FS, err) {
 				return err
 			}
 			if err == nil {
@@ -536,17 +591,23 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 	return done, err
 }
 
-// purge hands a trash item to the sweepers by RENAME.
+// purge hands a trash item to the sweepers and writes that down.
 func (tr *Trash) purge(ctx context.Context, e *export.Export, t *Trashed) error {
-	ctx = export.Spend(ctx)
-	err := e.Rename(ctx, export.TrashPath(t.ID), path.Join(export.StagingDir, export.PurgePrefix+t.ID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another node did
-	}
+	err := tr.handOver(ctx, e, t)
 	if err == nil {
-		tr.s.Audit.Write(ctx, e, audit.Record{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID})
+		tr.s.Audit.Write(ctx, e, purged(t))
 	}
-	return err
+	return export.Absent(err) // another node did
+}
+
+func purged(t *Trashed) audit.Record {
+	return audit.Record{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID}
+}
+
+// handOver hands a trash item to the sweepers by RENAME. After fs.ErrNotExist
+// another node has done so.
+func (tr *Trash) handOver(ctx context.Context, e *export.Export, t *Trashed) error {
+	return e.Rename(export.Spend(ctx), export.TrashPath(t.ID), path.Join(export.StagingDir, export.PurgePrefix+t.ID))
 }
 
 // discardStaging hands a job's staging directory to the sweepers.
@@ -554,7 +615,7 @@ func (tr *Trash) discardStaging(ctx context.Context, e *export.Export, work stri
 	if work == "" || strings.Contains(work, "/") {
 		return nil
 	}
-	return export.Absent(e.Rename(export.Spend(ctx), path.Join(export.StagingDir, work), path.Join(export.StagingDir, export.PurgePrefix+work)))
+	return e.HandOver(ctx, path.Join(export.StagingDir, work))
 }
 
 // Data is where the item's data is, below the export.

@@ -72,7 +72,7 @@ func TestTheCopyOfAFencedTreeIsNotSweptWhileItIsMade(t *testing.T) {
 		if o == "db" { // the upkeep of another node, also hours later
 			n2.clock.move(3 * time.Hour)
 			n1.clock.move(3 * time.Hour)
-			n2.sweeper.sweep(ctx, n2.conn.Current())
+			n2.sweeper.Sweep(ctx, n2.conn.Current())
 			swept++
 		}
 		return nil

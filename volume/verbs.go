@@ -228,20 +228,21 @@ func (s *Store) Inspect(ctx context.Context, names []string) ([]*Info, error) {
 // Measure fills in what a volume holds, by walking it. Of one that cannot be
 // measured its health says why.
 func (s *Store) Measure(ctx context.Context, i *Info) error {
-	err := s.with(ctx, "measure "+i.Name, func(e *export.Export) error {
+	what := "measure " + i.Name
+	return s.with(ctx, what, func(e *export.Export) error {
 		m, err := tree.Measure(ctx, e.FS, i.Path)
-		if err == nil {
+		switch {
+		case err == nil:
 			i.SizeBytes, i.UsedBytes, i.Files = m.Bytes, m.Used, m.Files
+		case export.Ends(ctx, e.FS, err):
+			return err
+		default:
+			if i.Unmeasured = true; i.Health == "ok" {
+				i.Health = s.conn.Explain(what, err).Error()
+			}
 		}
-		return err
+		return nil
 	})
-	if err == nil || problem.OfExport(err) {
-		return err
-	}
-	if i.Unmeasured = true; i.Health == "ok" {
-		i.Health = err.Error()
-	}
-	return nil
 }
 
 // Create makes a volume, or completes one whose making was cut short, or

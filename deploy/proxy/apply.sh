@@ -157,7 +157,7 @@ try() {
 generations() {
 	local g
 	for g in "$DIR"/berth.[0-9]*; do
-		if [[ -d $g && ${g##*.} =~ ^[0-9]+$ ]]; then echo "${g##*.}"; fi
+		if [[ -d $g && ${g##*.} =~ ^[1-9][0-9]{0,14}$ ]]; then echo "${g##*.}"; fi
 	done | sort -n
 }
 
@@ -183,7 +183,13 @@ running() {
 
 id_of() { sed -n 's/.*return 200 "\([^\\]*\).*/\1/p' "$1/generation.conf"; }
 
-served() { curl --silent --fail --noproxy '*' --max-time 2 "$URL" || true; }
+# served prints the generation that NGINX says it has. Another program may answer
+# there: what does not look like one is none.
+served() {
+	local said
+	said=$(curl --silent --fail --noproxy '*' --max-time 2 "$URL" | head -c 100 | tr -d '\0') || true
+	[[ ! $said =~ ^[1-9][0-9]{0,14}-[0-9a-f]{12}$ ]] || echo "$said"
+}
 
 # retire PID... waits until none of NGINX's processes of before takes new
 # connections, which they do for a moment beside the new ones; not for one that hangs.
@@ -217,7 +223,7 @@ reload() {
 	for ((i = 0; i < WAIT * 5; i++)); do
 		[ "$(served)" != "$id" ] || { retire "${old[@]}"; return 0; }
 		if wrong=$(tail -c "+$((logged + 1))" "$LOG" 2>/dev/null | grep -F '[emerg]'); then
-			echo "$wrong" | tail -n 3 >&2
+			tail -n 3 <<<"$wrong" | cat -v >&2
 			return 1
 		fi
 		running >/dev/null || { say "nginx has ended: look at $LOG"; return 1; }
@@ -270,7 +276,7 @@ prune() {
 # ---- The run
 
 main() {
-	local from=/etc/nginx/berth dry= number sum program
+	local from=/etc/nginx/berth dry='' number sum program
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--from)

@@ -126,6 +126,16 @@ func ReleaseFolder(t testing.TB) string {
 	return folder
 }
 
+// SiteArchive is the archive of SiteImage's files, for engines other than the nodes' own.
+func SiteArchive(t testing.TB) []byte {
+	t.Helper()
+	image, err := buildSite()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
 // ImportSite makes SiteImage known to the node's engine.
 func (n *Node) ImportSite() error {
 	image, err := buildSite()

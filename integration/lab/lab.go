@@ -57,7 +57,7 @@ func Start(o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{run: r, dir: dir, options: o, Export: filepath.Join(dir, "export")}
-	if err := os.Mkdir(l.Export, 0o755); err != nil {
+	if err := os.Mkdir(l.Export, 0o700); err != nil {
 		return nil, err
 	}
 	if err := l.startNetwork(); err != nil {

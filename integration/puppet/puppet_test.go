@@ -127,7 +127,7 @@ BERTH_ONTAP_PASSWORD_FILE=/etc/berth/password
 BERTH_ONTAP_USER=berth`, m.Run(t, "cat", "/etc/berth/berth.env"))
 	require.Equal(t, secret, m.Run(t, "cat", "/etc/berth/password"))
 	require.Equal(t, "700 0\n600 0\n600 0", m.Run(t, "stat", "-c", "%a %u", "/etc/berth", "/etc/berth/berth.env", "/etc/berth/password"))
-	require.Equal(t, "755", m.Run(t, "stat", "-c", "%a", "/srv/berth"))
+	require.Equal(t, "700", m.Run(t, "stat", "-c", "%a", "/srv/berth"))
 	require.Contains(t, m.Run(t, "cat", "/etc/modprobe.d/berth-lockd.conf"), "nlm_tcpport=4045")
 	m.Run(t, "nft", "--file", "/etc/berth/firewall.nft")
 	rules := m.Run(t, "nft", "list", "table", "inet", "berth")

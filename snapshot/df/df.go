@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
-	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/embedded"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -189,7 +189,7 @@ func measureAll(ctx context.Context, fsys tree.FS, names []string, got []tree.Me
 			switch {
 			case err == nil:
 				got[i] = m
-			case problem.OfExport(err):
+			case export.Ends(ctx, fsys, err):
 				return err
 			}
 			failed[i] = err

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/casit/berth/problem"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/tree"
 )
 
@@ -101,7 +101,7 @@ func (e *Maker) isWholeSubvolume(ctx context.Context, volumes []string) (bool, e
 	}
 	for _, v := range volumes {
 		a, err := e.fsys.Stat(ctx, v)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.fsys, err) {
 			return false, err
 		}
 		if err != nil || a.Device != root.Device {

@@ -184,16 +184,23 @@ func choose(named, all []string) ([]string, error) {
 	return chosen, nil
 }
 
+// snapshotsMode is the mode of .snapshot: a site that was cleaned has its setuid files
+// and its former secrets there still.
+const snapshotsMode uint32 = 0o700
+
 // prepare makes .snapshot, and refuses a .snapshot that berth has not made.
 func (e *Maker) prepare(ctx context.Context) error {
-	_, err := e.fsys.Stat(ctx, snapshotsDir)
+	attr, err := e.fsys.Stat(ctx, snapshotsDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = e.mark(ctx)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = e.checkOurs(ctx)
 	}
-	return e.checkOurs(ctx)
+	if mode := snapshotsMode; err == nil && attr.Mode&0o077 != 0 {
+		err = e.fsys.SetAttr(ctx, snapshotsDir, tree.SetAttr{Mode: &mode}) // an earlier release made it
+	}
+	return err
 }
 
 // checkOurs refuses a .snapshot that berth has not made.
@@ -219,7 +226,7 @@ func (e *Maker) checkOurs(ctx context.Context) error {
 // because a rename cannot replace a directory that is not empty.
 func (e *Maker) mark(ctx context.Context) error {
 	dir := path.Join(stagingDir, buildPrefix+newID())
-	if err := e.mkdir(ctx, dir, 0o755); err != nil {
+	if err := e.mkdir(ctx, dir, snapshotsMode); err != nil {
 		return err
 	}
 	err := e.write(ctx, path.Join(dir, path.Base(markerPath)), marker{version, "made by berth: copies of volumes, not a filer's instant"})
@@ -349,7 +356,7 @@ func (e *Maker) copies(ctx context.Context, rec made, named bool, progress func(
 		switch {
 		case err == nil:
 			rec.Volumes = append(rec.Volumes, v)
-		case named || problem.OfExport(err) || ctx.Err() != nil:
+		case named || export.Ends(ctx, e.fsys, err):
 			return m, err
 		case errors.Is(err, errVanished): // removed since it was listed
 		default:
@@ -430,13 +437,13 @@ func (e *Maker) how(ctx context.Context, volumes []string) (string, error) {
 	need := int64(0)
 	for _, v := range volumes {
 		size, err := tree.Measure(ctx, e.fsys, v)
-		if err != nil && problem.OfExport(err) {
+		if export.Ends(ctx, e.fsys, err) {
 			return "", err
 		}
 		need += size.Used // if a volume cannot be measured, its copy says why
 	}
-	if space.Avail-need < space.Total/20 {
-		return "", problem.New(problem.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID'; btrfs and XFS need none for a snapshot",
+	if !export.Room(ctx, space, need) {
+		return "", problem.New(problem.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID' (btrfs and XFS need none for a snapshot); --force makes it all the same",
 			"a copy of the volumes needs %d MiB, and less than 5 %% of the export would be left", need>>20)
 	}
 	return ByCopy, nil

@@ -129,6 +129,9 @@ func TestEmbeddedSnapshotsKeepVolumesAsTheyWere(t *testing.T) {
 		require.Equal(t, uint32(0o755), st.Mode&0o7777)
 		require.WithinDuration(t, begun, time.Unix(st.Mtim.Unix()), time.Second, "without records, snapshots are ordered by this")
 		require.Contains(t, embeddedFile(t, dir, ".snapshot/.berth"), "not a filer's instant")
+		require.NoError(t, unix.Stat(filepath.Join(dir, ".snapshot"), &st))
+		require.Equal(t, uint32(0o700), st.Mode&0o7777, "no user of the node reads what was cleaned")
+		require.NoError(t, os.Chmod(filepath.Join(dir, ".snapshot"), 0o755)) // as an earlier release left it
 		require.Empty(t, embeddedStaging(t, e))
 
 		list, err := e.List(ctx)
@@ -149,6 +152,8 @@ func TestEmbeddedSnapshotsKeepVolumesAsTheyWere(t *testing.T) {
 		require.Equal(t, problem.InUse, problem.KindOf(err))
 		_, err = e.Create(ctx, "second", "", nil, nil)
 		require.NoError(t, err)
+		require.NoError(t, unix.Stat(filepath.Join(dir, ".snapshot"), &st))
+		require.Equal(t, uint32(0o700), st.Mode&0o7777)
 		list, err = e.List(ctx)
 		require.NoError(t, err)
 		require.Equal(t, []string{"before-update", "second"}, []string{list[0].Name, list[1].Name})

@@ -51,11 +51,12 @@ class berth::node (
     group  => 'root',
     mode   => '0700',
   }
+  # Below it are setuid files and secrets of containers, for no user of the node.
   file { '/srv/berth':
     ensure => directory,
     owner  => 'root',
     group  => 'root',
-    mode   => '0755',
+    mode   => '0700',
   }
 
   # berth reads them again within 10 s: nothing has to be restarted.

@@ -44,7 +44,7 @@ class berth::proxy (
   Berth::Network                      $floating,
   Integer[1, 254]                     $priority,
   Integer[1, 255]                     $router_id = 51,
-  String[1]                           $interface = $facts['networking']['primary'],
+  Pattern[/\A[A-Za-z0-9_.@:-]{1,15}\z/] $interface = $facts['networking']['primary'],
   Array[Berth::Network]               $campus = [],
   Array[Berth::Network]               $status = [],
   Array[Berth::Network]               $balancers = [],
