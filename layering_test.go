@@ -17,9 +17,9 @@ import (
 )
 
 // bottom are the packages that all may import: names of any bytes, goroutines
-// that may panic, errors of many steps, rounds over many names, and the rows of
-// docs/troubleshooting.md.
-var bottom = []string{"text", "guard", "several", "rota", "problem/catalogue"}
+// that may panic, what a server takes at most, errors of many steps, rounds over
+// many names, and the rows of docs/troubleshooting.md.
+var bottom = []string{"text", "guard", "bound", "several", "rota", "problem/catalogue"}
 
 const module = "github.com/casit/berth/"
 
@@ -46,7 +46,8 @@ var below = map[string][]string{
 	"sweep":                         {"audit", "cache", "cluster", "export", "problem", "tree"},
 	"volume/index":                  {},
 	"volume":                        {"volume/index", "audit", "cache", "cluster", "export", "problem", "tree", "job", "sweep"},
-	"snapshot":                      {"audit", "cluster", "snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree", "snapshot/df", "job", "snapshot/compare"},
+	"snapshot":                      {"audit", "cluster", "snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree", "snapshot/df", "job", "snapshot/compare", "snapshot/archive"},
+	"snapshot/archive":              {"snapshot/reference", "tree"},
 	"job":                           {"cluster", "export", "problem", "tree"},
 	"snapshot/reference":            {"cluster", "volume", "problem"},
 	"snapshot/embedded":             {"cluster", "export", "snapshot/reference", "volume", "problem", "tree"},

@@ -63,6 +63,7 @@ type Cluster struct {
 	self
 	peers
 	uses
+	seenUsers
 
 	turns  turns // one operation per volume name on this node, held across the network
 	mine   ownLocks
@@ -161,13 +162,13 @@ var errUnnamed = errors.New("the name is not known to be ours")
 
 // every calls f every third of the lease TTL, and soon again after an error, until
 // ctx ends. A panic is an error.
-func (c *Cluster) every(ctx context.Context, f func() error) {
+func (s self) every(ctx context.Context, f func() error) {
 	for ctx.Err() == nil {
-		next := time.NewTimer(c.cfg.LeaseTTL / 3)
-		soon := time.NewTimer(min(c.cfg.LeaseTTL/3, 2*time.Second))
+		next := time.NewTimer(s.cfg.LeaseTTL / 3)
+		soon := time.NewTimer(min(s.cfg.LeaseTTL/3, 2*time.Second))
 		err := guard.Run(f)
 		if stack := guard.Stack(err); stack != "" {
-			c.cfg.Report("a panic was caught", map[string]any{"in": "the cluster", "err": err, "stack": stack})
+			s.cfg.Report("a panic was caught", map[string]any{"in": "the cluster", "err": err, "stack": stack})
 		}
 		wait := next.C
 		if err != nil {
@@ -183,8 +184,8 @@ func (c *Cluster) every(ctx context.Context, f func() error) {
 }
 
 // budget bounds one heartbeat or one look. A late heartbeat is better than none.
-func (c *Cluster) budget() time.Duration {
-	return min(max(c.cfg.LeaseTTL, 3*time.Second), 20*time.Second)
+func (s self) budget() time.Duration {
+	return min(max(s.cfg.LeaseTTL, 3*time.Second), 20*time.Second)
 }
 
 // Beat writes a heartbeat. What came of it is Unheard from then on.

@@ -19,6 +19,7 @@ var Messages = catalogue.Messages{
 		{"… bytes of … instead of … of …", "size or time of the copy differ from the original: somebody wrote to the original", "try again, or copy a snapshot"},
 		{"the clone has … bytes of … instead of … of …", "somebody wrote to the original during the copy", "try again, or copy a snapshot"},
 		{"the copy has … bytes of …, mode …, owner …:… instead of … bytes of …, mode …, owner …:…", "the server changes owner or mode of new files", "`berth doctor` (`root`, `ontap-style`)"},
+		{"… became shorter while it was read", "somebody wrote to the file", "try again, or read a snapshot"},
 		{"sync: the source cannot be read: …", "berth cannot read the snapshot's tree", "mend what the words behind the colon say; or another version"},
 		{"compare: …", "berth cannot read one of the trees", "the words behind the colon"},
 		{"…: source, target, staging and trash overlap", "a defect of berth; nothing was changed", "report it"},
@@ -27,6 +28,10 @@ var Messages = catalogue.Messages{
 		{"… left in …: …", "some names could not be deleted", "mend what the words behind the colon say; berth tries again by itself"},
 	},
 	catalogue.Wire: {
+		{"the server shows a directory that contains itself", "a defect of the server or of its filesystem", "check the filesystem there; the server's release notes"},
+		{"directories in one another to a name of more than … bytes", "somebody made thousands of directories in one another, or the server shows some without an end", "look at that path on the export; remove it there"},
+		{"…: READ ended before the … bytes that the server says … has", "a defect of the server: it says that the file is longer than it gives", "the server's log; look at the file there"},
+		{"…: its listing does not end", "the server lists names that do not exist, again and again, or more than 20 million names", "the server's log; remove the directory there"},
 		{"openat2: … (Linux 5.6 is needed)", "an old kernel, or a filter of system calls", "Linux 5.12 or newer"},
 		{"the file is too large", "a file in `.berth` is larger than any file that berth writes", "look at it on the export; it is not berth's"},
 		{"not a directory", "a file is where a directory was", "look at that path on the export"},

@@ -1,7 +1,9 @@
 package tree_test
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -161,4 +163,30 @@ func TestReadingEndsWithItsContext(t *testing.T) {
 func deadlineOf(ctx context.Context) time.Time {
 	at, _ := ctx.Deadline()
 	return at
+}
+
+func TestAFileIsSentWithItsHoles(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	size := int64(10<<20 + 17)
+	sparseFile(t, filepath.Join(dir, "f"), size, map[int64]string{5<<20 + 3: "middle", size - 3: "end"})
+	sparseFile(t, filepath.Join(dir, "hole"), size, nil)
+	for _, name := range []string{"f", "hole"} {
+		want, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		a, err := l.Stat(ctx, name)
+		require.NoError(t, err)
+		var got bytes.Buffer
+		require.NoError(t, tree.Send(ctx, l, name, a, &got))
+		require.True(t, bytes.Equal(want, got.Bytes()), name)
+		a.Size++
+		require.ErrorContains(t, tree.Send(ctx, l, name, a, io.Discard), "became shorter")
+	}
+	// The caller has gone, and takes what is written all the same.
+	sparseFile(t, filepath.Join(dir, "huge"), 1<<40, nil)
+	a, err := l.Stat(ctx, "huge")
+	require.NoError(t, err)
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, tree.Send(short, l, "huge", a, io.Discard), context.DeadlineExceeded)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
-	"github.com/casit/berth/rota"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume/index"
@@ -85,10 +84,9 @@ type Store struct {
 	cfg  Config
 	conn *export.Conn
 
-	index   known
-	clones  clones
-	polled  polled
-	reading rota.Rota // of the leases
+	index  known
+	clones clones
+	polled polled
 
 	hints   hints
 	sweeper *sweep.Sweeper
