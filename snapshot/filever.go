@@ -172,6 +172,9 @@ func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
 	defer keep()
 	a, b := n.ref.Source(nameOf(x.snap)), n.ref.Source(nameOf(y.snap))
 	if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory {
+		reads := n.v.reading("berth snapshot versions", a, b)
+		defer reads.done()
+		q.Progress = reads.progress
 		what := ""
 		_, err := compare.Trees(ctx, n.fsys, a, b, q, func(d tree.Difference) error {
 			if what = d.Fields.String(); d.Path != "." {

@@ -66,7 +66,9 @@ func runDiff(ctx context.Context, a *app, o diffOptions) error {
 		out.CloseWithError(err)
 		asked <- err
 	}()
-	p := &diffPrinter{w: a.stdout, json: a.json, stat: o.stat, names: o.names || a.quiet, all: o.all, width: a.width(a.stdout)}
+	working := a.working(ctx, "berth snapshot diff")
+	defer working.Stop()
+	p := &diffPrinter{w: working.Over(a.stdout), json: a.json, stat: o.stat, names: o.names || a.quiet, all: o.all, width: a.width(a.stdout)}
 	lines := json.NewDecoder(in)
 	for {
 		var d snapshot.Diff
@@ -179,10 +181,18 @@ func (p *diffPrinter) total(c *compare.Changes) error {
 	if err == nil && c.Disguised > 0 {
 		_, err = fmt.Fprintln(p.w, disguised(c.Disguised))
 	}
+	if err == nil && c.Held > 0 {
+		_, err = fmt.Fprintln(p.w, held(c))
+	}
 	if err == nil && c.KeptOpen > 0 {
 		_, err = fmt.Fprintf(p.w, "%s that an NFS client keeps of removed files (.nfs...) left out\n", show.Plural(int(c.KeptOpen), "name"))
 	}
 	return err
+}
+
+// held says how many files nobody could compare.
+func held(c *compare.Changes) string {
+	return fmt.Sprintf("%s could not be read, and count as modified, the first: %s", show.Plural(int(c.Held), "file"), show.Quoted(c.HeldPaths[0]))
 }
 
 // disguised says how many files were changed by somebody who hid it.

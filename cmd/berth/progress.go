@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/text"
 )
@@ -40,6 +42,22 @@ func (s *shown) clear() {
 		fmt.Fprintf(unescaped(s.app.stderr), "\r%*s\r", s.wide, "")
 		s.wide = 0
 	}
+}
+
+// working shows what berth reads for a command that waits for one answer.
+func (a *app) working(ctx context.Context, what string) *show.Working {
+	if a.json || a.quiet || !isTerminal(a.stderr) {
+		return nil
+	}
+	return show.Work(ctx, a.stderr, func(ctx context.Context) string {
+		got, err := ask[plugin.Readings](ctx, a, "Berth.Readings", plugin.Empty{})
+		for _, r := range got.Readings {
+			if err == nil && r.What == what {
+				return fmt.Sprintf("reading: %s after %s", show.Size(r.Bytes), show.Age(time.Since(r.Since).Seconds()))
+			}
+		}
+		return ""
+	})
 }
 
 // renderProgress says how much is done, how fast, and how long it takes yet.
