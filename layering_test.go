@@ -61,7 +61,7 @@ var below = map[string][]string{
 	"convoy":                        {"audit", "cluster", "export", "volume", "problem", "tree"},
 	"plugin":                        {"audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job"},
 	"dashboard":                     {"docker", "cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
-	"cmd/berth":                     {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare"},
+	"cmd/berth":                     {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare", "snapshot/archive"},
 	"snapshot/compare":              {"snapshot/reference", "volume", "problem", "tree"},
 	"snapshot/df":                   {"export", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
 }

@@ -77,6 +77,7 @@ func runDiff(ctx context.Context, a *app, o diffOptions) error {
 		}
 		if d.Sides != nil && !p.names {
 			t := a.times()
+			working.Clear()
 			a.say("%s against %s", side(d.Sides[0], t), side(d.Sides[1], t))
 		}
 		if err := p.print(d); err != nil {
@@ -274,10 +275,13 @@ func runContentDiff(ctx context.Context, a *app, o diffOptions) error {
 	if texts[0] == texts[1] {
 		return &plugin.Failure{Kind: problem.Nothing, Reason: fmt.Sprintf("%s has the same lines in both versions", show.Quoted(name))}
 	}
-	return difflib.WriteUnifiedDiff(a.stdout, difflib.UnifiedDiff{
-		A: lines(texts[0]), B: lines(texts[1]),
-		FromFile: titles[0], ToFile: titles[1], Context: 3,
+	text, err := show.Unified(ctx, difflib.UnifiedDiff{
+		A: lines(texts[0]), B: lines(texts[1]), FromFile: titles[0], ToFile: titles[1], Context: 3,
 	})
+	if err == nil {
+		_, err = io.WriteString(a.stdout, text)
+	}
+	return err
 }
 
 // titled is what a version of a file is called. Only the plugin knows where the

@@ -11,6 +11,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/snapshot"
 )
 
 // shown is the progress of a job: one line that is rewritten on a terminal,
@@ -50,7 +51,7 @@ func (a *app) working(ctx context.Context, what string) *show.Working {
 		return nil
 	}
 	return show.Work(ctx, a.stderr, func(ctx context.Context) string {
-		got, err := ask[plugin.Readings](ctx, a, "Berth.Readings", plugin.Empty{})
+		got, err := ask[snapshot.Readings](ctx, a, "Berth.Readings", plugin.Empty{})
 		for _, r := range got.Readings {
 			if err == nil && r.What == what {
 				return fmt.Sprintf("reading: %s after %s", show.Size(r.Bytes), show.Age(time.Since(r.Since).Seconds()))
