@@ -20,9 +20,11 @@ type Config struct {
 	Conn *export.Conn
 	Node string // this node's name
 	Boot string // this boot's id; leases of an earlier boot are dropped
-	// Host names within what of this boot Alone is proof, for the heartbeat. With
-	// "" any earlier process of this boot is known to have ended.
-	Host    string
+	// Sole takes this node's name on an export for this process. other says which
+	// process of this host has it, "" if it is ours; place is where no other
+	// process has it then. Default: the name is ours, and earlier processes of this
+	// boot have ended.
+	Sole    func(exportID string) (place, other string, err error)
 	Version string // of berth, for the heartbeat
 
 	LeaseTTL time.Duration    // default 90 s
@@ -63,12 +65,14 @@ type Cluster struct {
 	self
 	peers
 	uses
+	seenUsers
 
 	turns  turns // one operation per volume name on this node, held across the network
 	mine   ownLocks
 	faults problem.Faults
 
-	saving, dropping rota.Rota // of Tidy
+	beating          chan struct{} // has one in it while a heartbeat is written
+	saving, dropping rota.Rota     // of Tidy
 }
 
 // self is what this node is.
@@ -100,6 +104,9 @@ func New(cfg Config) *Cluster {
 	if cfg.Degraded == nil {
 		cfg.Degraded = func() string { return "" }
 	}
+	if cfg.Sole == nil {
+		cfg.Sole = func(string) (string, string, error) { return "", "", nil }
+	}
 	if cfg.Finish == nil {
 		cfg.Finish = func(context.Context, *export.Export, *Lock) error { return nil }
 	}
@@ -111,6 +118,8 @@ func New(cfg Config) *Cluster {
 		self:  s,
 		peers: peers{self: s, byName: map[string]*peer{}},
 		uses:  uses{self: s, byName: map[string]*Lease{}, early: map[string]map[string]int{}},
+
+		beating: make(chan struct{}, 1),
 	}
 }
 
@@ -161,13 +170,13 @@ var errUnnamed = errors.New("the name is not known to be ours")
 
 // every calls f every third of the lease TTL, and soon again after an error, until
 // ctx ends. A panic is an error.
-func (c *Cluster) every(ctx context.Context, f func() error) {
+func (s self) every(ctx context.Context, f func() error) {
 	for ctx.Err() == nil {
-		next := time.NewTimer(c.cfg.LeaseTTL / 3)
-		soon := time.NewTimer(min(c.cfg.LeaseTTL/3, 2*time.Second))
+		next := time.NewTimer(s.cfg.LeaseTTL / 3)
+		soon := time.NewTimer(min(s.cfg.LeaseTTL/3, 2*time.Second))
 		err := guard.Run(f)
 		if stack := guard.Stack(err); stack != "" {
-			c.cfg.Report("a panic was caught", map[string]any{"in": "the cluster", "err": err, "stack": stack})
+			s.cfg.Report("a panic was caught", map[string]any{"in": "the cluster", "err": err, "stack": stack})
 		}
 		wait := next.C
 		if err != nil {
@@ -183,8 +192,8 @@ func (c *Cluster) every(ctx context.Context, f func() error) {
 }
 
 // budget bounds one heartbeat or one look. A late heartbeat is better than none.
-func (c *Cluster) budget() time.Duration {
-	return min(max(c.cfg.LeaseTTL, 3*time.Second), 20*time.Second)
+func (s self) budget() time.Duration {
+	return min(max(s.cfg.LeaseTTL, 3*time.Second), 20*time.Second)
 }
 
 // Beat writes a heartbeat. What came of it is Unheard from then on.

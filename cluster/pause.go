@@ -263,11 +263,11 @@ func (c *Cluster) holdAgain(ctx context.Context, e *export.Export, name string, 
 
 // settled refuses a single-writer volume for a while after the export went back:
 // the other nodes have to say first what they hold.
-func (c *Cluster) settled() error {
-	c.peers.mu.Lock()
-	defer c.peers.mu.Unlock()
-	left := c.cfg.LeaseTTL - c.cfg.Now().Sub(c.peers.own.back)
-	if c.peers.own.revert != nil || !c.peers.own.back.IsZero() && left > 0 {
+func (ps *peers) settled() error {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	left := ps.cfg.LeaseTTL - ps.cfg.Now().Sub(ps.own.back)
+	if ps.own.revert != nil || !ps.own.back.IsZero() && left > 0 {
 		return problem.New(problem.InUse, fmt.Sprintf("try again in %s", max(left, time.Second).Round(time.Second)),
 			"the export went back in time just now, and the other nodes have not yet said which access=single volumes they hold")
 	}

@@ -17,6 +17,8 @@ var Messages = catalogue.Messages{
 		{"listen on …: …", "the socket's directory cannot be written", "as root; look at what is at that path"},
 		{"the request was cut short: …", "the caller went away in the middle", "try again"},
 		{"the request is too large", "a request that neither dockerd nor berth sends", "find out which program uses the socket"},
+		{"the request did not arrive within …", "the caller has sent a part and waits", "send it again; a program that hangs on the socket"},
+		{"berth has too many requests at once to begin another one", "a script that starts commands faster than they end", "`ps -C berth` on this node; try again when they have ended"},
 		{"the request has no body", "dockerd re-sent a request without its body", "try again"},
 		{"the request is not JSON of the expected form: …", "the caller has another version, or is no berth", "`berth version`: bring both to one version"},
 	},
@@ -44,7 +46,6 @@ var Messages = catalogue.Messages{
 	catalogue.Export: {
 		{"berth ended this request, since its settings changed", "a setting of the class identity was changed", "again in a few seconds"},
 		{"the export … is not opened yet: the session before has not ended", "the settings changed, and the export before does not answer", "nothing: berth goes on by itself within seconds"},
-		{"still at work: …", "in the log only: something of an ended session hangs, usually in a dead export", "`berth doctor`; `dmesg`"},
 		{"the export cannot be asked; no answer is better than a wrong one", "dockerd asked for an unknown volume while the export is away; berth leaves the request open on purpose", "mend the export; nothing is wrong with the volume"},
 	},
 	catalogue.Volumes: {

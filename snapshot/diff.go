@@ -147,7 +147,7 @@ func missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
 			if err != nil {
 				return err
 			}
-			return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", text.Quote(reference.Ref{Volume: ref.Volume, Path: ref.Path}.String())),
+			return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", text.Word(reference.Ref{Volume: ref.Volume, Path: ref.Path}.String())),
 				"%s has no %q", text.Quote(whole.String()), ref.Path)
 		}
 	}

@@ -31,7 +31,7 @@ func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
 	}
 	known := map[string]*Trashed{}
 	for _, t := range tr.Seen() {
-		if sorted(ids, t.ID) {
+		if _, there := slices.BinarySearch(ids, t.ID); there {
 			known[t.ID] = t
 		}
 	}
@@ -44,7 +44,7 @@ func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
 	if err != nil {
 		return err
 	}
-	var all, over []*Trashed
+	all, over := []*Trashed{}, []*Trashed(nil)
 	for _, id := range ids {
 		t := known[id]
 		if t == nil {

@@ -2,12 +2,9 @@ package volume
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/several"
@@ -17,30 +14,8 @@ import (
 // memory.
 type polled struct {
 	mu     sync.Mutex // guards the fields
-	users  map[string][]cluster.User
 	newest string
 	trash  []*Trashed
-}
-
-// keep drops what is remembered of names that nobody has a lease of any more.
-func (p *polled) keep(names []string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	maps.DeleteFunc(p.users, func(name string, _ []cluster.User) bool { return !sorted(names, name) })
-}
-
-func sorted(names []string, name string) bool {
-	_, found := slices.BinarySearch(names, name)
-	return found
-}
-
-func (p *polled) set(name string, users []cluster.User) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.users == nil {
-		p.users = map[string][]cluster.User{}
-	}
-	p.users[name] = users
 }
 
 func (p *polled) setNewest(snapshot string) {
@@ -53,12 +28,6 @@ func (p *polled) setTrash(items []*Trashed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trash = items
-}
-
-func (p *polled) usersOf(name string) []cluster.User {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]cluster.User{}, p.users[name]...)
 }
 
 func (p *polled) newestSnapshot() string {
@@ -115,7 +84,10 @@ func (s *Store) Run(ctx context.Context) {
 				again.Reset(min(s.cfg.LeaseTTL/3, 2*time.Second))
 			}
 		}
-		s.noteHealth(several.Of(s.Cluster.Unheard(), err))
+		if err == nil {
+			err = s.Cluster.Unheard()
+		}
+		s.noteHealth(err)
 	}
 }
 
@@ -131,7 +103,7 @@ func (s *Store) noteHealth(err error) {
 	if now != "" {
 		s.cfg.Report("the export has a problem", map[string]any{"export": s.cfg.URL, "err": now})
 	} else {
-		s.cfg.Report("the export is there", map[string]any{"export": s.cfg.URL, "id": s.index.knownID()})
+		s.cfg.Report("the export is there", map[string]any{"export": s.cfg.URL, "id": s.index.ID()})
 	}
 	s.health = now
 }
@@ -186,21 +158,10 @@ func (s *Store) pollAll(ctx context.Context, e *export.Export) error {
 	return s.readOthers(ctx, e)
 }
 
-// readOthers is pollAll as of the last look at the heartbeats.
+// readOthers is pollAll as of the last look at the heartbeats, as far as ctx lets
+// it.
 func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
-	names, err := cluster.LeasedNames(ctx, e.FS)
-	if err != nil {
-		return err
-	}
-	slices.Sort(names)
-	s.polled.keep(names)
-	if _, err := s.reading.Round(ctx, names, surveyed, func(ctx context.Context, name string) error {
-		users, err := s.Cluster.Users(ctx, e, name)
-		if err == nil {
-			s.polled.set(name, users)
-		}
-		return s.passOver(ctx, e, "the leases of a volume cannot be read", name, err)
-	}); err != nil {
+	if _, err := s.Cluster.ReadUsers(ctx, e); err != nil {
 		return err
 	}
 	if snaps, err := snapshots(ctx, e.FS); err == nil && len(snaps) > 0 {
@@ -212,7 +173,7 @@ func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
 	if err != nil {
 		return export.Absent(err)
 	}
-	s.index.forgetMeta(attr.Mtime)
+	s.index.ForgetMeta(attr.Mtime)
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/snapshot/compare"
+	"github.com/casit/berth/text"
 )
 
 // diffOptions are what `berth snapshot diff` was asked for.
@@ -158,7 +159,7 @@ func (p *diffPrinter) flush() error {
 	return p.line(c, text)
 }
 
-func (p *diffPrinter) line(c *compare.Change, text string) error {
+func (p *diffPrinter) line(c *compare.Change, said string) error {
 	name := c.Name()
 	if file := c.Whole(); file != nil && file.Kind == "directory" {
 		name += "/"
@@ -171,7 +172,7 @@ func (p *diffPrinter) line(c *compare.Change, text string) error {
 	if p.width > 0 {
 		column = min(column, max(show.Narrowest, p.width-30))
 	}
-	_, err := fmt.Fprintf(p.w, "%s  %-*s  %s\n", c.Kind, column, show.Quoted(name), text)
+	_, err := fmt.Fprintln(p.w, text.Line(fmt.Sprintf("%s  %-*s  %s", c.Kind, column, show.Quoted(name), said)))
 	return err
 }
 
@@ -261,13 +262,13 @@ func runContentDiff(ctx context.Context, a *app, o diffOptions) error {
 	}
 	var texts, titles [2]string
 	for i, ref := range []string{r.A, r.B} {
-		text := &limited{left: maxContent}
+		read := &limited{left: maxContent}
 		titles[i] = titled(ctx, a, ref, name)
-		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref, PathB64: []byte(name)}, text)
+		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref, PathB64: []byte(name)}, read)
 		if f := (*plugin.Failure)(nil); err != nil && !(errors.As(err, &f) && f.Kind == problem.NotFound) {
 			return err
 		}
-		texts[i] = text.text.String()
+		texts[i] = read.text.String()
 		if strings.ContainsRune(texts[i], 0) || !utf8.ValidString(texts[i]) {
 			return &plugin.Failure{Kind: problem.Failed, Reason: titles[i] + " is no text", Hint: "save both with 'berth snapshot cat' and compare them"}
 		}

@@ -116,7 +116,8 @@ func runCat(ctx context.Context, a *app, ref string) error {
 		if err != nil {
 			return err
 		}
+		return a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, a.stdout)
 	}
-	out := archive.Save(a.stdout)
+	out := archive.Save(unescaped(a.stdout))
 	return errors.Join(a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, out), out.End())
 }
