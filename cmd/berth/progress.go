@@ -50,7 +50,7 @@ func (a *app) working(ctx context.Context, what string) *show.Working {
 	if a.json || a.quiet || !isTerminal(a.stderr) {
 		return nil
 	}
-	return show.Work(ctx, a.stderr, func(ctx context.Context) string {
+	return show.Work(ctx, unescaped(a.stderr), func(ctx context.Context) string {
 		got, err := ask[snapshot.Readings](ctx, a, "Berth.Readings", plugin.Empty{})
 		for _, r := range got.Readings {
 			if err == nil && r.What == what {
