@@ -271,7 +271,7 @@ func (c *Cluster) TakenOver(ctx context.Context, e *export.Export) (map[string]u
 			continue
 		}
 		p, err := readEpoch(ctx, e.FS, name)
-		if fatal := c.passOver("who holds a volume cannot be read", name, err); fatal != nil {
+		if fatal := c.passOver(ctx, e, "who holds a volume cannot be read", name, err); fatal != nil {
 			return nil, fatal
 		}
 		if err != nil {

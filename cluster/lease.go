@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
 

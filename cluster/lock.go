@@ -446,7 +446,7 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 		if c.Abandoned(l) {
 			err := guard.Run(func() error { return c.finish(ctx, e, l) })
 			if guard.Stack(err) == "" {
-				err = c.passOver(unfinished, l.Volume, err)
+				err = c.passOver(ctx, e, unfinished, l.Volume, err)
 			}
 			failed.Add(err)
 		}
@@ -466,7 +466,7 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 		return nil
 	})
 	for _, v := range old {
-		failed.Add(c.passOver("the locks of operations that are over stay", v, c.forgetLocks(ctx, e, v, now)))
+		failed.Add(c.passOver(ctx, e, "the locks of operations that are over stay", v, c.forgetLocks(ctx, e, v, now)))
 	}
 	failed.Add(err)
 	return failed.Err()

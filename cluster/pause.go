@@ -167,7 +167,7 @@ func (c *Cluster) wentBack(ctx context.Context, e *export.Export, last wrote, th
 	}
 	c.uses.resave()
 	for name, epoch := range c.uses.held() {
-		if err := c.passOver("a volume is not held again", name, c.holdAgain(ctx, e, name, epoch)); err != nil {
+		if err := c.passOver(ctx, e, "a volume is not held again", name, c.holdAgain(ctx, e, name, epoch)); err != nil {
 			return err
 		}
 	}

@@ -196,7 +196,7 @@ func (s *Store) noteFenced(ctx context.Context, e *export.Export) error {
 	}
 	for name, epoch := range lost {
 		items, err := s.Trash.lateWrites(ctx, e, name)
-		if fatal := s.passOver("it cannot be seen where containers write to", name, err); fatal != nil {
+		if fatal := s.passOver(ctx, e, "it cannot be seen where containers write to", name, err); fatal != nil {
 			return fatal
 		}
 		if err != nil {
