@@ -74,6 +74,17 @@ func Pauses(ctx context.Context, fsys tree.FS) ([]Pause, error) {
 	return []Pause{{Kind: Unknown, To: a.Mtime.UTC()}}, export.Absent(err)
 }
 
+// CheckPauses is an error for which export.IsBroken is true if the list of pauses is
+// not readable.
+func CheckPauses(ctx context.Context, fsys tree.FS) error {
+	return export.Absent(export.Read(ctx, fsys, export.PausesFile, &pauses{}))
+}
+
+// KeepPauses writes a list of pauses.
+func KeepPauses(ctx context.Context, e *export.Export, all []Pause) error {
+	return e.Replace(ctx, export.PausesFile, pauses{export.FormatVersion, all[max(0, len(all)-keptPauses):]})
+}
+
 // mostMissing bounds what is counted with.
 const mostMissing = 50 * 365 * 24 * time.Hour
 
@@ -106,7 +117,7 @@ func (c *Cluster) pause(ctx context.Context, e *export.Export, p Pause) error {
 		}
 	}
 	all = append(all, p)
-	return e.Replace(ctx, export.PausesFile, pauses{export.FormatVersion, all[max(0, len(all)-keptPauses):]})
+	return KeepPauses(ctx, e, all)
 }
 
 // wrote is what this node has written last under its own name.

@@ -230,6 +230,15 @@ func (o *uses) resave() {
 	}
 }
 
+// unsave is resave for one name.
+func (o *uses) unsave(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l := o.byName[name]; l != nil {
+		l.unsaved = true
+	}
+}
+
 // held are the single-writer volumes that this node holds, with the epochs.
 func (o *uses) held() map[string]uint64 {
 	out := map[string]uint64{}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/volume"
 )
 
@@ -28,9 +29,8 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.VolumeSet", route(s, "VolumeSet", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r SetRequest) (Empty, error) {
 		return Empty{}, st.Set(ctx, r.Name, r.Options)
 	})))
-	mux.HandleFunc("/Berth.VolumeRepair", route(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (Repaired, error) {
-		aside, err := st.Repair(ctx, r.Name, r.DryRun)
-		return Repaired{aside}, err
+	mux.HandleFunc("/Berth.VolumeRepair", route(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (repair.Repaired, error) {
+		return repair.All(ctx, st, r.Name, r.DryRun)
 	})))
 	mux.HandleFunc("/Berth.VolumeRelease", route(s, "VolumeRelease", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r ReleaseRequest) (Released, error) {
 		gone, young, err := st.Forget(ctx, r.Name, r.Older, r.DryRun)
