@@ -17,8 +17,9 @@ import (
 )
 
 // bottom are the packages that all may import: names of any bytes, goroutines
-// that may panic, errors of many steps, and the rows of docs/troubleshooting.md.
-var bottom = []string{"text", "guard", "several", "problem/catalogue"}
+// that may panic, errors of many steps, rounds over many names, and the rows of
+// docs/troubleshooting.md.
+var bottom = []string{"text", "guard", "several", "rota", "problem/catalogue"}
 
 const module = "github.com/casit/berth/"
 
@@ -34,6 +35,7 @@ var below = map[string][]string{
 	"ontap/simulator/simulatortest": {"ontap/simulator"},
 	"text":                          {},
 	"guard":                         {},
+	"rota":                          {},
 	"problem/catalogue":             {},
 	"problem/problemtest":           {},
 	"problem":                       {"tree"},
@@ -43,7 +45,8 @@ var below = map[string][]string{
 	"cluster":                       {"export", "problem", "tree"},
 	"sweep":                         {"audit", "cache", "cluster", "export", "problem", "tree"},
 	"volume":                        {"audit", "cache", "cluster", "export", "problem", "tree", "job", "sweep"},
-	"snapshot":                      {"audit", "cluster", "snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree", "snapshot/df", "job", "snapshot/compare"},
+	"snapshot":                      {"audit", "cluster", "snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree", "snapshot/df", "job", "snapshot/compare", "snapshot/archive"},
+	"snapshot/archive":              {"snapshot/reference", "tree"},
 	"repair":                        {"audit", "cluster", "export", "job", "problem", "tree", "volume"},
 	"job":                           {"cluster", "export", "problem", "tree"},
 	"snapshot/reference":            {"cluster", "volume", "problem"},

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -67,19 +68,28 @@ func (t *Trail) Note(ctx context.Context, r Record) {
 	})
 }
 
-// Write writes a record. What was done is done: failing to write it down is
-// reported, and never turns success into an error.
-func (t *Trail) Write(ctx context.Context, e *export.Export, r Record) {
-	now, _ := t.conn.Time()
-	r.Node, r.By, r.Time = t.node, Caller(ctx), now.UTC().Truncate(time.Second)
+// Write writes records of one moment. What was done is done: failing to write it
+// down is reported, and never turns success into an error.
+func (t *Trail) Write(ctx context.Context, e *export.Export, records ...Record) {
+	if len(records) == 0 {
+		return
+	}
+	at, _ := t.conn.Time()
+	at = at.UTC().Truncate(time.Second)
+	var lines []byte
+	for _, r := range records {
+		r.Node, r.By, r.Time = t.node, Caller(ctx), at
+		lines = append(lines, export.Encode(r)...)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := t.append(ctx, e, r); err != nil {
-		t.report("the audit trail was not written", map[string]any{"op": r.Op, "volume": r.Volume, "err": err})
+	if err := t.append(ctx, e, at, lines); err != nil {
+		first := records[0]
+		t.report("the audit trail was not written", map[string]any{"op": first.Op, "volume": first.Volume, "records": len(records), "err": err})
 	}
 }
 
-func (t *Trail) append(ctx context.Context, e *export.Export, r Record) error {
+func (t *Trail) append(ctx context.Context, e *export.Export, at time.Time, lines []byte) error {
 	// This node's lines are kept apart: the end of the file is read, then written.
 	select {
 	case t.writes <- struct{}{}:
@@ -87,8 +97,8 @@ func (t *Trail) append(ctx context.Context, e *export.Export, r Record) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	name := path.Join(export.AuditDir, fmt.Sprintf("%s-%s.jsonl", t.node, r.Time.Format("200601")))
-	f, err := e.FS.Open(ctx, name)
+	name := path.Join(export.AuditDir, fmt.Sprintf("%s-%s.jsonl", t.node, at.Format("200601")))
+	f, err := e.FS.OpenWrite(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = e.Create(ctx, name)
 	}
@@ -100,17 +110,16 @@ func (t *Trail) append(ctx context.Context, e *export.Export, r Record) error {
 	if err != nil {
 		return err
 	}
-	line := export.Encode(r)
 	if attr.Size > 0 {
 		last := make([]byte, 1)
 		if _, err := f.ReadAt(ctx, last, attr.Size-1); err != nil && err != io.EOF {
 			return err
 		}
 		if last[0] != '\n' { // a line cut short by a crash
-			line = append([]byte{'\n'}, line...)
+			lines = append([]byte{'\n'}, lines...)
 		}
 	}
-	if _, err := f.WriteAt(ctx, line, attr.Size); err != nil {
+	if _, err := f.WriteAt(ctx, lines, attr.Size); err != nil {
 		return err
 	}
 	return f.Sync(ctx)
@@ -173,13 +182,12 @@ func Sweep(ctx context.Context, fsys tree.FS, now time.Time) error {
 	if err != nil {
 		return export.Absent(err)
 	}
+	var failed several.Errors
 	for _, name := range old {
 		to := path.Join(export.StagingDir, export.PurgePrefix+"audit-"+name)
-		if err := export.Absent(fsys.Rename(ctx, path.Join(export.AuditDir, name), to)); err != nil {
-			return err
-		}
+		failed.Add(export.Absent(fsys.Rename(ctx, path.Join(export.AuditDir, name), to)))
 	}
-	return nil
+	return failed.Err()
 }
 
 // monthOf is the month of an audit file, NODE-YYYYMM.jsonl.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/tree"
 )
 
@@ -91,7 +92,7 @@ func (k *Cache) noteRead(ctx context.Context, fsys tree.FS, name string) {
 }
 
 // Sweep removes what has not been read for long, and the least recently read
-// while there is too much.
+// while there is too much. What cannot be removed keeps nothing else.
 func Sweep(ctx context.Context, fsys tree.FS, now time.Time) error {
 	return sweep(ctx, fsys, now, most)
 }
@@ -110,14 +111,16 @@ func sweep(ctx context.Context, fsys tree.FS, now time.Time, most int64) error {
 		return export.Absent(err)
 	}
 	slices.SortFunc(kept, func(a, b tree.EntryPlus) int { return a.Attr.Mtime.Compare(b.Attr.Mtime) })
+	var failed several.Errors
 	for _, d := range kept {
 		if total <= most && now.Sub(d.Attr.Mtime) <= unused {
-			return nil
+			break
 		}
 		if err := export.Absent(fsys.Remove(ctx, path.Join(export.CacheDir, d.Name))); err != nil {
-			return err
+			failed.Add(err)
+			continue
 		}
 		total -= d.Attr.Size
 	}
-	return nil
+	return failed.Err()
 }

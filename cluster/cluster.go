@@ -2,19 +2,27 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/rota"
+	"github.com/casit/berth/tree"
 )
 
 // Config is what a Cluster is made with. Fields without a default are required.
 type Config struct {
 	_ struct{}
 
-	Conn    *export.Conn
-	Node    string // this node's name
-	Boot    string // this boot's id; leases of an earlier boot are dropped
+	Conn *export.Conn
+	Node string // this node's name
+	Boot string // this boot's id; leases of an earlier boot are dropped
+	// Host names within what of this boot Alone is proof, for the heartbeat. With
+	// "" any earlier process of this boot is known to have ended.
+	Host    string
 	Version string // of berth, for the heartbeat
 
 	LeaseTTL time.Duration    // default 90 s
@@ -55,10 +63,13 @@ type Cluster struct {
 	self
 	peers
 	uses
+	seenUsers
 
 	turns  turns // one operation per volume name on this node, held across the network
 	mine   ownLocks
 	faults problem.Faults
+
+	saving, dropping rota.Rota // of Tidy
 }
 
 // self is what this node is.
@@ -116,53 +127,133 @@ func (c *Cluster) Turn(ctx context.Context, name string) (end func(), err error)
 	return c.turns.take(ctx, name)
 }
 
-// roundTimeout bounds one round.
-const roundTimeout = 20 * time.Second
-
-// Run beats every third of the lease TTL and looks at the other nodes, until
-// ctx ends. Then it says goodbye: with containers still running, "unattended".
-// after is called with what came of each round, and must not block.
+// Run beats every third of the lease TTL and looks at the other nodes as often,
+// until ctx ends. Then it says goodbye: with containers still running,
+// "unattended". after is called with what came of each look, and must not block.
+//
+// The heartbeat waits for nothing of the rest: neither for a look, nor for what
+// follows one.
 func (c *Cluster) Run(ctx context.Context, after func(error)) {
-	for {
-		err := c.Round(ctx)
+	var beats sync.WaitGroup
+	first := make(chan struct{})
+	beats.Go(func() {
+		begun := sync.OnceFunc(func() { close(first) })
+		c.every(ctx, func() error {
+			defer begun()
+			err := c.Beat(ctx)
+			if err == nil && !c.Named() {
+				return errUnnamed
+			}
+			return err
+		})
+	})
+	select {
+	case <-first: // what an earlier process of this node has left is known to be ours
+	case <-ctx.Done():
+	}
+	c.every(ctx, func() error {
+		err := c.Look(ctx)
 		after(err)
-		wait := c.cfg.LeaseTTL / 3
-		if err != nil || !c.Named() {
-			wait = min(wait, 2*time.Second)
+		return err
+	})
+	beats.Wait()
+	c.goodbye()
+}
+
+// errUnnamed has every look again soon.
+var errUnnamed = errors.New("the name is not known to be ours")
+
+// every calls f every third of the lease TTL, and soon again after an error, until
+// ctx ends. A panic is an error.
+func (s self) every(ctx context.Context, f func() error) {
+	for ctx.Err() == nil {
+		next := time.NewTimer(s.cfg.LeaseTTL / 3)
+		soon := time.NewTimer(min(s.cfg.LeaseTTL/3, 2*time.Second))
+		err := guard.Run(f)
+		if stack := guard.Stack(err); stack != "" {
+			s.cfg.Report("a panic was caught", map[string]any{"in": "the cluster", "err": err, "stack": stack})
+		}
+		wait := next.C
+		if err != nil {
+			wait = soon.C
 		}
 		select {
-		case <-time.After(wait):
+		case <-wait:
 		case <-ctx.Done():
-			c.goodbye()
-			return
 		}
+		next.Stop()
+		soon.Stop()
 	}
 }
 
-// Round beats once, looks at the other nodes once, and saves what could not be
-// saved before.
-func (c *Cluster) Round(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+// budget bounds one heartbeat or one look. A late heartbeat is better than none.
+func (s self) budget() time.Duration {
+	return min(max(s.cfg.LeaseTTL, 3*time.Second), 20*time.Second)
+}
+
+// Beat writes a heartbeat. What came of it is Unheard from then on.
+func (c *Cluster) Beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(tree.Urgent(ctx), c.budget())
+	defer cancel()
+	err := c.cfg.Conn.With(ctx, "write the heartbeat", func(e *export.Export) error { return c.beat(ctx, e, NodeUp) })
+	c.peers.mu.Lock()
+	c.peers.own.unheard = err
+	c.peers.mu.Unlock()
+	return err
+}
+
+// Unheard is why this node's newest heartbeat could not be written, nil if it was.
+func (ps *peers) Unheard() error {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.own.unheard
+}
+
+// Look looks at the other nodes once.
+func (c *Cluster) Look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.budget())
 	defer cancel()
 	seen := false
-	err := c.cfg.Conn.With(ctx, "keep in touch", func(e *export.Export) error {
-		if err := c.beat(ctx, e, NodeUp); err != nil {
-			return err
-		}
-		if c.Named() {
-			if err := c.dropOldLeases(ctx, e); err != nil {
-				return err
-			}
-		}
+	err := c.cfg.Conn.With(ctx, "look at the other nodes", func(e *export.Export) error {
 		if err := c.Poll(ctx, e); err != nil {
 			return err
 		}
 		seen = true
-		c.Flush(ctx, e)
-		return nil
+		all, err := Pauses(ctx, e.FS)
+		if err == nil {
+			c.peers.setPauses(all)
+		}
+		return c.passOver(ctx, e, "the times that are missing cannot be read", export.PausesFile, err)
 	})
 	if !seen {
 		c.peers.lose() // what others did meanwhile is not known
+	}
+	return err
+}
+
+// tidied is how many names have their turn at the same time.
+const tidied = 16
+
+// Tidy saves what of this node's leases could not be saved before, and takes back
+// what an earlier boot has left. It does as much as ctx lets it, and goes on there
+// the next time.
+func (c *Cluster) Tidy(ctx context.Context, e *export.Export) error {
+	_, err := c.saving.Round(ctx, c.uses.unsaved(), tidied, func(ctx context.Context, name string) error {
+		c.flush(ctx, e, name)
+		return nil
+	})
+	if err != nil || !c.Named() {
+		return err
+	}
+	names, err := LeasedNames(ctx, e.FS)
+	if err == nil {
+		_, err = c.dropping.Round(ctx, names, tidied, func(ctx context.Context, name string) error {
+			err := c.dropOld(ctx, e, name)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return c.passOver(ctx, e, "leases of an earlier boot cannot be taken back", name, err)
+		})
 	}
 	return err
 }
@@ -175,7 +266,9 @@ func (c *Cluster) goodbye() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	c.Flush(ctx, e)
+	for _, name := range c.uses.unsaved() {
+		c.flush(ctx, e, name)
+	}
 	state := NodeStopped
 	if len(c.uses.names()) > 0 { // in use, or not given back
 		state = NodeUnattended
@@ -185,12 +278,15 @@ func (c *Cluster) goodbye() {
 	}
 }
 
+// note reports an error of one item, once.
+func (c *Cluster) note(event, item string, err error) { c.faults.Note(c.cfg.Report, event, item, err) }
+
 // passOver notes the result for one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
 func (c *Cluster) passOver(ctx context.Context, e *export.Export, event, item string, err error) error {
 	if export.Ends(ctx, e.FS, err) {
 		return err
 	}
-	c.faults.Note(c.cfg.Report, event, item, err)
+	c.note(event, item, err)
 	return nil
 }

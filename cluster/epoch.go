@@ -184,7 +184,7 @@ func (c *Cluster) cannotWrite(h *Holder) (never bool) {
 		return h.Boot != c.cfg.Boot // checkIdentity has seen that the name is ours
 	}
 	c.peer(h.Node, func(p *peer) {
-		if !p.absent && p.beat.Boot != "" && !p.beat.Doubled {
+		if !p.absent && !p.unread && p.beat.Boot != "" && !p.beat.Doubled {
 			never = p.beat.State == NodeStopped || h.Boot != "" && p.beat.Boot != h.Boot
 		}
 	})
@@ -239,11 +239,10 @@ func (c *Cluster) release(ctx context.Context, e *export.Export, name string) er
 // forgetHolds removes the epochs of a volume that is gone.
 func (c *Cluster) forgetHolds(ctx context.Context, e *export.Export, name string, numbers []uint64) error {
 	there, err := export.Exists(ctx, e.FS, name)
-	now, ok := c.cfg.Conn.Time()
-	if err != nil || there || !ok {
+	if err != nil || there {
 		return err
 	}
-	return epochs(name).end(ctx, e.FS, numbers, now)
+	return c.end(ctx, e, epochs(name), numbers)
 }
 
 // Raise ends the hold that a takeover ends, which was that of the epoch: nobody
@@ -271,8 +270,8 @@ func (c *Cluster) TakenOver(ctx context.Context, e *export.Export) (map[string]u
 			continue
 		}
 		p, err := readEpoch(ctx, e.FS, name)
-		if fatal := c.passOver(ctx, e, "who holds a volume cannot be read", name, err); fatal != nil {
-			return nil, fatal
+		if err := c.passOver(ctx, e, "who holds a volume cannot be read", name, err); err != nil {
+			return nil, err
 		}
 		if err != nil {
 			continue

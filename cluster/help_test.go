@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -99,6 +100,11 @@ func node(t *testing.T, dir, name string, change ...func(*Config)) *testNode {
 	return n
 }
 
+// round is one turn of all that Run does.
+func (n *testNode) round() error {
+	return errors.Join(n.Beat(ctx), n.Look(ctx), n.Tidy(ctx, n.e))
+}
+
 func (n *testNode) must(err error) {
 	n.t.Helper()
 	require.NoError(n.t, err)
@@ -106,7 +112,7 @@ func (n *testNode) must(err error) {
 
 func (n *testNode) beats() {
 	n.t.Helper()
-	n.must(n.Round(ctx))
+	n.must(n.round())
 }
 
 // waits lets time go by while the node beats, as Run does.

@@ -256,22 +256,17 @@ func (c *Cluster) flushLease(ctx context.Context, e *export.Export, name string)
 	}
 }
 
-// Flush writes leases that changed while the export was away, or while
-// their name was not free.
-func (c *Cluster) Flush(ctx context.Context, e *export.Export) {
-	for _, name := range c.uses.names() {
-		if l, ok := c.uses.copy(name); !ok || !l.unsaved {
-			continue
-		}
-		wait, cancel := context.WithTimeout(ctx, flushBudget)
-		end, err := c.turns.take(wait, name)
-		cancel()
-		if err != nil {
-			continue
-		}
-		c.flushLease(ctx, e, name)
-		end()
+// flush writes a lease that changed while the export was away, or while its name
+// was not free.
+func (c *Cluster) flush(ctx context.Context, e *export.Export, name string) {
+	wait, cancel := context.WithTimeout(ctx, flushBudget)
+	defer cancel()
+	end, err := c.turns.take(wait, name)
+	if err != nil {
+		return
 	}
+	defer end()
+	c.flushLease(ctx, e, name)
 }
 
 // SaveLease makes the file on the export say what memory says. The caller has
@@ -325,7 +320,10 @@ func (c *Cluster) leaseOfNamesake(ctx context.Context, e *export.Export, name st
 	if err != nil && !export.IsBroken(err) {
 		return false, export.Absent(err)
 	}
-	return err == nil && there.Boot != c.cfg.Boot, nil
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
+	doubled := c.peers.own.doubled
+	return err == nil && (there.Boot != c.cfg.Boot || doubled != "" && there.Incarnation == doubled), nil
 }
 
 // removeLease removes a node's lease of a name, and the name's directory if it
@@ -394,37 +392,35 @@ func (c *Cluster) Load(ctx context.Context, e *export.Export) error {
 	return nil
 }
 
-// dropOldLeases removes what an earlier boot of this node left on the export,
-// and gives back the volumes that it held. Only for a node that is sure of its
+// dropOld removes what an earlier boot of this node left on the export of a name,
+// and gives back the volume if it held it. Only for a node that is sure of its
 // name: they may be another's otherwise.
 //
 // It also gives back what this boot holds and nobody uses: a LINK or WRITE may
 // arrive long after whoever sent it has given up.
-func (c *Cluster) dropOldLeases(ctx context.Context, e *export.Export) error {
-	names, err := LeasedNames(ctx, e.FS)
-	if err != nil {
-		return err
+func (c *Cluster) dropOld(ctx context.Context, e *export.Export, name string) error {
+	if _, used := c.uses.copy(name); used {
+		return nil
 	}
-	for _, name := range names {
-		if _, used := c.uses.copy(name); used {
-			continue
+	var numbers []uint64
+	nodes, ours := 0, false
+	err := e.FS.ReadDir(ctx, path.Join(export.LeaseDir, name), func(d tree.Entry) error {
+		if node, ok := strings.CutSuffix(d.Name, ".json"); ok {
+			nodes++
+			ours = ours || node == c.cfg.Node
+		} else if n, ok := epochs(name).number(d.Name); ok {
+			numbers = append(numbers, n)
 		}
-		nodes, err := LeaseNodes(ctx, e.FS, name)
-		var numbers []uint64
-		if err == nil {
-			numbers, err = epochs(name).numbers(ctx, e.FS)
-		}
-		if err == nil && (len(numbers) > 0 || slices.Contains(nodes, c.cfg.Node)) {
-			err = c.dropOldLease(ctx, e, name)
-		}
-		if err == nil && len(numbers) > 0 && len(nodes) == 0 {
-			err = c.forgetHolds(ctx, e, name, numbers)
-		}
-		if err := c.passOver(ctx, e, "leases of an earlier boot cannot be taken back", name, err); err != nil {
-			return err
-		}
+		return nil
+	})
+	if err = export.Absent(err); err == nil && (ours || len(numbers) > 0) {
+		err = c.dropOldLease(ctx, e, name)
 	}
-	return nil
+	if err == nil && len(numbers) > 0 && nodes == 0 {
+		slices.Sort(numbers)
+		err = c.forgetHolds(ctx, e, name, numbers)
+	}
+	return err
 }
 
 func (c *Cluster) dropOldLease(ctx context.Context, e *export.Export, name string) error {

@@ -8,7 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -43,17 +46,22 @@ type peers struct {
 	mu     sync.Mutex // guards all below
 	byName map[string]*peer
 	own    own
-	watch  watch
-	began  time.Time // when the newest look began whose answer is in byName
+	listed time.Time // the end of the last listing of the heartbeats that was answered
+	pauses []Pause   // as of the last look of Run
 	polled bool      // there was a look that was answered
 	lost   bool      // the last look was not answered
 }
 
 type peer struct {
 	beat   Heartbeat
-	mtime  time.Time     // of its file, in the export's time
+	mtime  time.Time // of its file, in the export's time
+	absent bool      // no file
+	// unread: the last look at it was not answered, so nobody knows whether what
+	// is known is still so.
+	unread bool
+	began  time.Time     // when the newest look at it began whose answer this is
+	watch  watch         // of its file
 	quiet  time.Duration // for how long certainly nothing changed, as of the last look
-	absent bool          // no file
 }
 
 // same tells whether nothing was heard of a node between two looks at its file.
@@ -61,15 +69,20 @@ func (p *peer) same(is *peer) bool {
 	return p.absent == is.absent && p.beat == is.beat && p.mtime.Equal(is.mtime)
 }
 
-// lose says that a look was not answered: everybody's silence begins anew,
+// lose says that a look at a node was not answered: its silence begins anew.
+func (p *peer) lose() {
+	p.watch.lose()
+	p.quiet = 0
+}
+
+// lose says that a look was not answered at all: everybody's silence begins anew,
 // since the others could not beat either.
 func (ps *peers) lose() {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	ps.lost = true
-	ps.watch.lose()
+	ps.lost, ps.listed = true, time.Time{}
 	for _, p := range ps.byName {
-		p.quiet = 0
+		p.lose()
 	}
 }
 
@@ -80,70 +93,135 @@ func (ps *peers) loseOwn() {
 	ps.own.watch.lose()
 	ps.own.quiet = 0
 	if ps.own.foreign != nil {
-		ps.own.foreign.quiet = 0
+		ps.own.foreign.lose()
 	}
 }
 
-// Poll looks at every node's heartbeat.
+// Poll looks at every node's heartbeat. A heartbeat that cannot be read is its
+// node's fault: that node is not judged. It is an error if none can be read.
 func (c *Cluster) Poll(ctx context.Context, e *export.Export) error {
-	begin, last := c.cfg.Now(), c.peers.lastWritten()
-	seen, err := readPeers(ctx, e.FS)
+	last := c.peers.lastWritten()
+	seen, listed, err := c.look(ctx, e.FS)
 	if err != nil {
 		c.peers.lose()
 		return err
 	}
-	if last.older(seen[c.cfg.Node], c.incarnation) {
-		if err := c.wentBack(ctx, e, last, seen[c.cfg.Node]); err != nil {
-			return err
+	for _, s := range seen {
+		if s.node == c.cfg.Node && s.err == nil && last.older(s.peer, c.incarnation) {
+			c.peers.noticeRevert(last, s.peer)
 		}
 	}
-	c.peers.see(seen, begin, c.cfg.Now(), c.mostBetween())
+	if err := c.answerRevert(ctx, e); err != nil {
+		return err
+	}
+	c.peers.see(seen, listed, c.mostBetween())
 	return nil
 }
 
-// see takes the answer of a look. One that began before another whose answer
-// is known is older, and changes nothing.
-func (ps *peers) see(seen map[string]*peer, begin, end time.Time, most time.Duration) {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if begin.Before(ps.began) {
-		return
-	}
-	watched := ps.watch.silence(begin, end, most)
-	ps.began, ps.polled, ps.lost = begin, true, false
-	for name, p := range ps.byName {
-		if _, ok := seen[name]; !ok {
-			p.absent = true
-		}
-		p.quiet += watched
-	}
-	for name, is := range seen {
-		if was := ps.byName[name]; was == nil || !was.same(is) {
-			ps.byName[name] = is
-		}
-	}
+// sight is one look at the heartbeat of a node, from begin to end.
+type sight struct {
+	node       string
+	peer       *peer // nil: there is none
+	err        error
+	begin, end time.Time
 }
 
-// readPeers reads .berth/nodes.
-func readPeers(ctx context.Context, fsys tree.FS) (map[string]*peer, error) {
+const (
+	// sideBudget bounds the look at one heartbeat: of a file that the server does
+	// not give nobody waits longer.
+	sideBudget = 5 * time.Second
+	// looked is how many are looked at at the same time.
+	looked = 16
+)
+
+// look reads .berth/nodes, and of the nodes that are known and not there any more
+// that they are not; listed is when it knew who is there. It is an error if nothing
+// is answered.
+func (c *Cluster) look(ctx context.Context, fsys tree.FS) (seen []sight, listed time.Time, err error) {
+	begin := c.cfg.Now()
 	nodes, err := export.Pick(ctx, fsys, export.NodeDir, func(d tree.Entry) (string, bool) {
 		name, ok := strings.CutSuffix(d.Name, ".json")
 		return name, ok && d.Kind == tree.Regular
 	})
 	if err != nil {
-		return nil, err
+		return nil, listed, err
 	}
-	seen := map[string]*peer{}
-	for _, node := range nodes {
-		p, err := readPeer(ctx, fsys, node)
-		if err != nil {
-			return nil, err
-		}
-		if p != nil {
-			seen[node] = p
+	listed = c.cfg.Now()
+	seen = make([]sight, len(nodes))
+	var all errgroup.Group
+	all.SetLimit(looked)
+	for i, node := range nodes {
+		all.Go(guard.Func(func() error {
+			ctx, cancel := context.WithTimeout(ctx, sideBudget)
+			defer cancel()
+			s := sight{node: node, begin: c.cfg.Now()}
+			s.peer, s.err = readPeer(ctx, fsys, node)
+			s.end = c.cfg.Now()
+			seen[i] = s
+			return nil
+		}))
+	}
+	if err := all.Wait(); err != nil {
+		return nil, listed, err
+	}
+	answered := func(s sight) bool { return s.err == nil }
+	if len(seen) > 0 && !slices.ContainsFunc(seen, answered) {
+		return nil, listed, seen[0].err
+	}
+	for _, node := range c.peers.known() {
+		if !slices.Contains(nodes, node) {
+			seen = append(seen, sight{node: node, begin: begin, end: listed})
 		}
 	}
-	return seen, nil
+	for _, s := range seen {
+		c.note("the heartbeat of a node cannot be read; the node is not judged", s.node, s.err)
+	}
+	return seen, listed, nil
+}
+
+// known are the nodes that this node has heard of.
+func (ps *peers) known() []string {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return slices.Sorted(maps.Keys(ps.byName))
+}
+
+// see takes the answers of a look. An answer to a question that was asked before
+// the one whose answer is known changes nothing.
+func (ps *peers) see(seen []sight, listed time.Time, most time.Duration) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.polled, ps.lost = true, false
+	for _, s := range seen {
+		p := ps.of(s.node)
+		if s.begin.Before(p.began) {
+			continue
+		}
+		p.began = s.begin
+		if p.unread = s.err != nil; p.unread {
+			p.lose()
+			continue
+		}
+		p.quiet += p.watch.silence(s.begin, s.end, most)
+		switch {
+		case s.peer == nil:
+			p.absent = true
+		case !p.same(s.peer):
+			p.beat, p.mtime, p.absent, p.quiet = s.peer.beat, s.peer.mtime, false, 0
+		}
+	}
+	ps.listed = later(ps.listed, listed)
+}
+
+// of is what is known of a node. One that was never heard of was not there in the
+// last listing. The caller holds ps.mu.
+func (ps *peers) of(node string) *peer {
+	p := ps.byName[node]
+	if p == nil {
+		p = &peer{absent: true, beat: Heartbeat{TTLSeconds: ps.cfg.LeaseTTL.Seconds()}, watch: watch{ps.listed}}
+		ps.byName[node] = p
+	}
+	return p
 }
 
 // Reached tells whether the export answered when the heartbeats were read last.
@@ -177,22 +255,20 @@ const unattendedFor = 24 * time.Hour
 // in the export's time, never negative: for people, and to tell that a node is
 // late. A node is never given up for it.
 func (ps *peers) Life(node string) (l Life, age time.Duration) {
-	server, known := ps.cfg.Conn.Time()
+	now, known := ps.cfg.Conn.Time()
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p := ps.byName[node]
-	if p == nil {
-		p = &peer{absent: true, beat: Heartbeat{TTLSeconds: ps.cfg.LeaseTTL.Seconds()}}
-		ps.byName[node] = p
-	}
+	p := ps.of(node)
 	if !p.mtime.IsZero() && known {
-		age = max(0, server.Sub(p.mtime))
+		age = max(0, now.Sub(p.mtime)-Missing(steps(ps.pauses), p.mtime, now))
 	}
 	if node == ps.cfg.Node {
 		return Live, age
 	}
 	ttl := ps.ttlIn(p.beat)
 	switch {
+	case p.unread:
+		return Silent, age
 	case p.absent && p.quiet > ttl:
 		return Expired, age
 	case p.absent:
@@ -261,13 +337,13 @@ func (ps *peers) Ended(node, incarnation string) (ended bool) {
 	if node == ps.cfg.Node {
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
-		return incarnation != ps.incarnation && ps.own.doubled == ""
+		return incarnation != ps.incarnation && ps.own.wrote && ps.own.doubled == ""
 	}
 	if l, _ := ps.Life(node); !l.Holds() || l == Unattended {
 		return true
 	}
 	ps.peer(node, func(p *peer) {
-		ended = !p.absent && p.beat.Incarnation != "" && p.beat.Incarnation != incarnation
+		ended = !p.absent && !p.unread && p.beat.Incarnation != "" && p.beat.Incarnation != incarnation
 	})
 	return ended
 }

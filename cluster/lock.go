@@ -185,6 +185,9 @@ type Locking struct {
 // While berth on another node is too old to see the lock, what takes a tree
 // away or brings another in its place is refused.
 func (c *Cluster) Lock(ctx context.Context, e *export.Export, l Lock) (*Locking, error) {
+	if err := c.sayHello(ctx, e); err != nil {
+		return nil, err
+	}
 	if l.Op.moves() {
 		if err := c.Poll(ctx, e); err != nil {
 			return nil, err
@@ -454,19 +457,16 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	if err := failed.Err(); err != nil {
 		return err
 	}
-	now, ok := c.cfg.Conn.Time()
-	if !ok {
-		return nil
-	}
 	var old []string
 	err = e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
-		if volume, ok := strings.CutSuffix(d.Name, lockMark); ok && now.Sub(d.Attr.Mtime) > goneFor {
+		volume, numbered := strings.CutSuffix(d.Name, lockMark)
+		if age, ok := c.Age(d.Attr.Mtime); ok && numbered && age > goneFor {
 			old = append(old, volume)
 		}
 		return nil
 	})
 	for _, v := range old {
-		failed.Add(c.passOver(ctx, e, "the locks of operations that are over stay", v, c.forgetLocks(ctx, e, v, now)))
+		failed.Add(c.passOver(ctx, e, "the locks of operations that are over stay", v, c.forgetLocks(ctx, e, v)))
 	}
 	failed.Add(err)
 	return failed.Err()
@@ -491,7 +491,7 @@ func (c *Cluster) Stuck(ctx context.Context, e *export.Export) ([]export.Fault, 
 
 // forgetLocks removes the numbers of a volume whose lock was given back long
 // ago.
-func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume string, now time.Time) error {
+func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume string) error {
 	l, err := readNumbered(ctx, e.FS, volume)
 	if l.held() || err != nil {
 		return nil // reported when the volume is asked for
@@ -506,7 +506,7 @@ func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume stri
 	case l == nil || numbers[len(numbers)-1] != l.number:
 		return nil
 	}
-	return locks(volume).end(ctx, e.FS, numbers, now)
+	return c.end(ctx, e, locks(volume), numbers)
 }
 
 // Locks lists the locks of the whole export. Those that cannot be read are left

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,18 +29,20 @@ const (
 // Heartbeat is .berth/nodes/NODE.json, rewritten by its node every third of
 // the TTL. Leases refer to it, so 200 volumes in use cost one heartbeat.
 type Heartbeat struct {
-	Version     int       `json:"version"`
-	Node        string    `json:"node"`
-	Incarnation string    `json:"incarnation"` // drawn at every start
-	Boot        string    `json:"boot"`
-	Counter     uint64    `json:"counter"`
-	TTLSeconds  float64   `json:"ttl_seconds"`
-	State       NodeState `json:"state"`
-	Berth       string    `json:"berth"`
-	Mount       string    `json:"mount,omitempty"`
-	Generation  int       `json:"generation,omitempty"` // of Mount
-	Health      string    `json:"health"`
-	Written     time.Time `json:"written"` // by the node's own clock; for people
+	Version     int    `json:"version"`
+	Node        string `json:"node"`
+	Incarnation string `json:"incarnation"` // drawn at every start
+	Boot        string `json:"boot"`
+	// Host is within what of that boot no other process has the name: Config.Host.
+	Host       string    `json:"host,omitempty"`
+	Counter    uint64    `json:"counter"`
+	TTLSeconds float64   `json:"ttl_seconds"`
+	State      NodeState `json:"state"`
+	Berth      string    `json:"berth"`
+	Mount      string    `json:"mount,omitempty"`
+	Generation int       `json:"generation,omitempty"` // of Mount
+	Health     string    `json:"health"`
+	Written    time.Time `json:"written"` // by the node's own clock; for people
 	// Address is the node's as the server sees it; locks that it left there
 	// are found by it.
 	Address string `json:"address,omitempty"`
@@ -76,9 +79,12 @@ type own struct {
 	last    wrote  // the newest of them
 	noticed wrote  // the one after which the export went back in time last
 	// back is when this node saw that the export went back in time, zero for
-	// never.
-	back  time.Time
-	watch watch // of the file
+	// never, and revert what it has not answered of that.
+	back   time.Time
+	revert *reverted
+	watch  watch // of the file
+	// unheard is why the newest heartbeat could not be written, nil if it was.
+	unheard error
 	// foreign is the heartbeat that stood under our name before our first one,
 	// from another boot.
 	foreign *peer
@@ -89,28 +95,13 @@ type own struct {
 }
 
 // beat writes our heartbeat in the given state, unless the name may be another
-// machine's.
+// machine's. It needs nothing but that one small write once this node has written
+// before: all else that is found on the way is bounded, and its failure is no
+// failure of the heartbeat.
 func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) error {
-	name := export.NodePath(c.cfg.Node)
-	begin, last := c.cfg.Now(), c.peers.lastWritten()
-	there, err := readPeer(ctx, e.FS, c.cfg.Node)
-	if err != nil {
-		c.peers.loseOwn()
+	may, err := c.beforeBeat(ctx, e)
+	if err != nil || !may {
 		return err
-	}
-	if last.older(there, c.incarnation) {
-		if err := c.wentBack(ctx, e, last, there); err != nil {
-			return err
-		}
-		there = nil // what stands there is ours, from before
-	}
-	if last.at.IsZero() {
-		if err := c.noteNobody(ctx, e); err != nil {
-			return err
-		}
-	}
-	if !c.ownName(begin, there) {
-		return nil
 	}
 	mount, generation := c.cfg.MountPath()
 	address, without := c.cfg.Address(), c.cfg.Degraded()
@@ -118,31 +109,28 @@ func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) e
 	c.peers.own.counter++
 	doubled := c.peers.own.doubled != ""
 	mine := Heartbeat{
-		Version: export.FormatVersion, Node: c.cfg.Node, Incarnation: c.incarnation, Boot: c.cfg.Boot,
+		Version: export.FormatVersion, Node: c.cfg.Node, Incarnation: c.incarnation, Boot: c.cfg.Boot, Host: c.cfg.Host,
 		Counter: c.peers.own.counter, TTLSeconds: c.cfg.LeaseTTL.Seconds(), State: state,
 		Berth: c.cfg.Version, Mount: mount, Generation: generation, Written: c.cfg.Now().UTC(),
 		Health: c.health(doubled, without), Address: address, Doubled: doubled, Locks: numbered,
 	}
 	c.peers.mu.Unlock()
 	counter := mine.Counter // in the file
-	err = e.Replace(ctx, name, mine)
+	at, err := c.writeBeat(ctx, e, mine)
 	if tree.IsFull(err) {
 		// A full export must not look like a dead node: the file's time is
 		// enough of a change, if it is ours. A new incarnation has to write.
+		name := export.NodePath(c.cfg.Node)
 		var again Heartbeat
 		readErr := export.Read(ctx, e.FS, name, &again)
 		if readErr == nil && again.Incarnation == c.incarnation && again.State == state {
-			stamp, _ := c.cfg.Conn.Time()
+			at, _ = c.cfg.Conn.Time()
 			counter = again.Counter
-			err = e.FS.SetAttr(ctx, name, tree.SetAttr{Mtime: &stamp})
+			err = e.FS.SetAttr(ctx, name, tree.SetAttr{Mtime: &at})
 		} else {
-			err = e.Replace(export.Spend(ctx), name, mine)
+			at, err = c.writeBeat(export.Spend(ctx), e, mine)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	at, err := e.SetClock(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -151,6 +139,58 @@ func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) e
 	c.peers.own.last = wrote{counter, at}
 	c.peers.mu.Unlock()
 	return nil
+}
+
+// writeBeat puts a heartbeat in the place of the one before and returns its time.
+// The clock is looked at before anybody sees the heartbeat: who starts now and
+// finds one with a new time shall find written down that the clock was set.
+func (c *Cluster) writeBeat(ctx context.Context, e *export.Export, mine Heartbeat) (at time.Time, err error) {
+	tmp, err := e.Private(ctx, export.Encode(mine))
+	if err != nil {
+		return at, err
+	}
+	if at, err = e.SetClock(ctx, tmp); err == nil {
+		c.followClock(ctx, e)
+		err = e.Rename(ctx, tmp, export.NodePath(mine.Node))
+	}
+	if err != nil {
+		e.Discard(ctx, tmp)
+	}
+	return at, err
+}
+
+// beforeBeat looks at the file under our name, and tells whether we may write it.
+// A file that cannot be read keeps nobody from writing it again.
+func (c *Cluster) beforeBeat(ctx context.Context, e *export.Export) (may bool, err error) {
+	aside, cancel := context.WithTimeout(ctx, sideBudget)
+	defer cancel()
+	begin, last := c.cfg.Now(), c.peers.lastWritten()
+	first := last.at.IsZero()
+	if first {
+		aside = ctx // whose the name is has to be known
+	}
+	there, err := readPeer(aside, e.FS, c.cfg.Node)
+	if err != nil {
+		c.peers.loseOwn()
+		if first {
+			return false, err
+		}
+		return true, nil
+	}
+	if last.older(there, c.incarnation) {
+		c.peers.noticeRevert(last, there)
+		there = nil // what stands there is ours, from before
+	}
+	if err := c.answerRevert(aside, e); err != nil {
+		c.note("what this node uses is said again later", c.cfg.Node, err)
+	}
+	if first {
+		err := c.noteNobody(ctx, e)
+		if err := c.passOver(ctx, e, "the time in which no node was there is not written down", export.PausesFile, err); err != nil {
+			return false, err
+		}
+	}
+	return c.ownName(begin, there), nil
 }
 
 func (ps *peers) health(doubled bool, without string) string {
@@ -175,7 +215,7 @@ func (ps *peers) ownName(begin time.Time, there *peer) bool {
 	defer ps.mu.Unlock()
 	o := &ps.own
 	watched := o.watch.silence(begin, ps.cfg.Now(), ps.mostBetween())
-	if there != nil && o.wrote && there.beat.Incarnation != ps.incarnation {
+	if there != nil && o.wrote && there.beat.Incarnation != ps.incarnation && there.beat.Incarnation != "" {
 		ps.noteDouble(there.beat.Incarnation)
 	} else if o.doubled != "" {
 		if o.quiet += watched; o.quiet > 2*ps.cfg.LeaseTTL {
@@ -233,13 +273,8 @@ func (c *Cluster) checkIdentity(ctx context.Context, e *export.Export) error {
 // ourName says why this node may not hold a volume under its name, and whether
 // that is known for good.
 func (c *Cluster) ourName(ctx context.Context, e *export.Export) (known bool, err error) {
-	c.peers.mu.Lock()
-	wrote := c.peers.own.wrote
-	c.peers.mu.Unlock()
-	if !wrote {
-		if err := c.beat(ctx, e, NodeUp); err != nil {
-			return true, err
-		}
+	if err := c.sayHello(ctx, e); err != nil {
+		return true, err
 	}
 	c.peers.mu.Lock()
 	defer c.peers.mu.Unlock()
@@ -255,6 +290,50 @@ func (c *Cluster) ourName(ctx context.Context, e *export.Export) (known bool, er
 	return true, nil
 }
 
+// sayHello writes the first heartbeat, if that has not been done and may be: what
+// the others find under our name belongs to this process then, and not to the one
+// before.
+func (c *Cluster) sayHello(ctx context.Context, e *export.Export) error {
+	c.peers.mu.Lock()
+	wrote := c.peers.own.wrote
+	c.peers.mu.Unlock()
+	if wrote {
+		return nil
+	}
+	return c.beat(ctx, e, NodeUp)
+}
+
+// Admit refuses the export while another process of this boot, in another place
+// than ours (Config.Host), beats under our name: both would write one lease. That
+// it has ended is known when its heartbeat is silent for longer than a living
+// node ever is.
+func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
+	begin := c.cfg.Now()
+	there, err := readPeer(ctx, e.FS, c.cfg.Node)
+	if err != nil {
+		c.peers.loseOwn()
+		return err
+	}
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
+	o := &c.peers.own
+	if there == nil || o.wrote || there.beat.State != NodeUp ||
+		there.beat.Boot != c.cfg.Boot || there.beat.Host == "" || there.beat.Host == c.cfg.Host {
+		return nil
+	}
+	watched := o.watch.silence(begin, c.cfg.Now(), c.mostBetween())
+	if o.foreign == nil || !o.foreign.same(there) {
+		o.foreign, watched = there, 0
+	}
+	o.foreign.quiet += watched
+	left := c.namePatience(there.beat) - o.foreign.quiet
+	if left < 0 {
+		return nil
+	}
+	return problem.New(problem.InUse, fmt.Sprintf("stop one of the two, or set BERTH_NODE to another name on one; if it has ended, berth goes on by itself in %s", max(left, time.Second).Round(time.Second)),
+		"another berth on this host calls itself %s on this export", c.cfg.Node)
+}
+
 // Named tells whether our name is known to be ours alone.
 func (ps *peers) Named() bool {
 	ps.mu.Lock()
@@ -262,21 +341,28 @@ func (ps *peers) Named() bool {
 	return ps.own.wrote && ps.own.doubled == ""
 }
 
-// readPeer reads the heartbeat of a node, nil if there is none. A broken file
-// is a node that is there and says nothing.
+// maxBeat bounds what is read of a heartbeat, in bytes: it has a few hundred.
+const maxBeat = 64 << 10
+
+// readPeer reads the heartbeat of a node, nil if there is none. A file that cannot
+// be read, and whose time the export gives, is a node that is there and says
+// nothing.
 func readPeer(ctx context.Context, fsys tree.FS, node string) (*peer, error) {
-	p := &peer{}
-	err := export.Read(ctx, fsys, export.NodePath(node), &p.beat)
-	if export.IsBroken(err) {
-		p.beat, err = Heartbeat{}, nil
-	}
-	if err == nil {
-		var attr tree.Attr
-		attr, err = fsys.Stat(ctx, export.NodePath(node))
-		p.mtime = attr.Mtime
-	}
+	name, p := export.NodePath(node), &peer{}
+	data, err := tree.ReadFile(ctx, fsys, name, maxBeat)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil && ctx.Err() != nil {
+		return nil, err
+	}
+	if err != nil || json.Unmarshal(data, &p.beat) != nil {
+		p.beat = Heartbeat{}
+	}
+	attr, err := fsys.Stat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	p.mtime = attr.Mtime
 	return p, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/casit/berth/export"
@@ -13,8 +14,9 @@ import (
 )
 
 // Pause is a time that is missing on an export: it was brought back to an
-// earlier state (a revert of the whole FlexVol), or no node was there. What was
-// to be deleted after a while gets that time back.
+// earlier state (a revert of the whole FlexVol), no node was there, or the
+// server's clock was put forward. What was to be deleted after a while gets that
+// time back.
 type Pause struct {
 	Kind    PauseKind `json:"kind"`
 	From    time.Time `json:"from"` // all times in the export's time
@@ -33,6 +35,8 @@ const (
 	NobodyThere PauseKind = "nobody-there"
 	// Unknown: the list of pauses is not readable.
 	Unknown PauseKind = "unknown"
+	// ClockSet: the server's time went on by more than the time that went by.
+	ClockSet PauseKind = "clock-set"
 )
 
 // nobodyAfter is after which silence of all nodes the time of the trash stood
@@ -40,7 +44,7 @@ const (
 const nobodyAfter = time.Hour
 
 // keptPauses is how many pauses are remembered.
-const keptPauses = 20
+const keptPauses = 50
 
 // pauses is .berth/pauses.json.
 type pauses struct {
@@ -80,22 +84,39 @@ func CheckPauses(ctx context.Context, fsys tree.FS) error {
 	return export.Absent(export.Read(ctx, fsys, export.PausesFile, &pauses{}))
 }
 
-// KeepPauses writes a list of pauses.
-func KeepPauses(ctx context.Context, e *export.Export, all []Pause) error {
-	return e.Replace(ctx, export.PausesFile, pauses{export.FormatVersion, all[max(0, len(all)-keptPauses):]})
+// KeepPauses writes a list of pauses down.
+func (c *Cluster) KeepPauses(ctx context.Context, e *export.Export, all []Pause) error {
+	all = all[max(0, len(all)-keptPauses):]
+	if err := e.Replace(ctx, export.PausesFile, pauses{export.FormatVersion, all}); err != nil {
+		return err
+	}
+	c.peers.setPauses(all)
+	return nil
 }
 
 // mostMissing bounds what is counted with.
 const mostMissing = 50 * 365 * 24 * time.Hour
 
-// Missing is how much of the time since then is missing.
-func Missing(all []Pause, since time.Time) (d time.Duration) {
+// Missing is how much of the time between since and now is missing. A pause that
+// ends after now counts for nothing: the clock that said so was put right.
+func Missing(all []Pause, since, now time.Time) (d time.Duration) {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b Pause) int { return a.From.Compare(b.From) })
 	for _, p := range all {
+		if p.To.After(now.Add(time.Minute)) {
+			continue
+		}
 		if begin := later(p.From, since); p.To.After(begin) {
 			d = min(d+min(p.To.Sub(begin), mostMissing), mostMissing)
+			since = p.To // two pauses may be about one time
 		}
 	}
 	return d
+}
+
+// steps are the pauses in which no time went by at all.
+func steps(all []Pause) []Pause {
+	return slices.DeleteFunc(slices.Clone(all), func(p Pause) bool { return p.Kind != ClockSet })
 }
 
 func later(a, b time.Time) time.Time {
@@ -103,6 +124,34 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// Age is for how long something of the export is as it is, by a time that the
+// export gave it and without the times that are missing. ok is false as long as
+// nobody has asked the export for its time.
+func (ps *peers) Age(since time.Time) (age time.Duration, ok bool) {
+	now, ok := ps.cfg.Conn.Time()
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return now.Sub(since) - Missing(ps.pauses, since, now), ok
+}
+
+// followClock writes down that the server's clock was put forward, before this
+// node believes it.
+func (c *Cluster) followClock(ctx context.Context, e *export.Export) {
+	step, ok := c.cfg.Conn.Step()
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(export.Spend(ctx), sideBudget)
+	defer cancel()
+	err := c.pause(ctx, e, Pause{Kind: ClockSet, From: step.From.UTC(), To: step.To.UTC(), Noticed: c.cfg.Node})
+	c.note("that the server's clock was put forward cannot be written down; its time is not followed", export.PausesFile, err)
+	if err != nil {
+		return
+	}
+	c.cfg.Report("the server's clock was put forward: what is in the trash stays for as long as it would have", map[string]any{"from": step.From.UTC(), "to": step.To.UTC()})
+	c.cfg.Conn.Follow(step)
 }
 
 // pause writes down that time is missing, unless another node has.
@@ -117,7 +166,13 @@ func (c *Cluster) pause(ctx context.Context, e *export.Export, p Pause) error {
 		}
 	}
 	all = append(all, p)
-	return KeepPauses(ctx, e, all)
+	return c.KeepPauses(ctx, e, all)
+}
+
+func (ps *peers) setPauses(all []Pause) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.pauses = all
 }
 
 // wrote is what this node has written last under its own name.
@@ -149,15 +204,35 @@ func (w wrote) older(there *peer, incarnation string) bool {
 	return there.beat.Node != "" && there.mtime.Before(w.at)
 }
 
-// wentBack is called when the export is older than what this node has written.
-// Nothing of what the other files say is believed against memory: this node
-// says again what it uses, and that it holds what it holds. It does so once: until
-// the next heartbeat is written, every look sees that the export is older.
-func (c *Cluster) wentBack(ctx context.Context, e *export.Export, last wrote, there *peer) error {
+// reverted is that the export was brought back to an earlier state, as this node
+// has noticed and not yet answered.
+type reverted struct{ from, to time.Time }
+
+// noticeRevert is called when the export is older than what this node has
+// written. Until the next heartbeat is written, every look sees that: it is
+// noticed once.
+func (ps *peers) noticeRevert(last wrote, there *peer) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.own.noticed == last {
+		return
+	}
+	to := last.at
+	if there != nil && there.mtime.Before(to) {
+		to = there.mtime
+	}
+	ps.own.noticed, ps.own.back, ps.own.revert = last, ps.cfg.Now(), &reverted{last.at.UTC(), to.UTC()}
+	ps.cfg.Report("the export went back in time: restart all containers that use its volumes", map[string]any{"from": last.at.UTC(), "to": to.UTC()})
+}
+
+// answerRevert does what is to be done after a revert. Nothing of what the other
+// files say is believed against memory: this node says again what it uses, and
+// that it holds what it holds.
+func (c *Cluster) answerRevert(ctx context.Context, e *export.Export) error {
 	c.peers.mu.Lock()
-	noticed := c.peers.own.noticed == last
+	r := c.peers.own.revert
 	c.peers.mu.Unlock()
-	if noticed {
+	if r == nil {
 		return nil
 	}
 	ctx = export.Spend(ctx) // also on a full export: others rely on what follows
@@ -165,15 +240,7 @@ func (c *Cluster) wentBack(ctx context.Context, e *export.Export, last wrote, th
 	if err != nil {
 		return err
 	}
-	back := time.Time{}
-	if there != nil {
-		back = there.mtime.UTC()
-	}
-	if back.IsZero() || back.After(last.at) {
-		back = last.at
-	}
-	c.cfg.Report("the export went back in time: restart all containers that use its volumes", map[string]any{"from": last.at.UTC(), "to": back})
-	if err := c.pause(ctx, e, Pause{Kind: Reverted, From: back, To: now.UTC(), Noticed: c.cfg.Node}); err != nil {
+	if err := c.pause(ctx, e, Pause{Kind: Reverted, From: r.to, To: now.UTC(), Noticed: c.cfg.Node}); err != nil {
 		return err
 	}
 	c.uses.resave()
@@ -183,8 +250,9 @@ func (c *Cluster) wentBack(ctx context.Context, e *export.Export, last wrote, th
 		}
 	}
 	c.peers.mu.Lock()
-	c.peers.own.noticed = last
-	c.peers.own.back = c.cfg.Now()
+	if c.peers.own.revert == r {
+		c.peers.own.revert = nil
+	}
 	c.peers.mu.Unlock()
 	return nil
 }
@@ -206,10 +274,11 @@ func (c *Cluster) holdAgain(ctx context.Context, e *export.Export, name string, 
 
 // settled refuses a single-writer volume for a while after the export went back:
 // the other nodes have to say first what they hold.
-func (c *Cluster) settled() error {
-	c.peers.mu.Lock()
-	defer c.peers.mu.Unlock()
-	if left := c.cfg.LeaseTTL - c.cfg.Now().Sub(c.peers.own.back); !c.peers.own.back.IsZero() && left > 0 {
+func (ps *peers) settled() error {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	left := ps.cfg.LeaseTTL - ps.cfg.Now().Sub(ps.own.back)
+	if ps.own.revert != nil || !ps.own.back.IsZero() && left > 0 {
 		return problem.New(problem.InUse, fmt.Sprintf("try again in %s", max(left, time.Second).Round(time.Second)),
 			"the export went back in time just now, and the other nodes have not yet said which access=single volumes they hold")
 	}
@@ -219,13 +288,18 @@ func (c *Cluster) settled() error {
 // noteNobody writes down the time in which no node was there, before this one
 // writes for the first time.
 func (c *Cluster) noteNobody(ctx context.Context, e *export.Export) error {
-	seen, err := readPeers(ctx, e.FS)
-	if err != nil || len(seen) == 0 {
+	seen, _, err := c.look(ctx, e.FS)
+	if err != nil {
 		return err
 	}
 	var newest time.Time
-	for _, p := range seen {
-		newest = later(newest, p.mtime)
+	for _, s := range seen {
+		if s.peer != nil {
+			newest = later(newest, s.peer.mtime)
+		}
+	}
+	if newest.IsZero() {
+		return nil
 	}
 	ctx = export.Spend(ctx)
 	now, err := e.AskTime(ctx)

@@ -134,7 +134,7 @@ type mark struct {
 // free writes into the file of a number, if it has that id, that its maker
 // holds it no more.
 func (s series) free(ctx context.Context, fsys tree.FS, number uint64, id string) error {
-	f, err := fsys.Open(ctx, s.path(number))
+	f, err := fsys.OpenWrite(ctx, s.path(number))
 	if err != nil {
 		return export.Absent(err) // there are higher ones by now
 	}
@@ -176,17 +176,20 @@ const goneFor = 24 * time.Hour
 
 // end removes a whole series, lowest number first, if the highest has not
 // changed for goneFor in the export's time.
-func (s series) end(ctx context.Context, fsys tree.FS, numbers []uint64, now time.Time) error {
-	last, err := fsys.Stat(ctx, s.path(numbers[len(numbers)-1]))
-	if err != nil || now.Sub(last.Mtime) < goneFor {
+func (c *Cluster) end(ctx context.Context, e *export.Export, s series, numbers []uint64) error {
+	last, err := e.FS.Stat(ctx, s.path(numbers[len(numbers)-1]))
+	if err != nil {
 		return export.Absent(err)
 	}
+	if age, ok := c.Age(last.Mtime); !ok || age < goneFor {
+		return nil
+	}
 	for _, n := range numbers {
-		if err := export.Absent(fsys.Remove(ctx, s.path(n))); err != nil {
+		if err := export.Absent(e.FS.Remove(ctx, s.path(n))); err != nil {
 			return err
 		}
 	}
-	_ = fsys.Rmdir(ctx, s.dir)
+	_ = e.FS.Rmdir(ctx, s.dir)
 	return nil
 }
 

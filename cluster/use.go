@@ -221,6 +221,19 @@ func (o *uses) saved(name string, as *Lease) {
 	}
 }
 
+// unsaved are the names of which the export has an older lease than this node.
+func (o *uses) unsaved() (names []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, l := range o.byName {
+		if l.unsaved {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // resave says that the export may have older leases than this node.
 func (o *uses) resave() {
 	o.mu.Lock()

@@ -1,11 +1,16 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/rota"
 )
 
 // User is one node's use of a volume or a view of it.
@@ -72,20 +77,71 @@ func (c *Cluster) Users(ctx context.Context, e *export.Export, name string) ([]U
 	return out, nil
 }
 
-// AllUsers reads who uses anything. Names whose leases cannot be read are
-// reported and left out.
-func (c *Cluster) AllUsers(ctx context.Context, e *export.Export) ([]User, error) {
+// seenUsers is who uses what, as it was read last.
+type seenUsers struct {
+	mu      sync.Mutex // guards byName
+	byName  map[string][]User
+	reading rota.Rota
+}
+
+// readAtOnce is how many names' leases are read at the same time.
+const readAtOnce = 32
+
+// ReadUsers reads who uses anything, for SeenUsers: as much as ctx lets it, and the
+// next call goes on where this one stopped. whole tells whether it is all. Names
+// whose leases cannot be read are reported and left out.
+func (c *Cluster) ReadUsers(ctx context.Context, e *export.Export) (whole bool, err error) {
 	names, err := LeasedNames(ctx, e.FS)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	var out []User
-	for _, name := range names {
+	c.seenUsers.keep(names)
+	return c.seenUsers.reading.Round(ctx, names, readAtOnce, func(ctx context.Context, name string) error {
 		users, err := c.Users(ctx, e, name)
-		if err := c.passOver(ctx, e, "the leases of a volume cannot be read", name, err); err != nil {
-			return nil, err
+		if err == nil {
+			c.seenUsers.set(name, users)
 		}
-		out = append(out, users...)
+		return c.passOver(ctx, e, "the leases of a volume cannot be read", name, err)
+	})
+}
+
+// AllUsers reads who uses anything, by name.
+func (c *Cluster) AllUsers(ctx context.Context, e *export.Export) (out []User, err error) {
+	whole, err := c.ReadUsers(ctx, e)
+	if err != nil || !whole {
+		return nil, cmp.Or(err, ctx.Err())
+	}
+	c.seenUsers.mu.Lock()
+	defer c.seenUsers.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(c.seenUsers.byName)) {
+		out = append(out, c.seenUsers.byName[name]...)
 	}
 	return out, nil
+}
+
+// SeenUsers is who uses a name, from memory.
+func (s *seenUsers) SeenUsers(name string) []User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.byName[name])
+}
+
+// keep forgets names that nobody has a lease of any more.
+func (s *seenUsers) keep(names []string) {
+	there := map[string]bool{}
+	for _, name := range names {
+		there[name] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.byName, func(name string, _ []User) bool { return !there[name] })
+}
+
+func (s *seenUsers) set(name string, users []User) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName == nil {
+		s.byName = map[string][]User{}
+	}
+	s.byName[name] = users
 }

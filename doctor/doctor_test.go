@@ -304,7 +304,7 @@ func TestVolumes(t *testing.T) {
 		{staging(sweep.Left{Purging: 1}), OK, "1 tree being deleted", ""},
 		{staging(sweep.Left{Purging: 2, Stuck: []sweep.Stuck{{Path: ".berth/staging/purge.x", Since: now.Add(-3 * time.Hour), Reason: "1 left: operation not permitted"}}}), Warn,
 			"a tree cannot be deleted: purge.x, since " + now.Add(-3*time.Hour).UTC().Format("2006-01-02 15:04Z") + ": 1 left: operation not permitted", "look at .berth/staging/purge.x on the export: lsattr -R"},
-		{staging(sweep.Left{Purging: 2, Stuck: []sweep.Stuck{{Path: "a/x", Since: now}, {Path: "a/y", Since: now}}}), Warn, "2 trees cannot be deleted: x, y, since", "chattr -R -ia"},
+		{staging(sweep.Left{Purging: 2, Stuck: []sweep.Stuck{{Path: "a/x", Since: now}, {Path: "a/y", Since: now}}}), Warn, "2 trees are still there an hour after berth began to delete: x, y; this node has found no fault", "other nodes"},
 		{Jobs([]*job.Job{{ID: "job-1", State: job.Unreadable, Error: "the journal x is not readable", Items: []job.Item{{Volume: "blog"}}}}), Fail, "the journal x is not readable, and nothing can be done to blog", "look at it on the export"},
 		{staging(sweep.Left{Lost: 2}), Warn, "2 private files", "journalctl"},
 		{Trash(nil, now), OK, "empty", ""},

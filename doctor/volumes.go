@@ -99,23 +99,33 @@ func convoy(v *volume.Survey) Finding {
 }
 
 func staging(v sweep.Left) Finding {
-	if v.Lost > 0 {
+	var stuck, slow []string
+	var first *sweep.Stuck
+	for i, t := range v.Stuck {
+		name := path.Base(t.Path)
+		if t.Reason == "" {
+			slow = append(slow, name)
+			continue
+		}
+		if stuck = append(stuck, name); first == nil {
+			first = &v.Stuck[i]
+		}
+	}
+	switch {
+	case first != nil:
+		return warn("look at "+first.Path+" on the export: lsattr -R shows what is immutable (chattr -R -ia), findmnt what is mounted in it, find -name '.nfs*' what an NFS client has open (or is only named so: rm); berth goes on by itself",
+			"%s cannot be deleted: %s, since %s: %s", trees(stuck), some(stuck), first.Since.UTC().Format("2006-01-02 15:04Z"), first.Reason).named("staging")
+	case slow != nil:
+		return warn("berth doctor on the other nodes: one of them may say why; then again in an hour",
+			"%s %s still there an hour after berth began to delete: %s; this node has found no fault", trees(slow), plural(slow, "is", "are"), some(slow)).named("staging")
+	case v.Lost > 0:
 		return warn("look into the plugin's log for what keeps it from sweeping: journalctl -u docker", "%s in .berth/staging should have been swept long ago", count(v.Lost, "private file")).named("staging")
 	}
-	if len(v.Stuck) > 0 {
-		first := v.Stuck[0]
-		why := "this node has not tried since it was started"
-		if first.Reason != "" {
-			why = first.Reason
-		}
-		var names []string
-		for _, s := range v.Stuck {
-			names = append(names, path.Base(s.Path))
-		}
-		return warn("look at "+first.Path+" on the export: lsattr -R shows what is immutable (chattr -R -ia), findmnt what is mounted in it; berth goes on by itself",
-			"%s cannot be deleted: %s, since %s: %s", plural(names, "a tree", fmt.Sprintf("%d trees", len(names))), some(names), first.Since.UTC().Format("2006-01-02 15:04Z"), why).named("staging")
-	}
 	return ok("%s being deleted", count(v.Purging, "tree")).named("staging")
+}
+
+func trees(names []string) string {
+	return plural(names, "a tree", fmt.Sprintf("%d trees", len(names)))
 }
 
 // overdue is how long after its end a trash item may be there: each node looks

@@ -234,6 +234,18 @@ func (c *Conn) On(fsys tree.FS) *Export {
 // t is this node's time then.
 func (c *Conn) Time() (t time.Time, ok bool) { return c.clock.at(c.cfg.Now()) }
 
+// Step returns the step of the export's clock that Time does not follow yet. It
+// follows after Follow, which is to be called when the step is written down for
+// all that waits for a time to come.
+func (c *Conn) Step() (step Step, ok bool) {
+	c.clock.mu.Lock()
+	defer c.clock.mu.Unlock()
+	return c.clock.step, c.clock.step != Step{}
+}
+
+// Follow has Time take a step, unless the clock was put right meanwhile.
+func (c *Conn) Follow(step Step) { c.clock.follow(step) }
+
 // NewID returns a random name of 16 hexadecimal digits.
 func (c *Conn) NewID() string { return NewID(c.cfg.Rand) }
 

@@ -120,12 +120,40 @@ type clock struct {
 	// server is what the export said when our clock, with its monotonic part,
 	// said local.
 	server, local time.Time
+	step          Step
+	stepAt        time.Time // by our clock, when step.To was read
 }
 
+// Step is a clock that somebody has put forward: the export's time would have
+// been From, and was To. The zero value is none.
+type Step struct{ From, To time.Time }
+
+// leastStep is how far the export's time is ahead of what has gone by before
+// that is a Step. Less may be a server that is late with its answers.
+const leastStep = time.Minute
+
+// set takes what the server says, unless its clock was put forward: then what
+// waits for a time to come would be over at once. A clock that was put back is
+// believed, since what waits then waits longer.
 func (c *clock) set(server, local time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.server, c.local = server, local
+	if !c.local.IsZero() {
+		if from := c.server.Add(local.Sub(c.local)); server.Sub(from) > leastStep {
+			c.step, c.stepAt = Step{from, server}, local
+			return
+		}
+	}
+	c.server, c.local, c.step = server, local, Step{}
+}
+
+// follow takes a step.
+func (c *clock) follow(step Step) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.step == step {
+		c.server, c.local, c.step = step.To, c.stepAt, Step{}
+	}
 }
 
 // at returns the export's time at our time now; ok is false before the first

@@ -51,12 +51,15 @@ func Decode(name string, data []byte, v Record) error {
 // not there, and from an export that does not answer.
 func IsBroken(err error) bool {
 	p := (*fs.PathError)(nil)
-	return errors.As(err, &p) && p.Op == "decode" || IsContent(err) || errors.Is(err, fs.ErrPermission)
+	return errors.As(err, &p) && p.Op == "decode" || IsContent(err) || errors.Is(err, fs.ErrPermission) && !mayBeExport(err)
 }
 
 // IsContent is IsBroken for a file of any content. A refusal is none: a server that
 // squashes root refuses all files.
 func IsContent(err error) bool {
+	if err == nil || mayBeExport(err) {
+		return false
+	}
 	for _, wrong := range []error{tree.ErrTooLarge, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, syscall.ENXIO, syscall.EIO} {
 		if errors.Is(err, wrong) {
 			return true

@@ -72,7 +72,7 @@ func (e *Export) Refill(ctx context.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
 		size := sizes[name]
-		if there[name] {
+		if there[name] || name == ballast && space.Avail < 2*size { // it was given up for something that needs the room
 			continue
 		}
 		// Random, or a server could store it in no space at all.
@@ -136,7 +136,7 @@ func (e *Export) overwrite(ctx context.Context, data []byte) (name string, err e
 
 // fill gives a file of the reserve another content.
 func (e *Export) fill(ctx context.Context, name string, data []byte) error {
-	f, err := e.FS.Open(ctx, name)
+	f, err := e.FS.OpenWrite(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -41,18 +41,22 @@ const (
 // into the place of volumes, outlives the request that began it, and can be
 // resumed or aborted after a crash. Its trees are beside the journal.
 type Job struct {
-	Version     int        `json:"version"`
-	ID          string     `json:"id"`
-	Op          cluster.Op `json:"op"`
-	State       State      `json:"state"`
-	Live        bool       `json:"live,omitempty"` // containers go on meanwhile
-	Engine      string     `json:"engine"`
-	Node        string     `json:"node"`
-	Incarnation string     `json:"incarnation"`
-	By          string     `json:"by,omitempty"`
-	Since       time.Time  `json:"since"`
-	Items       []Item     `json:"items"`
-	Error       string     `json:"error,omitempty"`
+	Version int        `json:"version"`
+	ID      string     `json:"id"`
+	Op      cluster.Op `json:"op"`
+	State   State      `json:"state"`
+	Live    bool       `json:"live,omitempty"` // containers go on meanwhile
+	// Small: what it brings is possible on a full export (export.Small).
+	Small bool `json:"small,omitempty"`
+	// Force: the administrator wants it where there seems to be no room for it.
+	Force       bool      `json:"force,omitempty"`
+	Engine      string    `json:"engine"`
+	Node        string    `json:"node"`
+	Incarnation string    `json:"incarnation"`
+	By          string    `json:"by,omitempty"`
+	Since       time.Time `json:"since"`
+	Items       []Item    `json:"items"`
+	Error       string    `json:"error,omitempty"`
 	// From and Epoch are the node from which a takeover takes its volume, and
 	// the epoch in which that node holds it.
 	From  string `json:"from,omitempty"`
@@ -162,10 +166,10 @@ func (j *Job) Waits() bool {
 	return j.State == Unreadable || j.Op != cluster.OpTakeover && j.Op != cluster.OpClone && (j.Interrupted || j.State == Failed || j.State == Swapped || j.State == Prepared)
 }
 
-// spends is ctx for the records of the job. An undo needs no room for a tree, so that
-// it is possible on a full export.
+// spends is ctx for the records of the job. An undo and what is small are possible on a
+// full export.
 func (j *Job) spends(ctx context.Context) context.Context {
-	if j.Op == cluster.OpUndo {
+	if j.Op == cluster.OpUndo || j.Small {
 		return export.Spend(ctx)
 	}
 	return ctx

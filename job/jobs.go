@@ -322,12 +322,19 @@ func (js *Jobs) runLocked(ctx context.Context, e *export.Export, j *Job, fill fu
 	case errors.Is(context.Cause(ctx), ErrSessionEnds) && j.Op != cluster.OpClone:
 		return j.interrupted(context.Cause(ctx)) // the journal says "copying": the next start of this node finds it so
 	}
-	err = js.cfg.Conn.Explain(string(j.Op), e.WhatIsFull(done, err))
+	tidy, tidied := tree.Tidy(ctx)
+	defer tidied()
+	tidy = export.Spend(tidy)
+	if why := (*problem.Error)(nil); errors.As(context.Cause(ctx), &why) {
+		err = why // somebody has ended the job, and not the export
+	} else {
+		err = js.cfg.Conn.Explain(string(j.Op), e.WhatIsFull(tidy, err))
+	}
 	j.State, j.Error = Failed, err.Error()
-	if js.save(done, e, j) != nil {
+	if js.save(tidy, e, j) != nil {
 		js.unsaved.Store(j.ID, j.Error)
 	}
-	js.clear(done, e, j, err)
+	js.clear(tidy, e, j, err)
 	return err
 }
 
@@ -373,6 +380,9 @@ func (js *Jobs) bring(ctx context.Context, e *export.Export, j *Job, fill func(c
 	err := js.cfg.Cluster.Poll(ctx, e)
 	if err == nil {
 		err = js.cfg.Volumes.Check(ctx, e, j)
+	}
+	if err == nil && j.Small {
+		err = e.MakeRoom(ctx)
 	}
 	if err == nil && fill != nil {
 		err = fill(ctx, e.FS, j)

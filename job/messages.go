@@ -17,6 +17,7 @@ var Messages = catalogue.Messages{
 	},
 	catalogue.Restore: {
 		{"no restore of volume … is unfinished", "nothing to resume or to abort", "`berth volume ps`"},
+		{"the … of volume … was ended before it was done, as somebody asked for", "`--abort`, or ctrl-C and the answer yes, at this or another terminal", "nothing; the volume is as it was, but for files that `--live` has replaced"},
 		{"no job …", "the job was ended meanwhile", "`berth volume ps`"},
 		{"the … was not completed", "the export went away during the swap", "nothing: any node completes the swap when the export is back"},
 		{"the journal … is not readable by this berth: …", "written by a newer berth, or broken", "upgrade berth on this node; or `berth volume repair` with the path that the hint has: it moves the job to the trash"},

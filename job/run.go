@@ -306,7 +306,7 @@ func (js *Jobs) Cancel(ctx context.Context, id string) error {
 	if r == nil {
 		return nil
 	}
-	r.cancel(nil)
+	r.cancel(problem.New(problem.Failed, "", "the %s of volume %q was ended before it was done, as somebody asked for", r.Job.Op, r.Job.Volumes()[0]))
 	select {
 	case <-r.done:
 		return nil

@@ -22,9 +22,24 @@ func newSlots(links, window int) *slots {
 	return &slots{window: window, busy: make([]int, links), down: make([]bool, links)}
 }
 
+type urgentKey struct{}
+
+// Urgent returns a context whose calls wait for no other call: they are few, and
+// others depend on their being in time. They are sent beyond Config.InFlight.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
+
+// IsUrgent tells whether ctx comes from Urgent.
+func IsUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
+
 // acquire waits for a slot and returns its link.
 func (s *slots) acquire(ctx context.Context) (int, error) {
 	s.mu.Lock()
+	if IsUrgent(ctx) {
+		defer s.mu.Unlock()
+		i := s.best()
+		s.busy[i]++
+		return i, nil
+	}
 	if len(s.waiting) == 0 {
 		if i := s.pick(); i >= 0 {
 			s.busy[i]++
@@ -85,6 +100,14 @@ func (s *slots) dispatch() {
 
 // pick returns the link for the next call, -1 if it has to wait; s.mu is held.
 func (s *slots) pick() int {
+	if i := s.best(); s.busy[i] < s.window {
+		return i
+	}
+	return -1
+}
+
+// best returns the least busy link of those that work; s.mu is held.
+func (s *slots) best() int {
 	best, up := -1, false
 	for i, busy := range s.busy {
 		better := best < 0 || busy < s.busy[best]
@@ -97,9 +120,6 @@ func (s *slots) pick() int {
 		if better {
 			best = i
 		}
-	}
-	if s.busy[best] >= s.window {
-		return -1
 	}
 	return best
 }

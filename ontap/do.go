@@ -175,16 +175,18 @@ func once[T any](ctx context.Context, c *Client, r request, body []byte, passwor
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return out, c.lost(ctx, r, err)
+		return out, c.lost(ctx, r, password, err)
 	}
 	defer resp.Body.Close()
 	out.status, out.header = resp.StatusCode, resp.Header
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	isError := resp.StatusCode < 200 || resp.StatusCode > 299
+	raw = password.without(raw, isError || strings.HasPrefix(r.path, "/cluster/jobs/")) // a job's record has an error's text
 	switch {
-	case resp.StatusCode < 200 || resp.StatusCode > 299:
+	case isError:
 		return out, refused(r, resp.StatusCode, raw)
 	case err != nil:
-		return out, c.lost(ctx, r, fmt.Errorf("answer is truncated: %w", err))
+		return out, c.lost(ctx, r, password, fmt.Errorf("answer is truncated: %w", err))
 	case len(raw) > maxAnswer:
 		return out, broken(r, resp.StatusCode, "answer is larger than 16 MiB", nil)
 	}
@@ -226,7 +228,8 @@ func (c *Client) newRequest(ctx context.Context, r request, body []byte) (*http.
 }
 
 // lost makes the error of a request that got no answer, or only a part of one.
-func (c *Client) lost(ctx context.Context, r request, err error) *Error {
+// Its words may be the server's: net/http quotes what is no HTTP.
+func (c *Client) lost(ctx context.Context, r request, password *secret, err error) *Error {
 	cause := err
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -235,7 +238,10 @@ func (c *Client) lost(ctx context.Context, r request, err error) *Error {
 	if ctx.Err() != nil {
 		cause = ctx.Err()
 	}
-	e := &Error{Op: r.op(), Message: cause.Error(), err: cause}
+	e := &Error{Op: r.op(), Message: password.hide(cause.Error()), err: cause}
+	if e.Message == hidden {
+		e.err = errors.New(hidden)
+	}
 	e.Unknown = !r.safe() && !neverSent(err)
 	return e
 }

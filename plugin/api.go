@@ -97,6 +97,7 @@ type TakeoverRequest struct {
 	Name   string `json:"name"`
 	From   string `json:"from"`
 	DryRun bool   `json:"dry_run"`
+	Force  bool   `json:"force,omitempty"` // also where there seems to be no room
 }
 
 // ReleaseRequest takes back this node's mount references to a volume that are

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/casit/berth/convoy"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/repair"
 	"github.com/casit/berth/volume"
@@ -78,6 +79,9 @@ func onStore[Req, Resp any](s *Server, act func(context.Context, *volume.Store, 
 func takeover(ctx context.Context, ss *session, r TakeoverRequest) (Jobs, error) {
 	if r.DryRun {
 		return Jobs{}, ss.store.CheckTakeover(ctx, r.Name, r.From, true)
+	}
+	if r.Force {
+		ctx = export.Force(ctx)
 	}
 	j, err := ss.versions.TakeOverNow(ctx, r.Name, r.From)
 	return Jobs{[]*job.Job{j}}, err

@@ -173,7 +173,7 @@ func mend(ctx context.Context, s *volume.Store, e *export.Export, f export.Fault
 	}
 	if f.Path == export.PausesFile {
 		m.Then = "what is in the trash stays longer"
-		err = cluster.KeepPauses(ctx, e, pauses)
+		err = s.Cluster.KeepPauses(ctx, e, pauses)
 	}
 	if slices.Contains(export.ControlDirs, f.Path) {
 		m.Then = "a new directory"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/tree"
@@ -16,6 +17,7 @@ type CloneRequest struct {
 	Exact  *reference.Exact `json:"exact,omitempty"` // instead of Ref, where it is known
 	As     string           `json:"as"`
 	DryRun bool             `json:"dry_run"`
+	Force  bool             `json:"force,omitempty"` // fill the export
 }
 
 // Cloned is the version that a clone is made of.
@@ -78,6 +80,9 @@ func (v *Versions) MakeClone(ctx context.Context, r CloneRequest) (c Cloned, err
 			err = problem.New(problem.InUse, "choose a name that is free", "volume %q exists, and --as overwrites nothing", r.As)
 		}
 		return c, err
+	}
+	if r.Force {
+		ctx = export.Force(ctx)
 	}
 	return c, v.volumes.Create(ctx, r.As, options)
 }

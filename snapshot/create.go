@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/audit"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/several"
 	"github.com/casit/berth/snapshot/compare"
@@ -23,6 +24,7 @@ type CreateRequest struct {
 	Stack   string   `json:"stack"`
 	Name    string   `json:"name"`
 	Comment string   `json:"comment"`
+	Force   bool     `json:"force,omitempty"` // fill the export with a copy
 	// Lock is for how long nobody can remove it, on a filer; 0 for not at all.
 	Lock time.Duration `json:"lock_ns,omitempty"`
 }
@@ -51,6 +53,9 @@ type Created struct {
 func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err error) {
 	if r.Lock < 0 {
 		return nil, problem.New(problem.Invalid, "for example --lock 30d", "a lock of less than no time")
+	}
+	if r.Force {
+		ctx = export.Force(ctx)
 	}
 	err = v.volumes.With(ctx, "make a snapshot", func(fsys tree.FS) error {
 		all, err := v.volumes.List(ctx)

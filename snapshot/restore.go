@@ -53,7 +53,7 @@ type RestoreRequest struct {
 	Undo  bool              `json:"undo,omitempty"`  // to before the last restore or undo; Refs are volumes then
 	Live  bool              `json:"live,omitempty"`  // containers go on meanwhile
 	Stop  bool              `json:"stop,omitempty"`  // the caller stops them
-	Force bool              `json:"force,omitempty"` // replace files of a database that runs
+	Force bool              `json:"force,omitempty"` // replace files of a database that runs; fill the export
 	// To is a path in the volume: the old version goes beside the new one.
 	To       string        `json:"to,omitempty"`
 	Checksum bool          `json:"checksum,omitempty"` // read everything again
@@ -496,8 +496,11 @@ func (v *Versions) measure(ctx context.Context, fsys tree.FS, p *Plan) error {
 		return err
 	}
 	p.Avail, p.Total = space.Avail, space.Total
-	if p.Need > 0 && space.Avail-p.Need < space.Total/20 {
-		return problem.New(problem.Failed, "'berth df' shows what can be freed; what snapshots hold comes free when they go",
+	if p.Request.Force {
+		ctx = export.Force(ctx)
+	}
+	if !export.Room(ctx, space, p.Need) {
+		return problem.New(problem.Failed, "'berth df' shows what can be freed (what snapshots hold comes free when they go); --force restores all the same",
 			"the restore needs %d MiB, and less than 5 %% of the export would be left", p.Need>>20)
 	}
 	return nil
@@ -651,7 +654,7 @@ func (v *Versions) job(p *Plan, stopped Stopped) (*job.Job, error) {
 		p.Items[0].Files, p.Items[0].Bytes = r.Files, r.Bytes
 	}
 	live := r.To != "" || p.Engine == EngineSync && (r.Live || p.Harmless)
-	j := &job.Job{Op: p.Op, Engine: string(p.Engine), Live: live, Keep: r.Keep}
+	j := &job.Job{Op: p.Op, Engine: string(p.Engine), Live: live, Keep: r.Keep, Small: export.Small(tree.Space{Total: p.Total}, p.Need)}
 	var err error
 	if j.Request, err = json.Marshal(r); err == nil && !stopped.Empty() {
 		j.Stopped, err = json.Marshal(stopped)

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -34,7 +35,7 @@ func TestAFlexVolIsRevertedUnderARunningBerth(t *testing.T) {
 		require.NoError(t, f.store.Create(ctx, name, nil))
 		f.write(name+"/index.php", "first of "+name)
 	}
-	require.NoError(t, f.store.Cluster.Round(ctx))
+	require.NoError(t, errors.Join(f.store.Cluster.Beat(ctx), f.store.Cluster.Look(ctx)))
 	require.NoError(t, f.store.Remove(ctx, "gone"))
 	f.take("old")
 	trash, err := f.store.Trash.List(ctx)
@@ -52,14 +53,14 @@ func TestAFlexVolIsRevertedUnderARunningBerth(t *testing.T) {
 	require.NoError(t, err)
 	j, err := f.prepare(RestoreRequest{Refs: []string{"quiet@old"}})
 	require.NoError(t, err)
-	require.NoError(t, f.store.Cluster.Round(ctx))
+	require.NoError(t, errors.Join(f.store.Cluster.Beat(ctx), f.store.Cluster.Look(ctx)))
 
 	f.revert("old")
 	require.Equal(t, "first of blog", f.read("blog/index.php"))
 	require.NoDirExists(t, f.path("later"))
 	require.NoFileExists(t, f.path(".berth/leases/blog/n1.json"))
 
-	require.NoError(t, f.store.Cluster.Round(ctx))
+	require.NoError(t, errors.Join(f.store.Cluster.Beat(ctx), f.store.Cluster.Look(ctx)))
 	require.FileExists(t, f.path(".berth/leases/blog/n1.json"), "its container goes on")
 	fsys, err := f.store.FS(ctx)
 	require.NoError(t, err)

@@ -172,12 +172,14 @@ func inside(ctx context.Context, fsys tree.FS, name string) (dir string, err err
 	return dir, fsys.SetAttr(ctx, name, tree.SetAttr{Mtime: &was.Mtime})
 }
 
-// leave deletes the room in a tree of its own, and gives the tree its times back.
+// leave deletes the room in a tree of its own, and gives the tree its times back. What
+// it leaves of a job that was ended, the end of the job deletes.
 func (v *Versions) leave(ctx context.Context, fsys tree.FS, own bool, dir string) error {
 	if !own {
 		return nil
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx, done := tree.Tidy(ctx)
+	defer done()
 	was, err := fsys.Stat(ctx, path.Dir(dir))
 	if err == nil {
 		err = tree.Delete(ctx, fsys, dir, nil)

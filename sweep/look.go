@@ -42,7 +42,7 @@ func (w *Sweeper) Look(ctx context.Context, e *export.Export) (left Left, err er
 			if name := path.Join(export.StagingDir, d.Name); now.Sub(d.Attr.Ctime) > stuckAfter {
 				left.Stuck = append(left.Stuck, Stuck{name, d.Attr.Ctime, w.faults.Reason(stuck, name)})
 			}
-		case strings.HasPrefix(d.Name, export.TmpPrefix) && now.Sub(d.Attr.Mtime) > lostAfter:
+		case strings.HasPrefix(d.Name, export.TmpPrefix) && now.Sub(d.Attr.Ctime) > lostAfter:
 			left.Lost++
 		}
 		return nil

@@ -244,7 +244,7 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 		} else if f != (finding{}) {
 			p.found = append(p.found, f)
 		}
-		return nil
+		return ctx.Err()
 	})
 	return ask, err
 }
@@ -275,9 +275,12 @@ func (c *comparing) list(ctx context.Context, dir location, root bool) ([]entryA
 		err = nil
 	}
 	c.mu.Unlock()
-	slices.SortFunc(entries, func(x, y entryAt) int { return strings.Compare(x.base(), y.base()) })
+	slices.SortFunc(entries, byName)
 	return entries, err
 }
+
+// byName orders the entries of one directory.
+func byName(x, y entryAt) int { return strings.Compare(x.at.name, y.at.name) }
 
 // one compares the attributes of a name on both sides.
 func (c *comparing) one(p *pair, x, y *entryAt) (f finding) {

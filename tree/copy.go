@@ -36,7 +36,7 @@ type Stats struct {
 	Busy     int64  // removed files that an NFS client keeps open; they are no part of the tree
 	Vanished Listed // names that were listed, and removed before they were read
 	Changed  Listed // files that changed while they were read: the copy may be torn
-	Missing  Listed // names that cannot be made here, with the reason
+	Missing  Listed // names that are held (ErrHeld), or cannot be made here, with the reason
 }
 
 // Listed are the first of many paths, and how many there are.
@@ -71,7 +71,7 @@ const maxHeavy = 8
 // and 24 digits, which an NFS client keeps of removed files. A mount in src is an
 // ErrMount; a Live copy has an empty directory in its place and lists it in Stats.
 //
-// A copy is the tree as it was when Copy began. If files cannot be made here, or
+// A copy is the tree as it was when Copy began. If files are held or cannot be made here, or
 // vanish or change meanwhile, Copy copies the rest and returns *Incomplete. With
 // opts.Live the caller reads Stats instead. It is always an error if src itself
 // is removed or moved meanwhile.
@@ -118,7 +118,7 @@ func Copy(ctx context.Context, fsys FS, src, dst string, opts CopyOptions, progr
 		return c.stats, err
 	}
 	if s, ok := fsys.(interface{ SyncAll(context.Context) error }); ok {
-		return c.stats, s.SyncAll(context.WithoutCancel(ctx))
+		return c.stats, s.SyncAll(ctx)
 	}
 	return c.stats, nil
 }
@@ -330,6 +330,11 @@ func (c *copying) entry(ctx context.Context, src, dir location, e EntryPlus, fir
 		c.list(&c.stats.Vanished, src.name)
 	case errors.Is(err, fs.ErrNotExist):
 		return err
+	case errors.Is(err, ErrHeld):
+		if undoErr := c.e.remove(ctx, dir, e.Name); undoErr != nil && !errors.Is(undoErr, fs.ErrNotExist) {
+			return undoErr
+		}
+		c.list(&c.stats.Missing, fmt.Sprintf("%s: %v", src.name, ErrHeld))
 	case err != nil && e.Attr.Kind != Regular && ctx.Err() == nil && !errors.Is(err, ErrAway):
 		c.list(&c.stats.Missing, fmt.Sprintf("%s: %v", src.name, err))
 	case err != nil:

@@ -3,7 +3,6 @@ package tree
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -32,13 +31,12 @@ func (c *copying) file(ctx context.Context, src, dir location, base string, a At
 	}
 	r.at = at
 	defer func() { err = errors.Join(err, out.Close()) }()
-	sum := sha256.New()
-	see := sum.Write
-	summed := c.opts.Proofs != nil && a.Size > 0 && a.Used >= a.Size
-	if !c.opts.Checksum && !summed {
-		see = func(b []byte) (int, error) { return len(b), nil }
+	var sum *digest
+	summed := c.opts.Proofs != nil && a.Size > 0
+	if c.opts.Checksum || summed {
+		sum = newDigest()
 	}
-	size, err := c.content(ctx, in, out, a, see)
+	size, err := c.content(ctx, in, out, a, sum)
 	if err != nil {
 		return r, err
 	}
@@ -69,74 +67,57 @@ func (c *copying) file(ctx context.Context, src, dir location, base string, a At
 	if err != nil || got.Size != size || !got.Mtime.Equal(a.Mtime) {
 		return r, errors.Join(err, &fs.PathError{Op: "verify", Path: at.name, Err: fmt.Errorf("%d bytes of %s instead of %d of %s", got.Size, got.Mtime, size, a.Mtime)})
 	}
+	if sum == nil {
+		return r, nil
+	}
+	read := sum.end()
 	if summed {
-		r.proof = proofOf(a, got, sum.Sum(nil))
+		r.proof = proofOf(a, got, read)
 	}
 	if !c.opts.Checksum {
 		return r, nil
 	}
-	again := sha256.New()
-	if _, err := c.content(ctx, out, nil, Attr{Size: size, Used: size}, again.Write); err != nil {
+	again := newDigest()
+	if _, err := c.content(ctx, out, nil, got, again); err != nil {
 		return r, err
 	}
-	if string(sum.Sum(nil)) != string(again.Sum(nil)) {
+	if read != again.end() {
 		return r, &fs.PathError{Op: "verify", Path: at.name, Err: errors.New("the copy's content differs")}
 	}
 	return r, nil
 }
 
-// sparse is a File that knows where its holes are. NFSv3 cannot tell.
-type sparse interface {
-	// data returns the begin and the end of the first data at or behind off.
-	// Without such data both are behind all data.
-	data(ctx context.Context, off int64) (from, to int64, err error)
-}
-
-// content reads in, up to the size in a. It passes the content to see, writes all
-// but holes to out, unless out is nil, and returns the size. It does not follow a
-// file that grows, because a file that is written faster than it is read has no
-// end. If in knows its holes, they are skipped. If it does not, and a says that
+// content reads in, up to the size in a. It adds the content to sum, unless sum is nil,
+// writes all but holes to out, unless out is nil, and returns the size. It does not
+// follow a file that grows, because a file that is written faster than it is read has
+// no end. If in knows its holes, they are skipped. If it does not, and a says that
 // there are holes, blocks of zeros are taken for holes.
-func (c *copying) content(ctx context.Context, in, out File, a Attr, see func([]byte) (int, error)) (int64, error) {
+func (c *copying) content(ctx context.Context, in, out File, a Attr, sum *digest) (int64, error) {
+	f := solidOf(in, a)
 	holes := a.Used < a.Size
-	sp, told := in.(sparse)
-	if !holes || !told {
-		return c.extent(ctx, in, out, 0, a.Size, holes, see)
-	}
 	for off := int64(0); off < a.Size; {
-		from, to, err := sp.data(ctx, off)
+		from, err := f.next(ctx, off)
 		if err != nil {
 			return off, err
 		}
-		from, to = min(from, a.Size), min(to, a.Size)
-		if err := c.hole(from-off, out != nil, see); err != nil {
-			return off, err
+		from = min(from, a.Size)
+		if sum != nil {
+			sum.skip(from - off)
 		}
-		if off, err = c.extent(ctx, in, out, from, to, holes, see); err != nil || off < to {
+		if out != nil {
+			c.count(func(s *Stats) { s.Bytes += from - off })
+		}
+		to := min(f.to, a.Size)
+		if off, err = c.extent(ctx, in, out, from, to, holes, sum); err != nil || off < to {
 			return off, err
 		}
 	}
 	return a.Size, nil
 }
 
-// hole passes the zeros of a hole to see.
-func (c *copying) hole(size int64, count bool, see func([]byte) (int, error)) error {
-	if count {
-		c.count(func(s *Stats) { s.Bytes += size })
-	}
-	for c.opts.Checksum && size > 0 {
-		n, err := see(zeros[:min(size, holeBlock)])
-		if err != nil {
-			return err
-		}
-		size -= int64(n)
-	}
-	return nil
-}
-
 // extent is content for a part of a file. It returns where the part ended: before
 // to if the file has become shorter.
-func (c *copying) extent(ctx context.Context, in, out File, off, to int64, holes bool, see func([]byte) (int, error)) (int64, error) {
+func (c *copying) extent(ctx context.Context, in, out File, off, to int64, holes bool, sum *digest) (int64, error) {
 	buf := spare(int(min(chunk, to-off)))
 	defer reuse(buf)
 	for off < to {
@@ -144,8 +125,8 @@ func (c *copying) extent(ctx context.Context, in, out File, off, to int64, holes
 		if err != nil && err != io.EOF {
 			return off, err
 		}
-		if _, seeErr := see(buf[:n]); seeErr != nil {
-			return off, seeErr
+		if sum != nil {
+			sum.Write(buf[:n])
 		}
 		if out != nil {
 			if err := write(ctx, out, buf[:n], off, holes); err != nil {

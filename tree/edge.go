@@ -142,7 +142,7 @@ func (c *Carrier) Keep(ctx context.Context, name, to, staging string) error {
 
 // carry copies a name, whole or not at all.
 func (c *Carrier) carry(ctx context.Context, from, to, staging string) error {
-	tmp := path.Join(staging, fmt.Sprintf("carried-%x", hash(to)))
+	tmp := path.Join(staging, fmt.Sprintf("carried-%x", hashOf(to)))
 	if err := Delete(ctx, c.fsys, tmp, nil); err != nil { // of an interrupted one
 		return err
 	}
@@ -174,7 +174,9 @@ func (c *Carrier) carry(ctx context.Context, from, to, staging string) error {
 		err = c.fsys.Rename(ctx, tmp, to)
 	}
 	if err != nil {
-		return errors.Join(err, Delete(context.WithoutCancel(ctx), c.fsys, tmp, nil))
+		tidy, done := Tidy(ctx)
+		defer done()
+		return errors.Join(err, Delete(tidy, c.fsys, tmp, nil))
 	}
 	return nil
 }
@@ -194,7 +196,7 @@ func copyOne(ctx context.Context, fsys FS, e engine, at location, a Attr, to str
 		return err
 	}
 	if s, ok := fsys.(interface{ SyncAll(context.Context) error }); ok {
-		return s.SyncAll(context.WithoutCancel(ctx))
+		return s.SyncAll(ctx)
 	}
 	return nil
 }

@@ -38,6 +38,9 @@ type Equality struct {
 	Spread time.Duration
 	// Sums have the results of earlier reading; nil for none.
 	Sums *Sums
+	// Progress is told how much was compared, after each piece of a file that was
+	// read; nil for nobody. It is called from several goroutines, one at a time.
+	Progress func(Progress)
 	// Exact counts other times of directories and symlinks as a difference too. A
 	// restore sets them, and an undo has to set them back.
 	Exact bool
@@ -152,27 +155,17 @@ func (c *comparing) mustRead(x, y Attr) bool {
 // close reads two names to know if they are equal, and completes the difference d
 // that their attributes show, which may be nil.
 func (c *comparing) close(ctx context.Context, name string, x, y *entryAt, d *Difference) (*Difference, error) {
-	var fields ChangedFields
-	if c.mustRead(x.attr, y.attr) {
-		same, n, err := c.same(ctx, x, y)
-		if err != nil {
-			return nil, err
-		}
+	fields, err := c.fields(ctx, x, y)
+	if errors.Is(err, ErrHeld) {
+		// Nobody can say that it is equal.
+		fields |= ChangedContent
 		c.mu.Lock()
-		c.stats.Bytes += n
+		c.stats.Missing.add(fmt.Sprintf("%s: %v", name, ErrHeld))
 		c.mu.Unlock()
-		if !same {
-			fields |= ChangedContent
-		}
+		err = nil
 	}
-	if c.attributed {
-		same, err := c.sameXattrs(ctx, x, y)
-		if err != nil {
-			return nil, err
-		}
-		if !same {
-			fields |= ChangedXattrs
-		}
+	if err != nil {
+		return nil, err
 	}
 	if fields == 0 {
 		return d, nil
@@ -182,6 +175,29 @@ func (c *comparing) close(ctx context.Context, name string, x, y *entryAt, d *Di
 	}
 	d.Fields |= fields
 	return d.classified(c.opts.Checksum), nil
+}
+
+// fields returns the fields that differ, of those that have to be read.
+func (c *comparing) fields(ctx context.Context, x, y *entryAt) (fields ChangedFields, err error) {
+	if c.mustRead(x.attr, y.attr) {
+		same, err := c.same(ctx, x, y)
+		if err != nil {
+			return 0, err
+		}
+		if !same {
+			fields |= ChangedContent
+		}
+	}
+	if c.attributed {
+		same, err := c.sameXattrs(ctx, x, y)
+		if err != nil {
+			return fields, err
+		}
+		if !same {
+			fields |= ChangedXattrs
+		}
+	}
+	return fields, nil
 }
 
 func (c *comparing) sameXattrs(ctx context.Context, x, y *entryAt) (bool, error) {
@@ -194,7 +210,7 @@ func (c *comparing) sameXattrs(ctx context.Context, x, y *entryAt) (bool, error)
 }
 
 // same tells whether both files have the same content.
-func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, int64, error) {
+func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, error) {
 	sides := []*entryAt{a, b}
 	var sums [2]sum
 	var known [2]bool
@@ -204,7 +220,7 @@ func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, int64, error
 		}
 	}
 	if known[0] && known[1] {
-		return sums[0] == sums[1], 0, nil
+		return sums[0] == sums[1], nil
 	}
 	if a.attr.Kind == Symlink {
 		for i, e := range sides {
@@ -213,10 +229,10 @@ func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, int64, error
 			}
 			var err error
 			if sums[i], err = c.target(ctx, i, e); err != nil {
-				return false, 0, err
+				return false, err
 			}
 		}
-		return sums[0] == sums[1], 0, nil
+		return sums[0] == sums[1], nil
 	}
 	r := &readPair{c: c}
 	defer r.end()
@@ -225,12 +241,12 @@ func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, int64, error
 			continue
 		}
 		if err := r.begin(ctx, i, e); err != nil {
-			return false, r.bytes, err
+			return false, err
 		}
 	}
-	same, got, err := r.read(ctx, a.attr.Size, !known[0] && !known[1])
+	same, got, err := r.read(ctx, a.attr.Size)
 	if err != nil || !same {
-		return false, r.bytes, err
+		return false, err
 	}
 	for i, e := range sides {
 		if known[i] {
@@ -238,12 +254,12 @@ func (c *comparing) same(ctx context.Context, a, b *entryAt) (bool, int64, error
 		}
 		sums[i] = got
 		if whole, err := r.still(ctx, i, e.attr); err != nil {
-			return false, r.bytes, err
+			return false, err
 		} else if whole {
 			c.opts.Sums.put(e.attr, got)
 		}
 	}
-	return sums[0] == sums[1], r.bytes, nil
+	return sums[0] == sums[1], nil
 }
 
 // target is the sum of a symlink's target.
@@ -264,12 +280,14 @@ func (c *comparing) target(ctx context.Context, side int, e *entryAt) (sum, erro
 // readPair reads those of the two files whose sum is not known.
 type readPair struct {
 	c     *comparing
-	files [2]File
-	bytes int64
+	files [2]*solid
 }
 
-func (r *readPair) begin(ctx context.Context, side int, e *entryAt) (err error) {
-	r.files[side], err = r.c.e.open(ctx, e.at)
+func (r *readPair) begin(ctx context.Context, side int, e *entryAt) error {
+	f, err := r.c.e.open(ctx, e.at)
+	if err == nil {
+		r.files[side] = solidOf(f, e.attr)
+	}
 	return err
 }
 
@@ -282,44 +300,59 @@ func (r *readPair) end() {
 }
 
 // read reads one or two open files of size bytes and returns the sum. It ends early
-// where two files differ.
-func (r *readPair) read(ctx context.Context, size int64, both bool) (same bool, v sum, err error) {
-	hash := sha256.New()
-	one := 0
-	if r.files[0] == nil {
-		one = 1
-	}
-	var bufs [2][]byte
-	for i, f := range r.files {
+// where two files differ. What is a hole in all of them is not read.
+func (r *readPair) read(ctx context.Context, size int64) (same bool, v sum, err error) {
+	var files []*solid
+	var bufs [][]byte
+	for _, f := range r.files {
 		if f != nil {
-			bufs[i] = spare(compareBlock)
-			defer reuse(bufs[i])
+			files, bufs = append(files, f), append(bufs, spare(compareBlock))
+			defer reuse(bufs[len(bufs)-1])
 		}
 	}
+	d := newDigest()
 	for off := int64(0); ; {
-		var n [2]int
-		var ends [2]bool
-		for i, f := range r.files {
-			if f == nil {
-				continue
-			}
-			n[i], err = f.ReadAt(ctx, bufs[i], off)
-			if ends[i] = errors.Is(err, io.EOF); err != nil && !ends[i] {
+		at := (size - 1) &^ (holeBlock - 1) // the end is read, which shows that it is there
+		for _, f := range files {
+			next, err := f.next(ctx, off)
+			if err != nil {
 				return false, v, fmt.Errorf("compare: %w", err)
 			}
-			r.bytes += int64(n[i])
+			at = min(at, next&^(holeBlock-1))
 		}
-		if both && !bytes.Equal(bufs[0][:n[0]], bufs[1][:n[1]]) {
+		at = max(at, off)
+		d.skip(at - off)
+		off = at
+		// One byte more than the size shows a file that grows, and may have no end.
+		want := int(min(compareBlock, size+1-off))
+		var got [][]byte
+		for i, f := range files {
+			n, err := f.ReadAt(ctx, bufs[i][:want], off)
+			if err != nil && !errors.Is(err, io.EOF) {
+				return false, v, fmt.Errorf("compare: %w", err)
+			}
+			got = append(got, bufs[i][:n])
+			r.c.count(int64(n))
+		}
+		if len(got) == 2 && !bytes.Equal(got[0], got[1]) {
 			return false, v, nil
 		}
-		hash.Write(bufs[one][:n[one]])
-		off += int64(n[one])
-		if off > size {
-			return false, v, nil // the file grows, and may have no end
+		if off += int64(len(got[0])); off > size {
+			return false, v, nil
 		}
-		if ends[one] {
-			return true, sum(hash.Sum(nil)), nil
+		d.Write(got[0])
+		if len(got[0]) < want {
+			return off == size, d.end(), nil
 		}
+	}
+}
+
+// count counts bytes that were read.
+func (c *comparing) count(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stats.Bytes += n; c.opts.Progress != nil {
+		c.opts.Progress(c.stats.Progress)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestWhatIsRememberedIsOfOneState(t *testing.T) {
 		require.Empty(t, told(t, f, q))
 		was, err := f.Stat(ctx, "b/f")
 		require.NoError(t, err)
-		file, err := f.Open(ctx, "b/f")
+		file, err := f.OpenWrite(ctx, "b/f")
 		require.NoError(t, err)
 		_, err = file.WriteAt(ctx, []byte("evil"), 0)
 		require.NoError(t, err)

@@ -32,9 +32,12 @@ type FS interface {
 	// Readlink returns a symlink's target.
 	Readlink(ctx context.Context, name string) (string, error)
 
-	// Open opens a regular file for reading and writing where permitted,
-	// else for reading.
+	// Open opens a regular file for reading. Nobody who uses the file is disturbed
+	// by it, and nobody can make Open wait: a file that a program keeps from being
+	// opened is ErrHeld.
 	Open(ctx context.Context, name string) (File, error)
+	// OpenWrite opens a regular file for reading and writing.
+	OpenWrite(ctx context.Context, name string) (File, error)
 	// Create makes a new regular file (fs.ErrExist if the name is taken).
 	Create(ctx context.Context, name string, set SetAttr) (File, error)
 	// Mkdir makes a directory that has the given attributes from the moment
@@ -143,6 +146,19 @@ type EntryPlus struct {
 type Space struct {
 	Total, Free, Avail int64
 	Files, FilesFree   int64
+}
+
+// tidyFor is how long what was begun may be tidied up after its context has ended.
+const tidyFor = 500 * time.Millisecond
+
+// Tidy returns the context in which an operation takes away what it has begun. If ctx has
+// ended, its caller waits for nothing else, so half a second is left: what then stays
+// is found by whoever takes leftovers away. Otherwise it is ctx.
+func Tidy(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), tidyFor)
 }
 
 // CheckPath refuses names that are not clean paths below the root.

@@ -14,7 +14,7 @@ import (
 type Incomplete struct {
 	Name     string // of the tree
 	Gone     bool   // the tree itself was removed, moved or replaced
-	Missing  Listed // names that cannot be made here, with the reason
+	Missing  Listed // names that cannot be read, or made here, with the reason
 	Vanished Listed // names that were removed while they were read
 	Changed  Listed // files that were changed while they were read
 }
@@ -36,7 +36,7 @@ func (e *Incomplete) Is(target error) bool { return e.Gone && target == fs.ErrNo
 func (e *Incomplete) Why() (what string, names Listed) {
 	switch {
 	case e.Missing.Total > 0:
-		return "cannot be made on this export", e.Missing
+		return "cannot be copied", e.Missing
 	case e.Vanished.Total > 0:
 		return "vanished while they were read", e.Vanished
 	}

@@ -88,7 +88,7 @@ func TestACopyIsWholeOrAnError(t *testing.T) {
 			each(t, f, tree.Regular, func(name string) {
 				a, err := f.Stat(ctx, name)
 				require.NoError(t, err)
-				file, err := f.Open(ctx, name)
+				file, err := f.OpenWrite(ctx, name)
 				require.NoError(t, err)
 				_, err = file.WriteAt(ctx, []byte("evil"), 0)
 				require.NoError(t, err)
@@ -175,7 +175,7 @@ func TestWhatCannotBeMadeIsMissingFromACopy(t *testing.T) {
 	incomplete := (*tree.Incomplete)(nil)
 	require.ErrorAs(t, err, &incomplete)
 	require.Equal(t, stats.Missing, incomplete.Missing)
-	require.EqualError(t, err, "the copy of src is not whole: 1 names cannot be made on this export, the first: src/pipe: mknod dst/pipe: operation not permitted")
+	require.EqualError(t, err, "the copy of src is not whole: 1 names cannot be copied, the first: src/pipe: mknod dst/pipe: operation not permitted")
 	stats, err = tree.Copy(ctx, f, "src", "live", tree.CopyOptions{Live: true}, nil)
 	require.NoError(t, err)
 	require.Equal(t, int64(1), stats.Missing.Total)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/casit/berth/nfs"
 )
 
 // Local is an FS on a directory of this host: a local disk's, or one that the
@@ -17,7 +19,8 @@ import (
 //
 // System calls cannot be interrupted, and on a dead NFS mount they hang. So each
 // call runs in a goroutine of its own, and its caller waits for it only until the
-// context ends. At most maxStuck calls run at once; further callers wait.
+// context ends. At most maxStuck calls run at once, and maxUrgent of urgent ones;
+// further callers wait.
 type Local struct {
 	*handle
 	// deferred says that only SyncAll puts names on stable storage.
@@ -25,6 +28,8 @@ type Local struct {
 	// trees are the trees whose mounts an engine does not leave. They are set
 	// before the engine begins.
 	trees []bound
+	// patience is that of an engine; nil outside of one.
+	patience *patience
 }
 
 // handle is the open root. It is closed when the last call has ended.
@@ -34,7 +39,10 @@ type handle struct {
 	remote   bool          // on an NFS server, whose answer means that a change is on stable storage
 	dev, ino uint64        // of fd
 	magic    int64         // the type of its filesystem (statfs(2))
-	slots    chan struct{} // one token for each call that runs
+	slots    chan struct{} // one token for each call that runs, and was not given up
+	urgent   chan struct{} // the same for urgent calls
+	wait     time.Duration // fileWait
+	stuck    stuck
 	// cloneless are the devices that have refused to clone a file.
 	cloneless sync.Map
 
@@ -43,12 +51,20 @@ type handle struct {
 	closed bool
 }
 
-const maxStuck = 64
+const (
+	maxStuck  = 64
+	maxUrgent = 8
+)
+
+// Urgent returns a context whose calls wait for no call of others: neither for
+// those that hang, nor for the many of a large piece of work. It is for a node's
+// sign of life, which is a few small calls.
+func Urgent(ctx context.Context) context.Context { return nfs.Urgent(ctx) }
 
 // OpenLocal opens the directory dir as the root of a filesystem. dir itself
 // may be reached through symlinks.
 func OpenLocal(ctx context.Context, dir string) (*Local, error) {
-	h := &handle{dir: dir, fd: -1, slots: make(chan struct{}, maxStuck)}
+	h := &handle{dir: dir, fd: -1, slots: make(chan struct{}, maxStuck), urgent: make(chan struct{}, maxUrgent), wait: fileWait}
 	l := &Local{handle: h}
 	opened, err := call(ctx, l, "open", dir, func() (*Local, error) {
 		fd, err := ignoringEINTR2(func() (int, error) {
@@ -88,7 +104,9 @@ func (l *Local) Path() string { return l.dir }
 
 // Deferred returns the same filesystem for large trees that nobody sees yet: only
 // SyncAll puts their names on stable storage.
-func (l *Local) Deferred() FS { return &Local{handle: l.handle, deferred: true, trees: l.trees} }
+func (l *Local) Deferred() FS {
+	return &Local{handle: l.handle, deferred: true, trees: l.trees, patience: l.patience}
+}
 
 // SyncAll puts the whole filesystem on stable storage.
 func (l *Local) SyncAll(ctx context.Context) error {
@@ -156,13 +174,17 @@ func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, er
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
+	slots := l.slots
+	if nfs.IsUrgent(ctx) {
+		slots = l.urgent
+	}
 	select {
-	case l.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	case <-ctx.Done():
 		return fail(ctx.Err())
 	}
 	if err := l.enter(); err != nil {
-		<-l.slots
+		<-slots
 		return fail(err)
 	}
 	type result struct {
@@ -170,10 +192,11 @@ func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, er
 		err error
 	}
 	done := make(chan result)
+	free := sync.OnceFunc(func() { <-slots })
 	go func() {
 		v, err := f()
 		l.leave()
-		<-l.slots
+		free()
 		select {
 		case done <- result{v, err}:
 		case <-ctx.Done():
@@ -189,8 +212,18 @@ func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, er
 		}
 		return r.v, nil
 	case <-ctx.Done():
+		if errors.Is(context.Cause(ctx), ErrHeld) && l.calls() < maxCalls {
+			free() // one name that is held must not hold others
+		}
 		return fail(ctx.Err())
 	}
+}
+
+// calls returns how many calls run.
+func (h *handle) calls() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.users
 }
 
 // do is call for a function without a result.
@@ -275,12 +308,12 @@ func (l *Local) syncAt(dir int, base string) error {
 		return err
 	}
 	if a.Kind == Directory || a.Kind == Regular {
-		open, err := unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		open, err := l.reopen(fd, unix.O_RDONLY)
 		if err == nil {
 			defer unix.Close(open)
 			return tolerable(unix.Fsync(open))
 		}
-		if !errors.Is(err, unix.EACCES) {
+		if !errors.Is(err, unix.EACCES) && !errors.Is(err, ErrHeld) {
 			return err
 		}
 	}

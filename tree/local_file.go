@@ -20,39 +20,84 @@ type localFile struct {
 	f    *os.File
 }
 
-// Open implements FS. It asks for the kind of the name first, because opening a
-// device or a FIFO has effects.
+// Open implements FS.
 func (l *Local) Open(ctx context.Context, name string) (File, error) {
-	f, err := call(ctx, l, "open", name, func() (*os.File, error) {
-		fd, err := l.openat(name, unix.O_PATH|unix.O_NOFOLLOW)
+	return l.openFile(ctx, name, unix.O_RDONLY)
+}
+
+// OpenWrite implements FS.
+func (l *Local) OpenWrite(ctx context.Context, name string) (File, error) {
+	return l.openFile(ctx, name, unix.O_RDWR)
+}
+
+func (l *Local) openFile(ctx context.Context, name string, flags int) (File, error) {
+	f, err := ask(ctx, l, "open", name, func() (*os.File, error) {
+		fd, err := l.openRegular(name, flags)
 		if err != nil {
 			return nil, err
 		}
-		defer unix.Close(fd)
-		a, err := statx(fd, "", unix.AT_EMPTY_PATH)
-		if err != nil {
-			return nil, err
-		}
-		switch a.Kind {
-		case Regular:
-		case Directory:
-			return nil, unix.EISDIR
-		case Symlink:
-			return nil, unix.ELOOP
-		default:
-			return nil, unix.ENXIO
-		}
-		proc := "/proc/self/fd/" + strconv.Itoa(fd)
-		f, err := os.OpenFile(proc, os.O_RDWR, 0)
-		if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ETXTBSY) {
-			f, err = os.OpenFile(proc, os.O_RDONLY, 0)
-		}
-		return f, bare(err)
+		return os.NewFile(uintptr(fd), name), nil
 	}, func(f *os.File) { f.Close() })
 	if err != nil {
 		return nil, err
 	}
 	return &localFile{l, name, f}, nil
+}
+
+// openRegular opens a regular file, and nothing else: to open a device or a FIFO has
+// effects, and may wait.
+func (l *Local) openRegular(name string, flags int) (int, error) {
+	fd, err := l.openat(name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fd)
+	a, err := statx(fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
+		return -1, err
+	}
+	switch a.Kind {
+	case Regular:
+		return l.reopen(fd, flags)
+	case Directory:
+		return -1, unix.EISDIR
+	case Symlink:
+		return -1, unix.ELOOP
+	}
+	return -1, unix.ENXIO
+}
+
+// reopen opens the regular file of a descriptor that was opened with O_PATH.
+//
+// Programs use the file meanwhile. So reading leaves no trace: it is opened for
+// reading alone, since a descriptor for writing would make execve(2) fail (ETXTBSY)
+// and its close would tell watchers of a write; and its atime stays, where the owner or
+// root asks (O_NOATIME). O_NONBLOCK is for the open alone: where a program has a lease
+// on the file (fcntl(2), F_SETLEASE), an open would wait for that program.
+func (l *Local) reopen(fd, flags int) (int, error) {
+	proc := "/proc/self/fd/" + strconv.Itoa(fd)
+	flags |= unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+	if flags&unix.O_ACCMODE == unix.O_RDONLY {
+		flags |= unix.O_NOATIME
+	}
+	open := func() (int, error) { return unix.Open(proc, flags, 0) }
+	out, err := ignoringEINTR2(open)
+	if errors.Is(err, unix.EPERM) && flags&unix.O_NOATIME != 0 {
+		flags &^= unix.O_NOATIME
+		out, err = ignoringEINTR2(open)
+	}
+	// Now the program is asked to give the lease back.
+	for begin := time.Now(); errors.Is(err, unix.EAGAIN); out, err = ignoringEINTR2(open) {
+		if time.Since(begin) > leaseWait || l.patience.ended() {
+			return -1, ErrHeld
+		}
+		time.Sleep(leaseWait / 50)
+		l.patience.take(leaseWait / 50)
+	}
+	if err != nil {
+		return -1, err
+	}
+	return out, unix.SetNonblock(out, false)
 }
 
 // Create implements FS.
@@ -113,7 +158,7 @@ func (f *localFile) ReadAt(ctx context.Context, p []byte, off int64) (int, error
 	if ctx.Done() == nil {
 		return f.f.ReadAt(p, off)
 	}
-	r, err := call(ctx, f.l, "read", f.name, func() (got, error) {
+	r, err := ask(ctx, f.l, "read", f.name, func() (got, error) {
 		buf := spare(len(p))
 		n, err := f.f.ReadAt(buf, off)
 		return got{buf[:n], err}, nil
@@ -158,7 +203,7 @@ func (f *localFile) WriteAt(ctx context.Context, p []byte, off int64) (int, erro
 // holes says that all is data.
 func (f *localFile) data(ctx context.Context, off int64) (from, to int64, err error) {
 	type extent struct{ from, to int64 }
-	e, err := call(ctx, f.l, "seek", f.name, func() (e extent, err error) {
+	e, err := ask(ctx, f.l, "seek", f.name, func() (e extent, err error) {
 		err = withFd(f.f, func(fd int) (err error) {
 			e.from, err = unix.Seek(fd, off, unix.SEEK_DATA)
 			switch {
@@ -184,7 +229,7 @@ func (f *localFile) data(ctx context.Context, off int64) (from, to int64, err er
 
 // Stat implements File.
 func (f *localFile) Stat(ctx context.Context) (Attr, error) {
-	return call(ctx, f.l, "stat", f.name, func() (Attr, error) {
+	return ask(ctx, f.l, "stat", f.name, func() (Attr, error) {
 		var a Attr
 		err := withFd(f.f, func(fd int) (err error) {
 			a, err = statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC)

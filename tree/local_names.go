@@ -17,7 +17,7 @@ const statMask = unix.STATX_BASIC_STATS
 
 // Stat implements FS. On an NFS mount it makes the client ask the server.
 func (l *Local) Stat(ctx context.Context, name string) (Attr, error) {
-	return call(ctx, l, "stat", name, func() (a Attr, err error) {
+	return ask(ctx, l, "stat", name, func() (a Attr, err error) {
 		err = l.in(name, func(dir int, base string) error {
 			a, err = statx(dir, base, unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_FORCE_SYNC)
 			return err
@@ -52,8 +52,11 @@ const dirBatch = 1024
 // readDir opens the directory anew and passes on its entries in batches. see makes
 // the result of an entry, in the goroutine that may hang.
 func readDir[T any](ctx context.Context, l *Local, name string, see func(dir int, e os.DirEntry) (T, bool, error), fn func(T) error) error {
-	dir, err := call(ctx, l, "readdir", name, func() (*os.File, error) {
-		fd, err := l.openat(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	dir, err := ask(ctx, l, "readdir", name, func() (*os.File, error) {
+		fd, err := l.openat(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOATIME)
+		if errors.Is(err, unix.EPERM) { // of another owner
+			fd, err = l.openat(name, unix.O_RDONLY|unix.O_DIRECTORY)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +75,7 @@ func readDir[T any](ctx context.Context, l *Local, name string, see func(dir int
 	}()
 	for {
 		busy = true
-		batch, err := call(ctx, l, "readdir", name, func() ([]T, error) {
+		batch, err := ask(ctx, l, "readdir", name, func() ([]T, error) {
 			list, err := dir.ReadDir(dirBatch)
 			if err != nil && !errors.Is(err, io.EOF) {
 				return nil, err
@@ -150,7 +153,7 @@ func (l *Local) ReadDirPlus(ctx context.Context, name string, fn func(EntryPlus)
 
 // Readlink implements FS.
 func (l *Local) Readlink(ctx context.Context, name string) (string, error) {
-	return call(ctx, l, "readlink", name, func() (target string, err error) {
+	return ask(ctx, l, "readlink", name, func() (target string, err error) {
 		err = l.in(name, func(dir int, base string) error {
 			buf := make([]byte, unix.PathMax)
 			n, err := unix.Readlinkat(dir, base, buf)

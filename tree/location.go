@@ -77,7 +77,7 @@ func engineOf(fsys FS) engine {
 		return e
 	}
 	if l, ok := fsys.(*Local); ok {
-		l = &Local{handle: l.handle, deferred: l.deferred, trees: slices.Clone(l.trees)}
+		l = &Local{handle: l.handle, deferred: l.deferred, trees: slices.Clone(l.trees), patience: newPatience()}
 		return cloning{named{l}, l}
 	}
 	return named{fsys}

@@ -8,6 +8,7 @@ var Messages = catalogue.Messages{
 	catalogue.Export: {
 		{"the export is not the directory that was opened", "the export's directory was emptied or replaced while it was open", "mount it again"},
 		{"extended attribute …: …", "the attribute is too large, or the filesystem or berth's rights do not allow it", "the words behind the colon; copy by hand without the attribute"},
+		{"held by a program, and cannot be read", "a program keeps the file from being opened, by a lease (`fcntl(2)`), or the filesystem does not answer for it; berth passes over it", "end the program that has it, or ask its owner; then again"},
 		{"another filesystem is mounted there", "a disk, or another directory, is mounted inside a tree; a purge leaves the mount and the directories above it", "`umount PATH` on the export's host (`findmnt` lists mounts); then try again"},
 	},
 	catalogue.Restore: {
@@ -18,6 +19,7 @@ var Messages = catalogue.Messages{
 		{"… bytes of … instead of … of …", "size or time of the copy differ from the original: somebody wrote to the original", "try again, or copy a snapshot"},
 		{"the clone has … bytes of … instead of … of …", "somebody wrote to the original during the copy", "try again, or copy a snapshot"},
 		{"the copy has … bytes of …, mode …, owner …:… instead of … bytes of …, mode …, owner …:…", "the server changes owner or mode of new files", "`berth doctor` (`root`, `ontap-style`)"},
+		{"… became shorter while it was read", "somebody wrote to the file", "try again, or read a snapshot"},
 		{"sync: the source cannot be read: …", "berth cannot read the snapshot's tree", "mend what the words behind the colon say; or another version"},
 		{"compare: …", "berth cannot read one of the trees", "the words behind the colon"},
 		{"…: source, target, staging and trash overlap", "a defect of berth; nothing was changed", "report it"},

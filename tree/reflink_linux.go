@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +39,10 @@ func (c cloning) copyFile(ctx context.Context, src location, a Attr, dir locatio
 // clone makes a clone of the file name with the attributes a, and compares their
 // attributes. It returns nil where the file has to be copied.
 func (l *Local) clone(ctx context.Context, name string, a Attr, at location) (r *copied, err error) {
-	in, err := l.openForClone(name)
+	in, err := l.openRegular(name, unix.O_RDONLY)
+	if errors.Is(err, ErrHeld) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, nil // the copy tells why
 	}
@@ -95,26 +97,6 @@ func (l *Local) clone(ctx context.Context, name string, a Attr, at location) (r 
 		return nil
 	})
 	return r, err
-}
-
-// openForClone opens a regular file for reading. It opens nothing else, because
-// opening a device has effects.
-func (l *Local) openForClone(name string) (int, error) {
-	fd, err := l.openat(name, unix.O_PATH|unix.O_NOFOLLOW)
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(fd)
-	a, err := statx(fd, "", unix.AT_EMPTY_PATH)
-	if err == nil && a.Kind != Regular {
-		err = unix.EINVAL
-	}
-	if err != nil {
-		return -1, err
-	}
-	return ignoringEINTR2(func() (int, error) {
-		return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	})
 }
 
 // share makes out a clone of in.

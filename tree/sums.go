@@ -21,14 +21,14 @@ type Sums struct {
 // state is a hash of id, size, mtime and ctime of a file.
 type state [16]byte
 
-// sum is SHA-256 of a content.
+// sum is the sum of a content; see digest.
 type sum [sha256.Size]byte
 
 // maxSums is how many sums are kept, the newest ones. Each takes 48 bytes.
 const maxSums = 512 << 10
 
 // sumsMagic begins the result of Marshal. Another kind of hash needs another magic.
-const sumsMagic = "berth sums 1\n"
+const sumsMagic = "berth sums 2\n"
 
 // stateOf hashes the state of a file.
 func stateOf(a Attr) state {
@@ -136,8 +136,8 @@ type proof struct {
 	sum    sum
 }
 
-func proofOf(from, to Attr, content []byte) *proof {
-	return &proof{[2]state{stateOf(from), stateOf(to)}, [2]time.Time{from.Ctime, to.Ctime}, sum(content)}
+func proofOf(from, to Attr, content sum) *proof {
+	return &proof{[2]state{stateOf(from), stateOf(to)}, [2]time.Time{from.Ctime, to.Ctime}, content}
 }
 
 func (p *Proofs) add(one *proof) {

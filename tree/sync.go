@@ -88,7 +88,7 @@ func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progr
 	}
 	err := s.trees(ctx, src, dst, opts)
 	if err == nil && durable {
-		err = s.stable(context.WithoutCancel(ctx))
+		err = s.stable(ctx)
 	}
 	s.done.Stats = s.c.stats
 	return s.done, err

@@ -118,7 +118,7 @@ func (s *syncing) list(ctx context.Context, dir location, root bool) (entries []
 		}
 		return ctx.Err()
 	})
-	slices.SortFunc(entries, func(x, y entryAt) int { return strings.Compare(x.base(), y.base()) })
+	slices.SortFunc(entries, byName)
 	return entries, err
 }
 

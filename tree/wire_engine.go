@@ -2,7 +2,6 @@ package tree
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 
@@ -224,8 +223,7 @@ func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location,
 			err = verify(&got, r.bytes, sattrOf(allOf(a)))
 		}
 		if err == nil && summed && len(data) > 0 {
-			content := sha256.Sum256(data)
-			r.proof = proofOf(a, attrOf(&got), content[:])
+			r.proof = proofOf(a, attrOf(&got), sumOf(data))
 		}
 		return err
 	})

@@ -48,6 +48,9 @@ func (w *Wire) Open(ctx context.Context, name string) (File, error) {
 	return f, nil
 }
 
+// OpenWrite implements FS. A handle is for reading and writing.
+func (w *Wire) OpenWrite(ctx context.Context, name string) (File, error) { return w.Open(ctx, name) }
+
 // Create implements FS, by a guarded CREATE (RFC 1813 §3.3.8) with the
 // attributes; without a mode the owner alone may read and write.
 func (w *Wire) Create(ctx context.Context, name string, set SetAttr) (File, error) {

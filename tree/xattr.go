@@ -219,7 +219,7 @@ func (l *Local) Xattrs(ctx context.Context, name string) (Xattrs, error) {
 		x    Xattrs
 		lost error
 	}
-	r, err := call(ctx, l, "getxattr", name, func() (r got, err error) {
+	r, err := ask(ctx, l, "getxattr", name, func() (r got, err error) {
 		err = l.in(name, func(dir int, base string) error {
 			r.x, err = inDir(dir, base).read()
 			if lost := (lostXattrs)(nil); errors.As(err, &lost) {

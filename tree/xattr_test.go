@@ -141,5 +141,5 @@ func TestAttributesThatCannotBeKeptAreMissing(t *testing.T) {
 	_, err = tree.Copy(ctx, l, "src", "strict", tree.CopyOptions{}, nil)
 	incomplete := (*tree.Incomplete)(nil)
 	require.ErrorAs(t, err, &incomplete)
-	require.ErrorContains(t, err, "2 names cannot be made on this export, the first: src/1: extended attribute user.a")
+	require.ErrorContains(t, err, "2 names cannot be copied, the first: src/1: extended attribute user.a")
 }

@@ -113,11 +113,11 @@ func (cs *clones) start(ctx context.Context, e *export.Export, name string, src 
 	if err != nil {
 		return nil, err
 	}
-	if space.Avail-size.Used < space.Total/20 {
-		return nil, problem.New(problem.Failed, "free some first: 'berth df' shows what can be freed, 'berth trash purge ID' frees it",
+	if !export.Room(ctx, space, size.Used) {
+		return nil, problem.New(problem.Failed, fmt.Sprintf("'berth df' shows what can be freed, 'berth trash purge ID' frees it; 'berth snapshot restore %s --as %s --force' makes it all the same", src, name),
 			"a copy of %s needs %d MiB, and less than 5 %% of the export would be left", src, size.Used>>20)
 	}
-	j := &job.Job{Op: cluster.OpClone, Engine: "copy",
+	j := &job.Job{Op: cluster.OpClone, Engine: "copy", Small: export.Small(space, size.Used),
 		Items: []job.Item{{Volume: name, Ref: "from " + src.String(), Dest: name, Meta: export.Encode(cs.s.newMeta(name, opts))}}}
 	if src.Snapshot != "" {
 		j.Reads = src.String()

@@ -41,6 +41,13 @@ func (h hanging) Open(ctx context.Context, name string) (tree.File, error) {
 	return h.FS.Open(ctx, name)
 }
 
+func (h hanging) OpenWrite(ctx context.Context, name string) (tree.File, error) {
+	if err := h.wait(ctx); err != nil {
+		return nil, err
+	}
+	return h.FS.OpenWrite(ctx, name)
+}
+
 func (h hanging) Create(ctx context.Context, name string, set tree.SetAttr) (tree.File, error) {
 	if err := h.wait(ctx); err != nil {
 		return nil, err

@@ -79,7 +79,10 @@ func (n *testNode) beats() {
 
 // tick is one round, and the upkeep that follows it.
 func (n *testNode) tick(ctx context.Context) error {
-	if err := n.Cluster.Round(ctx); err != nil {
+	if err := n.Cluster.Beat(ctx); err != nil {
+		return err
+	}
+	if err := n.Cluster.Look(ctx); err != nil {
 		return err
 	}
 	return n.upkeep(ctx)

@@ -81,7 +81,7 @@ func (s *Store) Unmount(ctx context.Context, volume, id string) error {
 // last tick, this one as of now.
 func (s *Store) usersOf(name string) []cluster.User {
 	users := []cluster.User{}
-	for _, u := range s.polled.usersOf(name) {
+	for _, u := range s.Cluster.SeenUsers(name) {
 		if u.Node != s.cfg.Node {
 			users = append(users, u)
 		}

@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,33 +16,6 @@ import (
 	"github.com/casit/berth/tree/treetest"
 )
 
-// locked makes a name immutable until the test ends: not even root removes it.
-func locked(t *testing.T, name string) {
-	t.Helper()
-	const immutable = 0x10 // FS_IMMUTABLE_FL
-	set := func(flags int) error {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)
-	}
-	if err := set(immutable); err != nil {
-		treetest.Skip(t, "nothing can be made immutable here: "+err.Error())
-	}
-	t.Cleanup(func() { _ = set(0) })
-}
-
-// unlocked takes it back, wherever the file has gone.
-func unlocked(t *testing.T, name string) {
-	t.Helper()
-	f, err := os.Open(name)
-	require.NoError(t, err)
-	defer f.Close()
-	require.NoError(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, 0))
-}
-
 func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	n := node(t, dir, "n1")
@@ -52,7 +24,7 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 		write(t, dir, name, "f", "x")
 	}
 	n.beats()
-	locked(t, filepath.Join(dir, "a/f"))
+	treetest.Immutable(t, filepath.Join(dir, "a/f"))
 	var ids []string
 	for _, name := range []string{"a", "b", "c"} {
 		n.must(n.Remove(ctx, name))
@@ -89,7 +61,7 @@ func TestWhatCannotBeDeletedKeepsNothingElse(t *testing.T) {
 	said := len(*n.said)
 	n.sweeper.Sweep(ctx, n.conn.Current())
 	require.Len(t, *n.said, said, "the same reason is reported once")
-	unlocked(t, filepath.Join(stuckIn, "data/f"))
+	treetest.Mutable(t, filepath.Join(stuckIn, "data/f"))
 	n.sweeps()
 	require.Empty(t, survey().Staging.Stuck)
 }
@@ -105,7 +77,7 @@ func TestOneTrashItemThatCannotBePurgedKeepsNoOther(t *testing.T) {
 	}
 	items, err := n.Trash.List(ctx)
 	n.must(err)
-	locked(t, filepath.Join(dir, export.TrashPath(items[0].ID)))
+	treetest.Immutable(t, filepath.Join(dir, export.TrashPath(items[0].ID)))
 	done, err := n.Trash.Purge(ctx, []string{items[0].ID, items[1].ID}, 0, false)
 	require.ErrorContains(t, err, "1 of 2 trash items cannot be purged, the first is "+items[0].ID)
 	require.Len(t, done, 1)

@@ -2,11 +2,9 @@ package volume
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
-	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/several"
@@ -16,31 +14,20 @@ import (
 // memory.
 type polled struct {
 	mu     sync.Mutex // guards the fields
-	users  map[string][]cluster.User
 	newest string
 	trash  []*Trashed
 }
 
-func (p *polled) set(users []cluster.User, newest string) {
-	byName := map[string][]cluster.User{}
-	for _, u := range users {
-		byName[u.Volume] = append(byName[u.Volume], u)
-	}
+func (p *polled) setNewest(snapshot string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.users, p.newest = byName, newest
+	p.newest = snapshot
 }
 
 func (p *polled) setTrash(items []*Trashed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trash = items
-}
-
-func (p *polled) usersOf(name string) []cluster.User {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]cluster.User{}, p.users[name]...)
 }
 
 func (p *polled) newestSnapshot() string {
@@ -57,16 +44,13 @@ func (tr *Trash) Seen() []*Trashed {
 	return tr.s.polled.trash
 }
 
-// upkeepTimeout bounds one round of upkeep, and refillTimeout what it may spend on
-// the reserve.
-const (
-	upkeepTimeout = 20 * time.Second
-	refillTimeout = 5 * time.Second
-)
+// stepTimeout bounds one step of a round of upkeep.
+const stepTimeout = 20 * time.Second
 
 // Run keeps the Store alive until ctx ends: it stays in touch with the other
 // nodes, finishes what dead ones began, and empties the trash. Upkeep follows
-// each round of the Cluster, and never delays the next heartbeat.
+// each look of the Cluster at the other nodes, and delays neither the next
+// heartbeat nor the next look.
 func (s *Store) Run(ctx context.Context) {
 	rounds := make(chan error, 1)
 	var nodes sync.WaitGroup
@@ -100,7 +84,7 @@ func (s *Store) Run(ctx context.Context) {
 				again.Reset(min(s.cfg.LeaseTTL/3, 2*time.Second))
 			}
 		}
-		s.noteHealth(err)
+		s.noteHealth(several.Of(s.Cluster.Unheard(), err))
 	}
 }
 
@@ -121,29 +105,46 @@ func (s *Store) noteHealth(err error) {
 	s.health = now
 }
 
-// upkeep is one round of what has to be done for the volumes.
+// upkeep is one round of what has to be done for the volumes. Each step has its own
+// time, and goes on in the next round where it stopped. What ends one step ends no
+// other, unless the export does not answer at all.
 func (s *Store) upkeep(ctx context.Context) error {
 	run := ctx
-	ctx, cancel := context.WithTimeout(ctx, upkeepTimeout)
-	defer cancel()
 	return s.with(ctx, "look after the volumes", func(e *export.Export) error {
-		if err := s.readOthers(ctx, e); err != nil {
-			return err
+		var failed several.Errors
+		for _, step := range []func(context.Context, *export.Export) error{
+			s.readOthers, s.noteFenced, s.Cluster.Tidy, s.refresh, refill,
+			func(context.Context, *export.Export) error {
+				s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.Sweep(ctx, e) }) })
+				return nil
+			},
+			spending(s.Cluster.FinishDead), spending(s.Jobs.DiscardLeft), spending(s.Trash.expire),
+		} {
+			within, cancel := context.WithTimeout(ctx, stepTimeout)
+			err := guard.Run(func() error { return step(within, e) })
+			cancel()
+			s.Caught("upkeep", err)
+			failed.Add(err)
+			if export.Ends(ctx, e.FS, err) {
+				break
+			}
 		}
-		if err := s.noteFenced(ctx, e); err != nil {
-			return err
-		}
-		if err := s.refresh(ctx, e); err != nil {
-			return err
-		}
-		// What has no room now is made later, and what else is wrong is seen below.
-		refill, enough := context.WithTimeout(ctx, refillTimeout)
-		_ = e.Refill(refill)
-		enough()
-		ctx = export.Spend(ctx)
-		s.tasks.Go(func() { s.guarded(run, "sweep", func(ctx context.Context) { s.sweeper.Sweep(ctx, e) }) })
-		return errors.Join(s.Cluster.FinishDead(ctx, e), s.Jobs.DiscardLeft(ctx, e), s.Trash.expire(ctx, e))
+		return failed.Err()
 	})
+}
+
+// spending is a step that gives room back.
+func spending(step func(context.Context, *export.Export) error) func(context.Context, *export.Export) error {
+	return func(ctx context.Context, e *export.Export) error { return step(export.Spend(ctx), e) }
+}
+
+// refill makes what the reserve lacks. What has no room now is made later, and what
+// else is wrong is seen elsewhere.
+func refill(ctx context.Context, e *export.Export) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = e.Refill(ctx)
+	return nil
 }
 
 // pollAll reads what Get shows of the other nodes, as of now.
@@ -154,50 +155,23 @@ func (s *Store) pollAll(ctx context.Context, e *export.Export) error {
 	return s.readOthers(ctx, e)
 }
 
-// readOthers is pollAll as of the last look at the heartbeats.
+// readOthers is pollAll as of the last look at the heartbeats, as far as ctx lets
+// it.
 func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
-	users, err := s.Cluster.AllUsers(ctx, e)
-	if err != nil {
+	if _, err := s.Cluster.ReadUsers(ctx, e); err != nil {
 		return err
 	}
-	newest := ""
 	if snaps, err := snapshots(ctx, e.FS); err == nil && len(snaps) > 0 {
-		newest = snaps[len(snaps)-1].name
+		s.polled.setNewest(snaps[len(snaps)-1].name)
+	} else {
+		s.polled.setNewest("")
 	}
-	s.polled.set(users, newest)
 	attr, err := e.FS.Stat(ctx, export.MetaDir)
 	if err != nil {
 		return export.Absent(err)
 	}
 	s.index.forgetMeta(attr.Mtime)
 	return nil
-}
-
-// expire hands what has expired in the export's time to the sweepers.
-func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
-	now, ok := tr.s.conn.Time()
-	if !ok {
-		return nil
-	}
-	items, err := tr.list(ctx, e)
-	if err != nil {
-		return err
-	}
-	kept := []*Trashed{}
-	var failed several.Errors
-	for _, t := range items {
-		if !t.expired(now) {
-			kept = append(kept, t)
-			continue
-		}
-		fault := tr.purgeExpired(ctx, e, t)
-		if fault != nil {
-			kept = append(kept, t)
-		}
-		failed.Add(tr.s.passOver(ctx, e, keptInTrash, t.ID, fault))
-	}
-	tr.s.polled.setTrash(kept)
-	return failed.Err()
 }
 
 // sweepSoon wakes Run, so that what was purged goes now.

@@ -435,6 +435,10 @@ func (f simFS) Open(ctx context.Context, name string) (tree.File, error) {
 	})
 }
 
+func (f simFS) OpenWrite(ctx context.Context, name string) (tree.File, error) {
+	return f.Open(ctx, name)
+}
+
 func (f simFS) Create(ctx context.Context, name string, set tree.SetAttr) (tree.File, error) {
 	file := &simFile{f: f, name: name}
 	return file, f.do(ctx, "create", name, func() (err error) {

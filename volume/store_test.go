@@ -90,6 +90,7 @@ func TestEveryPlainDirectoryIsAVolumeAndNothingElse(t *testing.T) {
 	before := listing(t, filepath.Join(dir, "old_site"))
 
 	n := node(t, dir, "n1")
+	n.beats()
 	require.Equal(t, []string{"old_site"}, n.names())
 	got, err := n.Get(ctx, "old_site")
 	require.NoError(t, err)

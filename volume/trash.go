@@ -15,10 +15,14 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/rota"
 	"github.com/casit/berth/text"
 	"github.com/casit/berth/tree"
 )
@@ -51,6 +55,8 @@ type Trashed struct {
 	Late  *Late     `json:"late,omitempty"`
 	// Partial: not a tree, but what was replaced or removed of one.
 	Partial bool `json:"partial,omitempty"`
+
+	missing time.Duration // since Removed, as of the listing
 }
 
 // Fits implements export.Record: the item is the one that its place says, and what
@@ -86,6 +92,8 @@ const Damaged = "damaged"
 type Trash struct {
 	s   *Store
 	ttl atomic.Int64 // in force: it may change while jobs run
+
+	reading rota.Rota // of expire
 }
 
 // expired tells whether its time is over, in the export's time.
@@ -140,8 +148,10 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		}
 		s.Audit.Write(ctx, e, audit.Record{Op: "remove", Volume: name, Detail: detail})
 		if meta.deletes() {
-			// It is removed; whatever keeps it now, the next tick deletes it.
-			_ = s.passOver(ctx, e, keptInTrash, t.ID, s.Trash.purgeExpired(ctx, e, t))
+			// It is removed; whatever keeps it now, the next round deletes it.
+			if all, err := s.Trash.list(ctx, e); err == nil {
+				_ = s.Trash.purgeExpired(ctx, e, []*Trashed{t}, all, map[string]bool{})
+			}
 			s.sweepSoon()
 		}
 		return nil
@@ -150,28 +160,6 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 
 // keptInTrash is the event of an item whose time is over and that stays.
 const keptInTrash = "what has expired stays in the trash"
-
-// purgeExpired is purge of what nobody asks for any more: of a volume that was
-// removed for good also what was replaced in it, first, since the item is what
-// tells of it.
-func (tr *Trash) purgeExpired(ctx context.Context, e *export.Export, t *Trashed) error {
-	if t.Kind == "removed" && t.Meta.deletes() {
-		all, err := tr.list(ctx, e)
-		if err != nil {
-			return err
-		}
-		own, _ := Undos(all, t.Volume, t.Meta)
-		for _, u := range own {
-			if u.volumeID() != t.volumeID() {
-				continue // nobody knows whose it is
-			}
-			if err := tr.purge(ctx, e, u); err != nil {
-				return err
-			}
-		}
-	}
-	return tr.purge(ctx, e, t)
-}
 
 // checkUnused refuses while another node uses the volume. dockerd has proven
 // that this node does not; an expired lease no longer counts, and is reported.
@@ -360,31 +348,38 @@ func (tr *Trash) List(ctx context.Context) ([]*Trashed, error) {
 }
 
 func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error) {
-	ids, err := export.Pick(ctx, e.FS, export.TrashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
+	ids, err := trashIDs(ctx, e)
 	if err != nil {
-		return nil, export.Absent(err)
+		return nil, err
 	}
-	slices.Sort(ids)
-	var out []*Trashed
-	for _, id := range ids {
-		t, err := readTrashed(ctx, e.FS, id)
-		if export.Ends(ctx, e.FS, err) {
-			return nil, err
-		}
-		if err != nil {
-			t = unreadable(id)
-		}
-		if t != nil {
-			out = append(out, t)
-		}
+	out := make([]*Trashed, len(ids))
+	g, within := errgroup.WithContext(ctx)
+	g.SetLimit(surveyed)
+	for i, id := range ids {
+		g.Go(guard.Func(func() error {
+			t, err := readTrashed(within, e.FS, id)
+			if export.Ends(within, e.FS, err) {
+				return err
+			}
+			if err != nil {
+				t = unreadable(id)
+			}
+			out[i] = t
+			return nil
+		}))
 	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	out = slices.DeleteFunc(out, func(t *Trashed) bool { return t == nil })
 	pauses, err := cluster.Pauses(ctx, e.FS)
 	if err != nil {
 		return nil, err
 	}
+	now, _ := tr.s.conn.Time()
 	for _, t := range out {
-		if t.Expires != nil {
-			at := t.Expires.Add(cluster.Missing(pauses, t.Removed))
+		if t.missing = cluster.Missing(pauses, t.Removed, now); t.Expires != nil {
+			at := t.Expires.Add(t.missing)
 			t.Expires = &at
 		}
 	}
@@ -394,23 +389,41 @@ func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error)
 	return out, nil
 }
 
+// trashIDs lists what is in the trash, sorted.
+func trashIDs(ctx context.Context, e *export.Export) ([]string, error) {
+	ids, err := export.Pick(ctx, e.FS, export.TrashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
+	slices.Sort(ids)
+	return ids, export.Absent(err)
+}
+
 // readTrashed returns a trash item; one whose record is broken is kept for
 // ever and has only its id. It returns nil when there is none.
 func readTrashed(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) {
+	t, err := readRecord(ctx, fsys, id)
+	if err != nil || t == nil || t.Kind == "unreadable" {
+		return t, err
+	}
+	if there, err := export.Exists(ctx, fsys, export.TrashData(id)); err != nil || !there {
+		return nil, err
+	}
+	return t, nil
+}
+
+// readRecord is readTrashed of an item that may have no data.
+func readRecord(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) {
 	var t Trashed
 	err := export.Read(ctx, fsys, export.TrashMeta(id), &t)
 	switch {
 	case export.IsBroken(err):
 		return unreadable(id), nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	}
-	none := err != nil
-	if there, err := export.Exists(ctx, fsys, export.TrashData(id)); err != nil || !there {
-		return nil, err
-	}
-	if none {
+	case errors.Is(err, fs.ErrNotExist):
+		// It is being made, unless its tree is there already.
+		if there, err := export.Exists(ctx, fsys, export.TrashData(id)); err != nil || !there {
+			return nil, err
+		}
 		return unreadable(id), nil
+	case err != nil:
+		return nil, err
 	}
 	if t.PathB64 != nil {
 		t.Path = string(t.PathB64)
@@ -565,7 +578,7 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 				continue
 			}
 		case older != 0:
-			if t.Kind == "unreadable" || now.Sub(t.Removed) < older {
+			if t.Kind == "unreadable" || older > 0 && now.Sub(t.Removed)-t.missing < older {
 				continue
 			}
 		case !t.expired(now):
@@ -605,17 +618,23 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 	return done, err
 }
 
-// purge hands a trash item to the sweepers by RENAME.
+// purge hands a trash item to the sweepers and writes that down.
 func (tr *Trash) purge(ctx context.Context, e *export.Export, t *Trashed) error {
-	ctx = export.Spend(ctx)
-	err := e.Rename(ctx, export.TrashPath(t.ID), path.Join(export.StagingDir, export.PurgePrefix+t.ID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another node did
-	}
+	err := tr.handOver(ctx, e, t)
 	if err == nil {
-		tr.s.Audit.Write(ctx, e, audit.Record{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID})
+		tr.s.Audit.Write(ctx, e, purged(t))
 	}
-	return err
+	return export.Absent(err) // another node did
+}
+
+func purged(t *Trashed) audit.Record {
+	return audit.Record{Op: "purge", Volume: t.Volume, Detail: "trash " + t.ID}
+}
+
+// handOver hands a trash item to the sweepers by RENAME. After fs.ErrNotExist
+// another node has done so.
+func (tr *Trash) handOver(ctx context.Context, e *export.Export, t *Trashed) error {
+	return e.Rename(export.Spend(ctx), export.TrashPath(t.ID), path.Join(export.StagingDir, export.PurgePrefix+t.ID))
 }
 
 // discardStaging hands a job's staging directory to the sweepers.

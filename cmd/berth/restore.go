@@ -58,7 +58,6 @@ Docker removes a container of 'docker run --rm' when it stops: --stop says so, a
 	flags.StringVar(&o.as, "as", "", "make a new volume of it")
 	flags.StringVar(&keep, "keep-undo", "", "how long to keep what is replaced: 12h, 30d")
 	flags.BoolVar(&o.Checksum, "checksum", false, "read everything again, and compare")
-	flags.BoolVar(&o.Force, "force", false, "with --live: also the files of a database, which ruins one that runs")
 	flags.BoolVar(&o.resume, "resume", false, "complete an interrupted restore of a volume")
 	flags.BoolVar(&o.abort, "abort", false, "end an interrupted restore of a volume, and start what was stopped for it")
 	return c
@@ -69,6 +68,7 @@ func restoreFlags(c *cobra.Command, o *restoreOptions) {
 	flags.StringVar(&o.Stack, "stack", "", "all volumes of a stack")
 	flags.BoolVar(&o.Stop, "stop", false, "stop the containers that use it, and start them again afterwards")
 	flags.BoolVar(&o.Live, "live", false, "replace what differs while it is in use")
+	flags.BoolVar(&o.Force, "force", false, "also where it leaves less than 5 % of the export; with --live: also the files of a database, which ruins one that runs")
 	dangerous(c, &o.yes, &o.dry)
 }
 
@@ -237,7 +237,7 @@ func runClone(ctx context.Context, a *app, o restoreOptions) error {
 		return &usageError{"--as is for one version at a time", "for example 'berth snapshot restore blog@yesterday --as blog-old'"}
 	}
 	// The reference is resolved once: the copy may take several requests.
-	r := plugin.CloneRequest{Ref: o.Refs[0], As: o.as, DryRun: true}
+	r := plugin.CloneRequest{Ref: o.Refs[0], As: o.as, DryRun: true, Force: o.Force}
 	got, err := ask[plugin.Cloned](ctx, a, "Berth.SnapshotClone", r)
 	if err != nil {
 		return err
@@ -245,7 +245,7 @@ func runClone(ctx context.Context, a *app, o restoreOptions) error {
 	if o.dry {
 		return a.done(o.as, "would be made of "+show.Quoted(got.Ref))
 	}
-	r = plugin.CloneRequest{Ref: got.Ref, Exact: got.Exact, As: o.as}
+	r = plugin.CloneRequest{Ref: got.Ref, Exact: got.Exact, As: o.as, Force: o.Force}
 	for {
 		_, err = ask[plugin.Cloned](ctx, a, "Berth.SnapshotClone", r)
 		if err == nil || !isTryAgain(err) || ctx.Err() != nil {

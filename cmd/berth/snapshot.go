@@ -209,6 +209,7 @@ func snapshotCreateCommand(a *app) *cobra.Command {
 	c.Flags().StringVar(&r.Name, "name", "", "the snapshot's name; default: berth. and the time")
 	c.Flags().StringVar(&r.Comment, "comment", "", "why it was made")
 	c.Flags().StringVar(&r.Stack, "stack", "", "the volumes of this stack")
+	c.Flags().BoolVar(&r.Force, "force", false, "also where the copy leaves less than 5 % of the export")
 	c.Flags().StringVar(&lock, "lock", "", "on a filer: nobody can remove it for so long, e.g. 12h, 30d or 8w; this cannot be taken back")
 	return c
 }

@@ -11,8 +11,8 @@ import (
 
 // takeoverOptions are the flags of `berth volume takeover`.
 type takeoverOptions struct {
-	from     string
-	yes, dry bool
+	from            string
+	yes, dry, force bool
 }
 
 func takeoverCommand(a *app) *cobra.Command {
@@ -31,6 +31,7 @@ func takeoverCommand(a *app) *cobra.Command {
 		RunE:              func(c *cobra.Command, args []string) error { return runTakeover(c.Context(), a, args[0], o) },
 	}
 	c.Flags().StringVar(&o.from, "from", "", "the node that held it")
+	c.Flags().BoolVar(&o.force, "force", false, "also where the export seems to have no room for the copy")
 	dangerous(c, &o.yes, &o.dry)
 	return c
 }
@@ -40,7 +41,7 @@ func runTakeover(ctx context.Context, a *app, name string, o takeoverOptions) er
 	if o.from == "" {
 		return &usageError{"--from NODE is missing", fmt.Sprintf("'berth volume ps %s' shows the holder", name)}
 	}
-	request := plugin.TakeoverRequest{Name: name, From: o.from, DryRun: true}
+	request := plugin.TakeoverRequest{Name: name, From: o.from, DryRun: true, Force: o.force}
 	if _, err := ask[plugin.Jobs](ctx, a, "Berth.VolumeTakeover", request); err != nil {
 		return err
 	}

@@ -53,7 +53,9 @@ func (p *Sums) Equality(ctx context.Context, fsys tree.FS, name string, checksum
 	}
 	return q, func() {
 		if data, ok := sums.Marshal(); ok {
-			p.Volumes.Cache.PutBytes(context.WithoutCancel(ctx), fsys, sumsKey(name), data)
+			ctx, done := tree.Tidy(ctx)
+			defer done()
+			p.Volumes.Cache.PutBytes(ctx, fsys, sumsKey(name), data)
 		}
 	}
 }

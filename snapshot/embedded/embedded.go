@@ -292,6 +292,9 @@ func (e *Maker) atOnce(ctx context.Context, rec made) (m Made, done bool, err er
 	if err != nil {
 		return m, false, err
 	}
+	// In a snapshot the ballast would give no room back any more. The next round of
+	// upkeep makes another one.
+	e.remove(ctx, export.BallastPath)
 	err = e.subvolumeSnapshot(rec.Name)
 	switch {
 	case err == nil:
@@ -442,8 +445,8 @@ func (e *Maker) how(ctx context.Context, volumes []string) (string, error) {
 		}
 		need += size.Used // if a volume cannot be measured, its copy says why
 	}
-	if space.Avail-need < space.Total/20 {
-		return "", problem.New(problem.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID'; btrfs and XFS need none for a snapshot",
+	if !export.Room(ctx, space, need) {
+		return "", problem.New(problem.Failed, "free some first: 'berth snapshot rm NAME', 'berth trash purge ID' (btrfs and XFS need none for a snapshot); --force makes it all the same",
 			"a copy of the volumes needs %d MiB, and less than 5 %% of the export would be left", need>>20)
 	}
 	return ByCopy, nil

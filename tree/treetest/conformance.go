@@ -54,7 +54,7 @@ func Conformance(t *testing.T, newFS func(t *testing.T) tree.FS) {
 			require.Equal(t, uint32(0o6755), a.Mode)
 			require.Equal(t, int64(5), a.Size)
 			require.True(t, when.Equal(a.Mtime), a.Mtime)
-			file, err := f.Open(ctx, "a")
+			file, err := f.OpenWrite(ctx, "a")
 			require.NoError(t, err)
 			buf := make([]byte, 10)
 			n, err := file.ReadAt(ctx, buf, 1)
@@ -78,7 +78,7 @@ func Conformance(t *testing.T, newFS func(t *testing.T) tree.FS) {
 			Write(t, f, "changed", "content")
 			require.NoError(t, f.SetAttr(ctx, "changed", owner))
 			Write(t, f, "open", "content")
-			file, err = f.Open(ctx, "open")
+			file, err = f.OpenWrite(ctx, "open")
 			require.NoError(t, err)
 			owner.Size = ptr[int64](3)
 			require.NoError(t, file.SetAttr(ctx, owner))
@@ -92,7 +92,7 @@ func Conformance(t *testing.T, newFS func(t *testing.T) tree.FS) {
 		"sizes go beyond 4 GiB": func(t *testing.T, f tree.FS) {
 			const far = 5<<30 + 1
 			Write(t, f, "a", "begin")
-			file, err := f.Open(ctx, "a")
+			file, err := f.OpenWrite(ctx, "a")
 			require.NoError(t, err)
 			_, err = file.WriteAt(ctx, []byte("end"), far)
 			require.NoError(t, err)

@@ -29,9 +29,9 @@ func (m Mortal) Change(ctx context.Context, do func(context.Context) error) erro
 	return do(context.WithoutCancel(ctx))
 }
 
-// Open opens a file whose writes are changes.
-func (m Mortal) Open(ctx context.Context, name string) (tree.File, error) {
-	f, err := m.FS.Open(ctx, name)
+// OpenWrite opens a file whose writes are changes.
+func (m Mortal) OpenWrite(ctx context.Context, name string) (tree.File, error) {
+	f, err := m.FS.OpenWrite(ctx, name)
 	if err != nil {
 		return nil, err
 	}
