@@ -302,13 +302,6 @@ func (c *Cluster) SaveLease(ctx context.Context, e *export.Export, name string) 
 	return unreadableLeases(name, err)
 }
 
-// Rewrite writes this node's lease of a name anew, from memory. The caller has the
-// turn of the name.
-func (c *Cluster) Rewrite(ctx context.Context, e *export.Export, name string) error {
-	c.uses.unsave(name)
-	return c.SaveLease(ctx, e, name)
-}
-
 // leaseOfNamesake tells whether a lease under our name may be of another node
 // that calls itself the same, and that it is not known yet.
 func (c *Cluster) leaseOfNamesake(ctx context.Context, e *export.Export, name string) (bool, error) {

@@ -85,12 +85,12 @@ func CheckPauses(ctx context.Context, fsys tree.FS) error {
 }
 
 // KeepPauses writes a list of pauses down.
-func (c *Cluster) KeepPauses(ctx context.Context, e *export.Export, all []Pause) error {
+func (ps *peers) KeepPauses(ctx context.Context, e *export.Export, all []Pause) error {
 	all = all[max(0, len(all)-keptPauses):]
 	if err := e.Replace(ctx, export.PausesFile, pauses{export.FormatVersion, all}); err != nil {
 		return err
 	}
-	c.peers.setPauses(all)
+	ps.setPauses(all)
 	return nil
 }
 

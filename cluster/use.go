@@ -243,8 +243,8 @@ func (o *uses) resave() {
 	}
 }
 
-// unsave is resave for one name.
-func (o *uses) unsave(name string) {
+// Unsave says that the export has not this node's lease of a name.
+func (o *uses) Unsave(name string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if l := o.byName[name]; l != nil {

@@ -169,7 +169,8 @@ func mend(ctx context.Context, s *volume.Store, e *export.Export, f export.Fault
 	}
 	if of, node, ok := leaseOf(f.Path); ok && node == s.Cluster.Node() {
 		m.Then = "written anew, with what this node uses"
-		err = s.Cluster.Rewrite(ctx, e, of)
+		s.Cluster.Unsave(of)
+		err = s.Cluster.SaveLease(ctx, e, of)
 	}
 	if f.Path == export.PausesFile {
 		m.Then = "what is in the trash stays longer"
