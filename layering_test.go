@@ -17,9 +17,9 @@ import (
 )
 
 // bottom are the packages that all may import: names of any bytes, goroutines
-// that may panic, errors of many steps, rounds over many names, and the rows of
-// docs/troubleshooting.md.
-var bottom = []string{"text", "guard", "several", "rota", "problem/catalogue"}
+// that may panic, what a server takes at most, errors of many steps, rounds over
+// many names, and the rows of docs/troubleshooting.md.
+var bottom = []string{"text", "guard", "bound", "several", "rota", "problem/catalogue"}
 
 const module = "github.com/casit/berth/"
 

@@ -17,6 +17,8 @@ var Messages = catalogue.Messages{
 		{"listen on …: …", "the socket's directory cannot be written", "as root; look at what is at that path"},
 		{"the request was cut short: …", "the caller went away in the middle", "try again"},
 		{"the request is too large", "a request that neither dockerd nor berth sends", "find out which program uses the socket"},
+		{"the request did not arrive within …", "the caller has sent a part and waits", "send it again; a program that hangs on the socket"},
+		{"berth has too many requests at once to begin another one", "a script that starts commands faster than they end", "`ps -C berth` on this node; try again when they have ended"},
 		{"the request has no body", "dockerd re-sent a request without its body", "try again"},
 		{"the request is not JSON of the expected form: …", "the caller has another version, or is no berth", "`berth version`: bring both to one version"},
 	},

@@ -265,10 +265,10 @@ func listVolumes(ctx context.Context, fsys tree.FS) ([]string, error) {
 		return names, nil
 	}
 	convoy, err := isConvoyShare(ctx, fsys)
-	if err != nil {
+	if export.Ends(ctx, fsys, err) {
 		return nil, err
 	}
-	if convoy {
+	if convoy { // a directory of that name that cannot be read hides no volume
 		names = slices.DeleteFunc(names, isConvoyName)
 	}
 	return names, nil

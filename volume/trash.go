@@ -536,6 +536,8 @@ func (tr *Trash) copyFenced(ctx context.Context, e *export.Export, t *Trashed, n
 	return e.FS.Rename(ctx, tmp, name)
 }
 
+// finishRestore ends a restore whose owner died: what is moved back is in its place
+// then, and what is copied is taken back.
 func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	if l.Work == "" {
 		return nil
@@ -553,6 +555,11 @@ func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster
 	there, err := export.Exists(ctx, e.FS, l.Volume)
 	if err != nil || there {
 		return err
+	}
+	if t.Kind == "fenced" {
+		// It is copied, which may take hours and would keep what else is to be
+		// finished: whoever asked for it asks again.
+		return export.Absent(e.FS.Remove(ctx, export.MetaPath(l.Volume)))
 	}
 	return tr.bringBack(ctx, e, t, l.Volume)
 }
@@ -598,13 +605,12 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 	err = tr.s.with(ctx, "purge the trash", func(e *export.Export) error {
 		var first error
 		for _, t := range out {
-			err := tr.purge(ctx, e, t)
-			if export.Ends(ctx, e.FS, err) {
-				return err
-			}
-			if err == nil {
+			switch err := tr.purge(ctx, e, t); {
+			case err == nil:
 				done = append(done, t)
-			} else if first == nil {
+			case export.Ends(ctx, e.FS, err):
+				return err
+			case first == nil:
 				first = fmt.Errorf("%s: %w", t.ID, err)
 			}
 		}
