@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -285,6 +286,13 @@ func (e *examiner) volumeChecks() []doctor.Check {
 				return []doctor.Finding{doctor.Failed(err)}
 			}
 			return doctor.Volumes(v)
+		}),
+		e.onExport("volumes", "control-files", func(ctx context.Context, _ tree.FS) []doctor.Finding {
+			faults, err := repair.Faults(ctx, e.store)
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return doctor.ControlFiles(faults)
 		}),
 		e.onExport("volumes", "own-trees", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
 			v, err := e.survey()
