@@ -18,6 +18,7 @@ import (
 	"github.com/casit/berth/plugin/mounts"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/sole"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -43,8 +44,9 @@ type session struct {
 
 	ctx    context.Context // ends when the session begins to end, with why
 	cancel context.CancelCauseFunc
+	name   sole.Keeper   // this node's name on the export, until the goodbye
 	part   func()        // ends store.Run, which says goodbye
-	tasks  tasks         // requests, and goroutines of the session
+	tasks  guard.Tasks   // requests, and goroutines of the session
 	before chan struct{} // closed when the session before has ended; nil: there was none
 	ended  chan struct{} // closed when this one has
 }
@@ -55,7 +57,7 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: s.locks}
 	ss.set.Store(&settings)
 	ss.ctx, ss.cancel = context.WithCancelCause(context.Background())
-	ss.mounts = mounts.New(root, ss.tasks.run)
+	ss.mounts = mounts.New(root, &ss.tasks)
 	if wrong != nil {
 		return ss
 	}
@@ -84,6 +86,9 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		CloneFile: func(ctx context.Context, src, dst string, warn func(string)) bool {
 			return ss.versions.CloneFile(ctx, src, dst, warn)
 		},
+		Sole: func(exportID string) (place, other string, err error) {
+			return ss.name.Take(exportID + "/" + settings.Node)
+		},
 		Report: s.report,
 	})
 	filer, err := s.tuningOf(settings)
@@ -110,8 +115,8 @@ func (s *Server) report(event string, fields map[string]any) {
 
 // keep runs f in a goroutine until ctx ends. After a panic, which is logged, f
 // begins again: a node whose heartbeat stops loses its volumes.
-func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context.Context)) {
-	end := t.begin(name)
+func (s *Server) keep(ctx context.Context, t *guard.Tasks, name string, f func(context.Context)) {
+	end := t.Begin(name)
 	go func() {
 		defer end()
 		for {
@@ -150,7 +155,7 @@ func (s *Server) tuningOf(set Settings) (snapshot.Tuning, error) {
 // enter counts a request as one of the session, whose end ends the context that
 // is returned. It fails when the session has begun to end.
 func (ss *session) enter(ctx context.Context) (context.Context, func(), bool) {
-	end, ok := ss.tasks.admit("requests")
+	end, ok := ss.tasks.Admit("requests")
 	if !ok {
 		return nil, nil, false
 	}
@@ -180,7 +185,8 @@ const goesOn = "'berth snapshot restore --resume VOLUME' goes on with it, and --
 // nothing is left behind. why is the error of what is interrupted.
 func (ss *session) end(why error) error {
 	defer close(ss.ended)
-	ss.tasks.close()
+	defer ss.name.Release()
+	ss.tasks.Close()
 	ss.cancel(why)
 	if ss.store == nil {
 		return nil
@@ -191,13 +197,13 @@ func (ss *session) end(why error) error {
 	defer cancel()
 	left := ss.versions.Jobs.Stop(quick, why)
 	ss.part()
-	left = errors.Join(left, ss.tasks.wait(ctx))
+	left = errors.Join(left, ss.tasks.Wait(ctx))
 	if ss.before != nil {
 		<-ss.before
 	}
 	last, cancel := context.WithTimeout(context.Background(), leaveLimit)
 	defer cancel()
-	return errors.Join(left, ss.tasks.run(last, "leaving the export", func() error {
+	return errors.Join(left, ss.tasks.Run(last, "leaving the export", func() error {
 		return errors.Join(ss.mounts.Retire(nil, !ss.store.Cluster.InUse()), ss.store.Close())
 	}))
 }

@@ -111,7 +111,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 	return s.locked(ctx, cluster.OpRemove, name, func(e *export.Export, lock *cluster.Locking) error {
 		err := s.checkDirectory(ctx, e, name)
 		if problem.KindOf(err) == problem.NotFound {
-			s.index.drop(name)
+			s.index.Drop(name)
 			return s.forgetUnfinished(ctx, e, name)
 		}
 		if err != nil {
@@ -141,7 +141,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if err := s.Trash.put(ctx, e, t); err != nil {
 			return err
 		}
-		s.index.drop(name)
+		s.index.Drop(name)
 		detail := "trash " + t.ID
 		if meta.deletes() {
 			detail += ", deleted at once (on-remove=delete)"
@@ -291,7 +291,7 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 		} else if there || t.Kind != "unreadable" && (t.Kind != "removed" || t.Volume != l.Volume) {
 			return otherItem(l)
 		}
-		s.index.drop(l.Volume)
+		s.index.Drop(l.Volume)
 		return s.forgetVolume(ctx, e, l.Volume)
 	}
 	return s.Trash.drop(ctx, e, l.Work)
@@ -437,7 +437,7 @@ func (tr *Trash) Restore(ctx context.Context, which, as string) (*Trashed, strin
 		if err := tr.bringBack(ctx, e, t, name); err != nil {
 			return err
 		}
-		tr.s.index.put(name, entry{})
+		tr.s.index.Put(name, entry{})
 		tr.s.Audit.Write(ctx, e, audit.Record{Op: "undelete", Volume: name, Detail: "trash " + t.ID})
 		return nil
 	})

@@ -1,7 +1,7 @@
 // Package mounts is a node's mount of the export, through which containers have their
 // volumes: a kernel NFS mount, or a bind of a directory.
 //
-//	m := mounts.New("/var/lib/berth/mounts", run)
+//	m := mounts.New("/var/lib/berth/mounts", &tasks)
 //	plane, err := mounts.Directory(fd, "")
 //	path, generation, err := m.Ensure(ctx, plane, false)
 //

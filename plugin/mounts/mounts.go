@@ -15,6 +15,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/several"
 	"github.com/casit/berth/text"
@@ -28,9 +29,9 @@ import (
 // The list of mounts comes from the kernel every time and is never remembered:
 // the mounts of a crashed plugin are still attached.
 type Mounts struct {
-	Root string // as the kernel names it
-	run  func(ctx context.Context, name string, f func() error) error
-	busy chan struct{} // has one token while nobody mounts; mount(2) cannot be cancelled
+	Root  string // as the kernel names it
+	tasks *guard.Tasks
+	busy  chan struct{} // has one token while nobody mounts; mount(2) cannot be cancelled
 	// answered is the number of the generation that Ensure answered last.
 	answered atomic.Int64
 }
@@ -80,10 +81,10 @@ func BadRoot(name string) error {
 // HintName is the plugin's own file in the mount root, which survives a restart.
 const HintName = ".index.json"
 
-// New returns the mounts below root. run calls f, which a context cannot interrupt, in
-// a task of its own, and returns f's error, or that of ctx when it ends before.
-func New(root string, run func(ctx context.Context, name string, f func() error) error) *Mounts {
-	m := &Mounts{Root: root, run: run, busy: make(chan struct{}, 1)}
+// New returns the mounts below root. What a context cannot interrupt runs as one of the
+// tasks.
+func New(root string, t *guard.Tasks) *Mounts {
+	m := &Mounts{Root: root, tasks: t, busy: make(chan struct{}, 1)}
 	m.busy <- struct{}{}
 	return m
 }
@@ -157,7 +158,7 @@ func (m *Mounts) Ensure(ctx context.Context, src Plane, readonly bool) (string, 
 	var g generation
 	// A task of its own: the request may end first. The next request reads the
 	// kernel's list of mounts.
-	err := m.run(ctx, "mount the export", func() (err error) {
+	err := m.tasks.Run(ctx, "mount the export", func() (err error) {
 		defer func() { m.busy <- struct{}{} }()
 		if g, err = m.find(src, readonly); err == nil && !readonly {
 			m.answered.Store(int64(g.number))

@@ -30,7 +30,7 @@ func (m *Mounts) DropStaleName(ctx context.Context, root, path string, fileID ui
 	if fileID == 0 {
 		return nil
 	}
-	err := m.run(ctx, "ask the kernel for a volume", func() (err error) {
+	err := m.tasks.Run(ctx, "ask the kernel for a volume", func() (err error) {
 		for end := time.Now().Add(staleWithin); time.Now().Before(end); time.Sleep(staleEvery) {
 			if err = leadsTo(root, path, fileID); err == nil {
 				break
