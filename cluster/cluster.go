@@ -81,6 +81,9 @@ type self struct {
 	incarnation string // of this start
 }
 
+// Node is this node's name.
+func (s *self) Node() string { return s.cfg.Node }
+
 // New returns a Cluster that knows nothing yet.
 func New(cfg Config) *Cluster {
 	if cfg.LeaseTTL == 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -33,9 +34,8 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.VolumeSet", ask(s, "VolumeSet", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r SetRequest) (Empty, error) {
 		return Empty{}, st.Set(ctx, r.Name, r.Options)
 	})))
-	mux.HandleFunc("/Berth.VolumeRepair", ask(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (Repaired, error) {
-		aside, err := st.Repair(ctx, r.Name, r.DryRun)
-		return Repaired{aside}, err
+	mux.HandleFunc("/Berth.VolumeRepair", ask(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (repair.Repaired, error) {
+		return repair.All(ctx, st, r.Name, r.DryRun)
 	})))
 	mux.HandleFunc("/Berth.VolumeRelease", ask(s, "VolumeRelease", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r ReleaseRequest) (Released, error) {
 		gone, young, err := st.Forget(ctx, r.Name, r.Older, r.DryRun)
@@ -119,7 +119,7 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	ss, err := s.current()
 	set := ss.settings()
 	a := About{Version: s.cfg.Version, Node: set.Node, Export: set.Export, Health: "ok", Metrics: s.scrapes.url()}
-	a.Mount, _ = ss.mounts.current()
+	a.Mount, _ = ss.mounts.Current()
 	if err == nil {
 		if _, err = ss.store.FS(ctx); err == nil {
 			a.ID, a.Nodes = ss.store.ExportID(), ss.store.Cluster.Nodes()
