@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
@@ -133,6 +134,24 @@ func Trash(items []*volume.Trashed, now time.Time) Finding {
 		return ok("empty").named("trash")
 	}
 	return ok("%s", strings.Join(parts, ", ")).named("trash")
+}
+
+// PassedOver judges what this node could not do with single items when it tried last.
+func PassedOver(faults []problem.Fault) Finding {
+	if len(faults) == 0 {
+		return ok("nothing is left out").named("passed-over")
+	}
+	first := faults[0]
+	more := ""
+	if n := len(faults) - 1; n > 0 {
+		var items []string
+		for _, f := range faults[1:] {
+			items = append(items, f.Item)
+		}
+		more = fmt.Sprintf("; and %s: %s", count(n, "more item"), some(items))
+	}
+	return warn("look at it on the export; no other item waits for it, and berth goes on by itself",
+		"%s: %s: %s%s", first.Item, first.Event, first.Reason, more).named("passed-over")
 }
 
 // locked says which volumes wait for a job.

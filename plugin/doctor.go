@@ -307,6 +307,9 @@ func (e *examiner) volumeChecks() []doctor.Check {
 			}
 			return []doctor.Finding{doctor.Jobs(jobs)}
 		}),
+		e.onExport("volumes", "passed-over", func(context.Context, tree.FS) []doctor.Finding {
+			return []doctor.Finding{doctor.PassedOver(e.store.PassedOver())}
+		}),
 		e.onExport("nodes", "nodes", func(ctx context.Context, _ tree.FS) []doctor.Finding {
 			users, err := e.store.Users(ctx, "") // which polls the nodes
 			if err != nil {
