@@ -154,7 +154,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	leave, ok := enter(ctx, s.downloads)
 	if !ok {
 		cancel()
-		s.fail(w, r, http.StatusServiceUnavailable, "too many downloads at the same time", "try again in a moment, or 'berth snapshot cat "+quote(v.ref().String())+"'")
+		s.fail(w, r, http.StatusServiceUnavailable, "too many downloads at the same time", "try again in a moment, or 'berth snapshot cat "+text.Word(v.ref().String())+"'")
 		return
 	}
 	defer leave()
@@ -162,7 +162,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	cancel()
 	if err == nil && got.File.Kind != "file" {
 		err = &plugin.Failure{Kind: problem.Invalid, Reason: fmt.Sprintf("%s is a %s and no file", shown(v.Path), got.File.Kind),
-			Hint: "'berth snapshot cat " + quote(v.ref().String()) + "' sends a directory as a tar archive"}
+			Hint: "'berth snapshot cat " + text.Word(v.ref().String()) + "' sends a directory as a tar archive"}
 	}
 	if err != nil {
 		s.failed(w, r, err)

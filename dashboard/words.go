@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -90,16 +89,6 @@ func shown(name string) string {
 	return fmt.Sprintf("%+q", name)
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
-
-// quote makes one word for a POSIX shell.
-func quote(word string) string {
-	if plainWord.MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
 // restoreCommand is the command that brings a version back. A single file may
 // come back while containers run; for everything else they are stopped. A name
 // that cannot be typed comes back with its directory, which is returned.
@@ -113,7 +102,7 @@ func restoreCommand(ref reference.Ref, kind string) (command, instead string) {
 			instead = "the whole volume"
 		}
 	}
-	command = "berth snapshot restore " + quote(ref.String())
+	command = "berth snapshot restore " + text.Word(ref.String())
 	if kind != "file" {
 		command += " --stop"
 	}

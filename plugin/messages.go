@@ -46,7 +46,6 @@ var Messages = catalogue.Messages{
 	catalogue.Export: {
 		{"berth ended this request, since its settings changed", "a setting of the class identity was changed", "again in a few seconds"},
 		{"the export … is not opened yet: the session before has not ended", "the settings changed, and the export before does not answer", "nothing: berth goes on by itself within seconds"},
-		{"still at work: …", "in the log only: something of an ended session hangs, usually in a dead export", "`berth doctor`; `dmesg`"},
 		{"the export cannot be asked; no answer is better than a wrong one", "dockerd asked for an unknown volume while the export is away; berth leaves the request open on purpose", "mend the export; nothing is wrong with the volume"},
 	},
 	catalogue.Volumes: {

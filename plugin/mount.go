@@ -15,6 +15,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/several"
 )
@@ -28,7 +29,7 @@ import (
 // the mounts of a crashed plugin are still attached.
 type mounts struct {
 	root  string // as the kernel names it
-	tasks *tasks
+	tasks *guard.Tasks
 	busy  chan struct{} // has one token while nobody mounts; mount(2) cannot be cancelled
 	// answered is the number of the generation that Mount answered last.
 	answered atomic.Int64
@@ -71,7 +72,7 @@ func private(root string) error {
 	return os.Chmod(root, 0o700)
 }
 
-func newMounts(root string, t *tasks) *mounts {
+func newMounts(root string, t *guard.Tasks) *mounts {
 	m := &mounts{root: root, tasks: t, busy: make(chan struct{}, 1)}
 	m.busy <- struct{}{}
 	return m
@@ -146,7 +147,7 @@ func (m *mounts) ensure(ctx context.Context, src plane, readonly bool) (string, 
 	var g generation
 	// A task of its own: the request may end first. The next request reads the
 	// kernel's list of mounts.
-	err := m.tasks.run(ctx, "mount the export", func() (err error) {
+	err := m.tasks.Run(ctx, "mount the export", func() (err error) {
 		defer func() { m.busy <- struct{}{} }()
 		if g, err = m.find(src, readonly); err == nil && !readonly {
 			m.answered.Store(int64(g.number))

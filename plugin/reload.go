@@ -119,7 +119,7 @@ func (s *Server) succeed(was *session, next read) {
 	s.session.Store(s.begin(next.settings, next.root, nil, was.ended))
 	why := problem.New(problem.Failed, goesOn, "interrupted: berth begins another session, since %s changed",
 		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(job.ErrSessionEnds)
-	end := s.tasks.begin("the end of a session")
+	end := s.tasks.Begin("the end of a session")
 	go func() {
 		defer end()
 		if err := guard.Run(func() error { return was.end(why) }); err != nil {

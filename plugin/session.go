@@ -43,7 +43,7 @@ type session struct {
 	ctx    context.Context // ends when the session begins to end, with why
 	cancel context.CancelCauseFunc
 	part   func()        // ends store.Run, which says goodbye
-	tasks  tasks         // requests, and goroutines of the session
+	tasks  guard.Tasks   // requests, and goroutines of the session
 	before chan struct{} // closed when the session before has ended; nil: there was none
 	ended  chan struct{} // closed when this one has
 }
@@ -112,8 +112,8 @@ func (s *Server) report(event string, fields map[string]any) {
 
 // keep runs f in a goroutine until ctx ends. After a panic, which is logged, f
 // begins again: a node whose heartbeat stops loses its volumes.
-func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context.Context)) {
-	end := t.begin(name)
+func (s *Server) keep(ctx context.Context, t *guard.Tasks, name string, f func(context.Context)) {
+	end := t.Begin(name)
 	go func() {
 		defer end()
 		for {
@@ -152,7 +152,7 @@ func (s *Server) tuningOf(set Settings) (snapshot.Tuning, error) {
 // enter counts a request as one of the session, whose end ends the context that
 // is returned. It fails when the session has begun to end.
 func (ss *session) enter(ctx context.Context) (context.Context, func(), bool) {
-	end, ok := ss.tasks.admit("requests")
+	end, ok := ss.tasks.Admit("requests")
 	if !ok {
 		return nil, nil, false
 	}
@@ -182,7 +182,7 @@ const goesOn = "'berth snapshot restore --resume VOLUME' goes on with it, and --
 // nothing is left behind. why is the error of what is interrupted.
 func (ss *session) end(why error) error {
 	defer close(ss.ended)
-	ss.tasks.close()
+	ss.tasks.Close()
 	ss.cancel(why)
 	if ss.store == nil {
 		return nil
@@ -193,13 +193,13 @@ func (ss *session) end(why error) error {
 	defer cancel()
 	left := ss.versions.Jobs.Stop(quick, why)
 	ss.part()
-	left = errors.Join(left, ss.tasks.wait(ctx))
+	left = errors.Join(left, ss.tasks.Wait(ctx))
 	if ss.before != nil {
 		<-ss.before
 	}
 	last, cancel := context.WithTimeout(context.Background(), leaveLimit)
 	defer cancel()
-	return errors.Join(left, ss.tasks.run(last, "leaving the export", func() error {
+	return errors.Join(left, ss.tasks.Run(last, "leaving the export", func() error {
 		return errors.Join(ss.mounts.retire(nil, !ss.store.Cluster.InUse()), ss.store.Close())
 	}))
 }

@@ -31,7 +31,7 @@ func (m *mounts) dropStaleName(ctx context.Context, root string, v volume.Mounte
 	if v.FileID == 0 {
 		return nil
 	}
-	err := m.tasks.run(ctx, "ask the kernel for a volume", func() (err error) {
+	err := m.tasks.Run(ctx, "ask the kernel for a volume", func() (err error) {
 		for end := time.Now().Add(staleWithin); time.Now().Before(end); time.Sleep(staleEvery) {
 			if err = leadsTo(root, v); err == nil {
 				break

@@ -16,6 +16,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/proxy"
+	"github.com/casit/berth/text"
 )
 
 // proxyOptions are the flags of `berth proxy render`.
@@ -103,7 +104,7 @@ func isSite(c proxy.Change) bool {
 // wrongLabels prints what is wrong, but for the last, which is the error.
 func wrongLabels(a *app, all proxy.LabelErrors) error {
 	for _, e := range all[:len(all)-1] {
-		fmt.Fprintf(a.stderr, "berth: %v\nberth: hint: %s\n", e, e.Hint)
+		fmt.Fprintf(a.stderr, "berth: %s\nberth: hint: %s\n", text.Message(e.Error()), text.Message(e.Hint))
 	}
 	last := all[len(all)-1]
 	return &plugin.Failure{Kind: problem.Failed, Reason: last.Error(), Hint: last.Hint + "; a site with a wrong label stays as it was, the others are as their labels say"}
@@ -147,7 +148,7 @@ func renderChanges(w io.Writer, changes proxy.Changes, diff bool) error {
 			continue
 		}
 		if !diff {
-			fmt.Fprintf(w, "%-8s %s\n", c.Kind, c.Name)
+			fmt.Fprintf(w, "%-8s %s\n", c.Kind, text.Quote(c.Name))
 			continue
 		}
 		from, to := "a/"+c.Name, "b/"+c.Name
