@@ -312,6 +312,7 @@ func TestVolumes(t *testing.T) {
 		{PassedOver(make([]problem.Fault, 7)), Warn, "and 6 more items", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(-time.Hour)}, {ID: "2", Kind: "removed"}}, now), OK, "1 removed, 1 undo", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}}, now), Warn, "one item is long expired and still there: 1", "berth trash purge"},
+		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}, {ID: "2", Kind: "undo", Expires: at(time.Hour), Stays: "operation not permitted"}}, now), Warn, "2 items are long expired and still there: 1, 2; 2: operation not permitted", "lsattr -d"},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "unreadable"}}, now), Warn, "cannot be read", ".berth/trash/1"},
 		{Jobs(nil), OK, "0 jobs", ""},
 		{Jobs([]*job.Job{{State: job.Copying}}), OK, "1 job at work", ""},

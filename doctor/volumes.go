@@ -111,18 +111,22 @@ const overdue = 15 * time.Minute
 // Trash judges the items of the trash; now is the export's time.
 func Trash(items []*volume.Trashed, now time.Time) Finding {
 	var late, unreadable []string
+	why := ""
 	kinds := map[string]int{}
 	for _, t := range items {
 		switch kinds[t.Kind]++; {
 		case t.Kind == "unreadable":
 			unreadable = append(unreadable, t.ID)
 		case t.Expires != nil && now.Sub(*t.Expires) > overdue:
-			late = append(late, t.ID)
+			if late = append(late, t.ID); why == "" && t.Stays != "" {
+				why = "; " + t.ID + ": " + t.Stays
+			}
 		}
 	}
 	switch {
 	case len(late) > 0:
-		return warn("berth trash purge; if it does not help, journalctl -u docker", "%s long expired and still there: %s", plural(late, "one item is", fmt.Sprintf("%d items are", len(late))), some(late)).named("trash")
+		return warn("berth trash purge says why; then look at .berth/trash/"+late[0]+" on the export: lsattr -d shows what is immutable (chattr -ia)",
+			"%s long expired and still there: %s%s", plural(late, "one item is", fmt.Sprintf("%d items are", len(late))), some(late), why).named("trash")
 	case len(unreadable) > 0:
 		return warn("look at .berth/trash/"+unreadable[0]+" on the export; it is kept for ever", "the records of %s cannot be read", some(unreadable)).named("trash")
 	}

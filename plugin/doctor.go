@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -281,10 +282,12 @@ func (e *examiner) volumeChecks() []doctor.Check {
 	return []doctor.Check{
 		e.onExport("volumes", "metadata", func(context.Context, tree.FS) []doctor.Finding {
 			v, err := e.survey()
-			if err != nil {
-				return []doctor.Finding{doctor.Failed(err)}
+			found := doctor.Volumes(v)
+			if err != nil { // what could not be seen is not ok
+				found = slices.DeleteFunc(found, func(f doctor.Finding) bool { return f.State == doctor.OK })
+				found = append(found, doctor.Failed(err))
 			}
-			return doctor.Volumes(v)
+			return found
 		}),
 		e.onExport("volumes", "own-trees", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
 			v, err := e.survey()
