@@ -29,6 +29,7 @@ import (
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/stack"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
 
@@ -112,10 +113,12 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		return show.Table(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
 	},
 	"trash": func(w io.Writer, width int) error {
-		expires := at(30, 9)
+		expires, over := at(30, 9), at(27, 5)
 		return renderTrash(w, []*volume.Trashed{
 			{ID: "20261123-0530-9f2c51", Volume: "blog", Kind: "removed", Removed: at(23, 5), By: "node1", Expires: &expires},
-			{ID: "20261124-0530-9f2c52", Volume: "shop_db", Kind: "fenced", Removed: at(24, 5), By: "node2"}}, now, width)
+			{ID: "20261124-0530-9f2c52", Volume: "shop_db", Kind: "fenced", Removed: at(24, 5), By: "node2"},
+			{ID: "20261120-0530-9f2c53", Volume: "old", Kind: "removed", Removed: at(20, 5), By: "node2", Expires: &over, Stays: "rename .berth/trash/20261120-0530-9f2c53: operation not permitted"}},
+			[]sweep.Stuck{{Path: ".berth/staging/purge.20261110-0530-9f2c54", Since: at(22, 5), Reason: "1 left in .berth/staging/purge.20261110-0530-9f2c54: remove data/.nfs000000000000000100000001: device or resource busy"}}, now, width)
 	},
 	"listing": func(w io.Writer, width int) error {
 		same := &compare.Changes{Unchanged: 5}
@@ -214,10 +217,10 @@ var renderings = map[string]func(w io.Writer, width int) error{
 	},
 	"proxy": func(w io.Writer, _ int) error {
 		changes := proxy.Changes{Dir: "puppet/files", List: []proxy.Change{{Name: "sites/a.conf", Kind: proxy.Added, New: []byte("a\n")}, {Name: "sites/b.conf", Kind: proxy.Changed, Old: []byte("b\n"), New: []byte("c")}, {Name: "sites/c.conf", Kind: proxy.Removed, Old: []byte("c\n")}, {Name: "sites/d.conf", Kind: proxy.Same}}}
-		if err := renderChanges(w, changes, false); err != nil {
+		if err := changes.Print(w, false); err != nil {
 			return err
 		}
-		return renderChanges(w, changes, true)
+		return changes.Print(w, true)
 	},
 	"progress": func(w io.Writer, width int) error {
 		for _, p := range []job.Progress{{State: job.Prepared}, {State: job.Copying, Files: 1234, Bytes: 5 << 20, Seconds: 0.4},
