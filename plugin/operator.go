@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -44,7 +45,8 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.VolumeTakeover", ask(s, "VolumeTakeover", shortLimit, false, inSession(s, takeover)))
 	mux.HandleFunc("/Berth.TrashList", ask(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
 		items, err := st.Trash.List(ctx)
-		return Trash{items}, err
+		left, lookErr := st.Purging(ctx)
+		return Trash{Items: items, Stuck: left.Stuck}, errors.Join(err, lookErr)
 	})))
 	mux.HandleFunc("/Berth.TrashRestore", ask(s, "TrashRestore", noLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashRestoreRequest) (TrashRestored, error) {
 		t, name, err := st.Trash.Restore(ctx, r.Which, r.As)
@@ -52,7 +54,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	})))
 	mux.HandleFunc("/Berth.TrashPurge", ask(s, "TrashPurge", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashPurgeRequest) (Trash, error) {
 		items, err := st.Trash.Purge(ctx, r.IDs, r.Older, r.DryRun)
-		return Trash{items}, err
+		return Trash{Items: items}, err
 	})))
 	mux.HandleFunc("/Berth.Audit", ask(s, "Audit", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, r AuditRequest) (Audit, error) {
 		records, err := st.Audit.Read(ctx, r.Volume, r.Since)
