@@ -29,6 +29,7 @@ import (
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/stack"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
 
@@ -112,10 +113,12 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		return show.Table(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
 	},
 	"trash": func(w io.Writer, width int) error {
-		expires := at(30, 9)
+		expires, over := at(30, 9), at(27, 5)
 		return renderTrash(w, []*volume.Trashed{
 			{ID: "20261123-0530-9f2c51", Volume: "blog", Kind: "removed", Removed: at(23, 5), By: "node1", Expires: &expires},
-			{ID: "20261124-0530-9f2c52", Volume: "shop_db", Kind: "fenced", Removed: at(24, 5), By: "node2"}}, now, width)
+			{ID: "20261124-0530-9f2c52", Volume: "shop_db", Kind: "fenced", Removed: at(24, 5), By: "node2"},
+			{ID: "20261120-0530-9f2c53", Volume: "old", Kind: "removed", Removed: at(20, 5), By: "node2", Expires: &over, Stays: "rename .berth/trash/20261120-0530-9f2c53: operation not permitted"}},
+			[]sweep.Stuck{{Path: ".berth/staging/purge.20261110-0530-9f2c54", Since: at(22, 5), Reason: "1 left in .berth/staging/purge.20261110-0530-9f2c54: remove data/.nfs000000000000000100000001: device or resource busy"}}, now, width)
 	},
 	"listing": func(w io.Writer, width int) error {
 		same := &compare.Changes{Unchanged: 5}
