@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
@@ -183,19 +184,24 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// attachment names a download; unusual characters become '_', so that the name
-// cannot mislead.
+// attachment names a download (RFC 6266); unusual characters become '_', so that the
+// name cannot mislead. A name beyond ASCII comes twice, first for browsers that read
+// only ASCII.
 func attachment(name string) string {
-	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || strings.ContainsRune(`/\:*?"<>|`, r) || !printable(string(r)) {
-			return '_'
-		}
-		return r
-	}, strings.ToValidUTF8(name, "_"))
-	if d := mime.FormatMediaType("attachment", map[string]string{"filename": name}); d != "" {
-		return d
+	without := func(most rune) string {
+		return strings.Map(func(r rune) rune {
+			if r > most || strings.ContainsRune(`/\:*?"<>|%;`, r) || !printable(string(r)) {
+				return '_'
+			}
+			return r
+		}, strings.ToValidUTF8(name, "_"))
 	}
-	return "attachment"
+	ascii, all := without(unicode.MaxASCII), without(unicode.MaxRune)
+	said := mime.FormatMediaType("attachment", map[string]string{"filename": ascii})
+	if all != ascii {
+		said += strings.TrimPrefix(mime.FormatMediaType("attachment", map[string]string{"filename": all}), "attachment")
+	}
+	return said
 }
 
 // patient is a viewer who may be slow, but not stand still.

@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
@@ -313,7 +314,10 @@ func TestVolumes(t *testing.T) {
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(-time.Hour)}, {ID: "2", Kind: "removed"}}, now), OK, "1 removed, 1 undo", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}}, now), Warn, "one item is long expired and still there: 1", "berth trash purge"},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}, {ID: "2", Kind: "undo", Expires: at(time.Hour), Stays: "operation not permitted"}}, now), Warn, "2 items are long expired and still there: 1, 2; 2: operation not permitted", "lsattr -d"},
-		{Trash([]*volume.Trashed{{ID: "1", Kind: "unreadable"}}, now), Warn, "cannot be read", ".berth/trash/1"},
+		{ControlFiles(nil)[0], OK, "", ""},
+		{ControlFiles([]export.Fault{{Path: ".berth/locks/a", Volume: "a", Why: export.Unfit("belongs to volume %q", "b")}})[0], Fail, `.berth/locks/a of volume a is damaged, and nothing is done on its word: belongs to volume "b"`, "berth volume repair a"},
+		{ControlFiles([]export.Fault{{Path: ".berth/pauses.json", Why: export.Unfit("is empty")}})[0], Fail, "", "berth volume repair .berth/pauses.json"},
+		{ControlFiles(make([]export.Fault, 25))[20], Fail, "5 control files more", ""},
 		{Jobs(nil), OK, "0 jobs", ""},
 		{Jobs([]*job.Job{{State: job.Copying}}), OK, "1 job at work", ""},
 		{Jobs([]*job.Job{{State: job.Failed, Op: cluster.OpRestore, Node: "n1", Error: "full", Items: []job.Item{{Volume: "a"}}}}), Fail, "the restore of a, begun on n1, failed: full", "--resume a, or --abort a"},

@@ -122,11 +122,6 @@ type Released struct {
 	Young int `json:"young"`
 }
 
-// Repaired is the answer to Berth.VolumeRepair.
-type Repaired struct {
-	Aside string `json:"old_metadata"` // the new path of the broken file, below the export
-}
-
 // Trash is the answer to Berth.TrashList and Berth.TrashPurge.
 type Trash struct {
 	Items []*volume.Trashed `json:"items"`

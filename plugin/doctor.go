@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -288,6 +289,13 @@ func (e *examiner) volumeChecks() []doctor.Check {
 				found = append(found, doctor.Failed(err))
 			}
 			return found
+		}),
+		e.onExport("volumes", "control-files", func(ctx context.Context, _ tree.FS) []doctor.Finding {
+			faults, err := repair.Faults(ctx, e.store)
+			if err != nil {
+				return []doctor.Finding{doctor.Failed(err)}
+			}
+			return doctor.ControlFiles(faults)
 		}),
 		e.onExport("volumes", "own-trees", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
 			v, err := e.survey()

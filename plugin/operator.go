@@ -9,6 +9,7 @@ import (
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -34,9 +35,8 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.VolumeSet", ask(s, "VolumeSet", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r SetRequest) (Empty, error) {
 		return Empty{}, st.Set(ctx, r.Name, r.Options)
 	})))
-	mux.HandleFunc("/Berth.VolumeRepair", ask(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (Repaired, error) {
-		aside, err := st.Repair(ctx, r.Name, r.DryRun)
-		return Repaired{aside}, err
+	mux.HandleFunc("/Berth.VolumeRepair", ask(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (repair.Repaired, error) {
+		return repair.All(ctx, st, r.Name, r.DryRun)
 	})))
 	mux.HandleFunc("/Berth.VolumeRelease", ask(s, "VolumeRelease", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r ReleaseRequest) (Released, error) {
 		gone, young, err := st.Forget(ctx, r.Name, r.Older, r.DryRun)
@@ -45,7 +45,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.VolumeTakeover", ask(s, "VolumeTakeover", shortLimit, false, inSession(s, takeover)))
 	mux.HandleFunc("/Berth.TrashList", ask(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
 		items, err := st.Trash.List(ctx)
-		left, lookErr := st.Purging(ctx)
+		left, lookErr := st.Trash.Purging(ctx)
 		return Trash{Items: items, Stuck: left.Stuck}, errors.Join(err, lookErr)
 	})))
 	mux.HandleFunc("/Berth.TrashRestore", ask(s, "TrashRestore", noLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashRestoreRequest) (TrashRestored, error) {

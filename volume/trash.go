@@ -284,11 +284,15 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 	if l.Work == "" {
 		return nil
 	}
-	t, err := readTrashed(ctx, e.FS, l.Work)
+	moved, err := export.Exists(ctx, e.FS, export.TrashData(l.Work))
 	if err != nil {
 		return err
 	}
-	if t != nil {
+	if moved {
+		t, err := readTrashed(ctx, e.FS, l.Work)
+		if err != nil || t == nil {
+			return err
+		}
 		if there, err := export.Exists(ctx, e.FS, l.Volume); err != nil {
 			return err
 		} else if there || t.Kind != "unreadable" && (t.Kind != "removed" || t.Volume != l.Volume) {
@@ -305,6 +309,23 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 func otherItem(l *cluster.Lock) error {
 	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; 'berth volume repair %s' moves the lock away", l.Volume),
 		"the lock of volume %q names %s, which is not of its %s", l.Volume, l.Work, l.Op)
+}
+
+// Aside moves a control file that is not what its name says, and everything below
+// it, into the trash, and returns the item. volume is whose file it is, "" for none.
+func (tr *Trash) Aside(ctx context.Context, e *export.Export, name, volume string, why error) (id string, err error) {
+	t := tr.newItem(Damaged, volume, nil)
+	t.Reason, t.Expires = fmt.Sprintf("%s %v", name, why), nil
+	if err := export.Mkdir(ctx, e.FS, export.TrashPath(t.ID)); err != nil {
+		return "", err
+	}
+	if err = e.Publish(ctx, export.TrashMeta(t.ID), t); err == nil {
+		err = e.Rename(ctx, name, export.TrashData(t.ID))
+	}
+	if err != nil {
+		return "", errors.Join(err, tr.drop(ctx, e, t.ID))
+	}
+	return t.ID, nil
 }
 
 // drop removes a trash item that has no data, and only such a one.
@@ -401,8 +422,14 @@ func readRecord(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) 
 	switch {
 	case export.IsBroken(err):
 		return unreadable(id), nil
+	case errors.Is(err, fs.ErrNotExist):
+		// It is being made, unless its tree is there already.
+		if there, err := export.Exists(ctx, fsys, export.TrashData(id)); err != nil || !there {
+			return nil, err
+		}
+		return unreadable(id), nil
 	case err != nil:
-		return nil, export.Absent(err)
+		return nil, err
 	}
 	if t.PathB64 != nil {
 		t.Path = string(t.PathB64)
