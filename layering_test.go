@@ -62,9 +62,10 @@ var below = map[string][]string{
 	"examine":                       {"cluster", "job", "docker", "doctor", "plugin", "stack", "volume"},
 	"doctor":                        {"cluster", "job", "export", "sweep", "volume", "problem", "tree", "nfs", "ontap", "snapshot/reference"},
 	"convoy":                        {"audit", "cluster", "export", "volume", "problem", "tree"},
-	"plugin":                        {"sweep", "sole", "audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job", "repair"},
+	"plugin":                        {"sole", "audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job", "repair", "plugin/mounts", "sweep"},
 	"dashboard":                     {"docker", "cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
-	"cmd/berth":                     {"sweep", "cluster", "repair", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare"},
+	"cmd/berth":                     {"cluster", "repair", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare", "plugin/mounts", "sweep"},
+	"plugin/mounts":                 {"problem", "nfs"},
 	"snapshot/compare":              {"snapshot/reference", "volume", "problem", "tree"},
 	"snapshot/df":                   {"export", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
 }

@@ -109,11 +109,11 @@ func New(cfg Config) *Cluster {
 	if cfg.Degraded == nil {
 		cfg.Degraded = func() string { return "" }
 	}
-	if cfg.Faults == nil {
-		cfg.Faults = &problem.Faults{}
-	}
 	if cfg.Sole == nil {
 		cfg.Sole = func(string) (string, string, error) { return "", "", nil }
+	}
+	if cfg.Faults == nil {
+		cfg.Faults = &problem.Faults{}
 	}
 	if cfg.Finish == nil {
 		cfg.Finish = func(context.Context, *export.Export, *Lock) error { return nil }

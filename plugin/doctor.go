@@ -141,7 +141,7 @@ func (e *examiner) checks() []doctor.Check {
 // kernelMount checks the mount of the containers, or for a file:// export the
 // mount that has the directory.
 func (e *examiner) kernelMount(context.Context) []doctor.Finding {
-	at, _ := e.mounts.current()
+	at, _ := e.mounts.Current()
 	if e.settings.Dir != "" {
 		at = e.settings.Dir
 	}
@@ -156,7 +156,7 @@ func (e *examiner) kernelMount(context.Context) []doctor.Finding {
 }
 
 func (e *examiner) private(context.Context) []doctor.Finding {
-	dirs := []string{e.mounts.root}
+	dirs := []string{e.mounts.Root}
 	if e.settings.Dir != "" {
 		if _, err := e.open(); err != nil {
 			return nil // the check "export" says why
@@ -167,15 +167,9 @@ func (e *examiner) private(context.Context) []doctor.Finding {
 }
 
 func (e *examiner) harmless(context.Context) []doctor.Finding {
-	have, err := e.mounts.list()
+	open, err := e.mounts.Open()
 	if err != nil {
 		return []doctor.Finding{doctor.Failed(err)}
-	}
-	var open []string
-	for _, g := range have {
-		if g.attr != attrOf("") {
-			open = append(open, g.path)
-		}
 	}
 	return []doctor.Finding{doctor.Harmless(open, e.settings.MountOptions)}
 }

@@ -121,7 +121,7 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	ss, err := s.current()
 	set := ss.settings()
 	a := About{Version: s.cfg.Version, Node: set.Node, Export: set.Export, Health: "ok", Metrics: s.scrapes.url()}
-	a.Mount, _ = ss.mounts.current()
+	a.Mount, _ = ss.mounts.Current()
 	if err == nil {
 		if _, err = ss.store.FS(ctx); err == nil {
 			a.ID, a.Nodes = ss.store.ExportID(), ss.store.Cluster.Nodes()

@@ -217,10 +217,10 @@ var renderings = map[string]func(w io.Writer, width int) error{
 	},
 	"proxy": func(w io.Writer, _ int) error {
 		changes := proxy.Changes{Dir: "puppet/files", List: []proxy.Change{{Name: "sites/a.conf", Kind: proxy.Added, New: []byte("a\n")}, {Name: "sites/b.conf", Kind: proxy.Changed, Old: []byte("b\n"), New: []byte("c")}, {Name: "sites/c.conf", Kind: proxy.Removed, Old: []byte("c\n")}, {Name: "sites/d.conf", Kind: proxy.Same}}}
-		if err := renderChanges(w, changes, false); err != nil {
+		if err := changes.Print(w, false); err != nil {
 			return err
 		}
-		return renderChanges(w, changes, true)
+		return changes.Print(w, true)
 	},
 	"progress": func(w io.Writer, width int) error {
 		for _, p := range []job.Progress{{State: job.Prepared}, {State: job.Copying, Files: 1234, Bytes: 5 << 20, Seconds: 0.4},
