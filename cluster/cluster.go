@@ -20,9 +20,11 @@ type Config struct {
 	Conn *export.Conn
 	Node string // this node's name
 	Boot string // this boot's id; leases of an earlier boot are dropped
-	// Host names within what of this boot Alone is proof, for the heartbeat. With
-	// "" any earlier process of this boot is known to have ended.
-	Host    string
+	// Sole takes this node's name on an export for this process. other says which
+	// process of this host has it, "" if it is ours; place is where no other
+	// process has it then. Default: the name is ours, and earlier processes of this
+	// boot have ended.
+	Sole    func(exportID string) (place, other string, err error)
 	Version string // of berth, for the heartbeat
 
 	LeaseTTL time.Duration    // default 90 s
@@ -69,7 +71,8 @@ type Cluster struct {
 	mine   ownLocks
 	faults problem.Faults
 
-	saving, dropping rota.Rota // of Tidy
+	beating          chan struct{} // has one in it while a heartbeat is written
+	saving, dropping rota.Rota     // of Tidy
 }
 
 // self is what this node is.
@@ -101,6 +104,9 @@ func New(cfg Config) *Cluster {
 	if cfg.Degraded == nil {
 		cfg.Degraded = func() string { return "" }
 	}
+	if cfg.Sole == nil {
+		cfg.Sole = func(string) (string, string, error) { return "", "", nil }
+	}
 	if cfg.Finish == nil {
 		cfg.Finish = func(context.Context, *export.Export, *Lock) error { return nil }
 	}
@@ -112,6 +118,8 @@ func New(cfg Config) *Cluster {
 		self:  s,
 		peers: peers{self: s, byName: map[string]*peer{}},
 		uses:  uses{self: s, byName: map[string]*Lease{}, early: map[string]map[string]int{}},
+
+		beating: make(chan struct{}, 1),
 	}
 }
 

@@ -3,6 +3,7 @@ package nfs
 import (
 	"encoding/hex"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -133,6 +134,10 @@ func (d *decoder) attr() (a Attr) {
 	a.Major, a.Minor = d.uint32(), d.uint32()
 	a.FSID, a.FileID = d.uint64(), d.uint64()
 	a.Atime, a.Mtime, a.Ctime = d.time(), d.time(), d.time()
+	if a.Size > math.MaxInt64 {
+		d.fail("a size of %d bytes", a.Size)
+	}
+	a.Used = min(a.Used, math.MaxInt64)
 	if a.Type < TypeReg || a.Type > TypeFIFO {
 		d.fail("file type %d", a.Type)
 	}

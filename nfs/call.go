@@ -5,6 +5,10 @@ import (
 	"sync"
 )
 
+// shortReply is how long the reply's record of a call is, in bytes, that has no
+// data and no listing in it: attributes, a handle, a symlink's target.
+const shortReply = maxName + replySlack
+
 // maxKeptHead is the longest header and arguments whose buffer a finished call
 // keeps for the next.
 const maxKeptHead = 8 << 10
@@ -24,6 +28,9 @@ type call struct {
 	done     chan struct{} // receives once per registration
 	sent     int           // how often the request went out under this xid
 	tick     int           // the connection's tick when it was last sent
+	limit    int           // bytes that the reply's record may have
+	ignored  int           // sendings that a server did not answer while it answered others
+	cuts     int           // connections that ended by the server's fault, not for being away
 	replayed bool          // it went out more than once, under any one xid
 	leaked   bool          // a connection may still write into it: not to be reused
 }
@@ -42,6 +49,7 @@ func (k *call) appendTo(b []byte) []byte {
 // renew gives the call a new xid: from now on it is another request.
 func (k *call) renew(xid uint32) {
 	k.xid, k.sent, k.err = xid, 0, nil
+	k.ignored, k.cuts = 0, 0
 	binary.BigEndian.PutUint32(k.head[offsetXID:], xid)
 }
 
@@ -66,6 +74,18 @@ func (k *call) drop() {
 	}
 }
 
+// lose says that the connection was lost, for the error err: the call goes out again,
+// unless it was the server's fault too often.
+func (k *call) lose(err error, fault bool) {
+	k.err = errLost
+	if !fault {
+		return
+	}
+	if k.cuts++; k.cuts == maxCuts {
+		k.err = badReply("the answer broke off %d times: %v", maxCuts, err)
+	}
+}
+
 // calls is a free list of calls with the header of one program's calls.
 type calls struct {
 	header  []byte
@@ -82,6 +102,7 @@ func (c *calls) begin(proc uint32) *call {
 	k.head = append(k.head[:0], c.header...)
 	binary.BigEndian.PutUint32(k.head[offsetProc:], proc)
 	k.data, k.reply, k.replayed = nil, k.reply[:0], false
+	k.limit = shortReply
 	return k
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +31,14 @@ type Config struct {
 	// ReplyTimeout is how long a call is unanswered before it is sent again,
 	// over a new connection if nothing at all came back; 0 means 15 s.
 	ReplyTimeout time.Duration
+	// Patience is how long a server that answers may put one call off: answer
+	// "later" (StatusJukebox), or not at all while it answers other calls; 0
+	// means 10 minutes. A server that answers nothing is waited for as long as the
+	// context allows.
+	Patience time.Duration
+	// MaxEntries bounds the names of one directory, and with them a server that
+	// lists names without an end; 0 means 20 million.
+	MaxEntries int
 	// DialTimeout bounds each attempt to connect; 0 means 10 s. Not Dial's.
 	DialTimeout time.Duration
 	// Unprivileged leaves the source port to the system. Otherwise one below
@@ -52,6 +62,8 @@ const (
 	minTransfer         = 512
 	defaultReplyTimeout = 15 * time.Second
 	defaultDialTimeout  = 10 * time.Second
+	defaultPatience     = 10 * time.Minute
+	defaultMaxEntries   = 20_000_000
 
 	// replySlack is what a reply has beside data: headers and attributes.
 	replySlack = 4 << 10
@@ -78,6 +90,10 @@ func (cfg *Config) complete() Config {
 	c.Transfer = max(c.Transfer, minTransfer)
 	if c.ReplyTimeout <= 0 {
 		c.ReplyTimeout = defaultReplyTimeout
+	}
+	def(&c.MaxEntries, defaultMaxEntries, math.MaxInt)
+	if c.Patience <= 0 {
+		c.Patience = defaultPatience
 	}
 	if c.DialTimeout <= 0 {
 		c.DialTimeout = defaultDialTimeout
@@ -112,6 +128,7 @@ func (cfg *Config) transport() transportConfig {
 		window:       cfg.InFlight,
 		limit:        max(cfg.Transfer, 2*maxDirBytes) + replySlack,
 		replyTimeout: cfg.ReplyTimeout,
+		patience:     cfg.Patience,
 	}
 }
 
@@ -132,10 +149,13 @@ type Client struct {
 	target   Target
 	nfs      *transport
 	timeout  time.Duration
+	patience time.Duration // with StatusJukebox
+	entries  int           // of one directory at most
 	root     Handle
 	info     FSInfo
 	transfer int           // bytes of one READ or WRITE that we want at most
 	storing  chan struct{} // one token for each chunk of a Store in flight
+	listed   atomic.Int64  // names that listings remember
 }
 
 // Dial connects to the target's server, mounts its path and asks for the
@@ -208,7 +228,8 @@ func dialHost(ctx context.Context, target Target, host string, cfg *Config) (_ *
 	if t.stats.dialled(err); err != nil {
 		return nil, err
 	}
-	c := &Client{target: target, nfs: newTransport(t), timeout: cfg.Timeout, root: root, transfer: cfg.Transfer}
+	c := &Client{target: target, nfs: newTransport(t), timeout: cfg.Timeout, patience: cfg.Patience, entries: cfg.MaxEntries,
+		root: root, transfer: cfg.Transfer}
 	defer func() {
 		if err != nil {
 			c.Close()
@@ -278,13 +299,14 @@ type result struct {
 }
 
 // do makes a call. An answer of StatusJukebox (RFC 1813 §4.5) is not handed
-// out: the call is repeated under a new xid until the context ends.
+// out: the call is repeated under a new xid until the context ends, or patience.
 func (c *Client) do(ctx context.Context, k *call) result {
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
+	var waited time.Duration
 	for pause := minJukebox; ; pause = min(2*pause, maxJukebox) {
 		err := c.nfs.roundTrip(ctx, k)
 		if err != nil {
@@ -297,6 +319,10 @@ func (c *Client) do(ctx context.Context, k *call) result {
 		c.nfs.stats.later()
 		if !sleep(ctx, pause) {
 			r.err, r.b = ctx.Err(), nil
+			return r
+		}
+		if waited += pause; waited > c.patience {
+			r.err, r.b = fmt.Errorf("the server puts it off for longer than %s", c.patience), nil
 			return r
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,15 @@ const (
 	// staleTicks is the age in ticks at which an unanswered call is sent
 	// again; a tick is ReplyTimeout / (staleTicks - 1).
 	staleTicks = 5
+	// minSpeed is how many bytes of a reply come in a second at least, behind
+	// ReplyTimeout: a slower server is one that trickles.
+	minSpeed = 64 << 10
+	// maxStrays is how many replies in a row may be to no call that waits:
+	// duplicates, and replies to calls that were given up.
+	maxStrays = 1024
+	// maxCuts is how often a call is sent again after the server broke the rules,
+	// or its reply broke off.
+	maxCuts = 5
 )
 
 // errLost is the error of calls that a connection could not finish: the server
@@ -34,9 +44,12 @@ type conn struct {
 	nc      net.Conn
 	limit   int           // bytes of a reply's record
 	tick    time.Duration // between two looks at unanswered calls
+	resends int           // of a call while the server answers others
+	probe   func() *call  // a call that every server answers
 	kick    chan struct{} // the writer has something to do
 	stop    chan struct{} // closed when the reader has ended
-	replies atomic.Int64  // records read
+	replies atomic.Int64  // records that came, or began to
+	whole   atomic.Bool   // a call got its reply
 
 	mu      sync.Mutex       // guards the fields below; never held across I/O
 	pending map[uint32]*call // sent and unanswered, by xid
@@ -46,11 +59,13 @@ type conn struct {
 	err     error         // why the connection is of no more use
 }
 
-func newConn(nc net.Conn, limit int, replyTimeout time.Duration) *conn {
+func newConn(nc net.Conn, limit int, replyTimeout, patience time.Duration, probe func() *call) *conn {
 	return &conn{
 		nc:      nc,
 		limit:   limit,
 		tick:    replyTimeout / (staleTicks - 1),
+		resends: int(patience / replyTimeout),
+		probe:   probe,
 		kick:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		pending: make(map[uint32]*call),
@@ -131,10 +146,8 @@ func (c *conn) fail(err error) int {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the server closed the connection")
 	}
+	err = c.because(err)
 	c.mu.Lock()
-	if c.err == nil {
-		c.err = err
-	}
 	lost := c.pending
 	c.pending = nil
 	if c.space != nil {
@@ -143,10 +156,21 @@ func (c *conn) fail(err error) int {
 	}
 	c.mu.Unlock()
 	for _, k := range lost {
-		k.err = errLost
+		k.lose(err, errors.Is(err, ErrBadReply))
 		k.done <- struct{}{}
 	}
 	return len(lost)
+}
+
+// because notes why the connection is of no more use, and returns it: the first
+// reason, of which err may be a consequence.
+func (c *conn) because(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+	}
+	return c.err
 }
 
 // serve runs the connection until it breaks or is closed. It returns why, and
@@ -200,11 +224,7 @@ func (c *conn) write() {
 			// A peer that takes nothing for this long is gone.
 			c.nc.SetWriteDeadline(time.Now().Add(staleTicks * c.tick))
 			if err := out.writeTo(c.nc); err != nil {
-				c.mu.Lock()
-				if c.err == nil {
-					c.err = err
-				}
-				c.mu.Unlock()
+				c.because(err)
 				c.nc.Close() // ends the reader, which tells the calls
 				return
 			}
@@ -214,13 +234,19 @@ func (c *conn) write() {
 }
 
 // review looks for calls that are unanswered for too long. If the server sent
-// nothing at all in that time, it returns false: the connection is given up.
+// nothing at all in that time, not even to a call that does nothing, it returns
+// false: the connection is given up.
 // Otherwise only these calls were lost, and review sends them again, under
-// their xid.
+// their xid, until that has been done too often.
 func (c *conn) review(quiet int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ticks++
+	if quiet == staleTicks-2 && len(c.pending) > 0 {
+		k := c.probe()
+		c.pending[k.xid] = k
+		c.queue(k)
+	}
 	for _, k := range c.pending {
 		if c.ticks-k.tick < staleTicks {
 			continue
@@ -229,6 +255,12 @@ func (c *conn) review(quiet int) bool {
 			c.err = errors.New("no answer from the server")
 			c.nc.Close()
 			return false
+		}
+		if k.ignored++; k.ignored > c.resends {
+			delete(c.pending, k.xid)
+			k.err = badReply("no answer to one call, sent %d times, while others are answered", k.sent)
+			k.done <- struct{}{}
+			continue
 		}
 		c.queue(k)
 	}
@@ -239,8 +271,9 @@ func (c *conn) review(quiet int) bool {
 // breaks the rules of records, read fails the answered call, since a repetition
 // would bring the same answer, and then the connection.
 func (c *conn) read() error {
-	r := recordReader{r: bufio.NewReaderSize(c.nc, readBuffer), limit: c.limit}
-	for {
+	r := recordReader{r: bufio.NewReaderSize(c.nc, readBuffer)}
+	for strays := 0; ; {
+		r.limit = c.limit
 		xid, err := r.next()
 		if err != nil {
 			if errors.Is(err, ErrBadReply) {
@@ -251,24 +284,50 @@ func (c *conn) read() error {
 		c.replies.Add(1)
 		k := c.claim(xid)
 		if k == nil {
-			if err := r.skip(); err != nil {
+			if strays++; strays > maxStrays {
+				return badReply("%d answers in a row to calls that were not made", strays)
+			}
+			if err := c.inTime(&r, r.skip); err != nil {
 				return err
 			}
 			continue
 		}
-		k.reply, k.err = r.rest(k.room(r.left))
-		err = k.err
-		if err != nil && !errors.Is(err, ErrBadReply) {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			k.err = errLost
+		strays, r.limit = 0, k.limit
+		if k.err = r.check(); k.err == nil {
+			k.err = c.inTime(&r, func() (err error) {
+				k.reply, err = r.rest(k.room(r.left))
+				return err
+			})
+		}
+		if err = k.err; err == nil {
+			c.whole.Store(true)
+		} else if !errors.Is(err, ErrBadReply) {
+			k.lose(c.because(err), true)
 		}
 		k.done <- struct{}{}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// inTime reads the rest of a record, and gives it so much time as a slow line
+// needs.
+func (c *conn) inTime(r *recordReader, read func() error) error {
+	late := r.left > r.r.Buffered() || !r.last
+	if late {
+		c.nc.SetReadDeadline(time.Now().Add(staleTicks*c.tick + time.Duration(r.limit)*time.Second/minSpeed))
+	}
+	err := read()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("the server sends its answer too slowly")
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
+	case late:
+		c.nc.SetReadDeadline(time.Time{})
+	}
+	return err
 }
 
 // blame fails a call for a record that could not be read: the call with this

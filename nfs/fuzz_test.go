@@ -77,7 +77,7 @@ func FuzzCommit(f *testing.F)   { fuzz(f, procCommit, func(r *result) { r.commit
 func FuzzRead(f *testing.F) {
 	p := make([]byte, 100)
 	fuzz(f, procRead, func(r *result) {
-		if res := r.readRes(p); res.N > len(p) || res.N < 0 || r.err != nil && res.N > 0 {
+		if res := r.readRes(0, p); res.N > len(p) || res.N < 0 || r.err != nil && res.N > 0 {
 			panic(res)
 		}
 	})

@@ -2,6 +2,7 @@ package nfs
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 )
@@ -42,7 +43,7 @@ func (d *decoder) verifier() (v Verifier) {
 // ReadResult is what Read returns.
 type ReadResult struct {
 	N    int  // bytes read
-	EOF  bool // they reach the file's end
+	EOF  bool // they reach the file's end, also by its size in Attr
 	Attr PostOp
 }
 
@@ -54,19 +55,20 @@ func (c *Client) Read(ctx context.Context, h Handle, offset uint64, p []byte) (R
 	defer c.nfs.end(k)
 	k.handle(&h)
 	k.head = appendUint32(appendUint64(k.head, offset), uint32(len(p)))
+	k.limit = len(p) + replySlack
 	r := c.do(ctx, k)
-	res := r.readRes(p)
+	res := r.readRes(offset, p)
 	return res, r.error("read", "")
 }
 
-func (r *result) readRes(p []byte) ReadResult {
-	res, data := r.readData(len(p))
+func (r *result) readRes(offset uint64, p []byte) ReadResult {
+	res, data := r.readData(offset, len(p))
 	copy(p, data)
 	return res
 }
 
 // readData is READ3res, with up to limit bytes that stay where they are.
-func (r *result) readData(limit int) (res ReadResult, data []byte) {
+func (r *result) readData(offset uint64, limit int) (res ReadResult, data []byte) {
 	res.Attr = r.postOp()
 	if !r.ok() {
 		return res, nil
@@ -81,6 +83,10 @@ func (r *result) readData(limit int) (res ReadResult, data []byte) {
 		return ReadResult{Attr: res.Attr}, nil
 	}
 	res.N = len(data)
+	if end := offset + uint64(res.N); res.EOF && res.Attr.Present && res.Attr.Size > end {
+		// The file has grown since, or the server lies: the next READ tells.
+		res.EOF = false
+	}
 	return res, data
 }
 
@@ -103,8 +109,9 @@ func (c *Client) ReadLent(ctx context.Context, h Handle, offset uint64, n int) (
 	k := c.nfs.begin(procRead)
 	k.handle(&h)
 	k.head = appendUint32(appendUint64(k.head, offset), uint32(n))
+	k.limit = n + replySlack
 	r := c.do(ctx, k)
-	res, data := r.readData(n)
+	res, data := r.readData(offset, n)
 	err := r.error("read", "")
 	if err != nil {
 		c.nfs.end(k)
@@ -116,8 +123,10 @@ func (c *Client) ReadLent(ctx context.Context, h Handle, offset uint64, n int) (
 // after the other. Like io.ReaderAt it returns fewer only with an error, which
 // is io.EOF at the end of the file.
 func (c *Client) ReadAt(ctx context.Context, h Handle, p []byte, offset int64) (n int, err error) {
+	var tiny tiny
 	for n < len(p) {
-		res, err := c.Read(ctx, h, uint64(offset)+uint64(n), p[n:])
+		at := uint64(offset) + uint64(n)
+		res, err := c.Read(ctx, h, at, p[n:])
 		n += res.N
 		switch {
 		case err != nil:
@@ -125,10 +134,26 @@ func (c *Client) ReadAt(ctx context.Context, h Handle, p []byte, offset int64) (
 		case res.EOF && n < len(p):
 			return n, io.EOF
 		case res.N == 0 && !res.EOF:
-			return n, &Error{Op: "read", Err: io.ErrNoProgress}
+			return n, &Error{Op: "read", Err: fmt.Errorf("%w: a READ at byte %d of a file of %d brings nothing", io.ErrNoProgress, at, res.Attr.Size)}
+		case n < len(p) && tiny.again(res.N):
+			return n, &Error{Op: "read", Err: badReply("%d READs in a row bring less than %d bytes", tiny, minTransfer)}
 		}
 	}
 	return n, nil
+}
+
+// tiny counts the READs or WRITEs in a row that carried less than any server has to.
+type tiny int
+
+// maxTiny is how many there may be: more would take a call for every few bytes.
+const maxTiny = 100
+
+// again counts a call that carried n bytes, and tells whether there were too many.
+func (t *tiny) again(n int) bool {
+	if *t++; n >= minTransfer {
+		*t = 0
+	}
+	return *t >= maxTiny
 }
 
 // WriteResult is what Write returns.

@@ -22,8 +22,10 @@ type link struct {
 	dial         func(context.Context) (net.Conn, error)
 	limit        int           // of a reply's record, bytes
 	replyTimeout time.Duration // silence after which calls are sent again
+	patience     time.Duration // with a call that is not answered while others are
 	once         bool          // the first failure is final
 	down         func(bool)    // is told whether the link works
+	probe        func() *call  // a call that every server answers
 	seed         net.Conn      // the first connection, if it is made already
 
 	mu      sync.Mutex    // guards the fields below; never held across I/O
@@ -34,8 +36,8 @@ type link struct {
 	changed chan struct{} // closed and replaced with each change of the above
 }
 
-func newLink(dial func(context.Context) (net.Conn, error), limit int, replyTimeout time.Duration, down func(bool)) *link {
-	return &link{dial: dial, limit: limit, replyTimeout: replyTimeout, down: down, changed: make(chan struct{})}
+func newLink(dial func(context.Context) (net.Conn, error), limit int, replyTimeout, patience time.Duration, down func(bool)) *link {
+	return &link{dial: dial, limit: limit, replyTimeout: replyTimeout, patience: patience, down: down, changed: make(chan struct{})}
 }
 
 // change applies fn and tells those who wait.
@@ -111,7 +113,7 @@ func (l *link) run(ctx context.Context) {
 			backoff = grown(backoff)
 			continue
 		}
-		c := newConn(nc, l.limit, l.replyTimeout)
+		c := newConn(nc, l.limit, l.replyTimeout, l.patience, l.probe)
 		l.change(func() {
 			l.conn, l.wanted, l.lastErr = c, false, nil
 			if l.closed {
@@ -128,7 +130,7 @@ func (l *link) run(ctx context.Context) {
 			return
 		}
 		// This connection brought an answer, so the next one is made at once.
-		if c.replies.Load() > 0 && !errors.Is(err, ErrBadReply) {
+		if c.whole.Load() && !errors.Is(err, ErrBadReply) {
 			backoff = 0
 		} else {
 			backoff = grown(backoff)

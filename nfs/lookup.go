@@ -1,6 +1,9 @@
 package nfs
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // LookupResult is what Lookup returns.
 type LookupResult struct {
@@ -28,7 +31,7 @@ func (r *result) lookupRes() (res LookupResult) {
 	return res
 }
 
-// Readlink returns a symlink's target, any bytes (RFC 1813 §3.3.5).
+// Readlink returns a symlink's target, any bytes but NUL (RFC 1813 §3.3.5).
 func (c *Client) Readlink(ctx context.Context, h Handle) (string, PostOp, error) {
 	k := c.nfs.begin(procReadlink)
 	defer c.nfs.end(k)
@@ -41,7 +44,10 @@ func (c *Client) Readlink(ctx context.Context, h Handle) (string, PostOp, error)
 func (r *result) readlinkRes() (target string, a PostOp) {
 	a = r.postOp()
 	if r.ok() {
-		target = r.string(maxName)
+		if target = r.string(maxName); r.err == nil && (target == "" || strings.Contains(target, "\x00")) {
+			r.fail("a symlink to %q", target)
+			target = ""
+		}
 	}
 	return target, a
 }

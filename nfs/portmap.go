@@ -39,6 +39,7 @@ func oneCall(ctx context.Context, cfg transportConfig, proc uint32, args func(*c
 	t := newTransport(cfg)
 	defer t.close()
 	k := t.begin(proc)
+	k.limit = cfg.limit
 	if args != nil {
 		args(k)
 	}

@@ -30,6 +30,9 @@ type Page struct {
 	Dir     PostOp   // the directory's attributes
 }
 
+// maxListing is the longest record of a page, in bytes; see maxDirBytes.
+const maxListing = 2*maxDirBytes + replySlack
+
 // Readdir returns a page of names (RFC 1813 §3.3.16), of about maxBytes.
 // StatusBadCookie says that the position is no longer known; List copes with it.
 func (c *Client) Readdir(ctx context.Context, dir Handle, from Position, maxBytes uint32) (Page, error) {
@@ -38,6 +41,7 @@ func (c *Client) Readdir(ctx context.Context, dir Handle, from Position, maxByte
 	k.handle(&dir)
 	k.position(from)
 	k.head = appendUint32(k.head, min(maxBytes, maxDirBytes))
+	k.limit = maxListing
 	r := c.do(ctx, k)
 	p := r.page(from, false)
 	return p, r.error("readdir", "")
@@ -51,6 +55,7 @@ func (c *Client) Readdirplus(ctx context.Context, dir Handle, from Position, dir
 	k.handle(&dir)
 	k.position(from)
 	k.head = appendUint32(appendUint32(k.head, min(dirBytes, maxDirBytes)), min(maxBytes, maxDirBytes))
+	k.limit = maxListing
 	r := c.do(ctx, k)
 	p := r.page(from, true)
 	return p, r.error("readdirplus", "")

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 )
 
 // maxFragments bounds the fragments of one record: a peer could send empty
@@ -72,11 +73,16 @@ func (r *recordReader) fragment() error {
 	if r.fragments++; r.fragments > maxFragments {
 		return badReply("a record of more than %d fragments", maxFragments)
 	}
-	// left is below 2³¹, so that int does not overflow here.
-	if int64(r.read)+int64(r.left) > int64(r.limit) {
-		return badReply("a record of %d bytes or more where %d are allowed", int64(r.read)+int64(r.left), r.limit)
-	}
 	r.read += r.left
+	return r.check()
+}
+
+// check refuses a record that is longer than the limit.
+func (r *recordReader) check() error {
+	// fragment adds less than 2³¹ to what was below the limit: no overflow.
+	if r.read > r.limit {
+		return badReply("a record of %d bytes or more where %d are allowed", r.read, r.limit)
+	}
 	return nil
 }
 
@@ -86,7 +92,7 @@ func (r *recordReader) rest(b []byte) ([]byte, error) {
 	for {
 		if r.left > 0 {
 			n := len(b)
-			b = grow(b, r.left)
+			b = slices.Grow(b, r.left)[:n+r.left]
 			if _, err := io.ReadFull(r.r, b[n:]); err != nil {
 				return b[:n], err
 			}
@@ -115,14 +121,4 @@ func (r *recordReader) skip() error {
 			return err
 		}
 	}
-}
-
-// grow lengthens b by n bytes whose content is not defined.
-func grow(b []byte, n int) []byte {
-	if len(b)+n <= cap(b) {
-		return b[:len(b)+n]
-	}
-	g := make([]byte, len(b)+n)
-	copy(g, b)
-	return g
 }

@@ -198,19 +198,41 @@ func (c *Client) storeChunk(ctx context.Context, h Handle, src io.ReaderAt, chun
 		return nil, &Error{Op: "write", Err: fmt.Errorf("reading the source at %d: %w", chunk.Offset, err)}
 	}
 	defer release()
-	for offset := chunk.Offset; len(p) > 0; {
-		res, err := c.Write(ctx, h, uint64(offset), p, stable)
-		if err != nil {
-			return nil, err
-		}
-		if res.N == 0 {
-			return nil, &Error{Op: "write", Err: io.ErrNoProgress}
-		}
+	err = c.writeAll(ctx, h, chunk.Offset, p, stable, func(offset int64, res WriteResult) {
 		if res.Committed == Unstable {
 			left = append(left, unstable{Range{offset, int64(res.N)}, res.Verifier})
 		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return left, nil
+}
+
+// WriteAll writes p at an offset, FileSync, with more than one WRITE where the
+// server takes less at a time.
+func (c *Client) WriteAll(ctx context.Context, h Handle, offset int64, p []byte) error {
+	return c.writeAll(ctx, h, offset, p, FileSync, func(int64, WriteResult) {})
+}
+
+// writeAll calls done with what each WRITE has written.
+func (c *Client) writeAll(ctx context.Context, h Handle, offset int64, p []byte, stable Stable, done func(offset int64, res WriteResult)) error {
+	var tiny tiny
+	for part := p; len(p) > 0; part = p[:min(len(p), max(2*len(part), minTransfer))] {
+		res, err := c.Write(ctx, h, uint64(offset), part, stable)
+		switch {
+		case err != nil:
+			return err
+		case res.N == 0:
+			return &Error{Op: "write", Err: fmt.Errorf("%w: a WRITE of %d bytes writes 0", io.ErrNoProgress, len(part))}
+		case res.N < len(part) && tiny.again(res.N):
+			return &Error{Op: "write", Err: badReply("%d WRITEs in a row write less than %d bytes", tiny, minTransfer)}
+		case res.N < len(part):
+			part = part[:res.N] // the next one is not much larger
+		}
+		done(offset, res)
 		offset += int64(res.N)
 		p = p[res.N:]
 	}
-	return left, nil
+	return nil
 }

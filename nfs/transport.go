@@ -32,6 +32,7 @@ type transportConfig struct {
 	window       int           // calls in flight per link
 	limit        int           // bytes of a reply's record
 	replyTimeout time.Duration // silence after which a call is sent again
+	patience     time.Duration // with a call that is not answered while others are
 	once         bool          // do not connect again
 	seed         net.Conn      // the first link's first connection, if there is one
 	stats        *Stats        // nil: nobody counts
@@ -44,8 +45,13 @@ func newTransport(cfg transportConfig) *transport {
 	t.xid.Store(rand.Uint32())
 	for i := range cfg.links {
 		l := newLink(func(ctx context.Context) (net.Conn, error) { return cfg.dial(ctx, i) },
-			cfg.limit, cfg.replyTimeout, func(down bool) { t.slots.setDown(i, down) })
+			cfg.limit, cfg.replyTimeout, cfg.patience, func(down bool) { t.slots.setDown(i, down) })
 		l.once = cfg.once
+		l.probe = func() *call {
+			k := t.begin(procNull)
+			k.renew(t.xid.Add(1))
+			return k
+		}
 		if i == 0 {
 			l.seed = cfg.seed
 		}

@@ -226,7 +226,7 @@ func failure(err error) *Failure {
 		f.Reason, f.Hint = e.Reason, e.Hint
 	}
 	// The names in these texts may have any byte. JSON would replace some.
-	f.Err, f.Reason, f.Hint = text.Visible(f.Err), text.Visible(f.Reason), text.Visible(f.Hint)
+	f.Err, f.Reason, f.Hint = text.Message(f.Err), text.Message(f.Reason), text.Message(f.Hint)
 	return f
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/sole"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -42,6 +43,7 @@ type session struct {
 
 	ctx    context.Context // ends when the session begins to end, with why
 	cancel context.CancelCauseFunc
+	name   sole.Keeper   // this node's name on the export, until the goodbye
 	part   func()        // ends store.Run, which says goodbye
 	tasks  guard.Tasks   // requests, and goroutines of the session
 	before chan struct{} // closed when the session before has ended; nil: there was none
@@ -85,6 +87,9 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		DeleteTree: func(ctx context.Context, dir string) error { return ss.versions.DeleteTree(ctx, dir) },
 		CloneFile: func(ctx context.Context, src, dst string, warn func(string)) bool {
 			return ss.versions.CloneFile(ctx, src, dst, warn)
+		},
+		Sole: func(exportID string) (place, other string, err error) {
+			return ss.name.Take(exportID + "/" + settings.Node)
 		},
 		Report: s.report,
 	})
@@ -182,6 +187,7 @@ const goesOn = "'berth snapshot restore --resume VOLUME' goes on with it, and --
 // nothing is left behind. why is the error of what is interrupted.
 func (ss *session) end(why error) error {
 	defer close(ss.ended)
+	defer ss.name.Release()
 	ss.tasks.Close()
 	ss.cancel(why)
 	if ss.store == nil {

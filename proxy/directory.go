@@ -37,6 +37,11 @@ func (c Changes) Any() bool {
 	return slices.ContainsFunc(c.List, func(c Change) bool { return c.Kind != Same })
 }
 
+// Removes tells whether files go.
+func (c Changes) Removes() bool {
+	return slices.ContainsFunc(c.List, func(c Change) bool { return c.Kind == Removed })
+}
+
 // NotOurs is the error for a file that Render did not write and whose name
 // Render needs.
 type NotOurs struct{ Path string }

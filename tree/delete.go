@@ -69,7 +69,7 @@ func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) 
 	err = runPool(ctx, d.e.workers(), func(ctx context.Context, w *pool) error {
 		d.pool = w
 		if a.Kind != Directory {
-			d.remove(ctx, parent, base)
+			d.remove(ctx, nil, parent, base)
 			return nil
 		}
 		return d.empty(ctx, &doomed{in: parent, base: base, at: at})
@@ -83,8 +83,13 @@ func Delete(ctx context.Context, fsys FS, name string, progress func(Progress)) 
 	return nil
 }
 
-// maxRounds is how often Delete empties a directory that others fill again.
-const maxRounds = 10
+// maxRounds is how often Delete empties a directory that others fill again, or that
+// a server says to be full of names that do not exist. maxBatches bounds the names of
+// a directory, by maxNames: to 20 million.
+const (
+	maxRounds  = 10
+	maxBatches = 5000
+)
 
 type deletion struct {
 	e    engine
@@ -106,7 +111,9 @@ type doomed struct {
 	pending atomic.Int64
 	stays   atomic.Bool // something in it could not be removed
 	full    bool        // the directory has more names than one batch
-	rounds  int         // how often the directory was found not to be empty
+	rounds  int         // how often the directory was not empty, or nothing of a batch was there
+	batches int         // how often the directory was listed
+	removed atomic.Bool // something of the batch was removed
 }
 
 // note counts a failure. It returns true for no error and for a name that does not
@@ -132,9 +139,13 @@ func (d *deletion) count(f func(*Progress)) {
 	}
 }
 
-func (d *deletion) remove(ctx context.Context, dir location, base string) bool {
-	if !d.note(d.e.remove(ctx, dir, base)) {
+func (d *deletion) remove(ctx context.Context, n *doomed, dir location, base string) bool {
+	err := d.e.remove(ctx, dir, base)
+	if !d.note(err) {
 		return false
+	}
+	if err == nil && n != nil {
+		n.removed.Store(true)
 	}
 	d.count(func(p *Progress) { p.Files++ })
 	return true
@@ -144,6 +155,8 @@ func (d *deletion) remove(ctx context.Context, dir location, base string) bool {
 // removal.
 func (d *deletion) empty(ctx context.Context, n *doomed) error {
 	n.pending.Store(1) // for the listing itself
+	n.batches++
+	n.removed.Store(false)
 	batch, err := d.names(ctx, n)
 	if errors.Is(err, fs.ErrPermission) {
 		// A directory that nobody may enter, also root of a squashed export.
@@ -170,7 +183,7 @@ func (d *deletion) empty(ctx context.Context, n *doomed) error {
 				} else if b.busy {
 					d.note(&fs.PathError{Op: "remove", Path: b.at.name, Err: syscall.EBUSY})
 					n.stays.Store(true)
-				} else if !d.remove(ctx, n.at, b.base) {
+				} else if !d.remove(ctx, n, n.at, b.base) {
 					n.stays.Store(true)
 				}
 				return d.finish(ctx, n)
@@ -200,14 +213,19 @@ func (d *deletion) finish(ctx context.Context, n *doomed) error {
 		if !n.full {
 			err = d.e.rmdir(ctx, n.in, n.base)
 		}
-		if n.full || errors.Is(err, syscall.ENOTEMPTY) && n.rounds < maxRounds {
-			if !n.full {
+		if n.full && (n.rounds == maxRounds || n.batches == maxBatches) {
+			err = &fs.PathError{Op: "delete", Path: n.at.name, Err: fmt.Errorf("%w: its listing does not end", syscall.ENOTEMPTY)}
+		} else if n.full || errors.Is(err, syscall.ENOTEMPTY) && n.rounds < maxRounds {
+			if !n.full || !n.removed.Load() {
 				n.rounds++
 			}
 			return d.pool.dir(ctx, func(ctx context.Context) error { return d.empty(ctx, n) })
 		}
 		if d.note(err) {
 			d.count(func(p *Progress) { p.Dirs++ })
+			if err == nil && n.parent != nil {
+				n.parent.removed.Store(true)
+			}
 		} else if n.parent != nil {
 			n.parent.stays.Store(true)
 		}

@@ -20,6 +20,13 @@ type location struct {
 	mount  bool
 	known  bool
 	device uint64
+	in     *above // the directories that it is in, as far as handles of them are known
+}
+
+// above is a directory of which handles tell that it does not contain itself.
+type above struct {
+	in     *above
+	handle nfs.Handle
 }
 
 // engine is a filesystem for Copy, Delete, Measure and Compare. It takes locations

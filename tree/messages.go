@@ -28,6 +28,10 @@ var Messages = catalogue.Messages{
 		{"… left in …: …", "some names could not be deleted", "mend what the words behind the colon say; berth tries again by itself"},
 	},
 	catalogue.Wire: {
+		{"the server shows a directory that contains itself", "a defect of the server or of its filesystem", "check the filesystem there; the server's release notes"},
+		{"directories in one another to a name of more than … bytes", "somebody made thousands of directories in one another, or the server shows some without an end", "look at that path on the export; remove it there"},
+		{"…: READ ended before the … bytes that the server says … has", "a defect of the server: it says that the file is longer than it gives", "the server's log; look at the file there"},
+		{"…: its listing does not end", "the server lists names that do not exist, again and again, or more than 20 million names", "the server's log; remove the directory there"},
 		{"openat2: … (Linux 5.6 is needed)", "an old kernel, or a filter of system calls", "Linux 5.12 or newer"},
 		{"the file is too large", "a file in `.berth` is larger than any file that berth writes", "look at it on the export; it is not berth's"},
 		{"not a directory", "a file is where a directory was", "look at that path on the export"},

@@ -2,8 +2,10 @@ package tree
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/casit/berth/nfs"
 )
@@ -39,10 +41,14 @@ func (w *Wire) list(ctx context.Context, dir location, fn func(e EntryPlus, at l
 func (w *Wire) listing(ctx context.Context, dir location, fn func(e EntryPlus, at location) error) (now Attr, err error) {
 	var fnErr error
 	err = w.once(ctx, "readdir", dir.name, func() error {
+		in, err := enter(dir)
+		if err != nil {
+			return err
+		}
 		a, err := w.client.Listing(ctx, dir.handle, func(e *nfs.Entry) error {
 			a := attrOf(&e.Attr.Attr)
 			a.Mount = dir.known && a.Device != dir.device
-			fnErr = fn(EntryPlus{e.Name, a}, location{name: dir.child(e.Name).name, handle: e.Handle, mount: a.Mount, known: true, device: a.Device})
+			fnErr = fn(EntryPlus{e.Name, a}, location{name: dir.child(e.Name).name, handle: e.Handle, mount: a.Mount, known: true, device: a.Device, in: in})
 			return fnErr
 		})
 		if a.Present {
@@ -54,6 +60,24 @@ func (w *Wire) listing(ctx context.Context, dir location, fn func(e EntryPlus, a
 		return now, fnErr
 	}
 	return now, err
+}
+
+// maxPath is the longest name, in bytes, of a directory that is listed below another
+// one: four times what the kernel takes. A server may show directories in one
+// another without an end.
+const maxPath = 16 << 10
+
+// enter refuses a directory that contains itself, or is too deep in others.
+func enter(dir location) (*above, error) {
+	if len(dir.name) > maxPath {
+		return nil, fmt.Errorf("directories in one another to a name of more than %d bytes", maxPath)
+	}
+	for a := dir.in; a != nil; a = a.in {
+		if a.handle == dir.handle {
+			return nil, errors.New("the server shows a directory that contains itself")
+		}
+	}
+	return &above{dir.in, dir.handle}, nil
 }
 
 func (w *Wire) names(ctx context.Context, dir location, fn func(e Entry, at location) error) error {
@@ -207,7 +231,7 @@ func (w *Wire) copyFile(ctx context.Context, src location, a Attr, dir location,
 			now, err = w.storeLarge(ctx, src, a.Size, r.at)
 			r.bytes = a.Size
 		} else if r.bytes = int64(len(data)); len(data) > 0 {
-			err = w.storeSmall(ctx, r.at.handle, data)
+			err = w.client.WriteAll(ctx, r.at.handle, 0, data)
 		}
 		if err != nil {
 			return err
@@ -238,28 +262,16 @@ func verify(got *nfs.Attr, size int64, want nfs.SetAttr) error {
 		got.Size, got.Mtime.Time(), got.Mode, got.UID, got.GID, size, want.Mtime.Time(), want.Mode, want.UID, want.GID)
 }
 
-// storeSmall writes a file that fits one WRITE.
-func (w *Wire) storeSmall(ctx context.Context, h nfs.Handle, data []byte) error {
-	for off := 0; off < len(data); {
-		res, err := w.client.Write(ctx, h, uint64(off), data[off:], nfs.FileSync)
-		if err != nil {
-			return err
-		}
-		if res.N == 0 {
-			return io.ErrNoProgress
-		}
-		off += res.N
-	}
-	return nil
-}
-
 // storeLarge copies size bytes, and returns the attributes of the source afterwards.
 func (w *Wire) storeLarge(ctx context.Context, src location, size int64, dst location) (Attr, error) {
-	from := &remote{ctx, w.client, src.handle}
+	from := &remote{ctx: ctx, client: w.client, handle: src.handle}
 	if _, err := w.client.Store(ctx, dst.handle, from, nfs.Range{Length: size}); err != nil {
 		return Attr{}, err
 	}
 	now, err := w.client.Getattr(ctx, src.handle)
+	if err == nil && from.cut.Load() && int64(now.Size) >= size {
+		err = fmt.Errorf("%w: READ ended before the %d bytes that the server says %s has", nfs.ErrBadReply, size, src.name)
+	}
 	return attrOf(&now), err
 }
 
@@ -268,6 +280,7 @@ type remote struct {
 	ctx    context.Context
 	client *nfs.Client
 	handle nfs.Handle
+	cut    atomic.Bool // it ended early
 }
 
 func (r *remote) ReadAt(p []byte, off int64) (int, error) {
@@ -275,6 +288,7 @@ func (r *remote) ReadAt(p []byte, off int64) (int, error) {
 	if err == io.EOF {
 		// The file was cut off meanwhile. Zeros stand for the lost bytes; the
 		// attributes of the source tell that the copy is torn.
+		r.cut.Store(true)
 		clear(p[n:])
 		return len(p), nil
 	}

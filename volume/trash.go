@@ -111,7 +111,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 	return s.locked(ctx, cluster.OpRemove, name, func(e *export.Export, lock *cluster.Locking) error {
 		err := s.checkDirectory(ctx, e, name)
 		if problem.KindOf(err) == problem.NotFound {
-			s.index.drop(name)
+			s.index.Drop(name)
 			return s.forgetUnfinished(ctx, e, name)
 		}
 		if err != nil {
@@ -141,7 +141,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if err := s.Trash.put(ctx, e, t); err != nil {
 			return err
 		}
-		s.index.drop(name)
+		s.index.Drop(name)
 		detail := "trash " + t.ID
 		if meta.deletes() {
 			detail += ", deleted at once (on-remove=delete)"
@@ -291,7 +291,7 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 		} else if there || t.Kind != "unreadable" && (t.Kind != "removed" || t.Volume != l.Volume) {
 			return otherItem(l)
 		}
-		s.index.drop(l.Volume)
+		s.index.Drop(l.Volume)
 		return s.forgetVolume(ctx, e, l.Volume)
 	}
 	return s.Trash.drop(ctx, e, l.Work)
@@ -437,7 +437,7 @@ func (tr *Trash) Restore(ctx context.Context, which, as string) (*Trashed, strin
 		if err := tr.bringBack(ctx, e, t, name); err != nil {
 			return err
 		}
-		tr.s.index.put(name, entry{})
+		tr.s.index.Put(name, entry{})
 		tr.s.Audit.Write(ctx, e, audit.Record{Op: "undelete", Volume: name, Detail: "trash " + t.ID})
 		return nil
 	})
@@ -509,6 +509,8 @@ func (tr *Trash) copyFenced(ctx context.Context, e *export.Export, t *Trashed, n
 	return e.FS.Rename(ctx, tmp, name)
 }
 
+// finishRestore ends a restore whose owner died: what is moved back is in its place
+// then, and what is copied is taken back.
 func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	if l.Work == "" {
 		return nil
@@ -526,6 +528,11 @@ func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster
 	there, err := export.Exists(ctx, e.FS, l.Volume)
 	if err != nil || there {
 		return err
+	}
+	if t.Kind == "fenced" {
+		// It is copied, which may take hours and would keep what else is to be
+		// finished: whoever asked for it asks again.
+		return export.Absent(e.FS.Remove(ctx, export.MetaPath(l.Volume)))
 	}
 	return tr.bringBack(ctx, e, t, l.Volume)
 }
@@ -571,13 +578,12 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 	err = tr.s.with(ctx, "purge the trash", func(e *export.Export) error {
 		var first error
 		for _, t := range out {
-			err := tr.purge(ctx, e, t)
-			if export.Ends(ctx, e.FS, err) {
-				return err
-			}
-			if err == nil {
+			switch err := tr.purge(ctx, e, t); {
+			case err == nil:
 				done = append(done, t)
-			} else if first == nil {
+			case export.Ends(ctx, e.FS, err):
+				return err
+			case first == nil:
 				first = fmt.Errorf("%s: %w", t.ID, err)
 			}
 		}

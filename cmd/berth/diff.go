@@ -18,6 +18,7 @@ import (
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/snapshot/compare"
+	"github.com/casit/berth/text"
 )
 
 // diffOptions are what `berth snapshot diff` was asked for.
@@ -65,7 +66,9 @@ func runDiff(ctx context.Context, a *app, o diffOptions) error {
 		out.CloseWithError(err)
 		asked <- err
 	}()
-	p := &diffPrinter{w: a.stdout, json: a.json, stat: o.stat, names: o.names || a.quiet, all: o.all, width: a.width(a.stdout)}
+	working := a.working(ctx, "berth snapshot diff")
+	defer working.Stop()
+	p := &diffPrinter{w: working.Over(a.stdout), json: a.json, stat: o.stat, names: o.names || a.quiet, all: o.all, width: a.width(a.stdout)}
 	lines := json.NewDecoder(in)
 	for {
 		var d snapshot.Diff
@@ -155,7 +158,7 @@ func (p *diffPrinter) flush() error {
 	return p.line(c, text)
 }
 
-func (p *diffPrinter) line(c *compare.Change, text string) error {
+func (p *diffPrinter) line(c *compare.Change, said string) error {
 	name := c.Name()
 	if file := c.Whole(); file != nil && file.Kind == "directory" {
 		name += "/"
@@ -168,7 +171,7 @@ func (p *diffPrinter) line(c *compare.Change, text string) error {
 	if p.width > 0 {
 		column = min(column, max(show.Narrowest, p.width-30))
 	}
-	_, err := fmt.Fprintf(p.w, "%s  %-*s  %s\n", c.Kind, column, show.Quoted(name), text)
+	_, err := fmt.Fprintln(p.w, text.Line(fmt.Sprintf("%s  %-*s  %s", c.Kind, column, show.Quoted(name), said)))
 	return err
 }
 
@@ -178,10 +181,18 @@ func (p *diffPrinter) total(c *compare.Changes) error {
 	if err == nil && c.Disguised > 0 {
 		_, err = fmt.Fprintln(p.w, disguised(c.Disguised))
 	}
+	if err == nil && c.Held > 0 {
+		_, err = fmt.Fprintln(p.w, held(c))
+	}
 	if err == nil && c.KeptOpen > 0 {
 		_, err = fmt.Fprintf(p.w, "%s that an NFS client keeps of removed files (.nfs...) left out\n", show.Plural(int(c.KeptOpen), "name"))
 	}
 	return err
+}
+
+// held says how many files nobody could compare.
+func held(c *compare.Changes) string {
+	return fmt.Sprintf("%s could not be read, and count as modified, the first: %s", show.Plural(int(c.Held), "file"), show.Quoted(c.HeldPaths[0]))
 }
 
 // disguised says how many files were changed by somebody who hid it.
@@ -250,13 +261,13 @@ func runContentDiff(ctx context.Context, a *app, o diffOptions) error {
 	}
 	var texts, titles [2]string
 	for i, ref := range []string{r.A, r.B} {
-		text := &limited{left: maxContent}
+		read := &limited{left: maxContent}
 		titles[i] = titled(ctx, a, ref, name)
-		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref, PathB64: []byte(name)}, text)
+		err := a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref, PathB64: []byte(name)}, read)
 		if f := (*plugin.Failure)(nil); err != nil && !(errors.As(err, &f) && f.Kind == problem.NotFound) {
 			return err
 		}
-		texts[i] = text.text.String()
+		texts[i] = read.text.String()
 		if strings.ContainsRune(texts[i], 0) || !utf8.ValidString(texts[i]) {
 			return &plugin.Failure{Kind: problem.Failed, Reason: titles[i] + " is no text", Hint: "save both with 'berth snapshot cat' and compare them"}
 		}

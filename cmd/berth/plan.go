@@ -51,6 +51,9 @@ func renderPlan(w io.Writer, v planView, width int) {
 		if c.Disguised > 0 {
 			line("%s", disguised(c.Disguised))
 		}
+		if c.Held > 0 {
+			line("%s", held(&c))
+		}
 		if it.Database {
 			line("it holds a database")
 		}

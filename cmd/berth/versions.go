@@ -118,8 +118,9 @@ func runCat(ctx context.Context, a *app, ref string) error {
 		if err != nil {
 			return err
 		}
+		return a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, a.stdout)
 	}
-	out := sparse(a.stdout)
+	out := sparse(unescaped(a.stdout))
 	return errors.Join(a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, out), out.end())
 }
 

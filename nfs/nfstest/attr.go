@@ -120,33 +120,21 @@ func (e *encoder) time(t time.Time) {
 
 // fattr is fattr3 (RFC 1813 §2.6).
 func (e *encoder) fattr(x *export, n *node) {
-	var size, used int64
-	switch {
-	case n.data != nil:
-		size, used = n.data.size, n.data.used()
-	case n.dir != nil:
-		size = pageSize
-		used = pageSize
-	case n.typ == typeLnk:
-		size = int64(len(n.link))
-	}
-	e.u32(n.typ)
+	a := x.attr(n)
+	e.u32(a.Type)
 	e.u32(n.mode)
-	e.u32(n.nlink)
+	e.u32(a.Nlink)
 	e.u32(n.uid)
 	e.u32(n.gid)
-	e.u64(uint64(size))
-	e.u64(uint64(used))
+	e.u64(a.Size)
+	e.u64(a.Used)
 	e.u32(n.major)
 	e.u32(n.minor)
-	fsid := uint64(x.id)
-	if n.fsid != 0 {
-		fsid = n.fsid
-	}
-	e.u64(fsid)
-	e.u64(n.id)
+	e.u64(a.FSID)
+	e.u64(a.FileID)
 	e.time(n.atime)
-	e.time(n.mtime)
+	e.u32(uint32(n.mtime.Unix()))
+	e.u32(a.MtimeNsec)
 	e.time(n.ctime)
 }
 

@@ -201,7 +201,23 @@ func (s *Server) reply(h *header, d *decoder, f Fault) []byte {
 
 // deliver queues an answer's record, damaged as the fault says.
 func (c *conn) deliver(reply []byte, f Fault) {
+	if f.WrongXID > 0 {
+		reply = append([]byte("????"), reply[4:]...)
+		f.Duplicates = f.WrongXID - 1
+	}
 	record := mark(nil, reply, f.Fragments)
+	if f.Trickle > 0 {
+		for i := range record {
+			time.Sleep(f.Trickle)
+			c.mu.Lock()
+			_, err := c.nc.Write(record[i : i+1])
+			c.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+		return
+	}
 	cut := false
 	switch {
 	case f.Short:

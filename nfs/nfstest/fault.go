@@ -60,6 +60,8 @@ type Fault struct {
 	Oversize   uint32        // the record is announced to be so long
 	AcceptStat uint32        // not carried out, answered with this accept_stat (RFC 5531 §9)
 	AuthStat   uint32        // not carried out, denied with this auth_stat
+	WrongXID   int           // so many answers to calls that nobody made, instead of the answer
+	Trickle    time.Duration // before each byte of the answer
 }
 
 // rule applies a fault to the next n calls of a procedure.

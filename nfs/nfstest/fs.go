@@ -84,6 +84,7 @@ type export struct {
 	readOnly bool
 	squash   bool
 	space    int64 // bytes; 0 for plenty
+	lies     Lies
 }
 
 func newExport(id uint32) *export {
@@ -119,18 +120,18 @@ func (x *export) newNode(typ, mode uint32, c *cred) *node {
 
 var handleMagic = []byte("nfst")
 
-func (x *export) handle(n *node) []byte {
+func (x *export) trueHandle(n *node) []byte {
 	b := slices.Clone(handleMagic)
 	b = binary.BigEndian.AppendUint32(b, x.id)
 	return binary.BigEndian.AppendUint64(b, n.id)
 }
 
 func (x *export) byHandle(b []byte) (*node, uint32) {
-	if len(b) != 16 || string(b[:4]) != string(handleMagic) {
+	if len(b) < 16 || len(b) > 16 && x.lies.Handle == nil || string(b[:4]) != string(handleMagic) {
 		return nil, errBadHandle
 	}
-	n := x.nodes[binary.BigEndian.Uint64(b[8:])]
-	if n == nil || binary.BigEndian.Uint32(b[4:]) != x.id {
+	n := x.nodes[binary.BigEndian.Uint64(b[8:16])]
+	if n == nil || binary.BigEndian.Uint32(b[4:8]) != x.id {
 		return nil, errStale
 	}
 	return n, ok

@@ -177,6 +177,9 @@ func list(s *Server, c *cred, d *decoder, e *encoder, plus bool) {
 			st = errBadCookie
 		}
 	}
+	if st == ok && e.lie(s.export, dir, cookie, plus) {
+		return
+	}
 	if e.u32(st); st != ok {
 		e.postOp(s.export, dir)
 		return

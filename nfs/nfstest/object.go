@@ -84,7 +84,11 @@ func readlink(s *Server, _ *cred, d *decoder, e *encoder) {
 	e.u32(st)
 	e.postOp(s.export, n)
 	if st == ok {
-		e.str(n.link)
+		to := n.link
+		if s.export.lies.Readlink != nil {
+			to = s.export.lies.Readlink(to)
+		}
+		e.str(to)
 	}
 }
 
@@ -110,9 +114,13 @@ func read(s *Server, c *cred, d *decoder, e *encoder) {
 	if off < maxFileSize {
 		got = n.data.readAt(p, int64(off))
 	}
-	e.u32(uint32(got))
-	e.flag(off+uint64(got) >= uint64(n.data.size))
-	e.str(string(p[:got]))
+	announced, p, eof := uint32(got), p[:got], off+uint64(got) >= uint64(n.data.size)
+	if s.export.lies.Read != nil {
+		s.export.lies.Read(&announced, &p, &eof)
+	}
+	e.u32(announced)
+	e.flag(eof)
+	e.str(string(p))
 }
 
 func write(s *Server, c *cred, d *decoder, e *encoder) {
@@ -131,9 +139,11 @@ func write(s *Server, c *cred, d *decoder, e *encoder) {
 	e.u32(st)
 	e.wcc(s.export, b, n)
 	if st == ok {
-		e.u32(uint32(len(p)))
+		n := uint32(len(p))
+		v := s.told(&n)
+		e.u32(n)
 		e.u32(stable)
-		e.raw(s.verifier[:])
+		e.raw(v[:])
 	}
 }
 
@@ -151,8 +161,19 @@ func commit(s *Server, _ *cred, d *decoder, e *encoder) {
 	e.u32(st)
 	e.wcc(s.export, b, n)
 	if st == ok {
-		e.raw(s.verifier[:])
+		var n uint32
+		v := s.told(&n)
+		e.raw(v[:])
 	}
+}
+
+// told is the verifier that is sent, and the count of a WRITE.
+func (s *Server) told(n *uint32) [8]byte {
+	v := s.verifier
+	if s.export.lies.Write != nil {
+		s.export.lies.Write(n, &v)
+	}
+	return v
 }
 
 func fsstat(s *Server, _ *cred, d *decoder, e *encoder) {
