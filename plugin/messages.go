@@ -67,7 +67,6 @@ var Messages = catalogue.Messages{
 		{"mount …: the kernel's mount of the export does not answer", "the filer is away; nothing is lost", "try again when the filer answers"},
 		{"look at …: …", "the node's mount does not show the volume any more", "try again; `dmesg`; `berth volume ps` lists what to restart"},
 		{"this node still sees what volume … was before it was replaced", "after a restore on another node, the kernel still remembers the old directory", "try again in a moment"},
-		{"put what was written on the server: …", "the filer does not accept the last writes in time", "nothing is lost; the kernel writes them when the filer answers"},
 		{"an export of type … cannot be mounted", "a defect of berth", "report it"},
 		{"read the mounts: …", "`/proc` is not there", "`ls /proc/self/mountinfo`"},
 		{"the mount of … is not in mountinfo: …", "somebody unmounted it at this moment", "mount it again"},
