@@ -58,7 +58,7 @@ var below = map[string][]string{
 	"stack":                         {"cluster", "problem", "tree", "volume"},
 	"docker":                        {"cluster", "job", "problem", "proxy", "snapshot", "snapshot/reference", "stack", "tree", "volume"},
 	"docker/dockertest":             {},
-	"show":                          {"cluster", "job", "plugin", "problem", "snapshot", "snapshot/compare", "snapshot/df", "snapshot/reference"},
+	"show":                          {"cluster", "job", "plugin", "problem", "snapshot", "snapshot/compare", "snapshot/df", "snapshot/reference", "sweep", "volume"},
 	"examine":                       {"cluster", "job", "docker", "doctor", "plugin", "stack", "volume"},
 	"doctor":                        {"cluster", "job", "export", "sweep", "volume", "problem", "tree", "nfs", "ontap", "snapshot/reference"},
 	"convoy":                        {"audit", "cluster", "export", "volume", "problem", "tree"},
