@@ -345,7 +345,7 @@ func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
 	if left < 0 {
 		return nil
 	}
-	return c.namesake("it is in another network namespace; if it has ended, berth goes on by itself in " + max(left, time.Second).Round(time.Second).String())
+	return c.namesake("it is in another network namespace, or was killed there less than half a lease ago")
 }
 
 // namesake refuses the export while another process has our name.
