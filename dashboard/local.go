@@ -31,7 +31,7 @@ func Listen(address string) (net.Listener, error) {
 	}
 	if is, err := os.Lstat(path); err == nil && is.Mode().Type() == fs.ModeSocket {
 		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("listen on %s: %w", path, err)
+			return nil, err
 		}
 	}
 	before := syscall.Umask(0o177) // no moment with another mode
