@@ -190,7 +190,8 @@ func (c Changes) Print(w io.Writer, diff bool) error {
 	return nil
 }
 
-// lines are those of a file, each with its end.
+// lines are those of a file, each with its end. A last line without one says so, as
+// diff(1) does.
 func lines(data []byte) (out []string) {
 	for line := range strings.Lines(string(data)) {
 		if !strings.HasSuffix(line, "\n") {
