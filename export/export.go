@@ -29,6 +29,47 @@ func (r *record) Fits(string) error {
 	return nil
 }
 
+// readRecord reads who an export is; want is who it ought to be, "" for anybody. One
+// damaged file must not cost every volume: where it is broken, or says another id than
+// the one that is wanted, its copy counts if that is better.
+func readRecord(ctx context.Context, fsys tree.FS, want string) (rec record, err error) {
+	err = Read(ctx, fsys, recordFile, &rec)
+	if IsBroken(err) || err == nil && want != "" && rec.ID != want {
+		var again record
+		if Read(ctx, fsys, recordCopy, &again) == nil && (want == "" || again.ID == want) {
+			return again, nil
+		}
+	}
+	return rec, err
+}
+
+// IsRecord tells the two files that say who an export is.
+func IsRecord(name string) bool { return name == recordFile || name == recordCopy }
+
+// CheckRecords returns what is wrong with these files of the export with that id.
+func CheckRecords(ctx context.Context, fsys tree.FS, id string) map[string]error {
+	out := map[string]error{}
+	for _, name := range []string{recordFile, recordCopy} {
+		var rec record
+		out[name] = Read(ctx, fsys, name, &rec)
+		if out[name] == nil && rec.ID != id {
+			out[name] = Unfit("says that the export is %q", rec.ID)
+		}
+	}
+	return out
+}
+
+// WriteRecords writes the files that say who the export is where they are wrong.
+func (e *Export) WriteRecords(ctx context.Context) error {
+	var failed error
+	for name, err := range CheckRecords(ctx, e.FS, e.ID) {
+		if err != nil {
+			failed = errors.Join(failed, e.Replace(ctx, name, record{FormatVersion, e.ID}))
+		}
+	}
+	return failed
+}
+
 // Export is one opened export whose identity was verified.
 type Export struct {
 	FS tree.FS
@@ -43,8 +84,7 @@ type Export struct {
 // believed to be gone: a directory that was emptied, or deleted while somebody
 // has it open, keeps its handle and has nothing in it.
 func (e *Export) Confirm(ctx context.Context) error {
-	var rec record
-	err := Read(ctx, e.FS, recordFile, &rec)
+	rec, err := readRecord(ctx, e.FS, e.ID)
 	if err == nil && rec.ID == e.ID {
 		return nil
 	}
