@@ -454,7 +454,7 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	if err != nil {
 		return err
 	}
-	faulty := func(l *Lock) int { return min(1, len(c.faults.Reason(unfinished, l.Volume))) }
+	faulty := func(l *Lock) int { return min(1, len(c.cfg.Faults.Reason(unfinished, l.Volume))) }
 	slices.SortStableFunc(all, func(a, b *Lock) int { return faulty(a) - faulty(b) })
 	var panics several.Errors
 	for _, l := range all {
@@ -501,7 +501,7 @@ func (c *Cluster) Stuck(ctx context.Context, e *export.Export) ([]export.Fault, 
 	all, err := Locks(ctx, e.FS)
 	var out []export.Fault
 	for _, l := range all {
-		if why := c.faults.Reason(unfinished, l.Volume); why != "" && c.Abandoned(l) {
+		if why := c.cfg.Faults.Reason(unfinished, l.Volume); why != "" && c.Abandoned(l) {
 			file := export.LockPath(l.Volume)
 			if l.number > 0 {
 				file = locks(l.Volume).path(l.number)

@@ -52,6 +52,7 @@ var Table = []Described{
 	{"staging", "private files are swept, and what is purged goes"},
 	{"trash", "what has expired is gone"},
 	{"jobs", "no restore, undo or takeover was interrupted or has failed, and journals can be read"},
+	{"passed-over", "this node could work on every item: no lease, lock, epoch or trash item that it leaves out until somebody mends it"},
 	{"nodes", "every node beats"},
 	{"names", "no two nodes have one name"},
 	{"versions", "all nodes have one version of berth"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
@@ -135,15 +136,19 @@ const overdue = 15 * time.Minute
 // Trash judges the items of the trash; now is the export's time.
 func Trash(items []*volume.Trashed, now time.Time) Finding {
 	var late []string
+	why := ""
 	kinds := map[string]int{}
 	for _, t := range items {
 		kinds[t.Kind]++
 		if t.Expires != nil && now.Sub(*t.Expires) > overdue {
-			late = append(late, t.ID)
+			if late = append(late, t.ID); why == "" && t.Stays != "" {
+				why = "; " + t.ID + ": " + t.Stays
+			}
 		}
 	}
 	if len(late) > 0 {
-		return warn("berth trash purge; if it does not help, journalctl -u docker", "%s long expired and still there: %s", plural(late, "one item is", fmt.Sprintf("%d items are", len(late))), some(late)).named("trash")
+		return warn("berth trash purge says why; then look at .berth/trash/"+late[0]+" on the export: lsattr -d shows what is immutable (chattr -ia)",
+			"%s long expired and still there: %s%s", plural(late, "one item is", fmt.Sprintf("%d items are", len(late))), some(late), why).named("trash")
 	}
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(kinds)) {
@@ -153,6 +158,24 @@ func Trash(items []*volume.Trashed, now time.Time) Finding {
 		return ok("empty").named("trash")
 	}
 	return ok("%s", strings.Join(parts, ", ")).named("trash")
+}
+
+// PassedOver judges what this node could not do with single items when it tried last.
+func PassedOver(faults []problem.Fault) Finding {
+	if len(faults) == 0 {
+		return ok("nothing is left out").named("passed-over")
+	}
+	first := faults[0]
+	more := ""
+	if n := len(faults) - 1; n > 0 {
+		var items []string
+		for _, f := range faults[1:] {
+			items = append(items, f.Item)
+		}
+		more = fmt.Sprintf("; and %s: %s", count(n, "more item"), some(items))
+	}
+	return warn("look at it on the export; no other item waits for it, and berth goes on by itself",
+		"%s: %s: %s%s", first.Item, first.Event, first.Reason, more).named("passed-over")
 }
 
 // locked says which volumes wait for a job.

@@ -26,8 +26,6 @@ var Messages = catalogue.Messages{
 		{"BERTH_EXPORT is not set; put it in …", "no setting names the export", "`echo BERTH_EXPORT=nfs://FILER/PATH >> /etc/berth/berth.env`"},
 		{"BERTH_EXPORT: …", "the text behind the colon says what is wrong", "the rows `BERTH_EXPORT: …: …`"},
 		{"BERTH_MOUNT_OPTIONS: …", "the text behind the colon says what is wrong", "the rows `mount option …`"},
-		{"BERTH_MOUNT_ROOT: …", "the directory of this node's mounts cannot be made", "run berth as root; in a managed plugin do not set it"},
-		{"BERTH_MOUNT_ROOT=…: write the absolute path of a directory of its own, such as /var/lib/berth/mounts", "a relative path, or one that leads to `/`", "`BERTH_MOUNT_ROOT=/var/lib/berth/mounts`; in a managed plugin do not set it"},
 		{"read the settings: …", "the file exists and cannot be read", "`ls -l /etc/berth/berth.env`; root has to be able to read it"},
 		{"line …: want NAME=VALUE", "the line is no setting", "correct the line, or begin it with `#`"},
 		{"line …: unknown setting …; see docs/settings.md", "a misspelt `BERTH_…`", "correct it: [settings.md](settings.md) has all"},
@@ -46,7 +44,6 @@ var Messages = catalogue.Messages{
 	catalogue.Export: {
 		{"berth ended this request, since its settings changed", "a setting of the class identity was changed", "again in a few seconds"},
 		{"the export … is not opened yet: the session before has not ended", "the settings changed, and the export before does not answer", "nothing: berth goes on by itself within seconds"},
-		{"still at work: …", "in the log only: something of an ended session hangs, usually in a dead export", "`berth doctor`; `dmesg`"},
 		{"the export cannot be asked; no answer is better than a wrong one", "dockerd asked for an unknown volume while the export is away; berth leaves the request open on purpose", "mend the export; nothing is wrong with the volume"},
 	},
 	catalogue.Volumes: {
@@ -62,21 +59,7 @@ var Messages = catalogue.Messages{
 		{"the export is a directory of this host, so berth cannot know where it is on the filer", "`BERTH_EXPORT=file:…`", "`BERTH_EXPORT=nfs://FILER/PATH`"},
 	},
 	catalogue.Wire: {
-		{"mount the export on …: …; berth serve needs CAP_SYS_ADMIN", "berth is not root, or in a container without the capability", "run it as root; a managed plugin has the capability"},
-		{"mount the export on …: …", "the words behind the colon", "`berth doctor`"},
-		{"mount the export: …", "the kernel's mount hangs: the filer does not answer", "try again when the filer answers"},
-		{"mount …: the kernel's mount of the export does not answer", "the filer is away; nothing is lost", "try again when the filer answers"},
-		{"look at …: …", "the node's mount does not show the volume any more", "try again; `dmesg`; `berth volume ps` lists what to restart"},
-		{"this node still sees what volume … was before it was replaced", "after a restore on another node, the kernel still remembers the old directory", "try again in a moment"},
 		{"put what was written on the server: …", "the filer does not accept the last writes in time", "nothing is lost; the kernel writes them when the filer answers"},
 		{"an export of type … cannot be mounted", "a defect of berth", "report it"},
-		{"read the mounts: …", "`/proc` is not there", "`ls /proc/self/mountinfo`"},
-		{"the mount of … is not in mountinfo: …", "somebody unmounted it at this moment", "mount it again"},
-		{"… is not below its mount …", "the directory was moved while it was open", "mount it again"},
-		{"statx: …", "a kernel before 5.8", "Linux 5.12 or newer"},
-		{"open_tree: …", "an old kernel, or not enough rights", "Linux 5.12 or newer, as root"},
-		{"mount_setattr: …", "a kernel before 5.12", "Linux 5.12 or newer"},
-		{"move_mount: …", "not enough rights, or the mountpoint was removed", "run berth as root; try again"},
-		{"detach …: …", "an old mount could not be detached", "nothing; berth tries again by itself"},
 	},
 }

@@ -52,7 +52,7 @@ type Server struct {
 	session atomic.Pointer[session] // in force
 	read    read                    // reload's own
 	locks   *lockService
-	tasks   tasks // goroutines that no session owns, and sessions that end
+	tasks   guard.Tasks // goroutines that no session owns, and sessions that end
 }
 
 // New returns a Server. Run starts it.
@@ -98,7 +98,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	watched, stop := context.WithCancel(ctx)
 	defer stop()
-	watching := tasks{}
+	watching := guard.Tasks{}
 	s.keep(watched, &watching, "the watch over the settings", s.watch)
 	s.keep(watched, &watching, "the giving back of memory", func(ctx context.Context) { bound.Memory(ctx, 10*time.Second) })
 
@@ -116,9 +116,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.scrapes.close()
 	over, cancel := context.WithTimeout(context.Background(), 2*endLimit)
 	defer cancel()
-	err = errors.Join(err, watching.wait(over), s.session.Load().end(
+	err = errors.Join(err, watching.Wait(over), s.session.Load().end(
 		problem.New(problem.Failed, goesOn, "interrupted: berth stops").Because(job.ErrSessionEnds)))
-	return errors.Join(err, s.tasks.wait(over)) // sessions that were ending
+	return errors.Join(err, s.tasks.Wait(over)) // sessions that were ending
 }
 
 // listen makes the socket. It replaces the socket of a dead process, and refuses
@@ -226,17 +226,8 @@ func failure(err error) *Failure {
 		f.Reason, f.Hint = e.Reason, e.Hint
 	}
 	// The names in these texts may have any byte. JSON would replace some.
-	f.Err, f.Reason, f.Hint = text.Visible(f.Err), text.Visible(f.Reason), text.Visible(f.Hint)
+	f.Err, f.Reason, f.Hint = text.Message(f.Err), text.Message(f.Reason), text.Message(f.Hint)
 	return f
-}
-
-// short is a name as the log has it: who asks may ask for a name of any length.
-func short(name string) string {
-	const most = 256 // bytes; a volume's name has at most 200, an id 64
-	if len(name) <= most {
-		return name
-	}
-	return fmt.Sprintf("%s… (%d bytes)", name[:most], len(name))
 }
 
 // note counts a request and writes its line in the log, with the names of the
@@ -246,11 +237,11 @@ func (s *Server) note(op string, req any, took time.Duration, quiet bool, err er
 	fields := logrus.Fields{"op": op, "took": took.Round(time.Microsecond).String()}
 	if n, ok := req.(interface{ logName() (name, id string) }); ok {
 		name, id := n.logName()
-		if name != "" {
-			fields["volume"] = short(name)
+		if name != "" { // a caller may ask for a name of any length
+			fields["volume"] = fmt.Sprintf("%.256s", name)
 		}
 		if id != "" {
-			fields["id"] = short(id)
+			fields["id"] = fmt.Sprintf("%.256s", id)
 		}
 	}
 	line := s.log.WithFields(fields)

@@ -80,5 +80,5 @@ func TestALongNameIsShortInTheLog(t *testing.T) {
 	}
 	s.stop()
 	require.Less(t, len(s.log.String()), 20_000)
-	require.Contains(t, s.log.String(), "(900000 bytes)")
+	require.Contains(t, s.log.String(), "volume="+strings.Repeat("x", 256)+"\n")
 }

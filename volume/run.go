@@ -84,7 +84,10 @@ func (s *Store) Run(ctx context.Context) {
 				again.Reset(min(s.cfg.LeaseTTL/3, 2*time.Second))
 			}
 		}
-		s.noteHealth(several.Of(s.Cluster.Unheard(), err))
+		if err == nil {
+			err = s.Cluster.Unheard()
+		}
+		s.noteHealth(err)
 	}
 }
 

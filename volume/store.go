@@ -66,6 +66,10 @@ type Config struct {
 	// heartbeat's health.
 	Degraded func() string
 
+	// Sole takes this node's name on an export for this process; see
+	// cluster.Config. Default: the name is ours.
+	Sole func(exportID string) (place, other string, err error)
+
 	Now  func() time.Time // default time.Now; its monotonic part measures silence
 	Rand io.Reader        // default crypto/rand
 }
@@ -127,7 +131,7 @@ func New(cfg Config) *Store {
 	s.Audit, s.Cache = audit.New(s.conn, cfg.Node, cfg.Report), cache.New(s.conn)
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
 		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,
-		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
+		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Sole: cfg.Sole, Finish: s.finish, Faults: &s.faults})
 	s.Jobs = newJobs(s)
 	s.Trash.SetTTL(cfg.TrashTTL)
 	s.hints.load()
@@ -136,6 +140,9 @@ func New(cfg Config) *Store {
 
 // ready reads what this node left on the export, before anybody uses it.
 func (s *Store) ready(ctx context.Context, e *export.Export) error {
+	if err := s.Cluster.Admit(ctx, e); err != nil {
+		return err
+	}
 	if err := s.Cluster.Load(ctx, e); err != nil {
 		return err
 	}

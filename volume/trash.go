@@ -53,6 +53,9 @@ type Trashed struct {
 	From  string    `json:"from,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 	Late  *Late     `json:"late,omitempty"`
+	// Stays is why this node could not purge the item when its time was over. Never
+	// on the export.
+	Stays string `json:"stays,omitempty"`
 	// Partial: not a tree, but what was replaced or removed of one.
 	Partial bool `json:"partial,omitempty"`
 
@@ -341,6 +344,9 @@ func (tr *Trash) List(ctx context.Context) ([]*Trashed, error) {
 	out := []*Trashed{}
 	err := tr.s.with(ctx, "list the trash", func(e *export.Export) error {
 		items, err := tr.list(ctx, e)
+		for _, t := range items {
+			t.Stays = tr.s.faults.Reason(keptInTrash, t.ID)
+		}
 		out = append(out, items...)
 		return err
 	})
@@ -593,13 +599,18 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 		}
 		out = append(out, t)
 	}
+	var missing error
 	for _, id := range ids {
 		if !slices.ContainsFunc(out, func(t *Trashed) bool { return t.ID == id }) {
-			return nil, problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
+			missing = problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
+			break
 		}
 	}
-	if dryRun {
+	if dryRun && missing == nil {
 		return out, nil
+	}
+	if missing != nil && (dryRun || len(out) == 0) {
+		return nil, missing
 	}
 	done := []*Trashed{}
 	err = tr.s.with(ctx, "purge the trash", func(e *export.Export) error {
@@ -618,7 +629,7 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 			return problem.New(problem.Failed, "look at it in .berth/trash on the export; the others are purged",
 				"%d of %d trash items cannot be purged, the first is %v", len(out)-len(done), len(out), first)
 		}
-		return nil
+		return missing // the others are purged
 	})
 	tr.s.sweepSoon()
 	return done, err

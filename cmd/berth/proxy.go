@@ -9,13 +9,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/proxy"
+	"github.com/casit/berth/text"
 )
 
 // proxyOptions are the flags of `berth proxy render`.
@@ -103,7 +103,7 @@ func isSite(c proxy.Change) bool {
 // wrongLabels prints what is wrong, but for the last, which is the error.
 func wrongLabels(a *app, all proxy.LabelErrors) error {
 	for _, e := range all[:len(all)-1] {
-		fmt.Fprintf(a.stderr, "berth: %v\nberth: hint: %s\n", e, e.Hint)
+		fmt.Fprintf(a.stderr, "berth: %s\nberth: hint: %s\n", text.Message(e.Error()), text.Message(e.Hint))
 	}
 	last := all[len(all)-1]
 	return &plugin.Failure{Kind: problem.Failed, Reason: last.Error(), Hint: last.Hint + "; a site with a wrong label stays as it was, the others are as their labels say"}
@@ -129,7 +129,7 @@ func showChanges(a *app, changes proxy.Changes, wrong proxy.LabelErrors, nodes [
 		said["wrong"] = wrong
 	}
 	err := a.show(said, names, func(w io.Writer, _ int) error {
-		return renderChanges(w, changes, diff)
+		return changes.Print(w, diff)
 	})
 	a.say("%d files in %s: %d added, %d changed, %d removed; %d nodes", len(files)-counts[proxy.Removed], changes.Dir,
 		counts[proxy.Added], counts[proxy.Changed], counts[proxy.Removed], len(nodes))
@@ -137,29 +137,4 @@ func showChanges(a *app, changes proxy.Changes, wrong proxy.LabelErrors, nodes [
 		err = &differs{}
 	}
 	return err
-}
-
-// renderChanges writes a line for each file that changed, or with diff the
-// lines in it that would change.
-func renderChanges(w io.Writer, changes proxy.Changes, diff bool) error {
-	for _, c := range changes.List {
-		if c.Kind == proxy.Same {
-			continue
-		}
-		if !diff {
-			fmt.Fprintf(w, "%-8s %s\n", c.Kind, c.Name)
-			continue
-		}
-		from, to := "a/"+c.Name, "b/"+c.Name
-		if c.Old == nil {
-			from = "/dev/null"
-		}
-		if c.New == nil {
-			to = "/dev/null"
-		}
-		if err := difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{A: lines(string(c.Old)), B: lines(string(c.New)), FromFile: from, ToFile: to, Context: 3}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

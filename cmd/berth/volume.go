@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/repair"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/stack"
 	"github.com/casit/berth/volume"
 )
@@ -137,13 +139,14 @@ func runPs(ctx context.Context, a *app, names []string) error {
 	if err != nil {
 		return err
 	}
+	reads, _ := ask[snapshot.Readings](ctx, a, "Berth.Readings", plugin.Empty{}) // the rest stands without them
 	uses := usesOf(got.Users, docker.Uses(ctx))
-	rows := userRows(got, uses, a.times())
+	rows := append(userRows(got, uses, a.times()), readingRows(reads.Readings, req.Name, a.times())...)
 	var ids []string
 	for _, r := range rows {
 		ids = append(ids, r[0])
 	}
-	data := map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced}
+	data := map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced, "readings": reads.Readings}
 	return a.show(data, ids, func(w io.Writer, width int) error {
 		return show.Table(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
 	})
@@ -210,6 +213,17 @@ func userRows(got plugin.Users, uses []use, t show.Times) (rows [][]string) {
 	for _, l := range got.Locks {
 		if !slices.ContainsFunc(got.Jobs, func(j *job.Job) bool { return j.ID == l.Work }) {
 			rows = append(rows, []string{l.Volume, l.Node, "", "", t.When(l.Since), "", string(l.Op) + " under way"})
+		}
+	}
+	return rows
+}
+
+// readingRows are the rows of what is read on this node.
+func readingRows(all []snapshot.Reading, name string, t show.Times) (rows [][]string) {
+	for _, r := range all {
+		volume := r.Volume()
+		if name == "" || volume == "" || volume == name {
+			rows = append(rows, []string{cmp.Or(volume, "all"), "here", "", "", t.When(r.Since), "", fmt.Sprintf("%s: %s read", r.What, show.Size(r.Bytes))})
 		}
 	}
 	return rows
