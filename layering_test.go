@@ -29,6 +29,7 @@ const module = "github.com/casit/berth/"
 var below = map[string][]string{
 	"tree":                          {"nfs"},
 	"nfs":                           {},
+	"kernel":                        {"nfs"},
 	"ontap":                         {},
 	"ontap/simulator":               {"ontap", "ontap/simulator/flexvol"},
 	"ontap/simulator/flexvol":       {},
@@ -62,7 +63,7 @@ var below = map[string][]string{
 	"examine":                       {"cluster", "job", "docker", "doctor", "plugin", "stack", "volume"},
 	"doctor":                        {"cluster", "job", "export", "sweep", "volume", "problem", "tree", "nfs", "ontap", "snapshot/reference"},
 	"convoy":                        {"audit", "cluster", "export", "volume", "problem", "tree"},
-	"plugin":                        {"sole", "audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job", "repair", "plugin/mounts", "sweep"},
+	"plugin":                        {"sole", "audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job", "repair", "plugin/mounts", "sweep", "kernel"},
 	"dashboard":                     {"docker", "cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
 	"cmd/berth":                     {"cluster", "repair", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare", "snapshot/archive", "plugin/mounts", "sweep"},
 	"plugin/mounts":                 {"problem", "nfs"},
