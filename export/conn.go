@@ -169,7 +169,7 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 			fmt.Sprintf("mount the right one; if this one is meant, set BERTH_EXPORT=%s?id=%s", problem.BareURL(c.cfg.URL), rec.ID),
 			"the export %s is away: another export (id %s) is in its place, this node knows %s", c.cfg.URL, rec.ID, known)
 	}
-	if err := makeControlDirs(ctx, e.FS); err != nil && !errors.Is(err, syscall.EROFS) {
+	if err := e.makeControlDirs(ctx); err != nil && !errors.Is(err, syscall.EROFS) {
 		return err
 	}
 	e.ID = rec.ID

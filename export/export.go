@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,7 +105,7 @@ func lacksControl(err error) bool {
 
 // initialize gives a new export its id. Of several nodes one wins.
 func (e *Export) initialize(ctx context.Context, rec *record) error {
-	if err := makeControlDirs(ctx, e.FS); err != nil {
+	if err := e.makeControlDirs(ctx); err != nil {
 		return err
 	}
 	err := e.Publish(ctx, recordFile, rec)
@@ -116,18 +118,34 @@ func (e *Export) initialize(ctx context.Context, rec *record) error {
 // ControlDirs are the directories that every export has.
 var ControlDirs = []string{Dir, MetaDir, NodeDir, LeaseDir, LockDir, StagingDir, TrashDir, AuditDir}
 
-func makeControlDirs(ctx context.Context, fsys tree.FS) error {
+// losesNothing are those of them in whose place an empty one does no harm: nodes write
+// their heartbeats again, and what else is in them nobody works by.
+var losesNothing = []string{NodeDir, StagingDir, AuditDir}
+
+func (e *Export) makeControlDirs(ctx context.Context) error {
 	for _, dir := range ControlDirs {
-		if ok, err := Exists(ctx, fsys, dir); ok {
-			continue
-		} else if err != nil {
-			return err
+		a, err := e.FS.Stat(ctx, dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = Mkdir(ctx, e.FS, dir)
+		case err == nil && a.Kind != tree.Directory && slices.Contains(losesNothing, dir):
+			_, err = e.Renew(ctx, dir)
 		}
-		if err := Mkdir(ctx, fsys, dir); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Renew makes a control directory in the place of what is none, which stays beside
+// it, and returns where.
+func (e *Export) Renew(ctx context.Context, dir string) (aside string, err error) {
+	aside = path.Join(Dir, "damaged-"+path.Base(dir)+"-"+e.NewID())
+	if err := e.FS.Rename(ctx, dir, aside); err != nil {
+		return "", Absent(err) // another node did it
+	}
+	return aside, Mkdir(ctx, e.FS, dir)
 }
 
 // AskTime sets the export's clock by the time that it gives a new file, and

@@ -161,6 +161,11 @@ func mend(ctx context.Context, s *volume.Store, e *export.Export, f export.Fault
 		m.Item, m.Then, err = mendItem(ctx, s, e, f)
 		return err
 	}
+	if slices.Contains(export.ControlDirs, f.Path) {
+		aside, err := e.Renew(ctx, f.Path)
+		m.Then = "a new directory; the old one is " + aside
+		return err
+	}
 	if m.Item, err = s.Trash.Aside(ctx, e, away, f.Volume, f.Why); err != nil {
 		return err
 	}
@@ -179,10 +184,6 @@ func mend(ctx context.Context, s *volume.Store, e *export.Export, f export.Fault
 	if export.IsRecord(f.Path) {
 		m.Then = "written anew"
 		err = e.WriteRecords(ctx)
-	}
-	if slices.Contains(export.ControlDirs, f.Path) {
-		m.Then = "a new directory"
-		err = export.Mkdir(ctx, e.FS, f.Path)
 	}
 	return err
 }

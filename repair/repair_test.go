@@ -78,6 +78,8 @@ func TestADamagedFileIsNamedAndMended(t *testing.T) {
 		{"a journal", ".berth/staging/job-77/journal.json", text(`{"version":1,"id":"job-78"}`), ".berth/staging/job-77/journal.json", false},
 		{"who the export is", ".berth/export.json", text("x"), ".berth/export.json", false},
 		{"the copy of that", ".berth/export-copy.json", text(`{"version":1,"id":"0123456789abcdef"}`), ".berth/export-copy.json", false},
+		{"a file in the place of heartbeats", ".berth/nodes", text("x"), ".berth/nodes", false},
+		{"a file in the place of private files", ".berth/staging", text("x"), ".berth/staging", false},
 		{"a file in the place of audit", ".berth/audit", text("x"), ".berth/audit", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,8 +103,9 @@ func TestADamagedFileIsNamedAndMended(t *testing.T) {
 				require.ErrorContains(t, s.Remove(ctx, "blog"), "berth volume repair blog")
 				require.Less(t, time.Since(begin), 10*time.Second, "at once, and not when the wait for a lock is over")
 			}
-			require.NoError(t, s.Set(ctx, "shop", map[string]string{"on-remove": "retain"}))
-
+			if c.file != export.StagingDir { // in which everything begins that is written
+				require.NoError(t, s.Set(ctx, "shop", map[string]string{"on-remove": "retain"}))
+			}
 			would, err := All(ctx, s, c.what, true)
 			require.NoError(t, err)
 			again, err := Faults(ctx, s)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,7 +95,7 @@ func one(t *testing.T, n uint64, whole string, files []string, belongs map[strin
 	}, func(dir string, doctor string) {
 		for name, was := range must {
 			if state(filepath.Join(dir, name)) == was && judged(name) {
-				require.True(t, strings.Contains(doctor, name), "seed %d, %s: doctor says nothing of it", n, say)
+				require.True(t, strings.Contains(doctor, name), "seed %d, %s: doctor says nothing of it: %s", n, say, found(doctor))
 			}
 		}
 	})
@@ -112,6 +113,21 @@ func one(t *testing.T, n uint64, whole string, files []string, belongs map[strin
 	}
 	require.Less(t, got.perRound, 4*reference.perRound+500, "seed %d, %s: calls a round", n, say)
 	require.Less(t, got.said, reference.said+40, "seed %d, %s: lines", n, say)
+}
+
+// found is what doctor has found wrong.
+func found(doctor string) (out []string) {
+	var r struct {
+		Findings []struct{ Check, State, Evidence string }
+		Unasked  []string `json:"not_looked_at"`
+	}
+	_ = json.Unmarshal([]byte(doctor), &r)
+	for _, f := range r.Findings {
+		if f.State != "ok" {
+			out = append(out, f.Check+": "+f.Evidence)
+		}
+	}
+	return append(out, r.Unasked...)
 }
 
 // judged tells the files that doctor looks at. The others may be damaged and cost
@@ -172,9 +188,11 @@ func owners(t *testing.T, dir string, files []string) map[string][]string {
 	return out
 }
 
+var copies atomic.Int64
+
 // run looks after a copy of an export that was damaged, asks every verb, and tells
-// what has become of it. found is told what doctor says, before any verb.
-func run(t *testing.T, whole string, damage func(dir string), found func(dir, doctor string)) result {
+// what has become of it. told is told what doctor says, before any verb.
+func run(t *testing.T, whole string, damage func(dir string), told func(dir, doctor string)) result {
 	base := t.TempDir()
 	dir := filepath.Join(base, "x")
 	copied(t, whole, dir)
@@ -185,15 +203,17 @@ func run(t *testing.T, whole string, damage func(dir string), found func(dir, do
 	n.runs(looks)
 	require.Nil(t, n.panics.Load(), "a panic")
 	got.perRound, got.said = float64(n.calls.Load())/float64(max(1, n.rounds.Load())), n.said.Load()
-	if _, err := repair.Faults(t.Context(), n.Store); err != nil && found != nil {
+	if _, err := repair.Faults(t.Context(), n.Store); err != nil && told != nil {
 		t.Log("the control files cannot be looked at: ", err)
 	}
 	require.NoError(t, n.Close())
 
-	s := serve(t, dir, "n5", "boot-n5")
+	// All copies are one export to this host, on which a name may be used once.
+	name := fmt.Sprintf("n5-%d", copies.Add(1))
+	s := serve(t, dir, name, "boot-n5")
 	doctor := s.ask("Berth.Doctor", `{"max_age_ns":93600000000000}`)
-	if found != nil {
-		found(dir, doctor)
+	if told != nil {
+		told(dir, doctor)
 	}
 	s.everything()
 	s.stop()
