@@ -22,6 +22,7 @@ import (
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -371,7 +372,7 @@ func (w *world) tell(dir string, seed uint64) (name string, killed bool, err err
 	if err := s.lost(v.name); err != nil {
 		return v.name, killed, fmt.Errorf("after the job: %w", err)
 	}
-	again := v.do(s)
+	again := notInUse(func() error { return v.do(s) })
 	if v.name == "takeover" {
 		// A node that has just started has not seen yet that the other one is silent.
 		again = waitFor(time.Minute, func() error {
@@ -399,14 +400,15 @@ func (s *story) finish(abort bool) error {
 		return err
 	}
 	for _, j := range jobs.Jobs {
-		var err error
-		if abort && j.State != job.Swapped {
-			err = s.n.ask("JobEnd", plugin.JobRequest{ID: j.ID, Abort: true}, &plugin.Empty{})
-		} else {
-			err = s.n.complete(j)
-		}
-		if err != nil && !strings.Contains(err.Error(), "no unfinished") {
-			return fmt.Errorf("ending job %s in state %s, abort %v: %w", j.ID, j.State, abort, err)
+		err := notInUse(func() error {
+			if abort && j.State != job.Swapped {
+				return s.n.ask("JobEnd", plugin.JobRequest{ID: j.ID, Abort: true}, &plugin.Empty{})
+			}
+			return s.n.complete(j)
+		})
+		// If it has ended meanwhile, what is there now is looked at below.
+		if kind := kindOf(err); err != nil && kind != problem.NotFound && kind != problem.Nothing {
+			return fmt.Errorf("end job %s in state %s, abort %v: %w", j.ID, j.State, abort, err)
 		}
 	}
 	return nil
