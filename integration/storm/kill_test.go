@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
@@ -327,7 +328,8 @@ func (w *world) tell(dir string, seed uint64) (name string, killed bool, err err
 	defer s.other.close()
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("seed %d, %s: %w\n%s", seed, v.name, err, s.n.logged())
+			log := s.n.logged()
+			err = fmt.Errorf("seed %d, %s: %w\n%s", seed, v.name, err, log[max(0, len(log)-5000):])
 		}
 	}()
 	if out, err := exec.Command("cp", "-a", w.dir, s.export).CombinedOutput(); err != nil {
@@ -400,6 +402,9 @@ func (s *story) finish(abort bool) error {
 		return err
 	}
 	for _, j := range jobs.Jobs {
+		if j.Op == cluster.OpTakeover && !abort {
+			continue // the next takeover ends it: it is never resumed
+		}
 		err := notInUse(func() error {
 			if abort && j.State != job.Swapped {
 				return s.n.ask("JobEnd", plugin.JobRequest{ID: j.ID, Abort: true}, &plugin.Empty{})
