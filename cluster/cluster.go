@@ -45,6 +45,9 @@ type Config struct {
 	// heartbeat's health.
 	Degraded func() string
 
+	// Faults gets what this node could not do with single items, and goes on
+	// trying. Default: nobody is told but Report.
+	Faults *problem.Faults
 	// Finish ends what the dead owner of a lock began. The lock is this node's
 	// by then. Default: nothing to do.
 	Finish func(ctx context.Context, e *export.Export, l *Lock) error
@@ -67,9 +70,8 @@ type Cluster struct {
 	uses
 	seenUsers
 
-	turns  turns // one operation per volume name on this node, held across the network
-	mine   ownLocks
-	faults problem.Faults
+	turns turns // one operation per volume name on this node, held across the network
+	mine  ownLocks
 
 	beating          chan struct{} // has one in it while a heartbeat is written
 	saving, dropping rota.Rota     // of Tidy
@@ -80,6 +82,9 @@ type self struct {
 	cfg         Config
 	incarnation string // of this start
 }
+
+// Node is this node's name.
+func (s *self) Node() string { return s.cfg.Node }
 
 // New returns a Cluster that knows nothing yet.
 func New(cfg Config) *Cluster {
@@ -106,6 +111,9 @@ func New(cfg Config) *Cluster {
 	}
 	if cfg.Sole == nil {
 		cfg.Sole = func(string) (string, string, error) { return "", "", nil }
+	}
+	if cfg.Faults == nil {
+		cfg.Faults = &problem.Faults{}
 	}
 	if cfg.Finish == nil {
 		cfg.Finish = func(context.Context, *export.Export, *Lock) error { return nil }
@@ -284,7 +292,9 @@ func (c *Cluster) goodbye() {
 }
 
 // note reports an error of one item, once.
-func (c *Cluster) note(event, item string, err error) { c.faults.Note(c.cfg.Report, event, item, err) }
+func (c *Cluster) note(event, item string, err error) {
+	c.cfg.Faults.Note(c.cfg.Report, event, item, err)
+}
 
 // passOver notes the result for one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.

@@ -454,7 +454,7 @@ func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	if err != nil {
 		return err
 	}
-	faulty := func(l *Lock) int { return min(1, len(c.faults.Reason(unfinished, l.Volume))) }
+	faulty := func(l *Lock) int { return min(1, len(c.cfg.Faults.Reason(unfinished, l.Volume))) }
 	slices.SortStableFunc(all, func(a, b *Lock) int { return faulty(a) - faulty(b) })
 	var panics several.Errors
 	for _, l := range all {
@@ -493,6 +493,23 @@ func forgetDone(ctx context.Context, c *Cluster, e *export.Export) error {
 		}
 	}
 	return nil
+}
+
+// Stuck lists the locks of dead owners whose operation this node could not finish
+// when it tried last.
+func (c *Cluster) Stuck(ctx context.Context, e *export.Export) ([]export.Fault, error) {
+	all, err := Locks(ctx, e.FS)
+	var out []export.Fault
+	for _, l := range all {
+		if why := c.cfg.Faults.Reason(unfinished, l.Volume); why != "" && c.Abandoned(l) {
+			file := export.LockPath(l.Volume)
+			if l.number > 0 {
+				file = locks(l.Volume).path(l.number)
+			}
+			out = append(out, export.Fault{Path: file, Volume: l.Volume, Work: l.Work, Why: export.Unfit("%s", why)})
+		}
+	}
+	return out, err
 }
 
 // forgetLocks removes the numbers of a volume whose lock was given back long

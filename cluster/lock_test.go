@@ -100,7 +100,7 @@ func TestAnOperationIsFinishedOnceAlsoByNodesThatDie(t *testing.T) {
 	n2.beats()
 	n2.waits(12 * time.Second)
 	n2.must(n2.FinishDead(ctx, n2.e))
-	require.Equal(t, "killed", n2.faults.Reason(unfinished, "copy"))
+	require.Equal(t, "killed", n2.cfg.Faults.Reason(unfinished, "copy"))
 	require.Equal(t, "n2", n3.reads("copy").Node)
 	n3.waits(12 * time.Second)
 	n3.must(n3.FinishDead(ctx, n3.e))
@@ -170,7 +170,7 @@ func TestWhatCannotBeReadOrUnderstoodIsLeftAlone(t *testing.T) {
 	require.NoError(t, n.FinishDead(ctx, n.e), "n9 may be alive")
 	n.waits(12 * time.Second)
 	n.must(n.FinishDead(ctx, n.e))
-	require.Contains(t, n.faults.Reason(unfinished, "newer"), `locked by an operation this berth does not know ("rekey", on n9)`)
+	require.Contains(t, n.cfg.Faults.Reason(unfinished, "newer"), `locked by an operation this berth does not know ("rekey", on n9)`)
 	require.Equal(t, problem.InUse, problem.KindOf(n.busy("newer")))
 }
 

@@ -2,12 +2,14 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
 	"github.com/casit/berth/convoy"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/volume"
 )
@@ -27,15 +29,14 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		return Volumes{v}, err
 	})))
 	mux.HandleFunc("/Berth.VolumeUsers", ask(s, "VolumeUsers", shortLimit, true, onStore(s, users)))
-	mux.HandleFunc("/Berth.Readings", ask(s, "Readings", shortLimit, true, onVersions(s, func(_ context.Context, v *snapshot.Versions, _ Empty) (Readings, error) {
-		return Readings{v.Readings()}, nil
+	mux.HandleFunc("/Berth.Readings", ask(s, "Readings", shortLimit, true, onVersions(s, func(_ context.Context, v *snapshot.Versions, _ Empty) (snapshot.Readings, error) {
+		return v.Readings(), nil
 	})))
 	mux.HandleFunc("/Berth.VolumeSet", ask(s, "VolumeSet", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r SetRequest) (Empty, error) {
 		return Empty{}, st.Set(ctx, r.Name, r.Options)
 	})))
-	mux.HandleFunc("/Berth.VolumeRepair", ask(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (Repaired, error) {
-		aside, err := st.Repair(ctx, r.Name, r.DryRun)
-		return Repaired{aside}, err
+	mux.HandleFunc("/Berth.VolumeRepair", ask(s, "VolumeRepair", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r NameRequest) (repair.Repaired, error) {
+		return repair.All(ctx, st, r.Name, r.DryRun)
 	})))
 	mux.HandleFunc("/Berth.VolumeRelease", ask(s, "VolumeRelease", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r ReleaseRequest) (Released, error) {
 		gone, young, err := st.Forget(ctx, r.Name, r.Older, r.DryRun)
@@ -44,7 +45,8 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.VolumeTakeover", ask(s, "VolumeTakeover", shortLimit, false, inSession(s, takeover)))
 	mux.HandleFunc("/Berth.TrashList", ask(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
 		items, err := st.Trash.List(ctx)
-		return Trash{items}, err
+		left, lookErr := st.Trash.Purging(ctx)
+		return Trash{Items: items, Stuck: left.Stuck}, errors.Join(err, lookErr)
 	})))
 	mux.HandleFunc("/Berth.TrashRestore", ask(s, "TrashRestore", noLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashRestoreRequest) (TrashRestored, error) {
 		t, name, err := st.Trash.Restore(ctx, r.Which, r.As)
@@ -52,7 +54,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	})))
 	mux.HandleFunc("/Berth.TrashPurge", ask(s, "TrashPurge", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashPurgeRequest) (Trash, error) {
 		items, err := st.Trash.Purge(ctx, r.IDs, r.Older, r.DryRun)
-		return Trash{items}, err
+		return Trash{Items: items}, err
 	})))
 	mux.HandleFunc("/Berth.Audit", ask(s, "Audit", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, r AuditRequest) (Audit, error) {
 		records, err := st.Audit.Read(ctx, r.Volume, r.Since)
@@ -119,7 +121,7 @@ func (s *Server) about(ctx context.Context, _ Empty) (About, error) {
 	ss, err := s.current()
 	set := ss.settings()
 	a := About{Version: s.cfg.Version, Node: set.Node, Export: set.Export, Health: "ok", Metrics: s.scrapes.url()}
-	a.Mount, _ = ss.mounts.current()
+	a.Mount, _ = ss.mounts.Current()
 	if err == nil {
 		if _, err = ss.store.FS(ctx); err == nil {
 			a.ID, a.Nodes = ss.store.ExportID(), ss.store.Cluster.Nodes()

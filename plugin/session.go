@@ -16,6 +16,7 @@ import (
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/kernel"
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/plugin/mounts"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/sole"
@@ -38,7 +39,7 @@ type session struct {
 	err      error                    // there is no export: the answer to every verb
 	store    *volume.Store
 	versions *snapshot.Versions
-	mounts   *mounts
+	mounts   *mounts.Mounts
 	locks    *kernel.Locks
 	survey   survey
 
@@ -51,16 +52,13 @@ type session struct {
 	ended  chan struct{} // closed when this one has
 }
 
-// hintName is the file in the mount root that survives a restart.
-const hintName = ".index.json"
-
 // begin returns a session with settings that are right, or with what is wrong
 // with them. before is closed when the session before has ended.
 func (s *Server) begin(settings Settings, root string, wrong error, before chan struct{}) *session {
 	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: s.locks}
 	ss.set.Store(&settings)
 	ss.ctx, ss.cancel = context.WithCancelCause(context.Background())
-	ss.mounts = newMounts(root, &ss.tasks)
+	ss.mounts = mounts.New(root, &ss.tasks)
 	if wrong != nil {
 		return ss
 	}
@@ -72,11 +70,11 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		Boot:      s.cfg.Boot,
 		LeaseTTL:  settings.LeaseTTL,
 		TrashTTL:  settings.TrashTTL,
-		HintPath:  filepath.Join(root, hintName),
+		HintPath:  filepath.Join(root, mounts.HintName),
 		Version:   s.cfg.Version,
-		MountPath: ss.mounts.current,
+		MountPath: ss.mounts.Current,
 		Degraded:  func() string { return s.degraded(ss) },
-		Flush:     (&kernel.Flusher{Root: ss.mounts.current, Tasks: &ss.tasks}).Flush,
+		Flush:     (&kernel.Flusher{Root: ss.mounts.Current, Tasks: &ss.tasks}).Flush,
 		Address: func() string {
 			if settings.Dir != "" {
 				return ""
@@ -207,23 +205,23 @@ func (ss *session) end(why error) error {
 	last, cancel := context.WithTimeout(context.Background(), leaveLimit)
 	defer cancel()
 	return errors.Join(left, ss.tasks.Run(last, "leaving the export", func() error {
-		return errors.Join(ss.mounts.retire(nil, !ss.store.Cluster.InUse()), ss.store.Close())
+		return errors.Join(ss.mounts.Retire(nil, !ss.store.Cluster.InUse()), ss.store.Close())
 	}))
 }
 
 // plane is where the data of the opened export comes from.
-func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
+func (ss *session) plane(ctx context.Context, fsys tree.FS) (mounts.Plane, error) {
 	set := ss.settings()
 	switch f := fsys.(type) {
 	case *tree.Local:
-		return newDirectory(f.Handle(), set.MountOptions)
+		return mounts.Directory(f.Handle(), set.MountOptions)
 	case *tree.Wire:
 		nolock := nfs.HasOption(set.MountOptions, "nolock") || ss.locks.Refused(ctx)
 		m, err := set.NFS.Kernel(ctx, set.MountOptions, nolock)
 		if err != nil {
 			return nil, err
 		}
-		return kernelMount{m, f.RootID()}, nil
+		return mounts.Kernel(m, f.RootID()), nil
 	}
 	return nil, fmt.Errorf("an export of type %T cannot be mounted", fsys)
 }

@@ -131,7 +131,7 @@ func New(cfg Config) *Store {
 	s.Audit, s.Cache = audit.New(s.conn, cfg.Node, cfg.Report), cache.New(s.conn)
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
 		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,
-		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Sole: cfg.Sole, Finish: s.finish})
+		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Sole: cfg.Sole, Finish: s.finish, Faults: &s.faults})
 	s.Jobs = newJobs(s)
 	s.Trash.SetTTL(cfg.TrashTTL)
 	s.hints.load()

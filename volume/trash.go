@@ -53,6 +53,9 @@ type Trashed struct {
 	From  string    `json:"from,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 	Late  *Late     `json:"late,omitempty"`
+	// Stays is why this node could not purge the item when its time was over. Never
+	// on the export.
+	Stays string `json:"stays,omitempty"`
 	// Partial: not a tree, but what was replaced or removed of one.
 	Partial bool `json:"partial,omitempty"`
 
@@ -281,11 +284,15 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 	if l.Work == "" {
 		return nil
 	}
-	t, err := readTrashed(ctx, e.FS, l.Work)
+	moved, err := export.Exists(ctx, e.FS, export.TrashData(l.Work))
 	if err != nil {
 		return err
 	}
-	if t != nil {
+	if moved {
+		t, err := readTrashed(ctx, e.FS, l.Work)
+		if err != nil || t == nil {
+			return err
+		}
 		if there, err := export.Exists(ctx, e.FS, l.Volume); err != nil {
 			return err
 		} else if there || t.Kind != "unreadable" && (t.Kind != "removed" || t.Volume != l.Volume) {
@@ -304,6 +311,23 @@ func otherItem(l *cluster.Lock) error {
 		"the lock of volume %q names %s, which is not of its %s", l.Volume, l.Work, l.Op)
 }
 
+// Aside moves a control file that is not what its name says, and everything below
+// it, into the trash, and returns the item. volume is whose file it is, "" for none.
+func (tr *Trash) Aside(ctx context.Context, e *export.Export, name, volume string, why error) (id string, err error) {
+	t := tr.newItem(Damaged, volume, nil)
+	t.Reason, t.Expires = fmt.Sprintf("%s %v", name, why), nil
+	if err := export.Mkdir(ctx, e.FS, export.TrashPath(t.ID)); err != nil {
+		return "", err
+	}
+	if err = e.Publish(ctx, export.TrashMeta(t.ID), t); err == nil {
+		err = e.Rename(ctx, name, export.TrashData(t.ID))
+	}
+	if err != nil {
+		return "", errors.Join(err, tr.drop(ctx, e, t.ID))
+	}
+	return t.ID, nil
+}
+
 // drop removes a trash item that has no data, and only such a one.
 func (tr *Trash) drop(ctx context.Context, e *export.Export, id string) error {
 	if there, err := export.Exists(ctx, e.FS, export.TrashData(id)); err != nil || there {
@@ -320,6 +344,9 @@ func (tr *Trash) List(ctx context.Context) ([]*Trashed, error) {
 	out := []*Trashed{}
 	err := tr.s.with(ctx, "list the trash", func(e *export.Export) error {
 		items, err := tr.list(ctx, e)
+		for _, t := range items {
+			t.Stays = tr.s.faults.Reason(keptInTrash, t.ID)
+		}
 		out = append(out, items...)
 		return err
 	})
@@ -395,8 +422,14 @@ func readRecord(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) 
 	switch {
 	case export.IsBroken(err):
 		return unreadable(id), nil
+	case errors.Is(err, fs.ErrNotExist):
+		// It is being made, unless its tree is there already.
+		if there, err := export.Exists(ctx, fsys, export.TrashData(id)); err != nil || !there {
+			return nil, err
+		}
+		return unreadable(id), nil
 	case err != nil:
-		return nil, export.Absent(err)
+		return nil, err
 	}
 	if t.PathB64 != nil {
 		t.Path = string(t.PathB64)
@@ -566,13 +599,18 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 		}
 		out = append(out, t)
 	}
+	var missing error
 	for _, id := range ids {
 		if !slices.ContainsFunc(out, func(t *Trashed) bool { return t.ID == id }) {
-			return nil, problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
+			missing = problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
+			break
 		}
 	}
-	if dryRun {
+	if dryRun && missing == nil {
 		return out, nil
+	}
+	if missing != nil && (dryRun || len(out) == 0) {
+		return nil, missing
 	}
 	done := []*Trashed{}
 	err = tr.s.with(ctx, "purge the trash", func(e *export.Export) error {
@@ -591,7 +629,7 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 			return problem.New(problem.Failed, "look at it in .berth/trash on the export; the others are purged",
 				"%d of %d trash items cannot be purged, the first is %v", len(out)-len(done), len(out), first)
 		}
-		return nil
+		return missing // the others are purged
 	})
 	tr.s.sweepSoon()
 	return done, err

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/docker"
@@ -130,7 +129,7 @@ func showChanges(a *app, changes proxy.Changes, wrong proxy.LabelErrors, nodes [
 		said["wrong"] = wrong
 	}
 	err := a.show(said, names, func(w io.Writer, _ int) error {
-		return renderChanges(w, changes, diff)
+		return changes.Print(w, diff)
 	})
 	a.say("%d files in %s: %d added, %d changed, %d removed; %d nodes", len(files)-counts[proxy.Removed], changes.Dir,
 		counts[proxy.Added], counts[proxy.Changed], counts[proxy.Removed], len(nodes))
@@ -138,29 +137,4 @@ func showChanges(a *app, changes proxy.Changes, wrong proxy.LabelErrors, nodes [
 		err = &differs{}
 	}
 	return err
-}
-
-// renderChanges writes a line for each file that changed, or with diff the
-// lines in it that would change.
-func renderChanges(w io.Writer, changes proxy.Changes, diff bool) error {
-	for _, c := range changes.List {
-		if c.Kind == proxy.Same {
-			continue
-		}
-		if !diff {
-			fmt.Fprintf(w, "%-8s %s\n", c.Kind, text.Quote(c.Name))
-			continue
-		}
-		from, to := "a/"+c.Name, "b/"+c.Name
-		if c.Old == nil {
-			from = "/dev/null"
-		}
-		if c.New == nil {
-			to = "/dev/null"
-		}
-		if err := difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{A: lines(string(c.Old)), B: lines(string(c.New)), FromFile: from, ToFile: to, Context: 3}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
 
@@ -30,30 +31,18 @@ func trashLsCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showTrash(a, got.Items)
+			return showTrash(a, got.Items, got.Stuck...)
 		},
 	}
 }
 
-func showTrash(a *app, items []*volume.Trashed) error {
+// showTrash shows items, and trees that were purged and cannot be deleted.
+func showTrash(a *app, items []*volume.Trashed, stuck ...sweep.Stuck) error {
 	var ids []string
 	for _, t := range items {
 		ids = append(ids, t.ID)
 	}
-	return a.show(items, ids, func(w io.Writer, width int) error { return renderTrash(w, items, a.times(), width) })
-}
-
-// renderTrash writes the table of what is in the trash.
-func renderTrash(w io.Writer, items []*volume.Trashed, t show.Times, width int) error {
-	var rows [][]string
-	for _, it := range items {
-		expires := "by hand only"
-		if it.Expires != nil {
-			expires = t.When(*it.Expires)
-		}
-		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.When(it.Removed), it.By, expires})
-	}
-	return show.Table(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
+	return a.show(items, ids, func(w io.Writer, width int) error { return show.Trash(w, items, stuck, a.times(), width) })
 }
 
 func trashRestoreCommand(a *app) *cobra.Command {

@@ -15,6 +15,7 @@ import (
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/stack"
@@ -138,7 +139,7 @@ func runPs(ctx context.Context, a *app, names []string) error {
 	if err != nil {
 		return err
 	}
-	reads, _ := ask[plugin.Readings](ctx, a, "Berth.Readings", plugin.Empty{}) // the rest stands without them
+	reads, _ := ask[snapshot.Readings](ctx, a, "Berth.Readings", plugin.Empty{}) // the rest stands without them
 	uses := usesOf(got.Users, docker.Uses(ctx))
 	rows := append(userRows(got, uses, a.times()), readingRows(reads.Readings, req.Name, a.times())...)
 	var ids []string
@@ -306,8 +307,12 @@ func runSet(ctx context.Context, a *app, name string, words []string) error {
 func repairCommand(a *app) *cobra.Command {
 	var yes, dry bool
 	c := &cobra.Command{
-		Use:               "repair VOLUME",
-		Short:             "Replace a volume's broken metadata by default options; the data is not touched",
+		Use:   "repair VOLUME|FILE",
+		Short: "Move damaged control files of a volume to the trash; the data is not touched",
+		Long: "Move control files of a volume that are not what their names say to the trash: locks,\n" +
+			"leases, epochs and jobs. Broken metadata is replaced by default options. 'berth doctor'\n" +
+			"names what is damaged. A file that is no volume's is named by its path, which begins\n" +
+			"with .berth/",
 		Example:           "  berth volume repair shop_db --dry-run",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: volumeNames(a),
@@ -319,15 +324,30 @@ func repairCommand(a *app) *cobra.Command {
 
 func runRepair(ctx context.Context, a *app, name string, yes, dry bool) error {
 	if !dry {
-		if err := a.confirm(yes, "Replace the metadata of "+name+" by default options"); err != nil {
+		if err := a.confirm(yes, "Move what is damaged of "+name+" to the trash, and replace broken metadata by default options"); err != nil {
 			return err
 		}
 	}
-	got, err := ask[plugin.Repaired](ctx, a, "Berth.VolumeRepair", plugin.NameRequest{Name: name, DryRun: dry})
+	got, err := ask[repair.Repaired](ctx, a, "Berth.VolumeRepair", plugin.NameRequest{Name: name, DryRun: dry})
 	if err != nil {
 		return err
 	}
-	if dry {
+	if a.json {
+		return a.printJSON(got)
+	}
+	for _, f := range got.Files {
+		line := fmt.Sprintf("%s would go to the trash: %s", f.Path, f.Why)
+		if !dry {
+			line = strings.Join(slices.DeleteFunc([]string{fmt.Sprintf("%s is trash item %s: %s", f.Path, f.Item, f.Why), f.Then}, func(s string) bool { return s == "" }), "; ")
+		}
+		if err := a.done(name, line); err != nil {
+			return err
+		}
+	}
+	switch {
+	case got.Aside == "":
+		return nil
+	case dry:
 		return a.done(name, "would be repaired; the old metadata would go to "+got.Aside)
 	}
 	return a.done(name, "repaired; the old metadata is in "+got.Aside+" on the export")
