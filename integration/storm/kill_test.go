@@ -237,7 +237,7 @@ var verbs = []verb{
 	}, func(s *story) error { return s.is(".snapshot/later/blog", s.new) }},
 	{"takeover", func(s *story) error {
 		var jobs plugin.Jobs
-		if err := s.n.ask("VolumeTakeover", plugin.TakeoverRequest{Name: "db", From: "n2"}, &jobs); err != nil {
+		if err := s.n.ask("VolumeTakeover", plugin.TakeoverRequest{Name: "db", From: s.other.name}, &jobs); err != nil {
 			return err
 		}
 		return s.n.complete(jobs.Jobs[0])
@@ -323,7 +323,8 @@ func (w *world) tell(dir string, seed uint64) (name string, killed bool, err err
 	random := rand.New(rand.NewPCG(seed, 1))
 	v := verbs[int(seed)%len(verbs)]
 	s := &story{world: w, export: filepath.Join(dir, "x")}
-	s.n, s.other = nodeOn(dir, "n1", s.export), nodeOn(dir, "n2", s.export)
+	// All copies are one export to berth, so the nodes have names of their own.
+	s.n, s.other = nodeOn(dir, fmt.Sprintf("a%d", seed), s.export), nodeOn(dir, fmt.Sprintf("b%d", seed), s.export)
 	defer s.n.close()
 	defer s.other.close()
 	defer func() {
@@ -350,7 +351,7 @@ func (w *world) tell(dir string, seed uint64) (name string, killed bool, err err
 	if v.name == "takeover" {
 		// It may be taken over when it is silent.
 		if err := waitFor(time.Minute, func() error {
-			return s.n.ask("VolumeTakeover", plugin.TakeoverRequest{Name: "db", From: "n2", DryRun: true}, &plugin.Jobs{})
+			return s.n.ask("VolumeTakeover", plugin.TakeoverRequest{Name: "db", From: s.other.name, DryRun: true}, &plugin.Jobs{})
 		}); err != nil {
 			return v.name, false, err
 		}
