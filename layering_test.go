@@ -17,9 +17,9 @@ import (
 )
 
 // bottom are the packages that all may import: names of any bytes, goroutines
-// that may panic, errors of many steps, rounds over many names, and the rows of
-// docs/troubleshooting.md.
-var bottom = []string{"text", "guard", "several", "rota", "problem/catalogue"}
+// that may panic, what a server takes at most, errors of many steps, rounds over
+// many names, and the rows of docs/troubleshooting.md.
+var bottom = []string{"text", "guard", "bound", "several", "rota", "problem/catalogue"}
 
 const module = "github.com/casit/berth/"
 
@@ -36,6 +36,7 @@ var below = map[string][]string{
 	"text":                          {},
 	"guard":                         {},
 	"rota":                          {},
+	"sole":                          {},
 	"problem/catalogue":             {},
 	"problem/problemtest":           {},
 	"problem":                       {"tree"},
@@ -44,9 +45,11 @@ var below = map[string][]string{
 	"cache":                         {"export", "tree"},
 	"cluster":                       {"export", "problem", "tree"},
 	"sweep":                         {"audit", "cache", "cluster", "export", "problem", "tree"},
-	"volume":                        {"audit", "cache", "cluster", "export", "problem", "tree", "job", "sweep"},
+	"volume/index":                  {},
+	"volume":                        {"volume/index", "audit", "cache", "cluster", "export", "problem", "tree", "job", "sweep"},
 	"snapshot":                      {"audit", "cluster", "snapshot/reference", "snapshot/embedded", "snapshot/netapp", "volume", "export", "problem", "tree", "snapshot/df", "job", "snapshot/compare", "snapshot/archive"},
 	"snapshot/archive":              {"snapshot/reference", "tree"},
+	"repair":                        {"audit", "cluster", "export", "job", "problem", "tree", "volume"},
 	"job":                           {"cluster", "export", "problem", "tree"},
 	"snapshot/reference":            {"cluster", "volume", "problem"},
 	"snapshot/embedded":             {"cluster", "export", "snapshot/reference", "volume", "problem", "tree"},
@@ -55,13 +58,14 @@ var below = map[string][]string{
 	"stack":                         {"cluster", "problem", "tree", "volume"},
 	"docker":                        {"cluster", "job", "problem", "proxy", "snapshot", "snapshot/reference", "stack", "tree", "volume"},
 	"docker/dockertest":             {},
-	"show":                          {"cluster", "job", "plugin", "problem", "snapshot/df", "snapshot/reference"},
+	"show":                          {"cluster", "job", "plugin", "problem", "snapshot", "snapshot/compare", "snapshot/df", "snapshot/reference"},
 	"examine":                       {"cluster", "job", "docker", "doctor", "plugin", "stack", "volume"},
 	"doctor":                        {"cluster", "job", "export", "sweep", "volume", "problem", "tree", "nfs", "ontap", "snapshot/reference"},
 	"convoy":                        {"audit", "cluster", "export", "volume", "problem", "tree"},
-	"plugin":                        {"audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job"},
+	"plugin":                        {"sole", "audit", "cluster", "export", "doctor", "volume", "problem", "tree", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "nfs", "ontap", "convoy", "snapshot/df", "job", "repair", "plugin/mounts", "sweep"},
 	"dashboard":                     {"docker", "cluster", "plugin", "problem", "volume", "snapshot", "snapshot/netapp", "snapshot/reference", "snapshot/df", "job", "snapshot/compare"},
-	"cmd/berth":                     {"cluster", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare"},
+	"cmd/berth":                     {"cluster", "repair", "plugin", "problem", "doctor", "volume", "snapshot", "snapshot/reference", "snapshot/embedded", "proxy", "convoy", "dashboard", "docker", "examine", "show", "stack", "snapshot/df", "job", "snapshot/compare", "snapshot/archive", "plugin/mounts", "sweep"},
+	"plugin/mounts":                 {"problem", "nfs"},
 	"snapshot/compare":              {"snapshot/reference", "volume", "problem", "tree"},
 	"snapshot/df":                   {"export", "snapshot/netapp", "snapshot/reference", "snapshot/embedded", "volume", "problem", "tree"},
 }

@@ -140,8 +140,11 @@ func (t *Trail) Read(ctx context.Context, volume string, since time.Time) ([]Rec
 		slices.Sort(files)
 		for _, f := range files {
 			data, err := tree.ReadFile(ctx, e.FS, path.Join(export.AuditDir, f), maxAuditFile)
-			if err != nil {
+			if export.Ends(ctx, e.FS, err) {
 				return err
+			}
+			if err != nil { // one month of one node: the others are shown
+				out = append(out, Record{Op: "unreadable", Detail: err.Error()})
 			}
 			for _, r := range parseAudit(data) {
 				if (volume == "" || r.Volume == volume) && !r.Time.Before(since) {

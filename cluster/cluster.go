@@ -20,9 +20,11 @@ type Config struct {
 	Conn *export.Conn
 	Node string // this node's name
 	Boot string // this boot's id; leases of an earlier boot are dropped
-	// Host names within what of this boot Alone is proof, for the heartbeat. With
-	// "" any earlier process of this boot is known to have ended.
-	Host    string
+	// Sole takes this node's name on an export for this process. other says which
+	// process of this host has it, "" if it is ours; place is where no other
+	// process has it then. Default: the name is ours, and earlier processes of this
+	// boot have ended.
+	Sole    func(exportID string) (place, other string, err error)
 	Version string // of berth, for the heartbeat
 
 	LeaseTTL time.Duration    // default 90 s
@@ -43,6 +45,9 @@ type Config struct {
 	// heartbeat's health.
 	Degraded func() string
 
+	// Faults gets what this node could not do with single items, and goes on
+	// trying. Default: nobody is told but Report.
+	Faults *problem.Faults
 	// Finish ends what the dead owner of a lock began. The lock is this node's
 	// by then. Default: nothing to do.
 	Finish func(ctx context.Context, e *export.Export, l *Lock) error
@@ -65,11 +70,11 @@ type Cluster struct {
 	uses
 	seenUsers
 
-	turns  turns // one operation per volume name on this node, held across the network
-	mine   ownLocks
-	faults problem.Faults
+	turns turns // one operation per volume name on this node, held across the network
+	mine  ownLocks
 
-	saving, dropping rota.Rota // of Tidy
+	beating          chan struct{} // has one in it while a heartbeat is written
+	saving, dropping rota.Rota     // of Tidy
 }
 
 // self is what this node is.
@@ -77,6 +82,9 @@ type self struct {
 	cfg         Config
 	incarnation string // of this start
 }
+
+// Node is this node's name.
+func (s *self) Node() string { return s.cfg.Node }
 
 // New returns a Cluster that knows nothing yet.
 func New(cfg Config) *Cluster {
@@ -101,6 +109,12 @@ func New(cfg Config) *Cluster {
 	if cfg.Degraded == nil {
 		cfg.Degraded = func() string { return "" }
 	}
+	if cfg.Sole == nil {
+		cfg.Sole = func(string) (string, string, error) { return "", "", nil }
+	}
+	if cfg.Faults == nil {
+		cfg.Faults = &problem.Faults{}
+	}
 	if cfg.Finish == nil {
 		cfg.Finish = func(context.Context, *export.Export, *Lock) error { return nil }
 	}
@@ -112,6 +126,8 @@ func New(cfg Config) *Cluster {
 		self:  s,
 		peers: peers{self: s, byName: map[string]*peer{}},
 		uses:  uses{self: s, byName: map[string]*Lease{}, early: map[string]map[string]int{}},
+
+		beating: make(chan struct{}, 1),
 	}
 }
 
@@ -276,7 +292,9 @@ func (c *Cluster) goodbye() {
 }
 
 // note reports an error of one item, once.
-func (c *Cluster) note(event, item string, err error) { c.faults.Note(c.cfg.Report, event, item, err) }
+func (c *Cluster) note(event, item string, err error) {
+	c.cfg.Faults.Note(c.cfg.Report, event, item, err)
+}
 
 // passOver notes the result for one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.

@@ -436,45 +436,85 @@ func (c *Cluster) reportFinished(l *Lock) {
 	c.cfg.Report("finished an operation whose owner died", map[string]any{"op": string(l.Op), "volume": l.Volume, "node": l.Node})
 }
 
-// unfinished is the event of an operation that no node can finish as it is.
-const unfinished = "an operation whose owner died cannot be finished; it is tried again"
+// unfinished and unforgotten are the events of a volume whose locks stay.
+const (
+	unfinished  = "an operation whose owner died cannot be finished; it is tried again"
+	unforgotten = "the locks of an operation that was over long ago stay"
+)
+
+// finishWithin bounds the work on one operation whose owner died: each is a few
+// renames, and may be repeated.
+const finishWithin = 5 * time.Second
 
 // FinishDead finishes the operations of nodes that died, and removes the last
-// traces of those that were over long ago.
+// traces of those that were over long ago. An operation that cannot be finished
+// keeps no other; those that could not be finished before come last.
 func (c *Cluster) FinishDead(ctx context.Context, e *export.Export) error {
 	all, err := Locks(ctx, e.FS)
-	failed := several.Errors{}
-	failed.Add(err)
-	for _, l := range all {
-		if c.Abandoned(l) {
-			err := guard.Run(func() error { return c.finish(ctx, e, l) })
-			if guard.Stack(err) == "" {
-				err = c.passOver(ctx, e, unfinished, l.Volume, err)
-			}
-			failed.Add(err)
-		}
-	}
-	if err := failed.Err(); err != nil {
+	if err != nil {
 		return err
 	}
+	faulty := func(l *Lock) int { return min(1, len(c.cfg.Faults.Reason(unfinished, l.Volume))) }
+	slices.SortStableFunc(all, func(a, b *Lock) int { return faulty(a) - faulty(b) })
+	var panics several.Errors
+	for _, l := range all {
+		if !c.Abandoned(l) {
+			continue
+		}
+		one, end := context.WithTimeout(ctx, finishWithin)
+		err := guard.Run(func() error { return c.finish(one, e, l) })
+		end()
+		if guard.Stack(err) != "" {
+			panics.Add(err)
+		} else if err := c.passOver(ctx, e, unfinished, l.Volume, err); err != nil {
+			return err
+		}
+	}
+	return errors.Join(panics.Err(), forgetDone(ctx, c, e))
+}
+
+// forgetDone removes the last traces of operations that were over long ago. How old
+// they are tells the ctime, which is the server's and which nobody can set.
+func forgetDone(ctx context.Context, c *Cluster, e *export.Export) error {
 	var old []string
-	err = e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
+	err := e.FS.ReadDirPlus(ctx, export.LockDir, func(d tree.EntryPlus) error {
 		volume, numbered := strings.CutSuffix(d.Name, lockMark)
-		if age, ok := c.Age(d.Attr.Mtime); ok && numbered && age > goneFor {
+		if age, ok := c.Age(d.Attr.Ctime); ok && numbered && age > goneFor {
 			old = append(old, volume)
 		}
 		return nil
 	})
-	for _, v := range old {
-		failed.Add(c.passOver(ctx, e, "the locks of operations that are over stay", v, c.forgetLocks(ctx, e, v)))
+	if err != nil {
+		return err
 	}
-	failed.Add(err)
-	return failed.Err()
+	for _, v := range old {
+		if err := c.passOver(ctx, e, unforgotten, v, forgetLocks(ctx, c, e, v)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stuck lists the locks of dead owners whose operation this node could not finish
+// when it tried last.
+func (c *Cluster) Stuck(ctx context.Context, e *export.Export) ([]export.Fault, error) {
+	all, err := Locks(ctx, e.FS)
+	var out []export.Fault
+	for _, l := range all {
+		if why := c.cfg.Faults.Reason(unfinished, l.Volume); why != "" && c.Abandoned(l) {
+			file := export.LockPath(l.Volume)
+			if l.number > 0 {
+				file = locks(l.Volume).path(l.number)
+			}
+			out = append(out, export.Fault{Path: file, Volume: l.Volume, Work: l.Work, Why: export.Unfit("%s", why)})
+		}
+	}
+	return out, err
 }
 
 // forgetLocks removes the numbers of a volume whose lock was given back long
 // ago.
-func (c *Cluster) forgetLocks(ctx context.Context, e *export.Export, volume string) error {
+func forgetLocks(ctx context.Context, c *Cluster, e *export.Export, volume string) error {
 	l, err := readNumbered(ctx, e.FS, volume)
 	if l.held() || err != nil {
 		return nil // reported when the volume is asked for

@@ -100,7 +100,7 @@ func TestAnOperationIsFinishedOnceAlsoByNodesThatDie(t *testing.T) {
 	n2.beats()
 	n2.waits(12 * time.Second)
 	n2.must(n2.FinishDead(ctx, n2.e))
-	require.Contains(t, n2.faults.Reason(unfinished, "copy"), "killed")
+	require.Equal(t, "killed", n2.cfg.Faults.Reason(unfinished, "copy"))
 	require.Equal(t, "n2", n3.reads("copy").Node)
 	n3.waits(12 * time.Second)
 	n3.must(n3.FinishDead(ctx, n3.e))
@@ -170,7 +170,7 @@ func TestWhatCannotBeReadOrUnderstoodIsLeftAlone(t *testing.T) {
 	require.NoError(t, n.FinishDead(ctx, n.e), "n9 may be alive")
 	n.waits(12 * time.Second)
 	n.must(n.FinishDead(ctx, n.e))
-	require.Contains(t, n.faults.Reason(unfinished, "newer"), `locked by an operation this berth does not know ("rekey", on n9)`)
+	require.Contains(t, n.cfg.Faults.Reason(unfinished, "newer"), `locked by an operation this berth does not know ("rekey", on n9)`)
 	require.Equal(t, problem.InUse, problem.KindOf(n.busy("newer")))
 }
 
@@ -182,7 +182,11 @@ func TestASeriesThatWasFreeForADayIsForgotten(t *testing.T) {
 	for range 3 {
 		n.takes(OpSet, "site1").Unlock(ctx)
 	}
-	n.clock.move(23 * time.Hour)
+	old := time.Now().Add(-48 * time.Hour)
+	for _, name := range []string{"", "1", "2", "3"} {
+		require.NoError(t, os.Chtimes(filepath.Join(dir, export.LockDir, "site1@", name), old, old))
+	}
+	n.clock.move(23 * time.Hour) // a time that was copied is no age
 	n.must(n.FinishDead(ctx, n.e))
 	require.DirExists(t, filepath.Join(dir, export.LockDir, "site1@"))
 	n.clock.move(2 * time.Hour)
@@ -255,4 +259,21 @@ func FuzzNumber(f *testing.F) {
 			require.Equal(t, filepath.Join(s.dir, name), s.path(n), "a number has one name")
 		}
 	})
+}
+
+func TestTheEpochsOfAVolumeThatIsGoneEndAfterADay(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.beats()
+	write(t, dir, export.EpochPath("db", 1), `{"version":1,"id":"x","state":"free","node":"n1"}`)
+	numbers := []uint64{1}
+	n.must(n.forgetHolds(ctx, n.e, "db", numbers))
+	require.FileExists(t, filepath.Join(dir, export.EpochPath("db", 1)))
+	n.clock.move(25 * time.Hour)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "db"), 0o755))
+	n.must(n.forgetHolds(ctx, n.e, "db", numbers))
+	require.FileExists(t, filepath.Join(dir, export.EpochPath("db", 1)), "it is not gone")
+	require.NoError(t, os.Remove(filepath.Join(dir, "db")))
+	n.must(n.forgetHolds(ctx, n.e, "db", numbers))
+	require.NoDirExists(t, filepath.Join(dir, export.LeaseDir, "db"))
 }

@@ -6,7 +6,7 @@ import "github.com/casit/berth/problem/catalogue"
 // other packages they are the tables of docs/troubleshooting.md.
 var Messages = catalogue.Messages{
 	catalogue.InUse: {
-		{"another berth on this host calls itself … on this export", "two berths with one node name on one host, in different network namespaces; or the other one was killed less than half a lease ago", "stop one of the two, or set `BERTH_NODE` on one; after a kill berth goes on by itself"},
+		{"another berth on this host calls itself … on this export (…)", "two berths with one node name on one host, for example the managed plugin and a service: both would write the same leases", "stop one of the two, or set `BERTH_NODE` on one; if the other one was killed, berth goes on by itself within half a lease"},
 		{"berth on … is older and would not see the lock", "that node still has berth 0.1, which does not see how this one locks a volume; nothing is removed or replaced meanwhile", "upgrade berth there; a node that is off stops counting after its lease (90 s)"},
 		{"… of volume … is under way on …", "another operation holds the volume's lock", "again in a moment; `berth volume ps` shows it. If that node died, another one finishes it within a lease"},
 		{"the lock of volume … (…) is not readable: …", "its file in `.berth` is broken, or speaks of something else than its name says", "if no berth command is at work on the volume, `berth volume repair NAME` moves the file to the trash"},

@@ -33,7 +33,7 @@ type Heartbeat struct {
 	Node        string `json:"node"`
 	Incarnation string `json:"incarnation"` // drawn at every start
 	Boot        string `json:"boot"`
-	// Host is within what of that boot no other process has the name: Config.Host.
+	// Host is where on that boot no other process has the name: Config.Sole's place.
 	Host       string    `json:"host,omitempty"`
 	Counter    uint64    `json:"counter"`
 	TTLSeconds float64   `json:"ttl_seconds"`
@@ -82,7 +82,8 @@ type own struct {
 	// never, and revert what it has not answered of that.
 	back   time.Time
 	revert *reverted
-	watch  watch // of the file
+	watch  watch  // of the file
+	place  string // Config.Sole's
 	// unheard is why the newest heartbeat could not be written, nil if it was.
 	unheard error
 	// foreign is the heartbeat that stood under our name before our first one,
@@ -99,6 +100,12 @@ type own struct {
 // before: all else that is found on the way is bounded, and its failure is no
 // failure of the heartbeat.
 func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) error {
+	select {
+	case c.beating <- struct{}{}:
+		defer func() { <-c.beating }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	may, err := c.beforeBeat(ctx, e)
 	if err != nil || !may {
 		return err
@@ -109,7 +116,7 @@ func (c *Cluster) beat(ctx context.Context, e *export.Export, state NodeState) e
 	c.peers.own.counter++
 	doubled := c.peers.own.doubled != ""
 	mine := Heartbeat{
-		Version: export.FormatVersion, Node: c.cfg.Node, Incarnation: c.incarnation, Boot: c.cfg.Boot, Host: c.cfg.Host,
+		Version: export.FormatVersion, Node: c.cfg.Node, Incarnation: c.incarnation, Boot: c.cfg.Boot, Host: c.peers.own.place,
 		Counter: c.peers.own.counter, TTLSeconds: c.cfg.LeaseTTL.Seconds(), State: state,
 		Berth: c.cfg.Version, Mount: mount, Generation: generation, Written: c.cfg.Now().UTC(),
 		Health: c.health(doubled, without), Address: address, Doubled: doubled, Locks: numbered,
@@ -303,11 +310,18 @@ func (c *Cluster) sayHello(ctx context.Context, e *export.Export) error {
 	return c.beat(ctx, e, NodeUp)
 }
 
-// Admit refuses the export while another process of this boot, in another place
-// than ours (Config.Host), beats under our name: both would write one lease. That
-// it has ended is known when its heartbeat is silent for longer than a living
-// node ever is.
+// Admit refuses the export while another process of this boot has our name: both
+// would write one lease. That a process in another place than ours (Config.Sole)
+// has ended is known when its heartbeat is silent for longer than a living node
+// ever is.
 func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
+	place, other, err := c.cfg.Sole(e.ID)
+	if err != nil {
+		return err
+	}
+	if other != "" {
+		return c.namesake("it is " + other)
+	}
 	begin := c.cfg.Now()
 	there, err := readPeer(ctx, e.FS, c.cfg.Node)
 	if err != nil {
@@ -317,8 +331,9 @@ func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
 	c.peers.mu.Lock()
 	defer c.peers.mu.Unlock()
 	o := &c.peers.own
+	o.place = place
 	if there == nil || o.wrote || there.beat.State != NodeUp ||
-		there.beat.Boot != c.cfg.Boot || there.beat.Host == "" || there.beat.Host == c.cfg.Host {
+		there.beat.Boot != c.cfg.Boot || there.beat.Host == "" || there.beat.Host == place {
 		return nil
 	}
 	watched := o.watch.silence(begin, c.cfg.Now(), c.mostBetween())
@@ -330,8 +345,12 @@ func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
 	if left < 0 {
 		return nil
 	}
-	return problem.New(problem.InUse, fmt.Sprintf("stop one of the two, or set BERTH_NODE to another name on one; if it has ended, berth goes on by itself in %s", max(left, time.Second).Round(time.Second)),
-		"another berth on this host calls itself %s on this export", c.cfg.Node)
+	return c.namesake("it is in another network namespace, or was killed there less than half a lease ago")
+}
+
+// namesake refuses the export while another process has our name.
+func (s self) namesake(who string) error {
+	return problem.New(problem.InUse, "stop one of the two, or set BERTH_NODE to another name on one", "another berth on this host calls itself %s on this export (%s)", s.cfg.Node, who)
 }
 
 // Named tells whether our name is known to be ours alone.

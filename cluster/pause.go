@@ -78,6 +78,22 @@ func Pauses(ctx context.Context, fsys tree.FS) ([]Pause, error) {
 	return []Pause{{Kind: Unknown, To: a.Mtime.UTC()}}, export.Absent(err)
 }
 
+// CheckPauses is an error for which export.IsBroken is true if the list of pauses is
+// not readable.
+func CheckPauses(ctx context.Context, fsys tree.FS) error {
+	return export.Absent(export.Read(ctx, fsys, export.PausesFile, &pauses{}))
+}
+
+// KeepPauses writes a list of pauses down.
+func (ps *peers) KeepPauses(ctx context.Context, e *export.Export, all []Pause) error {
+	all = all[max(0, len(all)-keptPauses):]
+	if err := e.Replace(ctx, export.PausesFile, pauses{export.FormatVersion, all}); err != nil {
+		return err
+	}
+	ps.setPauses(all)
+	return nil
+}
+
 // mostMissing bounds what is counted with.
 const mostMissing = 50 * 365 * 24 * time.Hour
 
@@ -150,12 +166,7 @@ func (c *Cluster) pause(ctx context.Context, e *export.Export, p Pause) error {
 		}
 	}
 	all = append(all, p)
-	all = all[max(0, len(all)-keptPauses):]
-	if err := e.Replace(ctx, export.PausesFile, pauses{export.FormatVersion, all}); err != nil {
-		return err
-	}
-	c.peers.setPauses(all)
-	return nil
+	return c.KeepPauses(ctx, e, all)
 }
 
 func (ps *peers) setPauses(all []Pause) {

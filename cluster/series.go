@@ -175,13 +175,14 @@ func (s series) forget(ctx context.Context, fsys tree.FS, numbers []uint64) {
 const goneFor = 24 * time.Hour
 
 // end removes a whole series, lowest number first, if the highest has not
-// changed for goneFor in the export's time.
+// changed for goneFor in the export's time. Its ctime tells: nobody can set it, and
+// an export that was copied elsewhere has the mtimes of before.
 func (c *Cluster) end(ctx context.Context, e *export.Export, s series, numbers []uint64) error {
 	last, err := e.FS.Stat(ctx, s.path(numbers[len(numbers)-1]))
 	if err != nil {
 		return export.Absent(err)
 	}
-	if age, ok := c.Age(last.Mtime); !ok || age < goneFor {
+	if age, ok := c.Age(last.Ctime); !ok || age < goneFor {
 		return nil
 	}
 	for _, n := range numbers {

@@ -243,6 +243,15 @@ func (o *uses) resave() {
 	}
 }
 
+// Unsave says that the export has not this node's lease of a name.
+func (o *uses) Unsave(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l := o.byName[name]; l != nil {
+		l.unsaved = true
+	}
+}
+
 // held are the single-writer volumes that this node holds, with the epochs.
 func (o *uses) held() map[string]uint64 {
 	out := map[string]uint64{}

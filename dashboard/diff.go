@@ -9,6 +9,7 @@ import (
 
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/snapshot/compare"
+	"github.com/casit/berth/text"
 )
 
 // changesAPage is how many differences are shown; the rest is counted.
@@ -111,7 +112,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	leave, ok := enter(ctx, s.walks)
 	if !ok {
-		s.fail(w, r, http.StatusServiceUnavailable, "two other comparisons are under way", "try again in a moment, or 'berth snapshot diff "+quote(v.ref().String())+"'")
+		s.fail(w, r, http.StatusServiceUnavailable, "two other comparisons are under way", "try again in a moment, or 'berth snapshot diff "+text.Word(v.ref().String())+"'")
 		return
 	}
 	defer leave()
@@ -120,7 +121,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 		s.failed(w, r, err)
 		return
 	}
-	p := diffPage{version: v, Sides: []snapshot.Side{got.Side}, file: got.File.Kind != "directory", Command: "berth snapshot diff " + quote(v.ref().String())}
+	p := diffPage{version: v, Sides: []snapshot.Side{got.Side}, file: got.File.Kind != "directory", Command: "berth snapshot diff " + text.Word(v.ref().String())}
 	compared := false
 	err = s.cfg.Berth.Diff(ctx, snapshot.DiffRequest{A: v.ref().String(), ExactA: v.exact()}, func(d snapshot.Diff) error {
 		switch {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/text"
 )
 
 //go:embed pages assets
@@ -67,7 +68,7 @@ func newPages(cfg Config) (*pages, error) {
 
 func (p *pages) funcs() template.FuncMap {
 	return template.FuncMap{
-		"size": size, "count": count, "shown": shown, "comma": comma,
+		"size": size, "count": count, "shown": shown, "comma": comma, "name": name, "said": said,
 		"volumeAddress": volumeAddress, "snapshotAddress": snapshotAddress, "nodeAddress": nodeAddress,
 		"age": age, "seconds": seconds,
 		"asset":   func(name string) string { return "/assets/" + p.sum + "/" + name },
@@ -119,7 +120,9 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request, code int, name str
 	p.Now, p.pages = time.Now().In(s.cfg.Zone), s.pages
 	p.Zone = p.Now.Format("MST")
 	var out bytes.Buffer
-	if err := s.pages.templates[name].ExecuteTemplate(&out, t, p); err != nil {
+	// Whatever a template prints and wherever, no browser gets a control character:
+	// neither to show nor to copy.
+	if err := s.pages.templates[name].ExecuteTemplate(&text.Writer{W: &out}, t, p); err != nil {
 		http.Error(w, "the page cannot be made: "+err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
@@ -154,7 +155,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	leave, ok := enter(ctx, s.downloads)
 	if !ok {
 		cancel()
-		s.fail(w, r, http.StatusServiceUnavailable, "too many downloads at the same time", "try again in a moment, or 'berth snapshot cat "+quote(v.ref().String())+"'")
+		s.fail(w, r, http.StatusServiceUnavailable, "too many downloads at the same time", "try again in a moment, or 'berth snapshot cat "+text.Word(v.ref().String())+"'")
 		return
 	}
 	defer leave()
@@ -162,7 +163,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	cancel()
 	if err == nil && got.File.Kind != "file" {
 		err = &plugin.Failure{Kind: problem.Invalid, Reason: fmt.Sprintf("%s is a %s and no file", shown(v.Path), got.File.Kind),
-			Hint: "'berth snapshot cat " + quote(v.ref().String()) + "' sends a directory as a tar archive"}
+			Hint: "'berth snapshot cat " + text.Word(v.ref().String()) + "' sends a directory as a tar archive"}
 	}
 	if err != nil {
 		s.failed(w, r, err)
@@ -183,19 +184,24 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// attachment names a download; unusual characters become '_', so that the name
-// cannot mislead.
+// attachment names a download (RFC 6266); unusual characters become '_', so that the
+// name cannot mislead. A name beyond ASCII comes twice, first for browsers that read
+// only ASCII.
 func attachment(name string) string {
-	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || strings.ContainsRune(`/\:*?"<>|`, r) || !printable(string(r)) {
-			return '_'
-		}
-		return r
-	}, strings.ToValidUTF8(name, "_"))
-	if d := mime.FormatMediaType("attachment", map[string]string{"filename": name}); d != "" {
-		return d
+	without := func(most rune) string {
+		return strings.Map(func(r rune) rune {
+			if r > most || strings.ContainsRune(`/\:*?"<>|%;`, r) || !printable(string(r)) {
+				return '_'
+			}
+			return r
+		}, strings.ToValidUTF8(name, "_"))
 	}
-	return "attachment"
+	ascii, all := without(unicode.MaxASCII), without(unicode.MaxRune)
+	said := mime.FormatMediaType("attachment", map[string]string{"filename": ascii})
+	if all != ascii {
+		said += strings.TrimPrefix(mime.FormatMediaType("attachment", map[string]string{"filename": all}), "attachment")
+	}
+	return said
 }
 
 // patient is a viewer who may be slow, but not stand still.

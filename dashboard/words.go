@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"path"
-	"regexp"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 
@@ -18,26 +15,15 @@ import (
 	"github.com/casit/berth/text"
 )
 
-// words are an error's reason, and what to type next. A name in them may have
-// any byte.
+// words are an error's reason, and what to type next.
 func words(err error) (reason, hint string) {
 	if f := (*plugin.Failure)(nil); errors.As(err, &f) {
-		return plain(f.Reason), plain(f.Hint)
+		return f.Reason, f.Hint
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "did not answer in time", ""
 	}
-	return plain(err.Error()), ""
-}
-
-// plain replaces what is no printable character.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return utf8.RuneError
-	}, text)
+	return err.Error(), ""
 }
 
 // size is a number of bytes in words; -1 is unknown.
@@ -74,9 +60,7 @@ func age(d time.Duration) string {
 func ahead(t, now time.Time) bool { return t.Sub(now) > reference.Skew }
 
 // printable tells whether a name can be shown and typed as it is.
-func printable(name string) bool {
-	return utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) })
-}
+func printable(name string) bool { return text.Line(name) == name }
 
 // shown is a name as the page shows it: quoted if it has unprintable
 // characters, so that no name can look like another one.
@@ -90,14 +74,18 @@ func shown(name string) string {
 	return fmt.Sprintf("%+q", name)
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+// name is a name as a page has it: as shown, and isolated, so that letters that are
+// read from the right do not move what stands beside them.
+func name(of any) template.HTML { return isolated(shown(fmt.Sprint(of))) }
 
-// quote makes one word for a POSIX shell.
-func quote(word string) string {
-	if plainWord.MatchString(word) {
-		return word
+// said is name for a sentence of somebody else's.
+func said(words any) template.HTML { return isolated(text.Line(fmt.Sprint(words))) }
+
+func isolated(escaped string) template.HTML {
+	if escaped == "" {
+		return ""
 	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return template.HTML("<bdi>" + template.HTMLEscapeString(escaped) + "</bdi>")
 }
 
 // restoreCommand is the command that brings a version back. A single file may
@@ -113,7 +101,7 @@ func restoreCommand(ref reference.Ref, kind string) (command, instead string) {
 			instead = "the whole volume"
 		}
 	}
-	command = "berth snapshot restore " + quote(ref.String())
+	command = "berth snapshot restore " + text.Word(ref.String())
 	if kind != "file" {
 		command += " --stop"
 	}

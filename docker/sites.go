@@ -59,7 +59,7 @@ func requireManager(ctx context.Context, engine *client.Client) error {
 }
 
 func proxyService(s swarm.Service) proxy.Service {
-	out := proxy.Service{Name: s.Spec.Name, Labels: s.Spec.Labels}
+	out := proxy.Service{Name: s.Spec.Name, Labels: s.Spec.Labels, Created: s.CreatedAt}
 	for _, p := range s.Endpoint.Ports {
 		if p.Protocol == network.TCP && p.PublishedPort != 0 {
 			out.Ports = append(out.Ports, proxy.Port{Published: uint16(p.PublishedPort), Target: uint16(p.TargetPort)})

@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/problem"
@@ -307,8 +308,16 @@ func TestVolumes(t *testing.T) {
 		{Jobs([]*job.Job{{ID: "job-1", State: job.Unreadable, Error: "the journal x is not readable", Items: []job.Item{{Volume: "blog"}}}}), Fail, "the journal x is not readable, and nothing can be done to blog", "look at it on the export"},
 		{staging(sweep.Left{Lost: 2}), Warn, "2 private files", "journalctl"},
 		{Trash(nil, now), OK, "empty", ""},
+		{PassedOver(nil), OK, "nothing is left out", ""},
+		{PassedOver([]problem.Fault{{Event: "the leases of a volume cannot be read", Item: "a", Reason: "input/output error"}}), Warn, "a: the leases of a volume cannot be read: input/output error", "goes on by itself"},
+		{PassedOver(make([]problem.Fault, 7)), Warn, "and 6 more items", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(-time.Hour)}, {ID: "2", Kind: "removed"}}, now), OK, "1 removed, 1 undo", ""},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}}, now), Warn, "one item is long expired and still there: 1", "berth trash purge"},
+		{ControlFiles(nil)[0], OK, "", ""},
+		{ControlFiles([]export.Fault{{Path: ".berth/locks/a", Volume: "a", Why: export.Unfit("belongs to volume %q", "b")}})[0], Fail, `.berth/locks/a of volume a is damaged, and nothing is done on its word: belongs to volume "b"`, "berth volume repair a"},
+		{ControlFiles([]export.Fault{{Path: ".berth/pauses.json", Why: export.Unfit("is empty")}})[0], Fail, "", "berth volume repair .berth/pauses.json"},
+		{ControlFiles(make([]export.Fault, 25))[20], Fail, "5 control files more", ""},
+		{Trash([]*volume.Trashed{{ID: "1", Kind: "undo", Expires: at(time.Hour)}, {ID: "2", Kind: "undo", Expires: at(time.Hour), Stays: "operation not permitted"}}, now), Warn, "2 items are long expired and still there: 1, 2; 2: operation not permitted", "lsattr -d"},
 		{Trash([]*volume.Trashed{{ID: "1", Kind: "unreadable"}}, now), Warn, "cannot be read", ".berth/trash/1"},
 		{Jobs(nil), OK, "0 jobs", ""},
 		{Jobs([]*job.Job{{State: job.Copying}}), OK, "1 job at work", ""},

@@ -33,7 +33,7 @@ func judgeRoom(left, total int64, what string) Finding {
 	}
 	switch {
 	case percent < 5:
-		return fail(next, "%s: restores and takeovers are refused below 5 %%", text)
+		return fail(next, "%s: copies of more than 1 MiB are refused below 5 %%, unless with --force", text)
 	case percent < 10:
 		return warn(next, "%s", text)
 	}

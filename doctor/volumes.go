@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
@@ -28,6 +30,30 @@ func metadata(v *volume.Survey) Finding {
 		text += fmt.Sprintf(", %d of them adopted directories with default options", n)
 	}
 	return ok("%s", text).named("metadata")
+}
+
+// mostFaults is how many damaged files are named one by one.
+const mostFaults = 20
+
+// ControlFiles judges the control files that are not what their names say, but for
+// metadata, each with what mends it.
+func ControlFiles(faults []export.Fault) []Finding {
+	faults = slices.DeleteFunc(slices.Clone(faults), func(f export.Fault) bool { return path.Dir(f.Path) == export.MetaDir })
+	if len(faults) == 0 {
+		return []Finding{ok("every file of .berth is what its name says").named("control-files")}
+	}
+	var out []Finding
+	for _, f := range faults[:min(mostFaults, len(faults))] {
+		of, what := "", f.Path
+		if f.Volume != "" {
+			of, what = " of volume "+f.Volume, f.Volume
+		}
+		out = append(out, fail("berth volume repair "+what, "%s%s is damaged, and nothing is done on its word: %v", f.Path, of, f.Why).named("control-files"))
+	}
+	if more := len(faults) - mostFaults; more > 0 {
+		out = append(out, fail("mend these first, then berth doctor again", "%s more are damaged", count(more, "control file")).named("control-files"))
+	}
+	return out
 }
 
 func reason(err error) string { return failed(err, "").Evidence }
@@ -110,18 +136,22 @@ const overdue = 15 * time.Minute
 // Trash judges the items of the trash; now is the export's time.
 func Trash(items []*volume.Trashed, now time.Time) Finding {
 	var late, unreadable []string
+	why := ""
 	kinds := map[string]int{}
 	for _, t := range items {
 		switch kinds[t.Kind]++; {
 		case t.Kind == "unreadable":
 			unreadable = append(unreadable, t.ID)
 		case t.Expires != nil && now.Sub(*t.Expires) > overdue:
-			late = append(late, t.ID)
+			if late = append(late, t.ID); why == "" && t.Stays != "" {
+				why = "; " + t.ID + ": " + t.Stays
+			}
 		}
 	}
 	switch {
 	case len(late) > 0:
-		return warn("berth trash purge; if it does not help, journalctl -u docker", "%s long expired and still there: %s", plural(late, "one item is", fmt.Sprintf("%d items are", len(late))), some(late)).named("trash")
+		return warn("berth trash purge says why; then look at .berth/trash/"+late[0]+" on the export: lsattr -d shows what is immutable (chattr -ia)",
+			"%s long expired and still there: %s%s", plural(late, "one item is", fmt.Sprintf("%d items are", len(late))), some(late), why).named("trash")
 	case len(unreadable) > 0:
 		return warn("look at .berth/trash/"+unreadable[0]+" on the export; it is kept for ever", "the records of %s cannot be read", some(unreadable)).named("trash")
 	}
@@ -133,6 +163,24 @@ func Trash(items []*volume.Trashed, now time.Time) Finding {
 		return ok("empty").named("trash")
 	}
 	return ok("%s", strings.Join(parts, ", ")).named("trash")
+}
+
+// PassedOver judges what this node could not do with single items when it tried last.
+func PassedOver(faults []problem.Fault) Finding {
+	if len(faults) == 0 {
+		return ok("nothing is left out").named("passed-over")
+	}
+	first := faults[0]
+	more := ""
+	if n := len(faults) - 1; n > 0 {
+		var items []string
+		for _, f := range faults[1:] {
+			items = append(items, f.Item)
+		}
+		more = fmt.Sprintf("; and %s: %s", count(n, "more item"), some(items))
+	}
+	return warn("look at it on the export; no other item waits for it, and berth goes on by itself",
+		"%s: %s: %s%s", first.Item, first.Event, first.Reason, more).named("passed-over")
 }
 
 // locked says which volumes wait for a job.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
@@ -35,8 +36,8 @@ func lookAtEngine(ctx context.Context) (e dockerEngine) {
 		}
 		e.swarm = info.Info.Swarm.ControlAvailable
 		list, err := engine.PluginList(ctx, client.PluginListOptions{})
-		if e.err = err; err != nil {
-			return
+		if e.err = err; errdefs.IsNotFound(err) {
+			e.err = nil // podman speaks the engine's API, and has no managed plugins
 		}
 		for _, p := range list.Items {
 			if stack.IsBerth(p.Name) && (e.plugin.Name == "" || p.Enabled) {

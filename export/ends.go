@@ -45,7 +45,7 @@ func Ends(ctx context.Context, fsys tree.FS, err error) bool {
 
 // mayBeExport tells the errors that an export gives when it is away or full.
 func mayBeExport(err error) bool {
-	for _, whole := range []error{context.Canceled, context.DeadlineExceeded, syscall.ESTALE, syscall.ENOTCONN} {
+	for _, whole := range []error{tree.ErrAway, context.Canceled, context.DeadlineExceeded, syscall.ESTALE, syscall.ENOTCONN} {
 		if errors.Is(err, whole) {
 			return true
 		}

@@ -73,8 +73,11 @@ func (e *Export) initialize(ctx context.Context, rec *record) error {
 	return err
 }
 
+// ControlDirs are the directories that every export has.
+var ControlDirs = []string{Dir, MetaDir, NodeDir, LeaseDir, LockDir, StagingDir, TrashDir, AuditDir}
+
 func makeControlDirs(ctx context.Context, fsys tree.FS) error {
-	for _, dir := range []string{Dir, MetaDir, NodeDir, LeaseDir, LockDir, StagingDir, TrashDir, AuditDir} {
+	for _, dir := range ControlDirs {
 		if ok, err := Exists(ctx, fsys, dir); ok {
 			continue
 		} else if err != nil {

@@ -89,6 +89,7 @@ func (u unfit) Error() string { return string(u) }
 type Fault struct {
 	Path   string // below the export
 	Volume string // whose file it is, "" for no volume's
+	Work   string // the item of a lock whose operation cannot be finished
 	Why    error
 }
 

@@ -7,6 +7,10 @@ import (
 	"github.com/casit/berth/tree"
 )
 
+// BallastPath is the part of the reserve that gives room back when it is removed,
+// unless a snapshot has it too.
+var BallastPath = path.Join(ReserveDir, ballast)
+
 // smallNeed bounds what is small, in bytes; 1/100 of a small export.
 const smallNeed = 1 << 20
 
@@ -40,5 +44,5 @@ func (e *Export) MakeRoom(ctx context.Context) error {
 	if err != nil || space.Avail > 2*smallNeed && (space.Files == 0 || space.FilesFree > 16) {
 		return err
 	}
-	return Absent(e.FS.Remove(ctx, path.Join(ReserveDir, ballast)))
+	return Absent(e.FS.Remove(ctx, BallastPath))
 }

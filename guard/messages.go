@@ -8,4 +8,7 @@ var Messages = catalogue.Messages{
 	catalogue.NoPlugin: {
 		{"berth has a bug: panic: …", "a fault in berth ended one request or one job; the plugin goes on", "report it with the stack in the plugin's log (`journalctl -u docker`); then again, or `berth volume ps`"},
 	},
+	catalogue.Export: {
+		{"still at work: …", "in the log only: something of an ended session hangs, usually in a dead export", "`berth doctor`; `dmesg`"},
+	},
 }

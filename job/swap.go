@@ -19,17 +19,23 @@ import (
 // Dest to trash, From to Dest. The journal has the intent and the file ids of
 // both trees, so that whoever comes later knows what has happened already.
 
-// swapAll swaps every tree of a job.
+// swapAll swaps every tree of a job. One that cannot be swapped keeps no other; the
+// job goes on with it later.
 func (js *Jobs) swapAll(ctx context.Context, e *export.Export, j *Job) error {
 	ctx = export.Spend(ctx) // the trees are complete: there is no way back
+	var failed several.Errors
 	for i := range j.Items {
 		err := js.swap(ctx, e, j, &j.Items[i])
 		if errors.Is(err, syscall.EXDEV) && i == 0 {
-			err = js.refuseSwap(ctx, e, j, err)
+			return js.refuseSwap(ctx, e, j, err)
 		}
-		if err != nil {
-			return err
+		failed.Add(err)
+		if export.Ends(ctx, e.FS, err) {
+			break
 		}
+	}
+	if err := failed.Err(); err != nil {
+		return err
 	}
 	if j.Op == cluster.OpTakeover {
 		if err := js.cfg.Cluster.Raise(ctx, e, j.Items[0].Volume, j.Epoch, j.From); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
 
@@ -115,14 +116,11 @@ type Released struct {
 	Young int `json:"young"`
 }
 
-// Repaired is the answer to Berth.VolumeRepair.
-type Repaired struct {
-	Aside string `json:"old_metadata"` // the new path of the broken file, below the export
-}
-
 // Trash is the answer to Berth.TrashList and Berth.TrashPurge.
 type Trash struct {
 	Items []*volume.Trashed `json:"items"`
+	// Stuck are purged trees that are still there after an hour.
+	Stuck []sweep.Stuck `json:"stuck,omitempty"`
 }
 
 // TrashRestoreRequest names a trash item by its id or its volume.

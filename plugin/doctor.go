@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/snapshot/netapp"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -139,7 +141,7 @@ func (e *examiner) checks() []doctor.Check {
 // kernelMount checks the mount of the containers, or for a file:// export the
 // mount that has the directory.
 func (e *examiner) kernelMount(context.Context) []doctor.Finding {
-	at, _ := e.mounts.current()
+	at, _ := e.mounts.Current()
 	if e.settings.Dir != "" {
 		at = e.settings.Dir
 	}
@@ -154,7 +156,7 @@ func (e *examiner) kernelMount(context.Context) []doctor.Finding {
 }
 
 func (e *examiner) private(context.Context) []doctor.Finding {
-	dirs := []string{e.mounts.root}
+	dirs := []string{e.mounts.Root}
 	if e.settings.Dir != "" {
 		if _, err := e.open(); err != nil {
 			return nil // the check "export" says why
@@ -165,15 +167,9 @@ func (e *examiner) private(context.Context) []doctor.Finding {
 }
 
 func (e *examiner) harmless(context.Context) []doctor.Finding {
-	have, err := e.mounts.list()
+	open, err := e.mounts.Open()
 	if err != nil {
 		return []doctor.Finding{doctor.Failed(err)}
-	}
-	var open []string
-	for _, g := range have {
-		if g.attr != attrOf("") {
-			open = append(open, g.path)
-		}
 	}
 	return []doctor.Finding{doctor.Harmless(open, e.settings.MountOptions)}
 }
@@ -281,10 +277,19 @@ func (e *examiner) volumeChecks() []doctor.Check {
 	return []doctor.Check{
 		e.onExport("volumes", "metadata", func(context.Context, tree.FS) []doctor.Finding {
 			v, err := e.survey()
+			found := doctor.Volumes(v)
+			if err != nil { // what could not be seen is not ok
+				found = slices.DeleteFunc(found, func(f doctor.Finding) bool { return f.State == doctor.OK })
+				found = append(found, doctor.Failed(err))
+			}
+			return found
+		}),
+		e.onExport("volumes", "control-files", func(ctx context.Context, _ tree.FS) []doctor.Finding {
+			faults, err := repair.Faults(ctx, e.store)
 			if err != nil {
 				return []doctor.Finding{doctor.Failed(err)}
 			}
-			return doctor.Volumes(v)
+			return doctor.ControlFiles(faults)
 		}),
 		e.onExport("volumes", "own-trees", func(ctx context.Context, fsys tree.FS) []doctor.Finding {
 			v, err := e.survey()
@@ -306,6 +311,9 @@ func (e *examiner) volumeChecks() []doctor.Check {
 				return []doctor.Finding{doctor.Failed(err)}
 			}
 			return []doctor.Finding{doctor.Jobs(jobs)}
+		}),
+		e.onExport("volumes", "passed-over", func(context.Context, tree.FS) []doctor.Finding {
+			return []doctor.Finding{doctor.PassedOver(e.store.PassedOver())}
 		}),
 		e.onExport("nodes", "nodes", func(ctx context.Context, _ tree.FS) []doctor.Finding {
 			users, err := e.store.Users(ctx, "") // which polls the nodes

@@ -133,7 +133,7 @@ func status(i *volume.Info) map[string]any {
 // mountpoint is the path on this node of a path below the export, "" if the
 // export is not mounted here.
 func (ss *session) mountpoint(below string) string {
-	root, _ := ss.mounts.current()
+	root, _ := ss.mounts.Current()
 	if root == "" {
 		return ""
 	}
@@ -145,7 +145,7 @@ func (s *Server) list(ctx context.Context, ss *session, _ Empty) (docker.ListRes
 	if err != nil {
 		return docker.ListResponse{}, err
 	}
-	root, _ := ss.mounts.current()
+	root, _ := ss.mounts.Current()
 	out := docker.ListResponse{Volumes: make([]*docker.Volume, len(names))}
 	for i, n := range names {
 		v := &docker.Volume{Name: n}
@@ -183,7 +183,7 @@ func (s *Server) mount(ctx context.Context, ss *session, r mountRequest) (docker
 			return docker.MountResponse{}, err
 		}
 	}
-	if err := ss.mounts.dropStaleName(ctx, at.root, m); err != nil {
+	if err := ss.mounts.DropStaleName(ctx, at.root, m.Path, m.FileID); err != nil {
 		return docker.MountResponse{}, errors.Join(err, ss.store.Unmount(context.WithoutCancel(ctx), r.Name, r.ID))
 	}
 	return docker.MountResponse{Mountpoint: ss.pathOf(ctx, at, m)}, nil
@@ -207,7 +207,7 @@ func (ss *session) attach(ctx context.Context, name string) (at attached, err er
 	}
 	src, err := ss.plane(ctx, at.fsys)
 	if err == nil {
-		at.root, at.generation, err = ss.mounts.ensure(ctx, src, ref.Snapshot != "")
+		at.root, at.generation, err = ss.mounts.Ensure(ctx, src, ref.Snapshot != "")
 	}
 	return at, err
 }
@@ -216,7 +216,7 @@ func (ss *session) attach(ctx context.Context, name string) (at attached, err er
 // path itself says how to mount it, since dockerd's error shows the path alone.
 func (ss *session) pathOf(ctx context.Context, at attached, m volume.Mounted) string {
 	if m.ReadOnly && isEmpty(ctx, at.fsys, m.Path) {
-		return ss.mounts.throughEmpty(at.generation, m.Path)
+		return ss.mounts.ThroughEmpty(at.generation, m.Path)
 	}
 	return filepath.Join(at.root, m.Path)
 }

@@ -17,7 +17,7 @@ import (
 // cannot be interrupted, so a goroutine calls it; requests share that goroutine.
 type flusher struct {
 	root  func() (path string, generation int) // the node's mount
-	tasks *tasks
+	tasks *guard.Tasks
 
 	mu      sync.Mutex // guards running
 	running *flushing
@@ -42,7 +42,7 @@ func (f *flusher) flush(ctx context.Context) error {
 	f.mu.Lock()
 	if f.running == nil {
 		f.running = &flushing{done: make(chan struct{})}
-		go f.run(f.running, f.tasks.begin("flush"))
+		go f.run(f.running, f.tasks.Begin("flush"))
 	}
 	now := f.running
 	f.mu.Unlock()

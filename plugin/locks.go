@@ -20,7 +20,7 @@ const lockGrace = 60 * time.Second
 type lockService struct {
 	started time.Time
 	ready   func(context.Context) bool
-	tasks   *tasks
+	tasks   *guard.Tasks
 
 	asking singleflight.Group // concurrent Mounts share one question
 	works  atomic.Bool        // rpc.statd has answered once; its later end changes no mount
@@ -28,7 +28,7 @@ type lockService struct {
 	without atomic.Bool // the last mount was made without locks
 }
 
-func newLockService(t *tasks) *lockService {
+func newLockService(t *guard.Tasks) *lockService {
 	return &lockService{started: time.Now(), ready: nfs.LocksReady, tasks: t}
 }
 
@@ -52,7 +52,7 @@ func (l *lockService) ask(ctx context.Context) bool {
 		return true
 	}
 	answer := l.asking.DoChan("", func() (any, error) {
-		defer l.tasks.begin("ask rpc.statd")()
+		defer l.tasks.Begin("ask rpc.statd")()
 		// Apart from the request that asked: others wait for the answer too.
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

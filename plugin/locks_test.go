@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/casit/berth/guard"
 )
 
 func TestLocksAreWaitedForAfterAStartAndAskedForUntilTheyWork(t *testing.T) {
 	var answers atomic.Bool
-	l := newLockService(new(tasks))
+	l := newLockService(new(guard.Tasks))
 	l.ready = func(context.Context) bool { return answers.Load() }
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -29,7 +31,7 @@ func TestLocksAreWaitedForAfterAStartAndAskedForUntilTheyWork(t *testing.T) {
 // A host that does not answer keeps nobody longer than one question takes, and
 // nobody beyond the own deadline.
 func TestTheQuestionForLocksIsShared(t *testing.T) {
-	var own tasks
+	var own guard.Tasks
 	l := newLockService(&own)
 	l.started = time.Now().Add(-lockGrace)
 	var asked atomic.Int32
@@ -49,5 +51,5 @@ func TestTheQuestionForLocksIsShared(t *testing.T) {
 	require.True(t, <-first)
 	require.True(t, l.ask(over))
 	require.EqualValues(t, 1, asked.Load())
-	require.NoError(t, own.wait(t.Context()))
+	require.NoError(t, own.Wait(t.Context()))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/plugin/mounts"
 	"github.com/casit/berth/problem"
 )
 
@@ -20,7 +21,7 @@ func (s *Server) watch(ctx context.Context) {
 		if err != nil || !ss.alone() {
 			continue
 		}
-		if err := ss.mounts.retire(ss.store.Cluster.Generations(), false); err != nil {
+		if err := ss.mounts.Retire(ss.store.Cluster.Generations(), false); err != nil {
 			s.log.WithError(err).Warn("an old mount stays")
 		}
 	}
@@ -40,7 +41,7 @@ func (s *Server) readNow(ss *session) (r read) {
 		r.settings, r.err = interpret(r.values)
 	}
 	if r.err == nil && (!ss.runs() || r.settings.Identity != ss.settings().Identity) {
-		r.root, r.err = mountRoot(r.settings.MountRoot)
+		r.root, r.err = mounts.MakeRoot(r.settings.MountRoot)
 	}
 	return r
 }
@@ -119,7 +120,7 @@ func (s *Server) succeed(was *session, next read) {
 	s.session.Store(s.begin(next.settings, next.root, nil, was.ended))
 	why := problem.New(problem.Failed, goesOn, "interrupted: berth begins another session, since %s changed",
 		strings.Join(was.settings().differences(next.settings.Identity), " and ")).Because(job.ErrSessionEnds)
-	end := s.tasks.begin("the end of a session")
+	end := s.tasks.Begin("the end of a session")
 	go func() {
 		defer end()
 		if err := guard.Run(func() error { return was.end(why) }); err != nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/casit/berth/guard"
 )
 
 // scrapes is the listener for Prometheus, on one address at a time.
@@ -17,9 +19,9 @@ type scrapes struct {
 	wanted string
 	server *http.Server // nil: there is no listener
 	at     net.Addr
-	err    error // why there is no listener on the wanted address
-	tasks  tasks // the listeners
-	ended  bool  // for good: the plugin ends
+	err    error       // why there is no listener on the wanted address
+	tasks  guard.Tasks // the listeners
+	ended  bool        // for good: the plugin ends
 }
 
 // scrapeLimit bounds one scrape, which reads memory alone.
@@ -52,7 +54,7 @@ func (s *Server) serveMetrics(address string) {
 	}
 	sc.server, sc.at = s.metricsServer(), l.Addr()
 	s.log.WithField("address", l.Addr().String()).Info("metrics are served")
-	end := sc.tasks.begin("metrics on " + address)
+	end := sc.tasks.Begin("metrics on " + address)
 	go func(server *http.Server) {
 		defer end()
 		sc.serve(server, l)
@@ -89,7 +91,7 @@ func (sc *scrapes) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeLimit)
 	defer cancel()
-	_ = sc.tasks.wait(ctx) // a closed listener ends
+	_ = sc.tasks.Wait(ctx) // a closed listener ends
 }
 
 // url is the address of the metrics, "" if they are not served.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/casit/berth/bound"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/ontap"
@@ -47,10 +47,12 @@ type Server struct {
 	scrapes scrapes
 	uses    ontap.Uses // what the filer's role was seen to allow
 
+	turns turns
+
 	session atomic.Pointer[session] // in force
 	read    read                    // reload's own
 	locks   *lockService
-	tasks   tasks // goroutines that no session owns, and sessions that end
+	tasks   guard.Tasks // goroutines that no session owns, and sessions that end
 }
 
 // New returns a Server. Run starts it.
@@ -73,7 +75,7 @@ func New(cfg Config) *Server {
 	if cfg.Survey == 0 {
 		cfg.Survey = time.Minute
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Version)}
+	s := &Server{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Version), turns: newTurns()}
 	s.locks = newLockService(&s.tasks)
 	s.metrics.registry.MustRegister(stateCollector{s})
 	return s
@@ -88,15 +90,17 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.reload()
-	srv := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: nil}
+	srv := &http.Server{Handler: s.handler(), ReadTimeout: bodyLimit, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	bound.Connections(srv, mostConnections)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	s.log.WithField("socket", s.cfg.Socket).WithField("version", s.cfg.Version).Info("berth listens")
 
 	watched, stop := context.WithCancel(ctx)
 	defer stop()
-	watching := tasks{}
+	watching := guard.Tasks{}
 	s.keep(watched, &watching, "the watch over the settings", s.watch)
+	s.keep(watched, &watching, "the giving back of memory", func(ctx context.Context) { bound.Memory(ctx, 10*time.Second) })
 
 	select {
 	case err = <-served:
@@ -112,9 +116,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.scrapes.close()
 	over, cancel := context.WithTimeout(context.Background(), 2*endLimit)
 	defer cancel()
-	err = errors.Join(err, watching.wait(over), s.session.Load().end(
+	err = errors.Join(err, watching.Wait(over), s.session.Load().end(
 		problem.New(problem.Failed, goesOn, "interrupted: berth stops").Because(job.ErrSessionEnds)))
-	return errors.Join(err, s.tasks.wait(over)) // sessions that were ending
+	return errors.Join(err, s.tasks.Wait(over)) // sessions that were ending
 }
 
 // listen makes the socket. It replaces the socket of a dead process, and refuses
@@ -148,9 +152,6 @@ func listen(socket string) (net.Listener, error) {
 // contentType is that of dockerd's requests and of our answers.
 const contentType = "application/vnd.docker.plugins.v1.1+json"
 
-// maxBody bounds a request, in bytes.
-const maxBody = 1 << 20
-
 // route answers one path: decode, act within limit, log and count once, encode.
 func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool, act func(context.Context, Req) (Resp, error)) http.HandlerFunc {
 	if !quiet {
@@ -161,7 +162,9 @@ func route[Req, Resp any](s *Server, op string, limit time.Duration, quiet bool,
 		var req Req
 		ctx, err := asker(r)
 		if err == nil {
-			err = decode(r, &req)
+			var release func()
+			release, err = s.turns.decode(w, r, &req)
+			defer release()
 		}
 		var resp Resp
 		if err == nil {
@@ -206,28 +209,6 @@ func byDockerd(ctx context.Context) bool {
 	return is
 }
 
-// decode reads a request's body. dockerd may repeat a request without its body,
-// so an empty body is an error, except for requests that have no fields.
-func decode(r *http.Request, req any) error {
-	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return &problem.Error{Kind: problem.Invalid, Reason: "the request was cut short: " + err.Error()}
-	case len(data) > maxBody:
-		return &problem.Error{Kind: problem.Invalid, Reason: "the request is too large"}
-	}
-	if _, nothing := req.(*Empty); nothing {
-		return nil
-	}
-	if len(data) == 0 {
-		return &problem.Error{Kind: problem.Invalid, Reason: "the request has no body", Hint: "send it again"}
-	}
-	if err := json.Unmarshal(data, req); err != nil {
-		return &problem.Error{Kind: problem.Invalid, Reason: "the request is not JSON of the expected form: " + err.Error()}
-	}
-	return nil
-}
-
 // caller is the user's name for the audit trail. The socket belongs to root alone,
 // so the name that the command line sends is trusted.
 func caller(r *http.Request) string {
@@ -245,7 +226,7 @@ func failure(err error) *Failure {
 		f.Reason, f.Hint = e.Reason, e.Hint
 	}
 	// The names in these texts may have any byte. JSON would replace some.
-	f.Err, f.Reason, f.Hint = text.Visible(f.Err), text.Visible(f.Reason), text.Visible(f.Hint)
+	f.Err, f.Reason, f.Hint = text.Message(f.Err), text.Message(f.Reason), text.Message(f.Hint)
 	return f
 }
 
@@ -256,11 +237,11 @@ func (s *Server) note(op string, req any, took time.Duration, quiet bool, err er
 	fields := logrus.Fields{"op": op, "took": took.Round(time.Microsecond).String()}
 	if n, ok := req.(interface{ logName() (name, id string) }); ok {
 		name, id := n.logName()
-		if name != "" {
-			fields["volume"] = name
+		if name != "" { // a caller may ask for a name of any length
+			fields["volume"] = fmt.Sprintf("%.256s", name)
 		}
 		if id != "" {
-			fields["id"] = id
+			fields["id"] = fmt.Sprintf("%.256s", id)
 		}
 	}
 	line := s.log.WithFields(fields)

@@ -37,6 +37,7 @@ type served struct {
 	cancel func()        // begins to stop
 	over   chan struct{} // closed when it has stopped
 	hangs  bool          // it may stop with an error
+	turns  *turns        // instead of the usual ones
 	log    *lockedBuffer
 }
 
@@ -96,6 +97,9 @@ func (s *served) start() {
 	over := s.over
 	srv := New(Config{Socket: s.socket, Version: "test", SettingsFile: filepath.Join(s.base, "berth.env"),
 		Getenv: func(k string) string { return s.env[k] }, Reload: 50 * time.Millisecond, Survey: 50 * time.Millisecond, Log: log})
+	if s.turns != nil {
+		srv.turns = *s.turns
+	}
 	go func() {
 		defer close(over)
 		err = srv.Run(ctx)
@@ -252,7 +256,8 @@ func FuzzRequest(f *testing.F) {
 		for _, req := range []any{new(createRequest), new(mountRequest), new(getRequest), new(SetRequest)} {
 			r, err := http.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 			require.NoError(t, err)
-			if err := decode(r, req); err != nil {
+			data, err := io.ReadAll(r.Body)
+			if err := unmarshal(data, err, req); err != nil {
 				require.Equal(t, problem.Invalid, problem.KindOf(err))
 			}
 		}

@@ -15,8 +15,10 @@ import (
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/plugin/mounts"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/sole"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
 )
@@ -36,20 +38,18 @@ type session struct {
 	err      error                    // there is no export: the answer to every verb
 	store    *volume.Store
 	versions *snapshot.Versions
-	mounts   *mounts
+	mounts   *mounts.Mounts
 	locks    *lockService
 	survey   survey
 
 	ctx    context.Context // ends when the session begins to end, with why
 	cancel context.CancelCauseFunc
+	name   sole.Keeper   // this node's name on the export, until the goodbye
 	part   func()        // ends store.Run, which says goodbye
-	tasks  tasks         // requests, and goroutines of the session
+	tasks  guard.Tasks   // requests, and goroutines of the session
 	before chan struct{} // closed when the session before has ended; nil: there was none
 	ended  chan struct{} // closed when this one has
 }
-
-// hintName is the file in the mount root that survives a restart.
-const hintName = ".index.json"
 
 // begin returns a session with settings that are right, or with what is wrong
 // with them. before is closed when the session before has ended.
@@ -57,7 +57,7 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 	ss := &session{err: wrong, before: before, ended: make(chan struct{}), locks: s.locks}
 	ss.set.Store(&settings)
 	ss.ctx, ss.cancel = context.WithCancelCause(context.Background())
-	ss.mounts = newMounts(root, &ss.tasks)
+	ss.mounts = mounts.New(root, &ss.tasks)
 	if wrong != nil {
 		return ss
 	}
@@ -69,11 +69,11 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		Boot:      s.cfg.Boot,
 		LeaseTTL:  settings.LeaseTTL,
 		TrashTTL:  settings.TrashTTL,
-		HintPath:  filepath.Join(root, hintName),
+		HintPath:  filepath.Join(root, mounts.HintName),
 		Version:   s.cfg.Version,
-		MountPath: ss.mounts.current,
+		MountPath: ss.mounts.Current,
 		Degraded:  func() string { return s.degraded(ss) },
-		Flush:     (&flusher{root: ss.mounts.current, tasks: &ss.tasks}).flush,
+		Flush:     (&flusher{root: ss.mounts.Current, tasks: &ss.tasks}).flush,
 		Address: func() string {
 			if settings.Dir != "" {
 				return ""
@@ -85,6 +85,9 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		DeleteTree: func(ctx context.Context, dir string) error { return ss.versions.DeleteTree(ctx, dir) },
 		CloneFile: func(ctx context.Context, src, dst string, warn func(string)) bool {
 			return ss.versions.CloneFile(ctx, src, dst, warn)
+		},
+		Sole: func(exportID string) (place, other string, err error) {
+			return ss.name.Take(exportID + "/" + settings.Node)
 		},
 		Report: s.report,
 	})
@@ -112,8 +115,8 @@ func (s *Server) report(event string, fields map[string]any) {
 
 // keep runs f in a goroutine until ctx ends. After a panic, which is logged, f
 // begins again: a node whose heartbeat stops loses its volumes.
-func (s *Server) keep(ctx context.Context, t *tasks, name string, f func(context.Context)) {
-	end := t.begin(name)
+func (s *Server) keep(ctx context.Context, t *guard.Tasks, name string, f func(context.Context)) {
+	end := t.Begin(name)
 	go func() {
 		defer end()
 		for {
@@ -152,7 +155,7 @@ func (s *Server) tuningOf(set Settings) (snapshot.Tuning, error) {
 // enter counts a request as one of the session, whose end ends the context that
 // is returned. It fails when the session has begun to end.
 func (ss *session) enter(ctx context.Context) (context.Context, func(), bool) {
-	end, ok := ss.tasks.admit("requests")
+	end, ok := ss.tasks.Admit("requests")
 	if !ok {
 		return nil, nil, false
 	}
@@ -182,7 +185,8 @@ const goesOn = "'berth snapshot restore --resume VOLUME' goes on with it, and --
 // nothing is left behind. why is the error of what is interrupted.
 func (ss *session) end(why error) error {
 	defer close(ss.ended)
-	ss.tasks.close()
+	defer ss.name.Release()
+	ss.tasks.Close()
 	ss.cancel(why)
 	if ss.store == nil {
 		return nil
@@ -193,30 +197,30 @@ func (ss *session) end(why error) error {
 	defer cancel()
 	left := ss.versions.Jobs.Stop(quick, why)
 	ss.part()
-	left = errors.Join(left, ss.tasks.wait(ctx))
+	left = errors.Join(left, ss.tasks.Wait(ctx))
 	if ss.before != nil {
 		<-ss.before
 	}
 	last, cancel := context.WithTimeout(context.Background(), leaveLimit)
 	defer cancel()
-	return errors.Join(left, ss.tasks.run(last, "leaving the export", func() error {
-		return errors.Join(ss.mounts.retire(nil, !ss.store.Cluster.InUse()), ss.store.Close())
+	return errors.Join(left, ss.tasks.Run(last, "leaving the export", func() error {
+		return errors.Join(ss.mounts.Retire(nil, !ss.store.Cluster.InUse()), ss.store.Close())
 	}))
 }
 
 // plane is where the data of the opened export comes from.
-func (ss *session) plane(ctx context.Context, fsys tree.FS) (plane, error) {
+func (ss *session) plane(ctx context.Context, fsys tree.FS) (mounts.Plane, error) {
 	set := ss.settings()
 	switch f := fsys.(type) {
 	case *tree.Local:
-		return newDirectory(f.Handle(), set.MountOptions)
+		return mounts.Directory(f.Handle(), set.MountOptions)
 	case *tree.Wire:
 		nolock := nfs.HasOption(set.MountOptions, "nolock") || ss.locks.nolock(ctx)
 		m, err := set.NFS.Kernel(ctx, set.MountOptions, nolock)
 		if err != nil {
 			return nil, err
 		}
-		return kernelMount{m, f.RootID()}, nil
+		return mounts.Kernel(m, f.RootID()), nil
 	}
 	return nil, fmt.Errorf("an export of type %T cannot be mounted", fsys)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs/nfstest"
 )
 
@@ -139,7 +140,7 @@ func TestAGoroutineThatPanicsBeginsAgain(t *testing.T) {
 	to.SetOutput(log)
 	s := New(Config{Log: to, Reload: time.Millisecond})
 	ctx, cancel := context.WithCancel(t.Context())
-	var own tasks
+	var own guard.Tasks
 	var began atomic.Int32
 	again := make(chan struct{})
 	s.keep(ctx, &own, "the upkeep", func(ctx context.Context) {
@@ -153,42 +154,42 @@ func TestAGoroutineThatPanicsBeginsAgain(t *testing.T) {
 	require.Contains(t, log.String(), "the upkeep panicked and begins again")
 	require.Contains(t, log.String(), "session_test.go", "the stack")
 	cancel()
-	require.NoError(t, own.wait(t.Context()))
+	require.NoError(t, own.Wait(t.Context()))
 }
 
 func TestTasks(t *testing.T) {
-	var own tasks
-	require.NoError(t, own.wait(t.Context()))
-	require.ErrorContains(t, own.run(t.Context(), "x", func() error { panic("boom") }), "boom")
+	var own guard.Tasks
+	require.NoError(t, own.Wait(t.Context()))
+	require.ErrorContains(t, own.Run(t.Context(), "x", func() error { panic("boom") }), "boom")
 	failed := errors.New("failed")
-	require.ErrorIs(t, own.run(t.Context(), "x", func() error { return failed }), failed)
+	require.ErrorIs(t, own.Run(t.Context(), "x", func() error { return failed }), failed)
 
 	hangs := make(chan struct{})
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, own.run(gone, "hangs", func() error {
+	require.ErrorIs(t, own.Run(gone, "hangs", func() error {
 		<-hangs
 		return nil
 	}), context.Canceled)
-	end, ok := own.admit("request")
+	end, ok := own.Admit("request")
 	require.True(t, ok)
-	own.close()
-	_, ok = own.admit("request")
+	own.Close()
+	_, ok = own.Admit("request")
 	require.False(t, ok)
-	require.ErrorContains(t, own.wait(gone), `still at work: ["hangs" "request"]`)
+	require.ErrorContains(t, own.Wait(gone), `still at work: ["hangs" "request"]`)
 	close(hangs)
 	end()
-	require.NoError(t, own.wait(t.Context()))
+	require.NoError(t, own.Wait(t.Context()))
 }
 
 func TestTasksConcurrently(t *testing.T) {
-	var own tasks
+	var own guard.Tasks
 	var running atomic.Int32
 	waited := make(chan struct{})
 	for range 50 {
 		go func() {
 			for {
-				end, ok := own.admit("request")
+				end, ok := own.Admit("request")
 				if !ok {
 					return
 				}
@@ -200,8 +201,8 @@ func TestTasksConcurrently(t *testing.T) {
 		}()
 	}
 	go func() {
-		own.close()
-		_ = own.wait(context.Background())
+		own.Close()
+		_ = own.Wait(context.Background())
 		close(waited)
 	}()
 	<-waited

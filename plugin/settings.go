@@ -21,7 +21,7 @@ import (
 
 	"github.com/casit/berth/doctor"
 	"github.com/casit/berth/nfs"
-	"github.com/casit/berth/text"
+	"github.com/casit/berth/plugin/mounts"
 	"github.com/casit/berth/volume"
 )
 
@@ -258,7 +258,7 @@ func interpret(v map[string]string) (s Settings, err error) {
 		return s, fmt.Errorf("BERTH_NODE=%q: a node's name is letters, digits, '_', '.' or '-'", s.Node)
 	}
 	if !filepath.IsAbs(s.MountRoot) || filepath.Clean(s.MountRoot) == "/" {
-		return s, badMountRoot(s.MountRoot)
+		return s, mounts.BadRoot(s.MountRoot)
 	}
 	if s.Export == "" {
 		return s, errUnset
@@ -296,10 +296,6 @@ func (s *Settings) parseExport() error {
 		return fmt.Errorf("BERTH_EXPORT=%s is the whole host; name the export's directory", s.Export)
 	}
 	return nil
-}
-
-func badMountRoot(name string) error {
-	return fmt.Errorf("BERTH_MOUNT_ROOT=%s: write the absolute path of a directory of its own, such as /var/lib/berth/mounts", text.Visible(name))
 }
 
 // metricsAddress reads BERTH_METRICS. Names are refused: looking one up may take

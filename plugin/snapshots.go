@@ -83,22 +83,22 @@ type Jobs struct {
 
 // snapshotRoutes adds what the command line asks about versions.
 func (s *Server) snapshotRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("/Berth.SnapshotList", route(s, "SnapshotList", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.ListRequest) (Listings, error) {
+	mux.HandleFunc("/Berth.SnapshotList", ask(s, "SnapshotList", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.ListRequest) (Listings, error) {
 		l, err := v.List(ctx, r)
 		return Listings{l}, err
 	})))
-	mux.HandleFunc("/Berth.SnapshotCreate", route(s, "SnapshotCreate", noLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.CreateRequest) (*snapshot.Created, error) {
+	mux.HandleFunc("/Berth.SnapshotCreate", ask(s, "SnapshotCreate", noLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.CreateRequest) (*snapshot.Created, error) {
 		return v.Create(ctx, r)
 	})))
-	mux.HandleFunc("/Berth.SnapshotRemove", route(s, "SnapshotRemove", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.RemoveRequest) (Removals, error) {
+	mux.HandleFunc("/Berth.SnapshotRemove", ask(s, "SnapshotRemove", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.RemoveRequest) (Removals, error) {
 		gone, err := v.Remove(ctx, r)
 		return Removals{gone}, err
 	})))
-	mux.HandleFunc("/Berth.SnapshotFiles", route(s, "SnapshotFiles", longLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.FileRequest) (FileVersions, error) {
+	mux.HandleFunc("/Berth.SnapshotFiles", ask(s, "SnapshotFiles", longLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.FileRequest) (FileVersions, error) {
 		f, err := v.Files(ctx, r)
 		return FileVersions{f}, err
 	})))
-	mux.HandleFunc("/Berth.SnapshotNewest", route(s, "SnapshotNewest", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, _ Empty) (Newest, error) {
+	mux.HandleFunc("/Berth.SnapshotNewest", ask(s, "SnapshotNewest", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, _ Empty) (Newest, error) {
 		newest, err := v.Newest(ctx)
 		return Newest{newest, time.Now()}, err
 	})))
@@ -109,13 +109,13 @@ func (s *Server) snapshotRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.SnapshotCat", stream(s, "SnapshotCat", func(ctx context.Context, v *snapshot.Versions, r RefRequest, w io.Writer) error {
 		return v.Read(ctx, r, w)
 	}))
-	mux.HandleFunc("/Berth.SnapshotBrowse", route(s, "SnapshotBrowse", longLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.BrowseRequest) (*snapshot.Browsed, error) {
+	mux.HandleFunc("/Berth.SnapshotBrowse", ask(s, "SnapshotBrowse", longLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.BrowseRequest) (*snapshot.Browsed, error) {
 		return v.Browse(ctx, r)
 	})))
-	mux.HandleFunc("/Berth.SnapshotClone", route(s, "SnapshotClone", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r CloneRequest) (Cloned, error) {
+	mux.HandleFunc("/Berth.SnapshotClone", ask(s, "SnapshotClone", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r CloneRequest) (Cloned, error) {
 		return v.MakeClone(ctx, r)
 	})))
-	mux.HandleFunc("/Berth.Usage", route(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*df.Usage, error) {
+	mux.HandleFunc("/Berth.Usage", ask(s, "Usage", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r UsageRequest) (*df.Usage, error) {
 		if r.Trash {
 			return v.Usage(ctx, false)
 		}
@@ -125,10 +125,10 @@ func (s *Server) snapshotRoutes(mux *http.ServeMux) {
 }
 
 func (s *Server) jobRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("/Berth.RestorePlan", route(s, "RestorePlan", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.RestoreRequest) (*snapshot.Plan, error) {
+	mux.HandleFunc("/Berth.RestorePlan", ask(s, "RestorePlan", noLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r snapshot.RestoreRequest) (*snapshot.Plan, error) {
 		return v.Plan(ctx, r)
 	})))
-	mux.HandleFunc("/Berth.RestorePrepare", route(s, "RestorePrepare", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r PrepareRequest) (*job.Job, error) {
+	mux.HandleFunc("/Berth.RestorePrepare", ask(s, "RestorePrepare", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r PrepareRequest) (*job.Job, error) {
 		p := r.Plan
 		if p == nil {
 			var err error
@@ -138,17 +138,22 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 		}
 		return v.Prepare(ctx, p, r.Stopped)
 	})))
-	mux.HandleFunc("/Berth.JobList", route(s, "JobList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Jobs, error) {
+	mux.HandleFunc("/Berth.JobList", ask(s, "JobList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Jobs, error) {
 		j, err := st.Jobs.List(ctx)
 		return Jobs{j}, err
 	})))
-	mux.HandleFunc("/Berth.JobFind", route(s, "JobFind", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (*job.Job, error) {
+	mux.HandleFunc("/Berth.JobFind", ask(s, "JobFind", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (*job.Job, error) {
 		return v.Jobs.Find(ctx, r.Volume)
 	})))
-	mux.HandleFunc("/Berth.JobStart", route(s, "JobStart", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+	mux.HandleFunc("/Berth.JobStart", ask(s, "JobStart", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Start(ctx, r.ID)
 	})))
 	mux.HandleFunc("/Berth.JobWait", route(s, "JobWait", shortLimit, true, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (JobProgress, error) {
+		release, err := take(ctx, s.turns.waits)
+		defer release()
+		if err != nil {
+			return JobProgress{}, err
+		}
 		p, err := v.Jobs.Wait(ctx, r.ID)
 		if why := context.Cause(ctx); !p.Over && errors.Is(why, job.ErrSessionEnds) {
 			return JobProgress{Progress: p}, why // the next session may know nothing of the job
@@ -158,10 +163,10 @@ func (s *Server) jobRoutes(mux *http.ServeMux) {
 		}
 		return JobProgress{p, failure(err)}, nil
 	})))
-	mux.HandleFunc("/Berth.JobCancel", route(s, "JobCancel", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+	mux.HandleFunc("/Berth.JobCancel", ask(s, "JobCancel", longLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		return Empty{}, v.Jobs.Cancel(ctx, r.ID)
 	})))
-	mux.HandleFunc("/Berth.JobEnd", route(s, "JobEnd", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
+	mux.HandleFunc("/Berth.JobEnd", ask(s, "JobEnd", shortLimit, false, onVersions(s, func(ctx context.Context, v *snapshot.Versions, r JobRequest) (Empty, error) {
 		if r.Abort {
 			return Empty{}, v.Jobs.Abort(ctx, r.ID)
 		}
@@ -183,7 +188,14 @@ func stream[Req any](s *Server, op string, act func(context.Context, *snapshot.V
 		var req Req
 		ctx, err := asker(r)
 		if err == nil {
-			err = decode(r, &req)
+			var release func()
+			release, err = s.turns.decode(w, r, &req)
+			defer release()
+		}
+		if err == nil {
+			var release func()
+			release, err = take(ctx, s.turns.streams)
+			defer release()
 		}
 		out := &flowing{w: w}
 		if err == nil {

@@ -4,10 +4,17 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"github.com/pmezard/go-difflib/difflib"
+
+	"github.com/casit/berth/text"
 )
 
 // What Write does with a file.
@@ -35,6 +42,11 @@ type Changes struct {
 // Any tells whether any file differs.
 func (c Changes) Any() bool {
 	return slices.ContainsFunc(c.List, func(c Change) bool { return c.Kind != Same })
+}
+
+// Removes tells whether files go.
+func (c Changes) Removes() bool {
+	return slices.ContainsFunc(c.List, func(c Change) bool { return c.Kind == Removed })
 }
 
 // NotOurs is the error for a file that Render did not write and whose name
@@ -151,4 +163,41 @@ func (c Changes) Write() (err error) {
 		}
 	}
 	return nil
+}
+
+// Print writes a line for each file that changed, or with diff the
+// lines in it that would change.
+func (c Changes) Print(w io.Writer, diff bool) error {
+	for _, f := range c.List {
+		if f.Kind == Same {
+			continue
+		}
+		if !diff {
+			fmt.Fprintf(w, "%-8s %s\n", f.Kind, text.Quote(f.Name))
+			continue
+		}
+		from, to := "a/"+f.Name, "b/"+f.Name
+		if f.Old == nil {
+			from = "/dev/null"
+		}
+		if f.New == nil {
+			to = "/dev/null"
+		}
+		if err := difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{A: lines(f.Old), B: lines(f.New), FromFile: from, ToFile: to, Context: 3}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines are those of a file, each with its end. A last line without one says so, as
+// diff(1) does.
+func lines(data []byte) (out []string) {
+	for line := range strings.Lines(string(data)) {
+		if !strings.HasSuffix(line, "\n") {
+			line += "\n\\ No newline at end of file\n"
+		}
+		out = append(out, line)
+	}
+	return out
 }

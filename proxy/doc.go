@@ -2,12 +2,11 @@
 // an NGINX in front of the swarm, one file per site. It knows neither Docker
 // nor NGINX's processes: services in, files out.
 //
-//	sites, err := proxy.Sites(services)
-//	files := proxy.Render(sites, nodes)
-//	changes, err := proxy.Compare("puppet/files/proxy", files)
+//	changes, wrong, err := proxy.Plan("puppet/files/proxy", services, nodes)
 //	err = changes.Write()
 //
-// The same services and nodes give the same bytes. Labels are foreign input:
+// The same services and nodes give the same bytes, but for sites with wrong labels,
+// whose files stay. Labels are foreign input:
 // Sites accepts only host names, port numbers and words of short lists, so that
 // a label cannot write directives of its own into a file.
 //

@@ -1,13 +1,13 @@
 package proxy
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/agext/levenshtein"
@@ -18,6 +18,8 @@ type Service struct {
 	Name   string
 	Labels map[string]string // the service's own, not its containers'
 	Ports  []Port
+	// Created decides between two services of one name.
+	Created time.Time
 }
 
 // A Port is a TCP port that a service publishes.
@@ -46,9 +48,11 @@ func (l Label) values() []string { return strings.Split(l.Values, ", ") }
 
 // LabelError says why a label is wrong.
 type LabelError struct {
-	Service, Label, Value string
-	Reason                string
-	Hint                  string // what to write
+	Service string `json:"service"`
+	Label   string `json:"label"`
+	Value   string `json:"value"`
+	Reason  string `json:"reason"`
+	Hint    string `json:"hint"` // what to write
 }
 
 func (e *LabelError) Error() string {
@@ -82,32 +86,13 @@ func (s Site) Name() string { return s.Names[0] }
 // File is the site's include, below the directory that is rendered into.
 func (s Site) File() string { return "sites/" + s.Name() + ".conf" }
 
-// Sites reads the labels of all services, in the order of their canonical
-// names. It ignores services without labels of ours. The error is of type
-// LabelErrors.
+// Sites reads the labels of services, and returns the sites of those whose labels are
+// right. The others, or nil, are in the error, LabelErrors.
 func Sites(services []Service) ([]Site, error) {
-	services = slices.SortedFunc(slices.Values(services), func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
-	var sites []Site
-	var wrong LabelErrors
-	taken := map[string]string{} // which service has a host name
-	for _, s := range services {
-		r := &reader{service: s}
-		site, ok := r.site()
-		for _, name := range site.Names {
-			if other, ok := taken[name]; ok {
-				r.refuse("berth.site", "take the name out of one of the two", "service %s has the name %s already", other, name)
-			}
-			taken[name] = s.Name
-		}
-		wrong = append(wrong, r.wrong...)
-		if ok {
-			sites = append(sites, site)
-		}
-	}
+	sites, wrong := choose(services, nil)
 	if len(wrong) > 0 {
-		return nil, wrong
+		return sites, wrong
 	}
-	slices.SortFunc(sites, func(a, b Site) int { return cmp.Compare(a.Name(), b.Name()) })
 	return sites, nil
 }
 

@@ -27,12 +27,12 @@ var siteText string
 
 var siteTemplate = template.Must(template.New("site").Parse(siteText))
 
-// Render makes one include per site, and the manifest as the last file. Every
-// node of the swarm answers on every published port, so every site lists all
-// nodes.
-func Render(sites []Site, nodes []netip.Addr) []File {
+// Render makes one include per site, and the manifest of these and of the files that
+// are kept as the last file. Every node of the swarm answers on every published port,
+// so every site lists all nodes.
+func Render(sites []Site, nodes []netip.Addr, kept ...File) []File {
 	nodes = slices.Compact(slices.SortedFunc(slices.Values(nodes), netip.Addr.Compare))
-	var files []File
+	files := slices.Clone(kept)
 	for _, s := range sites {
 		var ways []netip.AddrPort
 		for _, n := range nodes {

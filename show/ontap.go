@@ -7,14 +7,15 @@ import (
 	"strings"
 
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/text"
 )
 
 // ONTAP writes what is known of the filer, a line each, and then what is not
 // known and how it becomes known.
 func ONTAP(w io.Writer, st plugin.ONTAPStatus, width int) {
 	line := func(name, format string, args ...any) {
-		if text := fmt.Sprintf(format, args...); strings.Trim(text, " ,:/") != "" {
-			Indented(w, fmt.Sprintf("%-10s ", name), text, width)
+		if said := fmt.Sprintf(format, args...); strings.Trim(said, " ,:/") != "" {
+			Indented(w, fmt.Sprintf("%-10s ", name), said, width)
 		}
 	}
 	line("cluster", "%s, ONTAP %s, at %s", orUnknown(st.Cluster), orUnknown(st.Version), st.Address)
@@ -44,7 +45,7 @@ func ONTAP(w io.Writer, st plugin.ONTAPStatus, width int) {
 			need = "wanted for"
 		}
 		line("missing", "%s (%s), %s %s", m.Path, m.Access, need, m.For)
-		fmt.Fprintf(w, "%-10s type there: %s\n", "", m.Grant) // whole, to be copied
+		fmt.Fprintf(w, "%-10s type there: %s\n", "", text.Line(m.Grant)) // whole, to be copied
 	}
 	for _, p := range st.Unproven {
 		line("unproven", "%s: known after the first change that needs it", p)
@@ -52,7 +53,7 @@ func ONTAP(w io.Writer, st plugin.ONTAPStatus, width int) {
 	for _, p := range st.Problems {
 		line("unknown", "%s: %s", p.Part, p.Error)
 		if p.Next != "" {
-			fmt.Fprintf(w, "%-10s next: %s\n", "", p.Next)
+			fmt.Fprintf(w, "%-10s next: %s\n", "", text.Line(p.Next))
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,7 +28,7 @@ func Table(w io.Writer, heading []string, rows [][]string, width int) error {
 	for _, row := range append([][]string{heading}, rows...) {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			if cells[i] = strings.ReplaceAll(text.Visible(cell), "\n", `\n`); cell == "" {
+			if cells[i] = text.Line(cell); cell == "" {
 				cells[i] = "-"
 			}
 			if len(row) > 1 && i < len(row)-1 {
@@ -76,11 +75,12 @@ func Wrap(text string, width int) (lines []string) {
 
 // Indented writes a text, broken where it does not fit into width; what goes on
 // below begins under the text, at as many blanks. width 0 breaks nothing.
-func Indented(w io.Writer, first, text string, width int) {
+func Indented(w io.Writer, first, said string, width int) {
+	first, said = text.Line(first), text.Line(said)
 	at := utf8.RuneCountInString(first)
-	lines := []string{text}
-	if width-at >= Narrowest && utf8.RuneCountInString(text) > width-at {
-		lines = Wrap(text, width-at)
+	lines := []string{said}
+	if width-at >= Narrowest && utf8.RuneCountInString(said) > width-at {
+		lines = Wrap(said, width-at)
 	}
 	fmt.Fprintf(w, "%s%s\n", first, strings.Join(lines, "\n"+strings.Repeat(" ", at)))
 }
@@ -132,21 +132,14 @@ func Plural(n int, what string) string {
 // names look the same.
 func Quoted(name string) string { return text.Quote(name) }
 
+// ShellWord is a name as it is typed to a shell.
+func ShellWord(name string) string { return text.Word(name) }
+
 // Sentence prints a text that somebody else wrote: quoted where it holds
 // characters that cannot be seen.
 func Sentence(said string) string {
-	if text.Visible(said) == said && !strings.Contains(said, "\n") {
+	if text.Line(said) == said && strings.TrimSpace(said) == said {
 		return said
 	}
-	return fmt.Sprintf("%q", said)
+	return text.Line(fmt.Sprintf("%q", said))
 }
-
-// ShellWord is a name as it is typed to a shell.
-func ShellWord(name string) string {
-	if q := Quoted(name); q != name || plainWord.MatchString(name) {
-		return q
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
-}
-
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)

@@ -39,7 +39,7 @@ func (v *Versions) Read(ctx context.Context, r RefRequest, w io.Writer) error {
 			return err
 		}
 		name := sides[0].path
-		defer v.reading("berth snapshot cat", name)()
+		defer v.reading("berth snapshot cat", name).done()
 		a, err := fsys.Stat(ctx, name)
 		if err != nil {
 			return err

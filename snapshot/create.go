@@ -76,7 +76,9 @@ func (v *Versions) Create(ctx context.Context, r CreateRequest) (c *Created, err
 		if r.Name == "" {
 			r.Name = reference.NewName(v.now())
 		}
-		made, read, err := v.create(ctx, fsys, r, names, len(all))
+		reads := v.reading("berth snapshot create", names...)
+		defer reads.done()
+		made, read, err := v.create(ctx, fsys, r, names, len(all), reads.progress)
 		for _, r := range read {
 			v.sums.Keep(ctx, []compare.Read{{Volume: r.Volume, Proofs: r.Proofs}})
 		}

@@ -77,13 +77,15 @@ func (v *Versions) Diff(ctx context.Context, r DiffRequest, emit func(Diff) erro
 		if err != nil {
 			return err
 		}
-		defer v.reading("berth snapshot diff", sides[0].path, sides[1].path)()
+		reads := v.reading("berth snapshot diff", sides[0].path, sides[1].path)
+		defer reads.done()
 		if err := emit(Diff{Sides: sides}); err != nil {
 			return err
 		}
 		var c compare.Tally
 		q, keep := v.sums.Equality(ctx, fsys, a.Volume, r.Checksum, sides[0].Snapshot, sides[1].Snapshot)
 		defer keep()
+		q.Progress = reads.progress
 		stats, err := compare.Trees(ctx, fsys, sides[0].path, sides[1].path, q, func(d tree.Difference) error {
 			c.Count(d)
 			return emit(Diff{Change: compare.Describe(d)})
@@ -145,7 +147,7 @@ func missing(ctx context.Context, fsys tree.FS, ref reference.Ref) error {
 			if err != nil {
 				return err
 			}
-			return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", text.Quote(reference.Ref{Volume: ref.Volume, Path: ref.Path}.String())),
+			return problem.New(problem.NotFound, fmt.Sprintf("'berth snapshot versions %s' shows which versions have it", text.Word(reference.Ref{Volume: ref.Volume, Path: ref.Path}.String())),
 				"%s has no %q", text.Quote(whole.String()), ref.Path)
 		}
 	}
@@ -218,7 +220,9 @@ func (c *counting) count(ctx context.Context, a, b *reference.Snapshot) (*compar
 	defer keep()
 	ref := reference.Ref{Volume: c.volume}
 	from, to := ref.Source(nameOf(a)), ref.Source(nameOf(b))
-	defer c.v.reading("berth snapshot ls --changes", from, to)()
+	reads := c.v.reading("berth snapshot ls --changes", from, to)
+	defer reads.done()
+	q.Progress = reads.progress
 	var n compare.Tally
 	stats, err := compare.Trees(ctx, c.fsys, from, to, q, func(d tree.Difference) error {
 		n.Count(d)

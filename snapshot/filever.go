@@ -82,10 +82,10 @@ func (v *Versions) Files(ctx context.Context, r FileRequest) (out []FileVersion,
 	})
 	if err == nil && len(out) == 0 {
 		if r.Deleted {
-			return nil, problem.New(problem.Nothing, "", "%s has lost nothing that a snapshot has", ref)
+			return nil, problem.New(problem.Nothing, "", "%s has lost nothing that a snapshot has", text.Quote(ref.String()))
 		}
-		return nil, problem.New(problem.NotFound, "look at its directory: 'berth snapshot versions --deleted "+reference.Ref{Volume: ref.Volume, Path: parent(ref.Path)}.String()+"'",
-			"neither the volume nor a snapshot has %s", ref)
+		return nil, problem.New(problem.NotFound, "look at its directory: 'berth snapshot versions --deleted "+text.Word(reference.Ref{Volume: ref.Volume, Path: parent(ref.Path)}.String())+"'",
+			"neither the volume nor a snapshot has %s", text.Quote(ref.String()))
 	}
 	return out, err
 }
@@ -172,6 +172,9 @@ func (n *neighbours) differ(ctx context.Context, x, y *had) (string, error) {
 	defer keep()
 	a, b := n.ref.Source(nameOf(x.snap)), n.ref.Source(nameOf(y.snap))
 	if x.attr.Kind == tree.Directory && y.attr.Kind == tree.Directory {
+		reads := n.v.reading("berth snapshot versions", a, b)
+		defer reads.done()
+		q.Progress = reads.progress
 		what := ""
 		_, err := compare.Trees(ctx, n.fsys, a, b, q, func(d tree.Difference) error {
 			if what = d.Fields.String(); d.Path != "." {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/nfs/ganeshatest"
 	"github.com/casit/berth/nfs/nfstest"
@@ -81,6 +82,27 @@ func TestAFullExportKeepsTheOldTree(t *testing.T) {
 			require.NoError(t, f.purge())
 		})
 	}
+}
+
+// Over NFS too a small file comes back where there is no room at all.
+func TestASmallFileComesBackOnAFullServer(t *testing.T) {
+	if !inFiler(t) {
+		return
+	}
+	f := newFiler(t, 64)
+	require.NoError(t, f.store.Create(ctx, "blog", nil))
+	f.write("blog/page", "good")
+	f.take("nightly")
+	f.write("blog/page", "hacked")
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(f.path(export.ReserveDir, "d3"))
+		return err == nil
+	}, time.Minute, 10*time.Millisecond)
+	f.fill("fill")
+	f.restore(RestoreRequest{Refs: []string{"blog@nightly:page"}})
+	require.Equal(t, "good", f.read("blog/page"))
+	f.nothingLeft()
+	require.NoError(t, f.store.Remove(ctx, "blog"))
 }
 
 // leave fills the export until so many bytes are free.

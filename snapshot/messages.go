@@ -51,7 +51,7 @@ var Messages = catalogue.Messages{
 		{"snapshot … has no volume of a stack …", "the stack did not exist then", "`berth snapshot ls --stack STACK`"},
 		{"the volume has no directory … for it", "the directory around the path does not exist any more", "restore that directory, or the whole volume"},
 		{"volume … holds a database: files replaced under it while it runs would ruin it", "`--live` on a database", "`--stop`; `--force` if it is none"},
-		{"the restore needs … MiB, and less than 5 % of the export would be left", "not enough space", "`berth df`, `berth trash purge ID`; space that snapshots keep comes free when they are deleted"},
+		{"the restore needs … MiB, and less than 5 % of the export would be left", "not enough space, as the server says", "`berth df`, `berth trash purge ID`; space that snapshots keep comes free when they are deleted; `--force` restores all the same"},
 		{"the snapshot has other volumes now than when the restore was planned", "another snapshot of that name replaced it", "`--abort NAME`, then restore again"},
 		{"the plan of the … of volume … is not readable by this berth", "a newer berth has prepared the job, or its journal was changed by hand", "`--abort NAME`, then again; or resume it on the node that prepared it"},
 		{"the restore's plan is not complete", "a request that no command line of this version sends", "upgrade `berth` on this node, then again"},
@@ -70,6 +70,6 @@ var Messages = catalogue.Messages{
 		{"taking over from …, … %", "the volume is being copied", "try again; swarm does so by itself"},
 		{"taking volume … over from …: …", "the takeover met an error", "the words behind the colon"},
 		{"the snapshot is no instant", "the export's disk makes none", "`berth volume takeover NAME --from NODE`, when that node is off"},
-		{"it needs … MiB, and the export has … MiB", "not enough space for the takeover's copy", "`berth df`, `berth trash purge ID`"},
+		{"it needs … MiB, and the export has … MiB", "not enough space for the takeover's copy, as the server says", "`berth df`, `berth trash purge ID`; `berth volume takeover NAME --from NODE --force` tries it all the same"},
 	},
 }

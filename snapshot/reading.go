@@ -3,46 +3,97 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/reference"
+	"github.com/casit/berth/tree"
 )
 
-// readers counts what this process reads of snapshots, by their names and by
-// what reads. The zero value has none.
-type readers struct {
-	mu sync.Mutex // guards n
-	n  map[[2]string]int
+// Reading is what this process reads at the moment, and how much it has read.
+type Reading struct {
+	What  string    `json:"what"`  // the command: "berth snapshot diff"
+	Trees []string  `json:"trees"` // below the export
+	Since time.Time `json:"since"`
+	Files int64     `json:"files"`
+	Bytes int64     `json:"bytes"`
 }
 
-// reading says that what reads trees of the export, until done. Those below
-// .snapshot count; a snapshot that is read is not removed.
-func (v *Versions) reading(what string, trees ...string) (done func()) {
-	var keys [][2]string
-	for _, t := range trees {
+// Volume is the volume whose trees are read.
+func (r *Reading) Volume() string {
+	for _, t := range r.Trees {
 		if rest, ok := strings.CutPrefix(t, reference.Dir+"/"); ok {
-			snap, _, _ := strings.Cut(rest, "/")
-			keys = append(keys, [2]string{snap, what})
+			_, t, _ = strings.Cut(rest, "/")
+		}
+		if name, _, _ := strings.Cut(t, "/"); name != "" {
+			return name
 		}
 	}
-	add := func(n int) {
-		v.readers.mu.Lock()
-		defer v.readers.mu.Unlock()
-		for _, k := range keys {
-			if v.readers.n == nil {
-				v.readers.n = map[[2]string]int{}
-			}
-			if v.readers.n[k] += n; v.readers.n[k] == 0 {
-				delete(v.readers.n, k)
-			}
-		}
+	return ""
+}
+
+// of tells whether a snapshot is read.
+func (r *Reading) of(snap string) bool {
+	return slices.ContainsFunc(r.Trees, func(t string) bool { return strings.HasPrefix(t+"/", reference.Dir+"/"+snap+"/") })
+}
+
+// readers are what this process reads. The zero value has none.
+type readers struct {
+	mu  sync.Mutex // guards all, and each reader's Reading
+	all map[*reader]bool
+}
+
+type reader struct {
+	Reading
+	in *readers
+}
+
+// reading says that what reads trees of the export, until done. A snapshot that is
+// read is not removed.
+func (v *Versions) reading(what string, trees ...string) *reader {
+	r := &reader{Reading{What: what, Trees: trees, Since: v.now()}, &v.readers}
+	v.readers.mu.Lock()
+	defer v.readers.mu.Unlock()
+	if v.readers.all == nil {
+		v.readers.all = map[*reader]bool{}
 	}
-	add(1)
-	return func() { add(-1) }
+	v.readers.all[r] = true
+	return r
+}
+
+func (r *reader) done() {
+	r.in.mu.Lock()
+	defer r.in.mu.Unlock()
+	delete(r.in.all, r)
+}
+
+// progress is told how much was read.
+func (r *reader) progress(p tree.Progress) {
+	r.in.mu.Lock()
+	defer r.in.mu.Unlock()
+	r.Files, r.Bytes = p.Files, p.Bytes
+}
+
+// Readings are what a process reads at the moment, the oldest first.
+type Readings struct {
+	Readings []Reading `json:"readings"`
+}
+
+// Readings returns what this process reads.
+func (v *Versions) Readings() Readings {
+	v.readers.mu.Lock()
+	defer v.readers.mu.Unlock()
+	out := []Reading{}
+	for r := range v.readers.all {
+		out = append(out, r.Reading)
+	}
+	slices.SortFunc(out, func(a, b Reading) int { return a.Since.Compare(b.Since) })
+	return Readings{out}
 }
 
 // read refuses a snapshot that somebody reads: on any node a clone, a restore
@@ -72,11 +123,9 @@ func (v *Versions) read(ctx context.Context, snap, except string, all []referenc
 			return problem.New(problem.InUse, hint, "snapshot %q is needed by the %s of volume %q on %s", snap, j.Op, j.Items[0].Volume, j.Node)
 		}
 	}
-	v.readers.mu.Lock()
-	defer v.readers.mu.Unlock()
-	for k := range v.readers.n {
-		if k[0] == snap {
-			return problem.New(problem.InUse, "try again when it has ended", "snapshot %q is being read on this node by %s", snap, k[1])
+	for _, r := range v.Readings().Readings {
+		if r.of(snap) {
+			return problem.New(problem.InUse, "try again when it has ended", "snapshot %q is being read on this node by %s", snap, r.What)
 		}
 	}
 	return nil

@@ -524,6 +524,9 @@ func (v *Versions) measureOne(ctx context.Context, fsys tree.FS, p *Plan, it *Pl
 	}
 	q, keep := v.sums.Equality(ctx, fsys, it.Volume, p.Request.Checksum, nil, it.Snapshot)
 	defer keep()
+	reads := v.reading("the plan of a restore", it.dest(), it.source())
+	defer reads.done()
+	q.Progress = reads.progress
 	var n compare.Tally
 	stats, err := compare.Trees(ctx, fsys, it.dest(), it.source(), q, func(d tree.Difference) error {
 		if first := n.Count(d); first && d.Kind != tree.Removed && d.Kind != tree.Updated {

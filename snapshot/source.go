@@ -156,7 +156,7 @@ func (o *source) unhide(ctx context.Context) string {
 }
 
 // create makes a snapshot. It also returns what it has read for a copy.
-func (o *source) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int) (*Created, []embedded.Read, error) {
+func (o *source) create(ctx context.Context, fsys tree.FS, r CreateRequest, names []string, all int, progress func(tree.Progress)) (*Created, []embedded.Read, error) {
 	filer := o.tuned.Load().Filer
 	if filer == nil && r.Lock > 0 {
 		return nil, nil, problem.New(problem.Failed, "leave --lock out; set BERTH_ONTAP where the export is a filer's (docs/ontap.md)", "only a filer locks snapshots")
@@ -176,7 +176,7 @@ func (o *source) create(ctx context.Context, fsys tree.FS, r CreateRequest, name
 	if !ok {
 		return nil, nil, readOnly("make")
 	}
-	made, err := e.Create(ctx, r.Name, r.Comment, names, nil)
+	made, err := e.Create(ctx, r.Name, r.Comment, names, progress)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -20,9 +20,9 @@ type Left struct {
 
 // Stuck is a tree that should have been deleted long ago.
 type Stuck struct {
-	Path   string    // below the export
-	Since  time.Time // in the export's time
-	Reason string    // of this node's last attempt, "" if there was none
+	Path   string    `json:"path"`             // below the export
+	Since  time.Time `json:"since"`            // in the export's time
+	Reason string    `json:"reason,omitempty"` // of this node's last attempt, "" for no fault
 }
 
 // stuckAfter is how long a tree may take to go without anybody being told.

@@ -222,14 +222,24 @@ func copied(ctx context.Context, e *export.Export) (map[string]bool, error) {
 // mtime of what it is a copy of. An earlier berth copies trash items into such a
 // directory: it stays while an item is copied.
 func (w *Sweeper) temporary(ctx context.Context, e *export.Export, name string, copying bool) error {
-	now, ok := w.cfg.Conn.Time()
 	attr, err := e.FS.Stat(ctx, name)
 	switch {
-	case err != nil || !ok || now.Sub(attr.Ctime) <= forgottenAfter:
+	case err != nil || !w.forgotten(ctx, e, attr.Ctime):
 	case attr.Kind != tree.Directory:
 		err = e.FS.Remove(ctx, name)
 	case !copying:
 		err = e.HandOver(ctx, name)
 	}
 	return export.Absent(err)
+}
+
+// forgotten tells whether a private file of that ctime is one that nobody works with.
+// The server is asked for its time before, since a node's clock may have jumped.
+func (w *Sweeper) forgotten(ctx context.Context, e *export.Export, ctime time.Time) bool {
+	now, ok := w.cfg.Conn.Time()
+	if ok && now.Sub(ctime) > forgottenAfter {
+		now, err := e.AskTime(ctx)
+		return err == nil && now.Sub(ctime) > forgottenAfter
+	}
+	return false
 }

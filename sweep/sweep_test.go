@@ -30,6 +30,27 @@ type place struct {
 	mu   sync.Mutex // guards the fields below
 	now  time.Time
 	said []string
+	// older is how much older than they are the server says that all files are.
+	older time.Duration
+}
+
+// aged is an export whose server says that its files are older than they are.
+type aged struct {
+	tree.FS
+	*place
+}
+
+func (a aged) Stat(ctx context.Context, name string) (tree.Attr, error) {
+	attr, err := a.FS.Stat(ctx, name)
+	attr.Ctime = attr.Ctime.Add(-a.older)
+	return attr, err
+}
+
+func (a aged) ReadDirPlus(ctx context.Context, name string, each func(tree.EntryPlus) error) error {
+	return a.FS.ReadDirPlus(ctx, name, func(d tree.EntryPlus) error {
+		d.Attr.Ctime = d.Attr.Ctime.Add(-a.older)
+		return each(d)
+	})
 }
 
 func (p *place) move(d time.Duration) {
@@ -51,13 +72,13 @@ func (p *place) report(event string, fields map[string]any) {
 }
 
 // at opens an export; over may be nil, and wraps its filesystem.
-func at(t *testing.T, url string, open func(ctx context.Context) (tree.FS, error), over func(tree.FS) tree.FS, change func(*Config)) *place {
+func at(t *testing.T, url string, open func(ctx context.Context) (tree.FS, error), over func(p *place, fsys tree.FS) tree.FS, change func(*Config)) *place {
 	t.Helper()
 	p := &place{now: time.Now()}
 	conn := export.New(export.Config{URL: url, Now: p.clock, Open: func(ctx context.Context) (tree.FS, error) {
 		fsys, err := open(ctx)
 		if err == nil && over != nil {
-			fsys = over(fsys)
+			fsys = over(p, fsys)
 		}
 		return fsys, err
 	}})
@@ -189,7 +210,7 @@ func TestNoErrorOfOneTreeKeepsAnother(t *testing.T) {
 		t.Run(fmt.Sprint(err), func(t *testing.T) {
 			dir := t.TempDir()
 			evil := path.Join(export.StagingDir, "purge.evil")
-			p := at(t, "file://"+dir, local(dir), func(fsys tree.FS) tree.FS { return &faulty{fsys, evil, err} },
+			p := at(t, "file://"+dir, local(dir), func(_ *place, fsys tree.FS) tree.FS { return &faulty{fsys, evil, err} },
 				func(cfg *Config) { cfg.Patience = 100 * time.Millisecond })
 			require.NoError(t, os.MkdirAll(filepath.Join(dir, evil, "data"), 0o700))
 			p.fill(t, "f", "a", "b", "c", "d", "e", "x", "y", "z")
@@ -204,7 +225,9 @@ func TestNoErrorOfOneTreeKeepsAnother(t *testing.T) {
 // An export that is away is not asked for each tree.
 func TestAnExportThatIsAwayEndsASweep(t *testing.T) {
 	dir := t.TempDir()
-	p := at(t, "file://"+dir, local(dir), func(fsys tree.FS) tree.FS { return &faulty{fsys, export.StagingDir + "/purge.", syscall.ESTALE} }, nil)
+	p := at(t, "file://"+dir, local(dir), func(_ *place, fsys tree.FS) tree.FS {
+		return &faulty{fsys, export.StagingDir + "/purge.", syscall.ESTALE}
+	}, nil)
 	for i := range 50 {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, export.StagingDir, fmt.Sprint("purge.", i)), 0o700))
 	}
@@ -218,7 +241,7 @@ func TestAnExportThatIsAwayEndsASweep(t *testing.T) {
 // not a time that was copied from elsewhere.
 func TestTheAgeOfAPrivateFileIsNotCopied(t *testing.T) {
 	dir := t.TempDir()
-	p := at(t, "file://"+dir, local(dir), nil, nil)
+	p := at(t, "file://"+dir, local(dir), func(p *place, fsys tree.FS) tree.FS { return aged{fsys, p} }, nil)
 	in := func(name string) string { return filepath.Join(dir, export.StagingDir, name) }
 	require.NoError(t, os.WriteFile(in("tmp.file"), nil, 0o600))
 	require.NoError(t, os.Mkdir(in("tmp.tree"), 0o700))
@@ -232,6 +255,9 @@ func TestTheAgeOfAPrivateFileIsNotCopied(t *testing.T) {
 	left, err := p.Look(t.Context(), p.e)
 	require.NoError(t, err)
 	require.Zero(t, left.Lost)
+	p.move(24 * time.Hour)
+	p.Sweep(t.Context(), p.e)
+	require.Equal(t, []string{"tmp.file", "tmp.tree"}, p.staged(t), "this node's clock has jumped: the server's counts")
 
 	// A copy of a trash item under the lock of its volume stays for as long as it takes.
 	ahead := time.Now().Add(24 * time.Hour)
@@ -240,7 +266,7 @@ func TestTheAgeOfAPrivateFileIsNotCopied(t *testing.T) {
 	lock := filepath.Join(dir, export.LockDir, "db")
 	require.NoError(t, os.WriteFile(lock, export.Encode(cluster.Lock{Version: 1, ID: "x", Op: cluster.OpUndelete, Volume: "db", Node: "n1", Work: "item"}), 0o600))
 	require.NoError(t, os.Chtimes(in("tmp.tree"), ahead, ahead))
-	p.move(3 * time.Hour)
+	p.older = 3 * time.Hour
 	left, err = p.Look(t.Context(), p.e)
 	require.NoError(t, err)
 	require.Equal(t, 2, left.Lost, "a time in the future makes nothing young")

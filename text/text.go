@@ -1,11 +1,19 @@
 // Package text carries names, paths and references, which may have any byte,
 // through JSON and to a terminal.
+//
+// All that the command line and the log print goes through a Writer, so that no
+// terminal obeys what a tenant, a server or a filer has named. What makes a line, a
+// cell or a message of a name uses Quote or Line, so that a name has neither lines
+// nor blanks of its own.
 package text
 
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -97,6 +105,17 @@ func Quote(name string) string {
 	return b.String()
 }
 
+// Word is a name as one word of a command that people copy: as it is, in single
+// quotes, or as Quote writes it.
+func Word(name string) string {
+	if q := Quote(name); q != name || plainWord.MatchString(name) {
+		return q
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
 // plainName tells whether a name looks like what it is.
 func plainName(name string) bool {
 	return utf8.ValidString(name) && !strings.HasPrefix(name, " ") && !strings.HasSuffix(name, " ") && !strings.HasPrefix(name, "$'") &&
@@ -117,6 +136,66 @@ func Visible(text string) string {
 		i += n
 	}
 	return b.String()
+}
+
+// Line is Visible in one line: a line break in a name begins no line.
+func Line(text string) string { return strings.ReplaceAll(Visible(text), "\n", `\n`) }
+
+// Message is a message for people, Visible, of which no line but the first begins at
+// the left: nothing in a name looks like a message of its own.
+func Message(text string) string {
+	lines := strings.Split(Visible(text), "\n")
+	for i := 1; i < len(lines); i++ {
+		if !strings.HasPrefix(lines[i], " ") {
+			lines[i] = "  " + lines[i]
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Writer writes what is for people, with all escaped that Visible escapes, but for
+// tabs, of which texts are full. A character may come in two writes; Close writes
+// what was begun and never ended. It may be used concurrently.
+type Writer struct {
+	W io.Writer
+
+	mu    sync.Mutex // guards begun, and is held across a write
+	begun []byte     // of a character
+}
+
+// Write escapes p. It returns len(p), or an error of W.
+func (w *Writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := append(w.begun, p...)
+	whole := len(all)
+	for i := max(0, len(all)-utf8.UTFMax+1); i < len(all); i++ {
+		if utf8.RuneStart(all[i]) && !utf8.FullRune(all[i:]) {
+			whole = i
+			break
+		}
+	}
+	_, err := io.WriteString(w.W, w.escape(string(all[:whole])))
+	w.begun = append([]byte(nil), all[whole:]...)
+	return len(p), err
+}
+
+// Close writes the rest. It does not close W.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rest := string(w.begun)
+	w.begun = nil
+	_, err := io.WriteString(w.W, w.escape(rest))
+	return err
+}
+
+func (w *Writer) escape(text string) string {
+	parts := strings.Split(text, "\t")
+	for i, part := range parts {
+		parts[i] = Visible(part)
+	}
+	return strings.Join(parts, "\t")
 }
 
 // shows tells whether a character is seen on a terminal, and changes nothing

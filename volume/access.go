@@ -18,6 +18,11 @@ func (s *Store) With(ctx context.Context, what string, f func(fsys tree.FS) erro
 	return s.with(ctx, what, func(e *export.Export) error { return f(e.FS) })
 }
 
+// WithExport is With for who makes control files.
+func (s *Store) WithExport(ctx context.Context, what string, f func(e *export.Export) error) error {
+	return s.with(ctx, what, f)
+}
+
 // Now is the export's time, so that nodes with wrong clocks agree.
 func (s *Store) Now() time.Time {
 	t, _ := s.conn.Time()

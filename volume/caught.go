@@ -32,6 +32,10 @@ func (r *reports) passOver(ctx context.Context, e *export.Export, event, item st
 	return nil
 }
 
+// PassedOver is what this node could not do with single items when it tried last,
+// from memory. No other item waits for them.
+func (r *reports) PassedOver() []problem.Fault { return r.faults.List() }
+
 // guarded runs f in the background of a request; a panic of f ends f alone.
 func (r *reports) guarded(ctx context.Context, what string, f func(ctx context.Context)) {
 	err := guard.Run(func() error {

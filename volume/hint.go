@@ -20,7 +20,7 @@ type hints struct {
 
 // learn keeps the export's id.
 func (h *hints) learn(id string) {
-	h.s.index.setID(id)
+	h.s.index.SetID(id)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	h.save(ctx)
@@ -52,7 +52,7 @@ func (h *hints) load() {
 	if json.Unmarshal(data, &was) != nil || was.Version != export.FormatVersion || was.Export != h.s.cfg.URL {
 		return
 	}
-	h.s.index.restore(was.ID, was.Names)
+	h.s.index.Restore(was.ID, was.Names)
 }
 
 // save writes the hint if it changed, before the request that changed it
@@ -67,13 +67,13 @@ func (h *hints) save(ctx context.Context) {
 		return // whoever is inside, or comes next, saves it
 	}
 	defer h.gate.leave()
-	id, names, changed := h.s.index.unsaved()
+	id, names, changed := h.s.index.Unsaved()
 	if !changed {
 		return
 	}
 	data := export.Encode(hint{Version: export.FormatVersion, Export: h.s.cfg.URL, ID: id, Names: names})
 	if err := renameio.WriteFile(h.s.cfg.HintPath, data, 0o600); err != nil {
-		h.s.index.keepUnsaved()
+		h.s.index.KeepUnsaved()
 		h.s.cfg.Report("the hint for the next start was not saved", map[string]any{"file": path.Base(h.s.cfg.HintPath), "err": err})
 	}
 }

@@ -33,7 +33,7 @@ func (s *Store) Import(ctx context.Context, name, origin string, created time.Ti
 		}
 		if err == nil {
 			made = true
-			s.index.put(name, entry{meta: meta, read: true})
+			s.index.Put(name, entry{Meta: meta, Read: true})
 		}
 		return err
 	})
@@ -55,7 +55,7 @@ func (s *Store) Unimport(ctx context.Context, name, origin string) (aside string
 		if err := e.FS.Rename(ctx, export.MetaPath(name), aside); err != nil {
 			return err
 		}
-		s.index.put(name, entry{})
+		s.index.Put(name, entry{})
 		return nil
 	})
 	return aside, err

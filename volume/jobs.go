@@ -90,7 +90,7 @@ func (s swapped) Fresh(ctx context.Context, e *export.Export, it *job.Item) erro
 // of it any more.
 func (s swapped) Placed(ctx context.Context, e *export.Export, it *job.Item) error {
 	if it.Dest == it.Volume {
-		s.index.put(it.Volume, entry{})
+		s.index.Put(it.Volume, entry{})
 		s.hints.save(ctx)
 	}
 	if id, ok := trashID(it.From); ok {

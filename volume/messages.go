@@ -32,7 +32,7 @@ var Messages = catalogue.Messages{
 		{"volume … exists with …, not …", "options of an existing volume differ", "leave them out, or `berth volume set NAME KEY=VALUE`"},
 		{"option … says how a volume was made", "`volume set from=`", "`uid`, `gid`, `mode`, `access` and `on-remove` can be changed"},
 		{"nothing to set", "`volume set` without options", "for example `berth volume set NAME on-remove=retain`"},
-		{"a copy of … needs … MiB, and less than 5 % of the export would be left", "no room for a clone", "`berth df`, `berth trash purge ID`"},
+		{"a copy of … needs … MiB, and less than 5 % of the export would be left", "no room for a clone, as the server says", "`berth df`, `berth trash purge ID`; `berth snapshot restore REF --as NAME --force` tries it all the same"},
 		{"cloning … from …, … %", "the copy takes longer than Docker waits, and goes on", "the command again finds it done"},
 		{"the metadata of volume … (…) is empty", "a file of berth's is broken; the data is untouched", "`berth volume repair NAME`, then `berth volume set` what it had"},
 		{"the metadata of volume … (…) is not readable: …", "a file of berth's is broken; the data is untouched", "`berth volume repair NAME`, then `berth volume set` what it had"},

@@ -61,7 +61,7 @@ func (s *Store) checkMountable(ctx context.Context, e *export.Export, name strin
 	if err != nil {
 		return false, err
 	}
-	s.index.put(name, entry{meta: meta, read: true})
+	s.index.Put(name, entry{Meta: meta, Read: true})
 	return meta.single(), nil
 }
 

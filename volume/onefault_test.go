@@ -2,7 +2,9 @@ package volume
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -86,6 +88,52 @@ func TestOneTrashItemThatCannotBePurgedKeepsNoOther(t *testing.T) {
 	n.clock.move(30 * 24 * time.Hour)
 	n.must(n.Trash.expire(ctx, n.conn.Current()))
 	require.Equal(t, []string{items[0].ID}, entries(t, dir, export.TrashDir), "what has expired goes all the same")
+	left, err := n.Trash.List(ctx)
+	n.must(err)
+	require.Len(t, left, 1)
+	require.Contains(t, left[0].Stays, "immutable")
+	require.Contains(t, fmt.Sprint(n.PassedOver()), items[0].ID)
+
+	n.must(n.Create(ctx, "d", nil))
+	n.must(n.Remove(ctx, "d"))
+	left, err = n.Trash.List(ctx)
+	n.must(err)
+	done, err = n.Trash.Purge(ctx, []string{"gone", left[1].ID}, 0, false)
+	require.ErrorContains(t, err, `nothing in the trash has the id "gone"`, "another node has purged it")
+	require.Len(t, done, 1)
+	require.Equal(t, []string{items[0].ID}, entries(t, dir, export.TrashDir))
+	_, err = n.Trash.Purge(ctx, []string{"gone", left[0].ID}, 0, true)
+	require.ErrorContains(t, err, `nothing in the trash has the id "gone"`, "a plan is exact")
+}
+
+// The metadata of one volume that is damaged keeps no other from coming back.
+func TestAVolumeComesBackBesideADamagedOne(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1")
+	n.beats()
+	for _, name := range []string{"a", "b"} {
+		n.must(n.Create(ctx, name, nil))
+	}
+	n.must(n.Remove(ctx, "a"))
+	write(t, dir, export.MetaPath("b"), "{torn")
+	_, name, err := n.Trash.Restore(ctx, "a", "")
+	n.must(err)
+	require.Equal(t, "a", name)
+}
+
+// A directory called config that the disk does not give hides no volume.
+func TestADirectoryThatMayBeConvoysHidesNoVolume(t *testing.T) {
+	dir := t.TempDir()
+	n := node(t, dir, "n1", opened(func(fsys tree.FS) tree.FS { return &unreadableDir{fsys, ConvoyDir} }))
+	n.must(n.Create(ctx, "a", nil))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ConvoyDir), 0o755))
+	n.index.Invalidate()
+	n.beats()
+	require.Equal(t, []string{"a", ConvoyDir}, n.names())
+	v, err := n.Survey(ctx)
+	require.ErrorContains(t, err, "input/output error")
+	require.Equal(t, []string{"a", ConvoyDir}, v.Volumes)
+	require.NotNil(t, v.Forgotten, "the rest was looked at")
 }
 
 func TestAVolumeThatCannotBeMeasuredHidesNoOther(t *testing.T) {

@@ -84,7 +84,10 @@ func (s *Store) Run(ctx context.Context) {
 				again.Reset(min(s.cfg.LeaseTTL/3, 2*time.Second))
 			}
 		}
-		s.noteHealth(several.Of(s.Cluster.Unheard(), err))
+		if err == nil {
+			err = s.Cluster.Unheard()
+		}
+		s.noteHealth(err)
 	}
 }
 
@@ -100,7 +103,7 @@ func (s *Store) noteHealth(err error) {
 	if now != "" {
 		s.cfg.Report("the export has a problem", map[string]any{"export": s.cfg.URL, "err": now})
 	} else {
-		s.cfg.Report("the export is there", map[string]any{"export": s.cfg.URL, "id": s.index.knownID()})
+		s.cfg.Report("the export is there", map[string]any{"export": s.cfg.URL, "id": s.index.ID()})
 	}
 	s.health = now
 }
@@ -170,7 +173,7 @@ func (s *Store) readOthers(ctx context.Context, e *export.Export) error {
 	if err != nil {
 		return export.Absent(err)
 	}
-	s.index.forgetMeta(attr.Mtime)
+	s.index.ForgetMeta(attr.Mtime)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/volume/index"
 )
 
 // Config is what a Store is made with. Fields without a default are required.
@@ -65,6 +66,10 @@ type Config struct {
 	// heartbeat's health.
 	Degraded func() string
 
+	// Sole takes this node's name on an export for this process; see
+	// cluster.Config. Default: the name is ours.
+	Sole func(exportID string) (place, other string, err error)
+
 	Now  func() time.Time // default time.Now; its monotonic part measures silence
 	Rand io.Reader        // default crypto/rand
 }
@@ -83,7 +88,7 @@ type Store struct {
 	cfg  Config
 	conn *export.Conn
 
-	index  index
+	index  known
 	clones clones
 	polled polled
 
@@ -117,29 +122,31 @@ func New(cfg Config) *Store {
 	if cfg.Report == nil {
 		cfg.Report = func(string, map[string]any) {}
 	}
-	s := &Store{cfg: cfg, wake: make(chan struct{}, 1), reports: reports{report: cfg.Report}}
+	s := &Store{cfg: cfg, index: known{Index: index.New[Meta]()}, wake: make(chan struct{}, 1), reports: reports{report: cfg.Report}}
 	s.hints, s.clones.s = hints{s: s, gate: newGate()}, s
 	s.conn = export.New(export.Config{URL: cfg.URL, Open: cfg.Open, ID: cfg.ID, Now: cfg.Now, Rand: cfg.Rand,
-		Known: s.index.knownID, Learned: s.hints.learn, Ready: s.ready})
+		Known: s.index.ID, Learned: s.hints.learn, Ready: s.ready})
 	s.Trash = &Trash{s: s}
 	s.sweeper = sweep.New(sweep.Config{Conn: s.conn, Report: cfg.Report, DeleteTree: cfg.DeleteTree})
 	s.Audit, s.Cache = audit.New(s.conn, cfg.Node, cfg.Report), cache.New(s.conn)
 	s.Cluster = cluster.New(cluster.Config{Conn: s.conn, Node: cfg.Node, Boot: cfg.Boot, Version: cfg.Version, LeaseTTL: cfg.LeaseTTL,
 		Now: cfg.Now, Report: cfg.Report, MountPath: cfg.MountPath, Flush: cfg.Flush, Address: cfg.Address, Degraded: cfg.Degraded,
-		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Finish: s.finish})
+		TakeOver: cfg.TakeOver, BreakLocks: cfg.BreakLocks, Sole: cfg.Sole, Finish: s.finish, Faults: &s.faults})
 	s.Jobs = newJobs(s)
 	s.Trash.SetTTL(cfg.TrashTTL)
-	s.index.init()
 	s.hints.load()
 	return s
 }
 
 // ready reads what this node left on the export, before anybody uses it.
 func (s *Store) ready(ctx context.Context, e *export.Export) error {
+	if err := s.Cluster.Admit(ctx, e); err != nil {
+		return err
+	}
 	if err := s.Cluster.Load(ctx, e); err != nil {
 		return err
 	}
-	s.index.invalidate()
+	s.index.Invalidate()
 	return nil
 }
 
@@ -161,7 +168,7 @@ func (s *Store) FS(ctx context.Context) (tree.FS, error) {
 }
 
 // ExportID returns the id of the export, "" before it was ever seen.
-func (s *Store) ExportID() string { return s.index.knownID() }
+func (s *Store) ExportID() string { return s.index.ID() }
 
 // Close ends use of the export. The Store must not be used afterwards.
 func (s *Store) Close() error { return s.conn.Close() }

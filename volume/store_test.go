@@ -62,7 +62,7 @@ func TestAnUnfinishedCreateIsCompletedByTheSameCreate(t *testing.T) {
 	n := node(t, dir, "n1")
 	n.must(n.Create(ctx, "site1", map[string]string{"mode": "0700"}))
 	require.NoError(t, os.Remove(filepath.Join(dir, "site1")))
-	n.index.invalidate()
+	n.index.Invalidate()
 	_, err := n.Get(ctx, "site1")
 	require.Equal(t, problem.NotFound, problem.KindOf(err))
 	require.ErrorContains(t, n.Create(ctx, "site1", map[string]string{"mode": "0711"}), "mode=0700, not mode=0711")
@@ -293,17 +293,6 @@ func TestCloneIsWholeOrAbsent(t *testing.T) {
 		require.ErrorContains(t, n.Create(ctx, "new", map[string]string{"from": from}), want)
 		require.Equal(t, before, listing(t, dir))
 	}
-}
-
-func TestAListingDoesNotForgetWhatHappenedMeanwhile(t *testing.T) {
-	var x index
-	x.init()
-	x.put("old", entry{})
-	x.listing()
-	x.put("new", entry{})
-	x.drop("old")
-	x.replace([]string{"old", "other"}, time.Now(), false)
-	require.Equal(t, []string{"new", "other"}, x.all())
 }
 
 func TestMetadataIsStableOnDisk(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/several"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/tree"
 )
@@ -38,7 +39,8 @@ type Survey struct {
 // surveyed bounds what is asked at the same time.
 const surveyed = 32
 
-// Survey looks through the export and changes nothing.
+// Survey looks through the export and changes nothing. With an error, it returns what
+// could be seen.
 func (s *Store) Survey(ctx context.Context) (*Survey, error) {
 	v := &Survey{Broken: map[string]error{}, Forgotten: map[string][]string{}}
 	err := s.with(ctx, "look through the export", func(e *export.Export) error {
@@ -47,12 +49,15 @@ func (s *Store) Survey(ctx context.Context) (*Survey, error) {
 			return err
 		}
 		slices.Sort(v.Volumes)
+		var failed several.Errors
 		for _, look := range []func(context.Context, *Store, *export.Export) error{v.meta, v.leases, v.staging, v.convoy} {
-			if err := look(ctx, s, e); err != nil {
-				return err
+			err := look(ctx, s, e)
+			failed.Add(err)
+			if export.Ends(ctx, e.FS, err) {
+				break
 			}
 		}
-		return nil
+		return failed.Err()
 	})
 	return v, err
 }
@@ -108,14 +113,14 @@ func (v *Survey) meta(ctx context.Context, s *Store, e *export.Export) error {
 func stillMissing(ctx context.Context, fsys tree.FS, volumes []string) (out []string, err error) {
 	for _, n := range volumes {
 		meta, err := export.Exists(ctx, fsys, export.MetaPath(n))
-		if err != nil {
+		there := false
+		if err == nil {
+			there, err = export.Exists(ctx, fsys, n)
+		}
+		if export.Ends(ctx, fsys, err) {
 			return nil, err
 		}
-		there, err := export.Exists(ctx, fsys, n)
-		if err != nil {
-			return nil, err
-		}
-		if meta && !there {
+		if err == nil && meta && !there {
 			out = append(out, n)
 		}
 	}
@@ -158,6 +163,15 @@ func (v *Survey) convoy(ctx context.Context, _ *Store, e *export.Export) error {
 		return nil // a file of that name
 	}
 	return export.Absent(err)
+}
+
+// Purging tells what of the purged trees is left, and why.
+func (s *Store) Purging(ctx context.Context) (left sweep.Left, err error) {
+	err = s.with(ctx, "look what is being deleted", func(e *export.Export) (err error) {
+		left, err = s.sweeper.Look(ctx, e)
+		return err
+	})
+	return left, err
 }
 
 // ProbeName is a name below the export for a file of a probe. What a probe

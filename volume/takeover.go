@@ -157,14 +157,12 @@ func (tr *Trash) lateWrites(ctx context.Context, e *export.Export, volume string
 			continue
 		}
 		late, err := lateIn(ctx, e.FS, t)
-		if err := tr.s.passOver(ctx, e, "late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
-			return nil, err
-		}
 		if err == nil && late.Files > 0 && (t.Late == nil || *t.Late != late) {
 			t.Late = &late
-			if err := tr.noteLate(ctx, e, t); err != nil {
-				return nil, err
-			}
+			err = tr.noteLate(ctx, e, t)
+		}
+		if err := tr.s.passOver(ctx, e, "late writes into a fenced tree cannot be looked for", t.ID, err); err != nil {
+			return nil, err
 		}
 		out = append(out, t)
 	}

@@ -53,6 +53,9 @@ type Trashed struct {
 	From  string    `json:"from,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 	Late  *Late     `json:"late,omitempty"`
+	// Stays is why this node could not purge the item when its time was over. Never
+	// on the export.
+	Stays string `json:"stays,omitempty"`
 	// Partial: not a tree, but what was replaced or removed of one.
 	Partial bool `json:"partial,omitempty"`
 
@@ -111,7 +114,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 	return s.locked(ctx, cluster.OpRemove, name, func(e *export.Export, lock *cluster.Locking) error {
 		err := s.checkDirectory(ctx, e, name)
 		if problem.KindOf(err) == problem.NotFound {
-			s.index.drop(name)
+			s.index.Drop(name)
 			return s.forgetUnfinished(ctx, e, name)
 		}
 		if err != nil {
@@ -141,7 +144,7 @@ func (s *Store) Remove(ctx context.Context, volume string) error {
 		if err := s.Trash.put(ctx, e, t); err != nil {
 			return err
 		}
-		s.index.drop(name)
+		s.index.Drop(name)
 		detail := "trash " + t.ID
 		if meta.deletes() {
 			detail += ", deleted at once (on-remove=delete)"
@@ -281,17 +284,21 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 	if l.Work == "" {
 		return nil
 	}
-	t, err := readTrashed(ctx, e.FS, l.Work)
+	moved, err := export.Exists(ctx, e.FS, export.TrashData(l.Work))
 	if err != nil {
 		return err
 	}
-	if t != nil {
+	if moved {
+		t, err := readTrashed(ctx, e.FS, l.Work)
+		if err != nil || t == nil {
+			return err
+		}
 		if there, err := export.Exists(ctx, e.FS, l.Volume); err != nil {
 			return err
 		} else if there || t.Kind != "unreadable" && (t.Kind != "removed" || t.Volume != l.Volume) {
 			return otherItem(l)
 		}
-		s.index.drop(l.Volume)
+		s.index.Drop(l.Volume)
 		return s.forgetVolume(ctx, e, l.Volume)
 	}
 	return s.Trash.drop(ctx, e, l.Work)
@@ -302,6 +309,23 @@ func (s *Store) finishRemove(ctx context.Context, e *export.Export, l *cluster.L
 func otherItem(l *cluster.Lock) error {
 	return problem.New(problem.Failed, fmt.Sprintf("nothing was changed; 'berth volume repair %s' moves the lock away", l.Volume),
 		"the lock of volume %q names %s, which is not of its %s", l.Volume, l.Work, l.Op)
+}
+
+// Aside moves a control file that is not what its name says, and everything below
+// it, into the trash, and returns the item. volume is whose file it is, "" for none.
+func (tr *Trash) Aside(ctx context.Context, e *export.Export, name, volume string, why error) (id string, err error) {
+	t := tr.newItem(Damaged, volume, nil)
+	t.Reason, t.Expires = fmt.Sprintf("%s %v", name, why), nil
+	if err := export.Mkdir(ctx, e.FS, export.TrashPath(t.ID)); err != nil {
+		return "", err
+	}
+	if err = e.Publish(ctx, export.TrashMeta(t.ID), t); err == nil {
+		err = e.Rename(ctx, name, export.TrashData(t.ID))
+	}
+	if err != nil {
+		return "", errors.Join(err, tr.drop(ctx, e, t.ID))
+	}
+	return t.ID, nil
 }
 
 // drop removes a trash item that has no data, and only such a one.
@@ -320,6 +344,9 @@ func (tr *Trash) List(ctx context.Context) ([]*Trashed, error) {
 	out := []*Trashed{}
 	err := tr.s.with(ctx, "list the trash", func(e *export.Export) error {
 		items, err := tr.list(ctx, e)
+		for _, t := range items {
+			t.Stays = tr.s.faults.Reason(keptInTrash, t.ID)
+		}
 		out = append(out, items...)
 		return err
 	})
@@ -395,8 +422,14 @@ func readRecord(ctx context.Context, fsys tree.FS, id string) (*Trashed, error) 
 	switch {
 	case export.IsBroken(err):
 		return unreadable(id), nil
+	case errors.Is(err, fs.ErrNotExist):
+		// It is being made, unless its tree is there already.
+		if there, err := export.Exists(ctx, fsys, export.TrashData(id)); err != nil || !there {
+			return nil, err
+		}
+		return unreadable(id), nil
 	case err != nil:
-		return nil, export.Absent(err)
+		return nil, err
 	}
 	if t.PathB64 != nil {
 		t.Path = string(t.PathB64)
@@ -437,7 +470,7 @@ func (tr *Trash) Restore(ctx context.Context, which, as string) (*Trashed, strin
 		if err := tr.bringBack(ctx, e, t, name); err != nil {
 			return err
 		}
-		tr.s.index.put(name, entry{})
+		tr.s.index.Put(name, entry{})
 		tr.s.Audit.Write(ctx, e, audit.Record{Op: "undelete", Volume: name, Detail: "trash " + t.ID})
 		return nil
 	})
@@ -509,6 +542,8 @@ func (tr *Trash) copyFenced(ctx context.Context, e *export.Export, t *Trashed, n
 	return e.FS.Rename(ctx, tmp, name)
 }
 
+// finishRestore ends a restore whose owner died: what is moved back is in its place
+// then, and what is copied is taken back.
 func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster.Lock) error {
 	if l.Work == "" {
 		return nil
@@ -526,6 +561,11 @@ func (tr *Trash) finishRestore(ctx context.Context, e *export.Export, l *cluster
 	there, err := export.Exists(ctx, e.FS, l.Volume)
 	if err != nil || there {
 		return err
+	}
+	if t.Kind == "fenced" {
+		// It is copied, which may take hours and would keep what else is to be
+		// finished: whoever asked for it asks again.
+		return export.Absent(e.FS.Remove(ctx, export.MetaPath(l.Volume)))
 	}
 	return tr.bringBack(ctx, e, t, l.Volume)
 }
@@ -559,25 +599,29 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 		}
 		out = append(out, t)
 	}
+	var missing error
 	for _, id := range ids {
 		if !slices.ContainsFunc(out, func(t *Trashed) bool { return t.ID == id }) {
-			return nil, problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
+			missing = problem.New(problem.NotFound, "'berth trash ls' lists what there is", "nothing in the trash has the id %q", id)
+			break
 		}
 	}
-	if dryRun {
+	if dryRun && missing == nil {
 		return out, nil
+	}
+	if missing != nil && (dryRun || len(out) == 0) {
+		return nil, missing
 	}
 	done := []*Trashed{}
 	err = tr.s.with(ctx, "purge the trash", func(e *export.Export) error {
 		var first error
 		for _, t := range out {
-			err := tr.purge(ctx, e, t)
-			if export.Ends(ctx, e.FS, err) {
-				return err
-			}
-			if err == nil {
+			switch err := tr.purge(ctx, e, t); {
+			case err == nil:
 				done = append(done, t)
-			} else if first == nil {
+			case export.Ends(ctx, e.FS, err):
+				return err
+			case first == nil:
 				first = fmt.Errorf("%s: %w", t.ID, err)
 			}
 		}
@@ -585,7 +629,7 @@ func (tr *Trash) Purge(ctx context.Context, ids []string, older time.Duration, d
 			return problem.New(problem.Failed, "look at it in .berth/trash on the export; the others are purged",
 				"%d of %d trash items cannot be purged, the first is %v", len(out)-len(done), len(out), first)
 		}
-		return nil
+		return missing // the others are purged
 	})
 	tr.s.sweepSoon()
 	return done, err

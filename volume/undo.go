@@ -74,11 +74,15 @@ func (tr *Trash) freshID(ctx context.Context, fsys tree.FS, name string, m *Meta
 		return err
 	}
 	for _, n := range names {
+		if n == name {
+			continue
+		}
 		other, err := MetaIn(ctx, fsys, ".", n)
-		if err != nil {
+		if export.Ends(ctx, fsys, err) {
 			return err
 		}
-		if n != name && other != nil && other.ID == m.ID {
+		// What is broken of another volume has its id again when it is repaired.
+		if other != nil && other.ID == m.ID || err != nil && salvagedID(ctx, fsys, n) == m.ID {
 			m.ID = tr.s.conn.NewID()
 			break
 		}

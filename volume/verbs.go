@@ -62,7 +62,7 @@ func (s *Store) Get(ctx context.Context, volume string) (*Info, error) {
 	if ref.Snapshot != "" {
 		return s.getView(ctx, ref)
 	}
-	_, known := s.index.known(ref.Name)
+	_, known := s.index.Known(ref.Name)
 	ask := ctx
 	if known {
 		var cancel context.CancelFunc
@@ -76,7 +76,7 @@ func (s *Store) Get(ctx context.Context, volume string) (*Info, error) {
 	})
 	switch {
 	case err == nil && !found:
-		s.index.drop(ref.Name)
+		s.index.Drop(ref.Name)
 		return nil, noSuchVolume(ref.Name)
 	case err == nil:
 		return s.info(ask, ref.Name, ""), nil
@@ -99,8 +99,8 @@ func (s *Store) lookup(ctx context.Context, e *export.Export, name string) (bool
 	if err != nil {
 		return false, err
 	}
-	_, known := s.index.known(name)
-	if known && s.index.current(root.Mtime) {
+	_, known := s.index.Known(name)
+	if known && s.index.Current(root.Mtime) {
 		return true, nil
 	}
 	err = s.checkDirectory(ctx, e, name)
@@ -115,7 +115,7 @@ func (s *Store) lookup(ctx context.Context, e *export.Export, name string) (bool
 		return false, err
 	}
 	if !known {
-		s.index.put(name, entry{})
+		s.index.Put(name, entry{})
 	}
 	return true, nil
 }
@@ -140,19 +140,19 @@ func (s *Store) checkDirectory(ctx context.Context, e *export.Export, name strin
 // info describes a known volume from memory; metadata not read yet is read if
 // the export answers within ctx.
 func (s *Store) info(ctx context.Context, name, health string) *Info {
-	known, _ := s.index.known(name)
-	if !known.read && health == "" {
+	known, _ := s.index.Known(name)
+	if !known.Read && health == "" {
 		err := s.with(ctx, "read the metadata", func(e *export.Export) error {
 			var broken *problem.Error
 			meta, err := readMeta(ctx, e.FS, name)
 			if errors.As(err, &broken) {
-				known = entry{metaErr: broken, read: true}
+				known = entry{Err: broken, Read: true}
 			} else if err != nil {
 				return err
 			} else {
-				known = entry{meta: meta, read: true}
+				known = entry{Meta: meta, Read: true}
 			}
-			s.index.put(name, known)
+			s.index.Put(name, known)
 			return nil
 		})
 		if err != nil {
@@ -161,12 +161,12 @@ func (s *Store) info(ctx context.Context, name, health string) *Info {
 	}
 	i := &Info{Name: name, Path: name, Options: Options{}.Effective(), Health: "ok", Users: s.usersOf(name), Newest: s.polled.newestSnapshot()}
 	switch {
-	case known.metaErr != nil:
-		i.Health, i.Options = known.metaErr.Error(), nil
-	case known.meta != nil:
-		i.Created, i.Options, i.Origin = known.meta.Created, known.meta.Options.Effective(), known.meta.Origin
+	case known.Err != nil:
+		i.Health, i.Options = known.Err.Error(), nil
+	case known.Meta != nil:
+		i.Created, i.Options, i.Origin = known.Meta.Created, known.Meta.Options.Effective(), known.Meta.Origin
 	default:
-		i.Adopted = known.read
+		i.Adopted = known.Read
 	}
 	if health != "" {
 		i.Health = health
@@ -180,14 +180,14 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 	ask, cancel := context.WithTimeout(ctx, getBudget)
 	defer cancel()
 	err := s.with(ask, "list the volumes", func(e *export.Export) error { return s.refresh(ask, e) })
-	if err != nil && !s.index.anything() {
+	if err != nil && !s.index.Anything() {
 		// Nothing to answer from: the first listing may take its time.
 		err = s.with(ctx, "list the volumes", func(e *export.Export) error { return s.refresh(ctx, e) })
 		if err != nil {
 			return nil, err
 		}
 	}
-	return s.index.all(), nil
+	return s.index.All(), nil
 }
 
 // Inspect describes volumes with their users as the export has them now. No
@@ -197,7 +197,7 @@ func (s *Store) Inspect(ctx context.Context, names []string) ([]*Info, error) {
 	listed := len(names) == 0
 	if err == nil && listed {
 		err = s.with(ctx, "list the volumes", func(e *export.Export) error { return s.refresh(ctx, e) })
-		names = s.index.all()
+		names = s.index.All()
 	}
 	if err != nil {
 		return nil, err
@@ -351,7 +351,7 @@ func (s *Store) make(ctx context.Context, e *export.Export, name string, opts Op
 	if err != nil {
 		return err
 	}
-	s.index.put(name, entry{meta: meta, read: true})
+	s.index.Put(name, entry{Meta: meta, Read: true})
 	s.Audit.Write(ctx, e, audit.Record{Op: "create", Volume: name})
 	return nil
 }
@@ -413,7 +413,7 @@ func (s *Store) Set(ctx context.Context, name string, changes map[string]string)
 		if err := e.Replace(ctx, export.MetaPath(name), meta); err != nil {
 			return err
 		}
-		s.index.put(name, entry{meta: meta, read: true})
+		s.index.Put(name, entry{Meta: meta, Read: true})
 		s.Audit.Write(ctx, e, audit.Record{Op: "set", Volume: name, Detail: describe(changes)})
 		return nil
 	})
@@ -484,7 +484,7 @@ func (s *Store) Repair(ctx context.Context, name string, dryRun bool) (string, e
 		if err := e.Publish(ctx, export.MetaPath(name), meta); err != nil {
 			return err
 		}
-		s.index.put(name, entry{meta: meta, read: true})
+		s.index.Put(name, entry{Meta: meta, Read: true})
 		s.Audit.Write(ctx, e, audit.Record{Op: "repair", Volume: name, Detail: "old metadata in " + aside})
 		return nil
 	})

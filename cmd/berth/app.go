@@ -24,6 +24,7 @@ import (
 
 // app is one invocation: its streams and global flags. What it has methods for
 // is the terminal and the socket; what a command does is in the command's file.
+// Streams are text.Writers, so that no command prints what a terminal would obey.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -101,7 +102,7 @@ func (a *app) confirm(yes bool, question string) error {
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return &usageError{question + "? Nobody is here to answer", "add --yes, or --dry-run to see what would happen"}
 	}
-	fmt.Fprintf(a.stderr, "%s? [y/N] ", question)
+	fmt.Fprintf(a.stderr, "%s? [y/N] ", text.Line(question))
 	line, _ := bufio.NewReader(in).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
 		return &plugin.Failure{Kind: problem.Failed, Reason: "nothing was changed"}
@@ -134,7 +135,7 @@ func (a *app) ids(ids []string) error {
 // done prints the outcome of a change: the name with -q, a sentence otherwise.
 func (a *app) done(name, what string) error {
 	return a.show(map[string]string{"name": name, "done": what}, []string{name}, func(w io.Writer, _ int) error {
-		_, err := fmt.Fprintf(w, "%s: %s\n", show.Quoted(name), text.Visible(what))
+		_, err := fmt.Fprintf(w, "%s: %s\n", show.Quoted(name), text.Message(what))
 		return err
 	})
 }
@@ -142,7 +143,7 @@ func (a *app) done(name, what string) error {
 // say tells the person at the terminal what is no data.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && !a.json {
-		fmt.Fprintln(a.stderr, text.Visible("berth: "+fmt.Sprintf(format, args...)))
+		fmt.Fprintln(a.stderr, text.Message("berth: "+fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -175,19 +176,27 @@ func printJSON(w io.Writer, v any, indent string) error {
 	return err
 }
 
+// unescaped is a stream for what is not for people to read: a file's bytes.
+func unescaped(stream io.Writer) io.Writer {
+	if w, ok := stream.(*text.Writer); ok {
+		return w.W
+	}
+	return stream
+}
+
 // isTerminal tells whether a person looks at a stream.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
+func isTerminal(stream io.Writer) bool {
+	f, ok := unescaped(stream).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // width is how many columns the terminal has on which a stream is looked at, 0
 // where nobody looks: lines are then as long as they are.
-func (a *app) width(stream any) int {
+func (a *app) width(stream io.Writer) int {
 	if !isTerminal(stream) {
 		return 0
 	}
-	columns, _, err := term.GetSize(int(stream.(*os.File).Fd()))
+	columns, _, err := term.GetSize(int(unescaped(stream).(*os.File).Fd()))
 	if err != nil {
 		return 0
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/text"
 )
 
 func auditCommand(a *app) *cobra.Command {
@@ -86,7 +87,7 @@ func runVersion(ctx context.Context, a *app) error {
 func renderAbout(w io.Writer, got plugin.About, width int) error {
 	for _, line := range [][2]string{{"plugin", got.Version}, {"node", got.Node}, {"export", got.Export}, {"id", got.ID}, {"mount", got.Mount}, {"metrics", got.Metrics}, {"health", got.Health}} {
 		if line[1] != "" {
-			fmt.Fprintf(w, "%-8s %s\n", line[0], line[1])
+			fmt.Fprintf(w, "%-8s %s\n", line[0], text.Line(line[1]))
 		}
 	}
 	if len(got.Nodes) == 0 {

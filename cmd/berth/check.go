@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,7 +80,9 @@ func judgeAge(s *reference.Snapshot, now time.Time, max, warn time.Duration) err
 	if old < 0 {
 		old = 0 // the clocks differ a little
 	}
-	line := fmt.Sprintf("the newest snapshot, %s, is %s old | age=%ds;%d;%d", show.Quoted(s.Name), show.Age(old.Seconds()), int(old.Seconds()), int(warn.Seconds()), int(max.Seconds()))
+	// What follows the first | is figures for Nagios.
+	name := strings.ReplaceAll(show.Quoted(s.Name), "|", `\x7c`)
+	line := fmt.Sprintf("the newest snapshot, %s, is %s old | age=%ds;%d;%d", name, show.Age(old.Seconds()), int(old.Seconds()), int(warn.Seconds()), int(max.Seconds()))
 	switch {
 	case old > max:
 		return &verdict{2, "CRITICAL - " + line}

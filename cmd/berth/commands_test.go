@@ -111,7 +111,7 @@ func TestVolumesAreListedChangedAndRepaired(t *testing.T) {
 	s.write(".berth/volumes/blog.json", "{")
 	s.requires([]typed{
 		{"ls", 0, "! ", ""},
-		{"volume repair blog", exitUsage, "", "Replace the metadata of blog by default options? Nobody is here to answer"},
+		{"volume repair blog", exitUsage, "", "Move what is damaged of blog to the trash, and replace broken metadata by default options? Nobody is here to answer"},
 		{"volume repair blog --dry-run", 0, "blog: would be repaired; the old metadata would go to ", ""},
 		{"volume repair blog --yes", 0, "blog: repaired; the old metadata is in ", ""},
 		{"volume inspect blog", 0, `"health": "ok"`, ""},

@@ -61,11 +61,11 @@ func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
 
 // summary is the report's last line.
 func summary(r *doctor.Report) string {
-	text := fmt.Sprintf("%s: %d ok, %d warn, %d fail", show.Plural(len(r.Findings), "check"), r.Count(doctor.OK), r.Count(doctor.Warn), r.Count(doctor.Fail))
+	said := fmt.Sprintf("%s: %d ok, %d warn, %d fail", show.Plural(len(r.Findings), "check"), r.Count(doctor.OK), r.Count(doctor.Warn), r.Count(doctor.Fail))
 	if len(r.Unasked) > 0 {
-		text += "; not looked at, for lack of what they need: " + strings.Join(r.Unasked, ", ")
+		said += "; not looked at, for lack of what they need: " + strings.Join(r.Unasked, ", ")
 	}
-	return text
+	return said
 }
 
 // examined ends the command with the report's exit code; all has been said.
@@ -122,7 +122,7 @@ func renderReport(w io.Writer, r *doctor.Report, width int) {
 	for _, f := range r.Findings {
 		if f.Group != group {
 			group = f.Group
-			fmt.Fprintln(w, group)
+			fmt.Fprintln(w, text.Line(group))
 		}
 		state := string(f.State)
 		if f.State == doctor.Fail {
@@ -130,8 +130,8 @@ func renderReport(w io.Writer, r *doctor.Report, width int) {
 		}
 		line(state, f.Check, show.Sentence(f.Evidence))
 		if f.State != doctor.OK && f.Next != "" {
-			fmt.Fprintln(w, indent+"next: "+text.Visible(f.Next)) // to be copied, so not broken
+			fmt.Fprintln(w, indent+"next: "+text.Line(f.Next)) // to be copied, so not broken
 		}
 	}
-	fmt.Fprintln(w, strings.Join(show.Wrap(summary(r), width), "\n  "))
+	fmt.Fprintln(w, strings.Join(show.Wrap(text.Line(summary(r)), width), "\n  "))
 }

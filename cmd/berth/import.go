@@ -13,6 +13,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/text"
 )
 
 func importCommand(a *app) *cobra.Command {
@@ -93,7 +94,7 @@ func renderImport(w io.Writer, r *convoy.Report, req plugin.ImportRequest, t sho
 	}
 	for _, notes := range [][]string{importNotes(r, req), snapshotNotes(r, t), databaseNotes(r)} {
 		if len(notes) > 0 {
-			fmt.Fprintf(w, "\n%s\n", strings.Join(notes, "\n"))
+			fmt.Fprintf(w, "\n%s\n", text.Visible(strings.Join(notes, "\n")))
 		}
 	}
 	_, err := fmt.Fprintf(w, "\n%s; Convoy's files untouched\n", importCounts(r, req))

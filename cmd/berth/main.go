@@ -48,18 +48,21 @@ const exitHelp = `exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 in use, 
 // run is the command line without the process around it: stdout is data,
 // stderr is talk.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	data, talk := &text.Writer{W: stdout}, &text.Writer{W: stderr}
+	defer talk.Close()
+	defer data.Close()
+	a := &app{stdin: stdin, stdout: data, stderr: talk}
 	root := commands(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
 	}
 	if v := (*verdict)(nil); errors.As(err, &v) {
-		fmt.Fprintln(stdout, text.Visible(v.line))
+		fmt.Fprintln(a.stdout, text.Line(v.line))
 		return v.code
 	}
 	if d := (*differs)(nil); errors.As(err, &d) {
@@ -69,9 +72,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return e.code
 	}
 	code, reason, hint := judge(err)
-	fmt.Fprintf(stderr, "berth: %s\n", text.Visible(reason))
+	fmt.Fprintf(a.stderr, "berth: %s\n", text.Message(reason))
 	if hint != "" {
-		fmt.Fprintf(stderr, "berth: hint: %s\n", text.Visible(hint))
+		fmt.Fprintf(a.stderr, "berth: hint: %s\n", text.Message(hint))
 	}
 	return code
 }

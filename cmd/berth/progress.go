@@ -1,14 +1,17 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/text"
 )
 
 // shown is the progress of a job: one line that is rewritten on a terminal,
@@ -26,10 +29,10 @@ func (s *shown) print(p job.Progress) {
 	s.last = time.Now()
 	switch {
 	case s.app.json:
-		_ = json.NewEncoder(s.app.stdout).Encode(p)
+		_ = printJSON(s.app.stdout, p, "")
 	case !s.app.quiet && isTerminal(s.app.stderr):
 		line := renderProgress(p, s.app.width(s.app.stderr))
-		fmt.Fprintf(s.app.stderr, "\r%-*s", s.wide, line)
+		fmt.Fprintf(unescaped(s.app.stderr), "\r%-*s", s.wide, line)
 		s.wide = len(line)
 	}
 }
@@ -37,15 +40,32 @@ func (s *shown) print(p job.Progress) {
 // clear removes the line.
 func (s *shown) clear() {
 	if s.wide > 0 {
-		fmt.Fprintf(s.app.stderr, "\r%*s\r", s.wide, "")
+		fmt.Fprintf(unescaped(s.app.stderr), "\r%*s\r", s.wide, "")
 		s.wide = 0
 	}
+}
+
+// working shows what berth reads for a command that waits for one answer.
+func (a *app) working(ctx context.Context, what string) *show.Working {
+	if a.json || a.quiet || !isTerminal(a.stderr) {
+		return nil
+	}
+	return show.Work(ctx, unescaped(a.stderr), func(ctx context.Context) string {
+		got, err := ask[snapshot.Readings](ctx, a, "Berth.Readings", plugin.Empty{})
+		for _, r := range got.Readings {
+			if err == nil && r.What == what {
+				return fmt.Sprintf("reading: %s after %s", show.Size(r.Bytes), show.Age(time.Since(r.Since).Seconds()))
+			}
+		}
+		return ""
+	})
 }
 
 // renderProgress says how much is done, how fast, and how long it takes yet.
 // Where all of it does not fit into width, the end is left out: a line that the
 // terminal breaks cannot be rewritten. width 0 is as wide as it gets.
 func renderProgress(p job.Progress, width int) string {
+	p.State = job.State(text.Line(string(p.State)))
 	line := fmt.Sprintf("%s %s files, %s", p.State, humanize.Comma(p.Files), show.Size(p.Bytes))
 	if p.Total > 0 {
 		line = fmt.Sprintf("%s %s of %s files, %s of %s", p.State, humanize.Comma(p.Files), humanize.Comma(p.Total), show.Size(p.Bytes), show.Size(p.Of))

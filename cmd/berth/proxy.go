@@ -9,13 +9,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/proxy"
+	"github.com/casit/berth/text"
 )
 
 // proxyOptions are the flags of `berth proxy render`.
@@ -32,10 +32,11 @@ func proxyCommand(a *app) *cobra.Command {
 		Use:   "render --out DIR",
 		Short: "Write the proxies' include files from the services' labels",
 		Long: `Write the proxies' include files from the services' labels, one file per site, for the repository that the
-proxies are configured from. It runs on a manager. If one label is wrong, nothing is written. The same services give the same bytes.
+proxies are configured from. It runs on a manager. The same services give the same bytes.
+A site with a wrong label, or with a name that another site has, stays as it was and is named; the others are written.
 Files in DIR that this command did not write stay as they are; docs/proxy.md has the labels and what to do with the files.
 
-Exit codes: 0 done, or with --diff nothing differs; 1 failed, or with --diff something does; 2 a label is wrong`,
+Exit codes: 0 done, or with --diff nothing differs; 1 failed, a label is wrong, or with --diff something differs; 2 usage`,
 		Example: "  berth proxy render --out puppet/files/proxy --diff\n  berth proxy render --out puppet/files/proxy",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
@@ -68,52 +69,48 @@ func parseNodes(list string) (out []netip.Addr, err error) {
 	return out, nil
 }
 
+// runRender writes all sites that are right, and then says what is wrong with others.
 func runRender(ctx context.Context, a *app, o proxyOptions) error {
 	services, nodes, err := docker.Sites(ctx, o.nodes)
 	if err != nil {
 		return err
 	}
-	changes, err := planRender(services, nodes, o.out)
-	if all := (proxy.LabelErrors)(nil); errors.As(err, &all) {
-		return wrongLabels(a, all)
-	}
-	if err == nil && !o.diff {
-		err = changes.Write()
-	}
+	changes, wrong, err := proxy.Plan(o.out, services, nodes)
 	if err != nil {
 		return err
 	}
-	return showChanges(a, changes, nodes, o.diff)
-}
-
-// planRender compares the directory with what the labels say.
-func planRender(services []proxy.Service, nodes []netip.Addr, dir string) (changes proxy.Changes, err error) {
-	sites, err := proxy.Sites(services)
-	if err != nil {
-		return changes, err
-	}
-	changes, err = proxy.Compare(dir, proxy.Render(sites, nodes))
-	if e := (*proxy.NotOurs)(nil); errors.As(err, &e) {
-		return changes, &plugin.Failure{Kind: problem.Failed, Reason: err.Error(), Hint: "move it away or rename it; nothing was written"}
-	}
-	if removed := slices.IndexFunc(changes.List, func(c proxy.Change) bool { return c.Kind == proxy.Removed }); err == nil && len(sites) == 0 && removed >= 0 {
-		return changes, &plugin.Failure{Kind: problem.Failed, Reason: "no service of this swarm has a label berth.site, and all sites of " + dir + " would go",
+	if left := slices.ContainsFunc(changes.List, isSite); !left && changes.Removes() && len(wrong) == 0 {
+		return &plugin.Failure{Kind: problem.Failed, Reason: "no service of this swarm has a label berth.site, and all sites of " + o.out + " would go",
 			Hint: "is it the right swarm? If so, remove the files below sites/ yourself"}
 	}
-	return changes, err
+	if !o.diff {
+		if err := changes.Write(); err != nil {
+			return err
+		}
+	}
+	err = showChanges(a, changes, wrong, nodes, o.diff)
+	if len(wrong) > 0 && (err == nil || errors.As(err, new(*differs))) {
+		return wrongLabels(a, wrong)
+	}
+	return err
+}
+
+// isSite tells the sites that will be there.
+func isSite(c proxy.Change) bool {
+	return strings.HasPrefix(c.Name, "sites/") && c.Kind != proxy.Removed
 }
 
 // wrongLabels prints what is wrong, but for the last, which is the error.
 func wrongLabels(a *app, all proxy.LabelErrors) error {
 	for _, e := range all[:len(all)-1] {
-		fmt.Fprintf(a.stderr, "berth: %v\nberth: hint: %s\n", e, e.Hint)
+		fmt.Fprintf(a.stderr, "berth: %s\nberth: hint: %s\n", text.Message(e.Error()), text.Message(e.Hint))
 	}
 	last := all[len(all)-1]
-	return &plugin.Failure{Kind: problem.Invalid, Reason: last.Error(), Hint: last.Hint + "; nothing was written"}
+	return &plugin.Failure{Kind: problem.Failed, Reason: last.Error(), Hint: last.Hint + "; a site with a wrong label stays as it was, the others are as their labels say"}
 }
 
 // showChanges prints what was changed, or with diff what would be.
-func showChanges(a *app, changes proxy.Changes, nodes []netip.Addr, diff bool) error {
+func showChanges(a *app, changes proxy.Changes, wrong proxy.LabelErrors, nodes []netip.Addr, diff bool) error {
 	type file struct {
 		Name   string `json:"name"`
 		Change string `json:"change"`
@@ -127,8 +124,12 @@ func showChanges(a *app, changes proxy.Changes, nodes []netip.Addr, diff bool) e
 			names = append(names, c.Name)
 		}
 	}
-	err := a.show(map[string]any{"dir": changes.Dir, "nodes": nodes, "files": files}, names, func(w io.Writer, _ int) error {
-		return renderChanges(w, changes, diff)
+	said := map[string]any{"dir": changes.Dir, "nodes": nodes, "files": files}
+	if len(wrong) > 0 {
+		said["wrong"] = wrong
+	}
+	err := a.show(said, names, func(w io.Writer, _ int) error {
+		return changes.Print(w, diff)
 	})
 	a.say("%d files in %s: %d added, %d changed, %d removed; %d nodes", len(files)-counts[proxy.Removed], changes.Dir,
 		counts[proxy.Added], counts[proxy.Changed], counts[proxy.Removed], len(nodes))
@@ -136,29 +137,4 @@ func showChanges(a *app, changes proxy.Changes, nodes []netip.Addr, diff bool) e
 		err = &differs{}
 	}
 	return err
-}
-
-// renderChanges writes a line for each file that changed, or with diff the
-// lines in it that would change.
-func renderChanges(w io.Writer, changes proxy.Changes, diff bool) error {
-	for _, c := range changes.List {
-		if c.Kind == proxy.Same {
-			continue
-		}
-		if !diff {
-			fmt.Fprintf(w, "%-8s %s\n", c.Kind, c.Name)
-			continue
-		}
-		from, to := "a/"+c.Name, "b/"+c.Name
-		if c.Old == nil {
-			from = "/dev/null"
-		}
-		if c.New == nil {
-			to = "/dev/null"
-		}
-		if err := difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{A: lines(string(c.Old)), B: lines(string(c.New)), FromFile: from, ToFile: to, Context: 3}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

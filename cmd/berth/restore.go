@@ -107,7 +107,9 @@ func runRestore(ctx context.Context, a *app, o restoreOptions) error {
 // runPlan plans a restore or an undo, checks what can be checked, asks, and
 // carries the plan out. Nothing is changed before it has asked.
 func runPlan(ctx context.Context, a *app, o restoreOptions) error {
+	working := a.working(ctx, "the plan of a restore")
 	plan, err := ask[snapshot.Plan](ctx, a, "Berth.RestorePlan", o.RestoreRequest)
+	working.Stop()
 	if err != nil {
 		return err
 	}

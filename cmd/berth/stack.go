@@ -12,6 +12,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/stack"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
 
@@ -47,7 +48,7 @@ func runStackCheck(ctx context.Context, a *app, files []string, name string) err
 	live, err := liveVolumes(ctx, a)
 	if err != nil {
 		_, reason, _ := judge(err)
-		fmt.Fprintf(a.stderr, "berth: %s: the file is checked by itself, not against the volumes as they are\n", reason)
+		fmt.Fprintf(a.stderr, "berth: %s: the file is checked by itself, not against the volumes as they are\n", text.Line(reason))
 		live = nil
 	}
 	all := append([]stack.Finding{}, stack.Check(project, live, name)...)
@@ -97,7 +98,7 @@ func renderFindings(w io.Writer, all []stack.Finding, width int) error {
 		}
 		fmt.Fprintln(w, "\nto change the volumes, or else change the file:")
 		for _, m := range mends {
-			fmt.Fprintln(w, "  "+m)
+			fmt.Fprintln(w, "  "+text.Line(m))
 		}
 	}
 	for _, f := range all {
@@ -108,9 +109,9 @@ func renderFindings(w io.Writer, all []stack.Finding, width int) error {
 		if f.Note {
 			kind = "note: "
 		}
-		fmt.Fprintf(w, "%s: %s%s\n", f.Volume, kind, f.Problem)
+		fmt.Fprintf(w, "%s: %s%s\n", text.Line(f.Volume), kind, text.Line(f.Problem))
 		if f.Mend != "" {
-			fmt.Fprintf(w, "  %s\n", f.Mend)
+			fmt.Fprintf(w, "  %s\n", text.Line(f.Mend))
 		}
 	}
 	return nil

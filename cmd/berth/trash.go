@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
 
@@ -30,30 +32,47 @@ func trashLsCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showTrash(a, got.Items)
+			return showTrash(a, got.Items, got.Stuck...)
 		},
 	}
 }
 
-func showTrash(a *app, items []*volume.Trashed) error {
+// showTrash shows items, and trees that were purged and cannot be deleted.
+func showTrash(a *app, items []*volume.Trashed, stuck ...sweep.Stuck) error {
 	var ids []string
 	for _, t := range items {
 		ids = append(ids, t.ID)
 	}
-	return a.show(items, ids, func(w io.Writer, width int) error { return renderTrash(w, items, a.times(), width) })
+	return a.show(items, ids, func(w io.Writer, width int) error { return renderTrash(w, items, stuck, a.times(), width) })
 }
 
 // renderTrash writes the table of what is in the trash.
-func renderTrash(w io.Writer, items []*volume.Trashed, t show.Times, width int) error {
+func renderTrash(w io.Writer, items []*volume.Trashed, stuck []sweep.Stuck, t show.Times, width int) error {
 	var rows [][]string
+	var why []string
 	for _, it := range items {
 		expires := "by hand only"
 		if it.Expires != nil {
 			expires = t.When(*it.Expires)
 		}
+		if it.Stays != "" {
+			expires += ", and stays"
+			why = append(why, it.ID+" stays: "+it.Stays)
+		}
 		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.When(it.Removed), it.By, expires})
 	}
-	return show.Table(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
+	for _, s := range stuck {
+		reason := cmp.Or(s.Reason, "this node has found no fault")
+		why = append(why, fmt.Sprintf("purged, and still there since %s: %s: %s", t.When(s.Since), s.Path, reason))
+	}
+	err := show.Table(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
+	if len(why) > 0 {
+		why = append(why, "'berth doctor' says what to type")
+	}
+	for _, line := range why {
+		show.Indented(w, "", line, width)
+	}
+	return err
 }
 
 func trashRestoreCommand(a *app) *cobra.Command {

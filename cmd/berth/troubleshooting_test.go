@@ -18,9 +18,11 @@ import (
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/plugin/mounts"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/problem/catalogue"
 	"github.com/casit/berth/proxy"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/snapshot/compare"
@@ -40,7 +42,7 @@ func TestTroubleshootingIsMadeOfTheMessages(t *testing.T) {
 	const file = "../../docs/troubleshooting.md"
 	page, err := os.ReadFile(file)
 	require.NoError(t, err)
-	made, err := catalogue.Render(string(page), messages, plugin.Messages, problem.Messages, guard.Messages, export.Messages, cluster.Messages, sweep.Messages, job.Messages, volume.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages, compare.Messages,
+	made, err := catalogue.Render(string(page), messages, plugin.Messages, mounts.Messages, problem.Messages, guard.Messages, export.Messages, cluster.Messages, sweep.Messages, job.Messages, volume.Messages, repair.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages, compare.Messages,
 		tree.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages, show.Messages, examine.Messages)
 	require.NoError(t, err)
 	if *update {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,7 +15,9 @@ import (
 	"github.com/casit/berth/docker"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/repair"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/stack"
 	"github.com/casit/berth/volume"
 )
@@ -136,13 +139,14 @@ func runPs(ctx context.Context, a *app, names []string) error {
 	if err != nil {
 		return err
 	}
+	reads, _ := ask[snapshot.Readings](ctx, a, "Berth.Readings", plugin.Empty{}) // the rest stands without them
 	uses := usesOf(got.Users, docker.Uses(ctx))
-	rows := userRows(got, uses, a.times())
+	rows := append(userRows(got, uses, a.times()), readingRows(reads.Readings, req.Name, a.times())...)
 	var ids []string
 	for _, r := range rows {
 		ids = append(ids, r[0])
 	}
-	data := map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced}
+	data := map[string]any{"users": uses, "operations": got.Locks, "jobs": got.Jobs, "nodes": got.Nodes, "fenced": got.Fenced, "readings": reads.Readings}
 	return a.show(data, ids, func(w io.Writer, width int) error {
 		return show.Table(w, []string{"VOLUME", "NODE", "SERVICE", "TASK", "SINCE", "HEARTBEAT", "STATE"}, rows, width)
 	})
@@ -209,6 +213,17 @@ func userRows(got plugin.Users, uses []use, t show.Times) (rows [][]string) {
 	for _, l := range got.Locks {
 		if !slices.ContainsFunc(got.Jobs, func(j *job.Job) bool { return j.ID == l.Work }) {
 			rows = append(rows, []string{l.Volume, l.Node, "", "", t.When(l.Since), "", string(l.Op) + " under way"})
+		}
+	}
+	return rows
+}
+
+// readingRows are the rows of what is read on this node.
+func readingRows(all []snapshot.Reading, name string, t show.Times) (rows [][]string) {
+	for _, r := range all {
+		volume := r.Volume()
+		if name == "" || volume == "" || volume == name {
+			rows = append(rows, []string{cmp.Or(volume, "all"), "here", "", "", t.When(r.Since), "", fmt.Sprintf("%s: %s read", r.What, show.Size(r.Bytes))})
 		}
 	}
 	return rows
@@ -292,8 +307,12 @@ func runSet(ctx context.Context, a *app, name string, words []string) error {
 func repairCommand(a *app) *cobra.Command {
 	var yes, dry bool
 	c := &cobra.Command{
-		Use:               "repair VOLUME",
-		Short:             "Replace a volume's broken metadata by default options; the data is not touched",
+		Use:   "repair VOLUME|FILE",
+		Short: "Move damaged control files of a volume to the trash; the data is not touched",
+		Long: "Move control files of a volume that are not what their names say to the trash: locks,\n" +
+			"leases, epochs and jobs. Broken metadata is replaced by default options. 'berth doctor'\n" +
+			"names what is damaged. A file that is no volume's is named by its path, which begins\n" +
+			"with .berth/",
 		Example:           "  berth volume repair shop_db --dry-run",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: volumeNames(a),
@@ -305,15 +324,30 @@ func repairCommand(a *app) *cobra.Command {
 
 func runRepair(ctx context.Context, a *app, name string, yes, dry bool) error {
 	if !dry {
-		if err := a.confirm(yes, "Replace the metadata of "+name+" by default options"); err != nil {
+		if err := a.confirm(yes, "Move what is damaged of "+name+" to the trash, and replace broken metadata by default options"); err != nil {
 			return err
 		}
 	}
-	got, err := ask[plugin.Repaired](ctx, a, "Berth.VolumeRepair", plugin.NameRequest{Name: name, DryRun: dry})
+	got, err := ask[repair.Repaired](ctx, a, "Berth.VolumeRepair", plugin.NameRequest{Name: name, DryRun: dry})
 	if err != nil {
 		return err
 	}
-	if dry {
+	if a.json {
+		return a.printJSON(got)
+	}
+	for _, f := range got.Files {
+		line := fmt.Sprintf("%s would go to the trash: %s", f.Path, f.Why)
+		if !dry {
+			line = strings.Join(slices.DeleteFunc([]string{fmt.Sprintf("%s is trash item %s: %s", f.Path, f.Item, f.Why), f.Then}, func(s string) bool { return s == "" }), "; ")
+		}
+		if err := a.done(name, line); err != nil {
+			return err
+		}
+	}
+	switch {
+	case got.Aside == "":
+		return nil
+	case dry:
 		return a.done(name, "would be repaired; the old metadata would go to "+got.Aside)
 	}
 	return a.done(name, "repaired; the old metadata is in "+got.Aside+" on the export")

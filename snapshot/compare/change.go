@@ -21,6 +21,10 @@ type Changes struct {
 	ModifiedBytes int64 `json:"modified_bytes"`
 	// Disguised are modified files with the same size and time as before.
 	Disguised int64 `json:"time_put_back,omitempty"`
+	// Held are files that could not be read, since a program holds them. Each counts
+	// as modified.
+	Held      int64    `json:"held,omitempty"`
+	HeldPaths []string `json:"held_paths,omitempty"` // the first ones, with the reason
 	// KeptOpen are the names .nfs and 24 digits, which an NFS client keeps of
 	// removed files that are open. They are left out.
 	KeptOpen int64 `json:"kept_open,omitempty"`
@@ -89,6 +93,7 @@ func UsedBy(a tree.Attr) int64 { return min(BytesOf(a), a.Used) }
 // unchanged.
 func (c *Changes) Complete(s tree.Stats) {
 	c.KeptOpen = s.Busy
+	c.Held, c.HeldPaths = s.Missing.Total, s.Missing.Paths[:min(10, len(s.Missing.Paths))]
 	c.Unchanged = max(0, s.Files+s.Dirs-c.Added-c.Removed-c.Modified-c.Updated)
 }
 

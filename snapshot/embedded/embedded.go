@@ -292,6 +292,9 @@ func (e *Maker) atOnce(ctx context.Context, rec made) (m Made, done bool, err er
 	if err != nil {
 		return m, false, err
 	}
+	// In a snapshot the ballast would give no room back any more. The next round of
+	// upkeep makes another one.
+	e.remove(ctx, export.BallastPath)
 	err = e.subvolumeSnapshot(rec.Name)
 	switch {
 	case err == nil:

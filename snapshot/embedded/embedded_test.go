@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/tree/treetest"
@@ -315,12 +316,26 @@ func TestACopyThatWouldFillTheExportIsRefused(t *testing.T) {
 	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"))
 	defer func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) }()
 	e := embeddedExport(t, dir)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop/big"), make([]byte, 2<<20), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop/big"), make([]byte, 1950<<10), 0o644))
 	_, err := e.Create(t.Context(), "n", "", nil, nil)
 	require.Equal(t, problem.Failed, problem.KindOf(err))
 	require.ErrorContains(t, err, "less than 5 %")
+	require.ErrorContains(t, err, "--force makes it all the same")
 	_, err = e.Create(t.Context(), "n", "", []string{"blog"}, nil)
 	require.NoError(t, err)
+	_, err = e.Create(export.Force(t.Context()), "all", "", nil, nil)
+	require.NoError(t, err)
+}
+
+// What a snapshot of btrfs has gives no room back: the ballast of the reserve is in none.
+func TestASnapshotKeepsNoBallast(t *testing.T) {
+	eachEmbedded(t, func(t *testing.T, e *Maker, dir, _ string) {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, export.ReserveDir), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, export.BallastPath), []byte("ballast"), 0o600))
+		_, err := e.Create(t.Context(), "s", "", nil, nil)
+		require.NoError(t, err)
+		require.NoFileExists(t, filepath.Join(dir, ".snapshot/s", export.BallastPath))
+	})
 }
 
 func TestSubvolumesInTheExportAreCopied(t *testing.T) {

@@ -17,7 +17,7 @@ var Messages = catalogue.Messages{
 		{"the export has a directory … that berth has not made", "another program's `.snapshot` on a local disk", "make snapshots with that program; or move it away on the export"},
 		{"… has format version …, this berth knows …", "`.snapshot` was made by a newer berth", "upgrade berth on this node"},
 		{"read …: …", "the marker of `.snapshot` cannot be read", "look at that file on the export; move it back from a backup"},
-		{"a copy of the volumes needs … MiB, and less than 5 % of the export would be left", "no room for a snapshot by copying", "`berth snapshot rm NAME`, `berth trash purge ID`; btrfs and XFS need none"},
+		{"a copy of the volumes needs … MiB, and less than 5 % of the export would be left", "no room for a snapshot by copying", "`berth snapshot rm NAME`, `berth trash purge ID`; btrfs and XFS need none; `--force` makes it all the same"},
 		{"the volume was removed meanwhile", "somebody removed a volume during `snapshot create`", "try again without the volume"},
 		{"the snapshot has no name", "an empty one", "`--name before-update`"},
 		{"the snapshot name … has … bytes, more than 255", "too long", "a shorter one"},

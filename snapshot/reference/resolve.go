@@ -183,7 +183,7 @@ func some(all []Snapshot) string {
 	const few = 5
 	var names []string
 	for _, s := range all[:min(few, len(all))] {
-		names = append(names, s.Name)
+		names = append(names, text.Quote(s.Name))
 	}
 	if len(all) > few {
 		names = append(names, "…")

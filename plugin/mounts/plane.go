@@ -1,4 +1,4 @@
-package plugin
+package mounts
 
 import (
 	"fmt"
@@ -21,10 +21,12 @@ type directory struct {
 	attr uint64 // of berth's mount, those of the directory's own mount among them
 }
 
-func newDirectory(fd int, options string) (directory, error) {
+// Directory is the plane of the directory behind fd, mounted with options, of which
+// suid and dev have an effect.
+func Directory(fd int, options string) (Plane, error) {
 	is, mount, err := idOf(fd)
 	if err != nil {
-		return directory{}, err
+		return nil, err
 	}
 	return directory{fd, is, attrOf(options) | attrIn(mount)}, nil
 }
@@ -40,6 +42,10 @@ type kernelMount struct {
 	// anew under the same name has another handle.
 	root string
 }
+
+// Kernel is the plane of a mount by the kernel's NFS client; root is the server's
+// handle of the export's root.
+func Kernel(m *nfs.KernelMount, root string) Plane { return kernelMount{m, root} }
 
 func (k kernelMount) label() string {
 	return fmt.Sprintf("%s %s flags=%#x root=%s\n", k.mount.Source, k.mount.Data, k.mount.Flags, k.root)

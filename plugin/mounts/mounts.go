@@ -1,4 +1,4 @@
-package plugin
+package mounts
 
 import (
 	"context"
@@ -15,34 +15,36 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/several"
+	"github.com/casit/berth/text"
 )
 
-// mounts is this node's mount of the export: one mount for all volumes and
-// containers. Mount answers with a path below it. The mount has generations,
-// ROOT/export.N: Mount can answer with a new export while containers still use
-// the old one. ROOT/readonly.N is the same export for views.
+// Mounts is this node's mount of the export: one mount for all volumes and
+// containers. Volumes are at paths below it. The mount has generations,
+// ROOT/export.N: a new export can be mounted while containers still use the old
+// one. ROOT/readonly.N is the same export for views.
 //
 // The list of mounts comes from the kernel every time and is never remembered:
 // the mounts of a crashed plugin are still attached.
-type mounts struct {
-	root  string // as the kernel names it
-	tasks *tasks
+type Mounts struct {
+	Root  string // as the kernel names it
+	tasks *guard.Tasks
 	busy  chan struct{} // has one token while nobody mounts; mount(2) cannot be cancelled
-	// answered is the number of the generation that Mount answered last.
+	// answered is the number of the generation that Ensure answered last.
 	answered atomic.Int64
 }
 
-// mountRoot makes the mount root and returns its one true name, which is what
+// MakeRoot makes the mount root and returns its one true name, which is what
 // the kernel calls it.
-func mountRoot(name string) (string, error) {
+func MakeRoot(name string) (string, error) {
 	err := os.MkdirAll(name, 0o700)
 	if err == nil {
 		name, err = filepath.EvalSymlinks(name)
 	}
 	if err == nil && name == "/" {
-		return "", badMountRoot(name)
+		return "", BadRoot(name)
 	}
 	if err == nil {
 		err = private(name)
@@ -60,7 +62,7 @@ func private(root string) error {
 	entries, err := os.ReadDir(root)
 	for _, e := range entries {
 		name := "." + strings.TrimLeft(e.Name(), ".") // a label, or a temporary file, begins with more dots
-		if !slices.ContainsFunc([]string{"." + writablePrefix, "." + readonlyPrefix, "." + emptyPrefix, hintName},
+		if !slices.ContainsFunc([]string{"." + writablePrefix, "." + readonlyPrefix, "." + emptyPrefix, HintName},
 			func(ours string) bool { return strings.HasPrefix(name, ours) }) {
 			return nil
 		}
@@ -71,14 +73,24 @@ func private(root string) error {
 	return os.Chmod(root, 0o700)
 }
 
-func newMounts(root string, t *tasks) *mounts {
-	m := &mounts{root: root, tasks: t, busy: make(chan struct{}, 1)}
+// BadRoot is the error for a mount root that cannot be one.
+func BadRoot(name string) error {
+	return fmt.Errorf("BERTH_MOUNT_ROOT=%s: write the absolute path of a directory of its own, such as /var/lib/berth/mounts", text.Visible(name))
+}
+
+// HintName is the plugin's own file in the mount root, which survives a restart.
+const HintName = ".index.json"
+
+// New returns the mounts below root. What a context cannot interrupt runs as one of the
+// tasks.
+func New(root string, t *guard.Tasks) *Mounts {
+	m := &Mounts{Root: root, tasks: t, busy: make(chan struct{}, 1)}
 	m.busy <- struct{}{}
 	return m
 }
 
-// plane is the source of the data of an opened export.
-type plane interface {
+// Plane is the source of the data of an opened export.
+type Plane interface {
 	// same says that a generation is a mount of this very export with the present
 	// options.
 	same(g generation) bool
@@ -134,10 +146,10 @@ type directoryID struct {
 	root         string
 }
 
-// ensure returns the path and generation of a mount of the export, mounting it
+// Ensure returns the path and generation of a mount of the export, mounting it
 // if no generation has it. The mountpoint has mode 0: where the mount is
 // missing, nothing can be written below it.
-func (m *mounts) ensure(ctx context.Context, src plane, readonly bool) (string, int, error) {
+func (m *Mounts) Ensure(ctx context.Context, src Plane, readonly bool) (string, int, error) {
 	select {
 	case <-m.busy:
 	case <-ctx.Done():
@@ -146,7 +158,7 @@ func (m *mounts) ensure(ctx context.Context, src plane, readonly bool) (string, 
 	var g generation
 	// A task of its own: the request may end first. The next request reads the
 	// kernel's list of mounts.
-	err := m.tasks.run(ctx, "mount the export", func() (err error) {
+	err := m.tasks.Run(ctx, "mount the export", func() (err error) {
 		defer func() { m.busy <- struct{}{} }()
 		if g, err = m.find(src, readonly); err == nil && !readonly {
 			m.answered.Store(int64(g.number))
@@ -164,7 +176,7 @@ func (m *mounts) ensure(ctx context.Context, src plane, readonly bool) (string, 
 
 // find returns the generation of the export, and mounts it if there is none. The
 // read-only generation is a clone of the writable one.
-func (m *mounts) find(src plane, readonly bool) (generation, error) {
+func (m *Mounts) find(src Plane, readonly bool) (generation, error) {
 	have, err := m.list()
 	if err != nil {
 		return generation{}, err
@@ -193,13 +205,13 @@ func (m *mounts) find(src plane, readonly bool) (generation, error) {
 	return view, m.attach(view, "", func(target string) error { return cloneReadOnly(g.path, target) })
 }
 
-func (m *mounts) path(prefix string, number int) string {
-	return filepath.Join(m.root, prefix+strconv.Itoa(number))
+func (m *Mounts) path(prefix string, number int) string {
+	return filepath.Join(m.Root, prefix+strconv.Itoa(number))
 }
 
 // attach makes the mountpoint of g and lets mount do the rest.
-func (m *mounts) attach(g generation, label string, mount func(target string) error) error {
-	err := os.MkdirAll(m.root, 0o700)
+func (m *Mounts) attach(g generation, label string, mount func(target string) error) error {
+	err := os.MkdirAll(m.Root, 0o700)
 	if err == nil {
 		if err = os.Mkdir(g.path, 0); errors.Is(err, os.ErrExist) {
 			err = nil
@@ -248,10 +260,10 @@ func cloneReadOnly(from, target string) error {
 	return bind(unix.AT_FDCWD, from, target, unix.MOUNT_ATTR_RDONLY)
 }
 
-// current returns the writable generation that Mount answered with last, or the
+// Current returns the writable generation that Ensure answered with last, or the
 // newest one after a restart; "" and 0 if there is none. It makes no system call
 // on the export, which may be dead.
-func (m *mounts) current() (path string, number int) {
+func (m *Mounts) Current() (path string, number int) {
 	have, err := m.list()
 	if err != nil {
 		return "", 0
@@ -259,7 +271,7 @@ func (m *mounts) current() (path string, number int) {
 	return m.currentOf(have)
 }
 
-func (m *mounts) currentOf(have []generation) (path string, number int) {
+func (m *Mounts) currentOf(have []generation) (path string, number int) {
 	for _, g := range have {
 		if g.readonly {
 			continue
@@ -272,9 +284,20 @@ func (m *mounts) currentOf(have []generation) (path string, number int) {
 	return path, number
 }
 
+// Open lists the mounts on which setuid files or device nodes count.
+func (m *Mounts) Open() (paths []string, err error) {
+	have, err := m.list()
+	for _, g := range have {
+		if g.attr != attrOf("") {
+			paths = append(paths, g.path)
+		}
+	}
+	return paths, err
+}
+
 // list reads our mounts from mountinfo, oldest first.
-func (m *mounts) list() ([]generation, error) {
-	prefix := m.root + "/"
+func (m *Mounts) list() ([]generation, error) {
+	prefix := m.Root + "/"
 	infos, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
 		return !strings.HasPrefix(i.Mountpoint, prefix), false
 	})
@@ -304,23 +327,23 @@ func (m *mounts) list() ([]generation, error) {
 // its error shows the path and no cure. So the path itself has the cure.
 const emptyPrefix = "this-version-is-empty--add-:nocopy--"
 
-// throughEmpty is the path of an empty view through that symlink, or through the
+// ThroughEmpty is the path of an empty view through that symlink, or through the
 // read-only generation itself where the symlink cannot be made.
-func (m *mounts) throughEmpty(number int, below string) string {
+func (m *Mounts) ThroughEmpty(number int, below string) string {
 	target := readonlyPrefix + strconv.Itoa(number)
 	link := emptyPrefix + strconv.Itoa(number)
-	at := filepath.Join(m.root, link)
+	at := filepath.Join(m.Root, link)
 	if err := os.Symlink(target, at); err != nil {
 		if to, readErr := os.Readlink(at); readErr != nil || to != target {
 			link = target
 		}
 	}
-	return filepath.Join(m.root, link, below)
+	return filepath.Join(m.Root, link, below)
 }
 
-// retire detaches all generations but the current one and those in use, or all
+// Retire detaches all generations but the current one and those in use, or all
 // of them if all is set. Containers keep the mounts that they have.
-func (m *mounts) retire(inUse []int, all bool) error {
+func (m *Mounts) Retire(inUse []int, all bool) error {
 	have, err := m.list()
 	if err != nil {
 		return err
@@ -338,7 +361,7 @@ func (m *mounts) retire(inUse []int, all bool) error {
 		_ = os.Remove(g.path)
 		_ = os.Remove(labelPath(g.path))
 		if g.readonly {
-			_ = os.Remove(filepath.Join(m.root, emptyPrefix+strconv.Itoa(g.number)))
+			_ = os.Remove(filepath.Join(m.Root, emptyPrefix+strconv.Itoa(g.number)))
 		}
 	}
 	return failed.Err()

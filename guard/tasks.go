@@ -1,25 +1,23 @@
-package plugin
+package guard
 
 import (
 	"context"
 	"fmt"
 	"slices"
 	"sync"
-
-	"github.com/casit/berth/guard"
 )
 
-// tasks are the goroutines and requests that somebody owns, and waits for at
+// Tasks are the goroutines and requests that somebody owns, and waits for at
 // the end. Its zero value is ready.
-type tasks struct {
+type Tasks struct {
 	mu     sync.Mutex     // guards the fields below
 	names  map[string]int // what runs, and how often
 	closed bool           // nothing is admitted any more
-	idle   chan struct{}  // made by wait; closed when nothing runs
+	idle   chan struct{}  // made by Wait; closed when nothing runs
 }
 
-// admit is begin for what comes from outside: false after close.
-func (t *tasks) admit(name string) (end func(), ok bool) {
+// Admit is Begin for what comes from outside: false after Close.
+func (t *Tasks) Admit(name string) (end func(), ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -28,15 +26,15 @@ func (t *tasks) admit(name string) (end func(), ok bool) {
 	return t.count(name), true
 }
 
-// begin counts a task until end is called.
-func (t *tasks) begin(name string) (end func()) {
+// Begin counts a task until end is called.
+func (t *Tasks) Begin(name string) (end func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.count(name)
 }
 
-// count is begin with mu held.
-func (t *tasks) count(name string) (end func()) {
+// count is Begin with mu held.
+func (t *Tasks) count(name string) (end func()) {
 	if t.names == nil {
 		t.names = map[string]int{}
 	}
@@ -54,13 +52,13 @@ func (t *tasks) count(name string) (end func()) {
 	}
 }
 
-// run calls f, which a context cannot interrupt, in a task of its own and waits
+// Run calls f, which a context cannot interrupt, in a task of its own and waits
 // for it until ctx ends. A panic of f is the error.
-func (t *tasks) run(ctx context.Context, name string, f func() error) error {
-	end := t.begin(name)
+func (t *Tasks) Run(ctx context.Context, name string, f func() error) error {
+	end := t.Begin(name)
 	done := make(chan error, 1)
 	go func() {
-		err := guard.Run(f)
+		err := Run(f)
 		end()
 		done <- err
 	}()
@@ -72,15 +70,15 @@ func (t *tasks) run(ctx context.Context, name string, f func() error) error {
 	}
 }
 
-// close admits nothing any more.
-func (t *tasks) close() {
+// Close admits nothing any more.
+func (t *Tasks) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
 }
 
-// wait returns when nothing runs, or with the names of what does when ctx ends.
-func (t *tasks) wait(ctx context.Context) error {
+// Wait returns when nothing runs, or with the names of what does when ctx ends.
+func (t *Tasks) Wait(ctx context.Context) error {
 	t.mu.Lock()
 	if len(t.names) == 0 {
 		t.mu.Unlock()
