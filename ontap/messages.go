@@ -42,8 +42,6 @@ var Messages = catalogue.Messages{
 		{"more than … records", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: a listing of more than … records", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: the listing does not end: … records in …", "the filer answers very slowly, or something else answers", "`berth doctor`; what answers there? `curl -k https://ADDRESS/api/cluster`"},
-		{"ontap: …: the listing has a snapshot twice", "the snapshots changed while they were listed, or a defect of the filer", "try again"},
-		{"ontap: …: the answer is about another object than …", "something else answers: a proxy, a cache", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: a job's uuid of … bytes", "something else answers: a proxy, a login page", "what answers there? `curl -k https://ADDRESS/api/cluster`"},
 		{"ontap: …: accepted without naming a job", "the filer may have done it", "look: `berth snapshot ls NAME`"},
 		{"ontap: …: the filer says success, and the snapshot is not there", "multi-admin verification: other administrators have to approve the change", "on the filer: `security multi-admin-verify request show`; then look: `berth snapshot ls`"},
