@@ -135,25 +135,20 @@ const overdue = 15 * time.Minute
 
 // Trash judges the items of the trash; now is the export's time.
 func Trash(items []*volume.Trashed, now time.Time) Finding {
-	var late, unreadable []string
+	var late []string
 	why := ""
 	kinds := map[string]int{}
 	for _, t := range items {
-		switch kinds[t.Kind]++; {
-		case t.Kind == "unreadable":
-			unreadable = append(unreadable, t.ID)
-		case t.Expires != nil && now.Sub(*t.Expires) > overdue:
+		kinds[t.Kind]++
+		if t.Expires != nil && now.Sub(*t.Expires) > overdue {
 			if late = append(late, t.ID); why == "" && t.Stays != "" {
 				why = "; " + t.ID + ": " + t.Stays
 			}
 		}
 	}
-	switch {
-	case len(late) > 0:
+	if len(late) > 0 {
 		return warn("berth trash purge says why; then look at .berth/trash/"+late[0]+" on the export: lsattr -d shows what is immutable (chattr -ia)",
 			"%s long expired and still there: %s%s", plural(late, "one item is", fmt.Sprintf("%d items are", len(late))), some(late), why).named("trash")
-	case len(unreadable) > 0:
-		return warn("look at .berth/trash/"+unreadable[0]+" on the export; it is kept for ever", "the records of %s cannot be read", some(unreadable)).named("trash")
 	}
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(kinds)) {

@@ -45,7 +45,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.VolumeTakeover", ask(s, "VolumeTakeover", shortLimit, false, inSession(s, takeover)))
 	mux.HandleFunc("/Berth.TrashList", ask(s, "TrashList", shortLimit, true, onStore(s, func(ctx context.Context, st *volume.Store, _ Empty) (Trash, error) {
 		items, err := st.Trash.List(ctx)
-		left, lookErr := st.Purging(ctx)
+		left, lookErr := st.Trash.Purging(ctx)
 		return Trash{Items: items, Stuck: left.Stuck}, errors.Join(err, lookErr)
 	})))
 	mux.HandleFunc("/Berth.TrashRestore", ask(s, "TrashRestore", noLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r TrashRestoreRequest) (TrashRestored, error) {

@@ -166,9 +166,9 @@ func (v *Survey) convoy(ctx context.Context, _ *Store, e *export.Export) error {
 }
 
 // Purging tells what of the purged trees is left, and why.
-func (s *Store) Purging(ctx context.Context) (left sweep.Left, err error) {
-	err = s.with(ctx, "look what is being deleted", func(e *export.Export) (err error) {
-		left, err = s.sweeper.Look(ctx, e)
+func (tr *Trash) Purging(ctx context.Context) (left sweep.Left, err error) {
+	err = tr.s.with(ctx, "look what is being deleted", func(e *export.Export) (err error) {
+		left, err = tr.s.sweeper.Look(ctx, e)
 		return err
 	})
 	return left, err

@@ -114,7 +114,7 @@ var renderings = map[string]func(w io.Writer, width int) error{
 	},
 	"trash": func(w io.Writer, width int) error {
 		expires, over := at(30, 9), at(27, 5)
-		return renderTrash(w, []*volume.Trashed{
+		return show.Trash(w, []*volume.Trashed{
 			{ID: "20261123-0530-9f2c51", Volume: "blog", Kind: "removed", Removed: at(23, 5), By: "node1", Expires: &expires},
 			{ID: "20261124-0530-9f2c52", Volume: "shop_db", Kind: "fenced", Removed: at(24, 5), By: "node2"},
 			{ID: "20261120-0530-9f2c53", Volume: "old", Kind: "removed", Removed: at(20, 5), By: "node2", Expires: &over, Stays: "rename .berth/trash/20261120-0530-9f2c53: operation not permitted"}},
@@ -126,7 +126,7 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		all := []snapshot.Listing{{Volume: "blog", How: snapshot.How("filer"), Policy: &netapp.Policy{Name: "default", Text: "hourly 6, nightly 2", Next: []time.Time{at(30, 4), at(30, 5)}},
 			Versions: []snapshot.Version{{Snapshot: nightly, Before: some, Live: some}, {Snapshot: guessed, Before: same, Live: some}, {Snapshot: dateless, Before: same, Live: some}, {Snapshot: reference.Snapshot{Name: "future", Time: at(30, 9)}, Live: some}}},
 			{Volume: "gone", Deleted: true, Versions: []snapshot.Version{}}}
-		err := renderListings(w, all, snapshot.ListRequest{Stack: "shop", Changes: true}, now, width)
+		err := show.Listings(w, all, snapshot.ListRequest{Stack: "shop", Changes: true}, now, width)
 		for _, remark := range listingRemarks(all, now) {
 			show.Indented(w, "berth: ", remark, width)
 		}
@@ -137,12 +137,12 @@ var renderings = map[string]func(w io.Writer, width int) error{
 		locked, over := nightly, guessed
 		locked.LockedUntil, over.LockedUntil = at(30, 9).AddDate(0, 1, 0), at(29, 9)
 		all := []snapshot.Listing{{Volume: "blog", Versions: []snapshot.Version{{Snapshot: dateless, Before: same}, {Snapshot: locked, Before: same}, {Snapshot: over, Before: same}, {Snapshot: dateless, Before: same}}}}
-		return renderListings(w, all, snapshot.ListRequest{Changes: true}, now, width)
+		return show.Listings(w, all, snapshot.ListRequest{Changes: true}, now, width)
 	},
 	"listing-empty": func(w io.Writer, width int) error {
 		all := []snapshot.Listing{{Volume: "blog", How: snapshot.ByBerth}}
 		fmt.Fprintln(w, listingRemarks(all, now))
-		return renderListings(w, all, snapshot.ListRequest{}, now, width)
+		return show.Listings(w, all, snapshot.ListRequest{}, now, width)
 	},
 	"versions": func(w io.Writer, width int) error {
 		return renderVersions(w, []snapshot.FileVersion{

@@ -15,7 +15,6 @@ import (
 	"github.com/casit/berth/several"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
-	"github.com/casit/berth/snapshot/compare"
 	"github.com/casit/berth/volume"
 )
 
@@ -60,7 +59,7 @@ func runSnapshotLs(ctx context.Context, a *app, r snapshot.ListRequest) error {
 		}
 	}
 	t := a.times()
-	err = a.show(got.Volumes, ids, func(w io.Writer, width int) error { return renderListings(w, got.Volumes, r, t, width) })
+	err = a.show(got.Volumes, ids, func(w io.Writer, width int) error { return show.Listings(w, got.Volumes, r, t, width) })
 	if err != nil {
 		return err
 	}
@@ -68,62 +67,6 @@ func runSnapshotLs(ctx context.Context, a *app, r snapshot.ListRequest) error {
 		a.say("%s", remark)
 	}
 	return nil
-}
-
-// renderListings writes the table of versions. Where changes are asked for,
-// versions that nothing distinguishes are one row.
-func renderListings(w io.Writer, all []snapshot.Listing, r snapshot.ListRequest, t show.Times, width int) error {
-	heading := []string{"SNAPSHOT", "TIME", "AGE", "ORIGIN"}
-	if r.Stack != "" {
-		heading = append([]string{"VOLUME"}, heading...)
-	}
-	sized := slices.ContainsFunc(all, func(l snapshot.Listing) bool {
-		return slices.ContainsFunc(l.Versions, func(v snapshot.Version) bool { return v.SizeBytes > 0 })
-	})
-	if sized {
-		heading = append(heading, "SIZE")
-	}
-	locked := slices.ContainsFunc(all, func(l snapshot.Listing) bool {
-		return slices.ContainsFunc(l.Versions, func(v snapshot.Version) bool { return v.LockedUntil.After(t.Now) })
-	})
-	if locked {
-		heading = append(heading, "LOCKED UNTIL")
-	}
-	if r.Changes {
-		heading = append(heading, "CHANGED", "AGAINST NOW")
-	}
-	var rows [][]string
-	for _, l := range all {
-		for i := 0; i < len(l.Versions); i++ {
-			v := l.Versions[i]
-			row := []string{show.Quoted(v.Name), t.Snapshot(v.Snapshot), t.Since(v.Time), v.Origin}
-			if r.Stack != "" {
-				row = append([]string{l.Volume}, row...)
-			}
-			if sized {
-				row = append(row, show.Size(v.SizeBytes))
-			}
-			if locked {
-				row = append(row, t.Stamp(v.LockedUntil))
-			}
-			if r.Changes {
-				row = append(row, brief(v.Before), brief(v.Live))
-			}
-			rows = append(rows, row)
-			same := 0
-			for ; r.Changes && v.Before != nil && !v.Before.Any() && i+1 < len(l.Versions) && !l.Versions[i+1].LockedUntil.After(t.Now); same++ {
-				i++
-				v = l.Versions[i]
-			}
-			if same > 0 {
-				rows = append(rows, []string{fmt.Sprintf("(and %d older, down to %s, with nothing changed)", same, show.Quoted(v.Name))})
-			}
-		}
-	}
-	if len(rows) == 0 {
-		return nil
-	}
-	return show.Table(w, heading, rows, width)
 }
 
 // listingRemarks say what a table of versions does not.
@@ -166,26 +109,6 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 		out = append(out, "~ marks a guess, the time of the last change in the snapshot: the server does not say when it was made")
 	}
 	return out
-}
-
-// brief is what changed, in a cell: "+12 -1 M3 U2".
-func brief(c *compare.Changes) string {
-	if c == nil {
-		return ""
-	}
-	var out []string
-	for _, n := range []struct {
-		mark  string
-		count int64
-	}{{"+", c.Added}, {"-", c.Removed}, {"M", c.Modified}, {"U", c.Updated}} {
-		if n.count > 0 {
-			out = append(out, fmt.Sprintf("%s%d", n.mark, n.count))
-		}
-	}
-	if out == nil {
-		return "nothing"
-	}
-	return strings.Join(out, " ")
 }
 
 func snapshotCreateCommand(a *app) *cobra.Command {

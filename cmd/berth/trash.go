@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -43,36 +42,7 @@ func showTrash(a *app, items []*volume.Trashed, stuck ...sweep.Stuck) error {
 	for _, t := range items {
 		ids = append(ids, t.ID)
 	}
-	return a.show(items, ids, func(w io.Writer, width int) error { return renderTrash(w, items, stuck, a.times(), width) })
-}
-
-// renderTrash writes the table of what is in the trash.
-func renderTrash(w io.Writer, items []*volume.Trashed, stuck []sweep.Stuck, t show.Times, width int) error {
-	var rows [][]string
-	var why []string
-	for _, it := range items {
-		expires := "by hand only"
-		if it.Expires != nil {
-			expires = t.When(*it.Expires)
-		}
-		if it.Stays != "" {
-			expires += ", and stays"
-			why = append(why, it.ID+" stays: "+it.Stays)
-		}
-		rows = append(rows, []string{it.ID, it.Volume, it.Kind, t.When(it.Removed), it.By, expires})
-	}
-	for _, s := range stuck {
-		reason := cmp.Or(s.Reason, "this node has found no fault")
-		why = append(why, fmt.Sprintf("purged, and still there since %s: %s: %s", t.When(s.Since), s.Path, reason))
-	}
-	err := show.Table(w, []string{"ID", "VOLUME", "KIND", "REMOVED", "BY", "EXPIRES"}, rows, width)
-	if len(why) > 0 {
-		why = append(why, "'berth doctor' says what to type")
-	}
-	for _, line := range why {
-		show.Indented(w, "", line, width)
-	}
-	return err
+	return a.show(items, ids, func(w io.Writer, width int) error { return show.Trash(w, items, stuck, a.times(), width) })
 }
 
 func trashRestoreCommand(a *app) *cobra.Command {
