@@ -84,6 +84,9 @@ type own struct {
 	revert *reverted
 	watch  watch  // of the file
 	place  string // Config.Sole's
+	// admitted: what stood under our name when the export was opened was of this
+	// boot, so its process has ended.
+	admitted bool
 	// unheard is why the newest heartbeat could not be written, nil if it was.
 	unheard error
 	// foreign is the heartbeat that stood under our name before our first one,
@@ -331,7 +334,7 @@ func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
 	c.peers.mu.Lock()
 	defer c.peers.mu.Unlock()
 	o := &c.peers.own
-	o.place = place
+	o.place, o.admitted = place, there == nil || there.beat.Boot == c.cfg.Boot
 	if there == nil || o.wrote || there.beat.State != NodeUp ||
 		there.beat.Boot != c.cfg.Boot || there.beat.Host == "" || there.beat.Host == place {
 		return nil
