@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/export"
@@ -161,7 +162,14 @@ func (c *Cluster) writeBeat(ctx context.Context, e *export.Export, mine Heartbea
 	}
 	if at, err = e.SetClock(ctx, tmp); err == nil {
 		c.followClock(ctx, e)
-		err = e.Rename(ctx, tmp, export.NodePath(mine.Node))
+		name := export.NodePath(mine.Node)
+		if err = e.Rename(ctx, tmp, name); errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) {
+			aside := name + ".wrong-" + e.NewID()
+			if err = e.Rename(ctx, name, aside); err == nil {
+				c.cfg.Report("a directory was in the place of this node's heartbeat; it was moved", map[string]any{"to": aside})
+				err = e.Rename(ctx, tmp, name)
+			}
+		}
 	}
 	if err != nil {
 		e.Discard(ctx, tmp)
