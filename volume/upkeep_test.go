@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,4 +164,48 @@ func orNil(err error) error {
 		return fmt.Errorf("nil")
 	}
 	return err
+}
+
+// What the server never answers about one node's heartbeat, one volume's lease, or the
+// trash, keeps no node from beating and nobody from judging the other nodes.
+func TestWhatNeverAnswersKeepsNoNodeFromBeating(t *testing.T) {
+	for name, hangs := range map[string]string{
+		"the heartbeat of another node": export.NodePath("n2"),
+		"the leases of a volume":        export.LeaseDir + "/site",
+		"all leases":                    export.LeaseDir,
+		"the trash":                     export.TrashDir,
+		"the locks":                     export.LockDir,
+		"the metadata":                  export.MetaDir,
+		"the snapshots":                 export.SnapshotDir,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSimServer()
+				var broken atomic.Bool
+				part := func(_ *Config, l *simLink) {
+					l.hangs = func(what string) bool { return broken.Load() && strings.Contains(what, " "+hangs) }
+				}
+				n1, n2, n3 := steady(t, s, "n1", time.Millisecond, part), steady(t, s, "n2", time.Millisecond), steady(t, s, "n3", time.Millisecond)
+				n1.must(n1.Create(context.Background(), "site", nil))
+				_, err := n1.Mount(context.Background(), "site", "a", 1)
+				n1.must(err)
+				n1.must(n1.Create(context.Background(), "other", nil))
+				time.Sleep(20 * time.Second)
+				broken.Store(true)
+				for range 120 {
+					time.Sleep(time.Second)
+					for _, n := range []*steadyNode{n2, n3} {
+						for _, of := range n.Cluster.Nodes() {
+							require.Equal(t, cluster.Live, of.State, "%s of %s", n.cfg.Node, of.Node)
+						}
+					}
+					for _, of := range n1.Cluster.Nodes() {
+						require.True(t, of.State.Holds(), "n1 of %s", of.Node)
+					}
+				}
+				require.True(t, n1.Cluster.Reached())
+				require.True(t, n1.Cluster.Named())
+			})
+		})
+	}
 }
