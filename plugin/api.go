@@ -7,7 +7,6 @@ import (
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
-	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/sweep"
 	"github.com/casit/berth/volume"
 )
@@ -86,11 +85,6 @@ type Users struct {
 	// Fenced are the fenced trees in the trash, with the late writes of their
 	// nodes.
 	Fenced []*volume.Trashed `json:"fenced"`
-}
-
-// Readings is the answer to Berth.Readings.
-type Readings struct {
-	Readings []snapshot.Reading `json:"readings"`
 }
 
 // SetRequest changes options. An empty value sets the default.

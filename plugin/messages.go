@@ -59,7 +59,6 @@ var Messages = catalogue.Messages{
 		{"the export is a directory of this host, so berth cannot know where it is on the filer", "`BERTH_EXPORT=file:…`", "`BERTH_EXPORT=nfs://FILER/PATH`"},
 	},
 	catalogue.Wire: {
-		{"put what was written on the server: …", "the filer does not accept the last writes in time", "nothing is lost; the kernel writes them when the filer answers"},
 		{"an export of type … cannot be mounted", "a defect of berth", "report it"},
 	},
 }

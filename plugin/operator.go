@@ -29,8 +29,8 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 		return Volumes{v}, err
 	})))
 	mux.HandleFunc("/Berth.VolumeUsers", ask(s, "VolumeUsers", shortLimit, true, onStore(s, users)))
-	mux.HandleFunc("/Berth.Readings", ask(s, "Readings", shortLimit, true, onVersions(s, func(_ context.Context, v *snapshot.Versions, _ Empty) (Readings, error) {
-		return Readings{v.Readings()}, nil
+	mux.HandleFunc("/Berth.Readings", ask(s, "Readings", shortLimit, true, onVersions(s, func(_ context.Context, v *snapshot.Versions, _ Empty) (snapshot.Readings, error) {
+		return v.Readings(), nil
 	})))
 	mux.HandleFunc("/Berth.VolumeSet", ask(s, "VolumeSet", shortLimit, false, onStore(s, func(ctx context.Context, st *volume.Store, r SetRequest) (Empty, error) {
 		return Empty{}, st.Set(ctx, r.Name, r.Options)

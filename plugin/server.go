@@ -20,6 +20,7 @@ import (
 	"github.com/casit/berth/bound"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/kernel"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/text"
@@ -51,7 +52,7 @@ type Server struct {
 
 	session atomic.Pointer[session] // in force
 	read    read                    // reload's own
-	locks   *lockService
+	locks   *kernel.Locks
 	tasks   guard.Tasks // goroutines that no session owns, and sessions that end
 }
 
@@ -76,7 +77,7 @@ func New(cfg Config) *Server {
 		cfg.Survey = time.Minute
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Version), turns: newTurns()}
-	s.locks = newLockService(&s.tasks)
+	s.locks = kernel.NewLocks(&s.tasks)
 	s.metrics.registry.MustRegister(stateCollector{s})
 	return s
 }

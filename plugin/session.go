@@ -14,6 +14,7 @@ import (
 
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
+	"github.com/casit/berth/kernel"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/plugin/mounts"
 	"github.com/casit/berth/problem"
@@ -39,7 +40,7 @@ type session struct {
 	store    *volume.Store
 	versions *snapshot.Versions
 	mounts   *mounts.Mounts
-	locks    *lockService
+	locks    *kernel.Locks
 	survey   survey
 
 	ctx    context.Context // ends when the session begins to end, with why
@@ -73,12 +74,12 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		Version:   s.cfg.Version,
 		MountPath: ss.mounts.Current,
 		Degraded:  func() string { return s.degraded(ss) },
-		Flush:     (&flusher{root: ss.mounts.Current, tasks: &ss.tasks}).flush,
+		Flush:     (&kernel.Flusher{Root: ss.mounts.Current, Tasks: &ss.tasks}).Flush,
 		Address: func() string {
 			if settings.Dir != "" {
 				return ""
 			}
-			return localAddress(settings.NFS.Host)
+			return kernel.LocalAddress(settings.NFS.Host)
 		},
 		TakeOver:   func(ctx context.Context, name, from string) error { return ss.versions.TakeOver(ctx, name, from) },
 		BreakLocks: func(ctx context.Context, name, node string) error { return ss.versions.BreakLocks(ctx, name, node) },
@@ -86,9 +87,7 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		CloneFile: func(ctx context.Context, src, dst string, warn func(string)) bool {
 			return ss.versions.CloneFile(ctx, src, dst, warn)
 		},
-		Sole: func(exportID string) (place, other string, err error) {
-			return ss.name.Take(exportID + "/" + settings.Node)
-		},
+		Sole:   func(exportID string) (_, _ string, err error) { return ss.name.Take(exportID + "/" + settings.Node) },
 		Report: s.report,
 	})
 	filer, err := s.tuningOf(settings)
@@ -215,7 +214,7 @@ func (ss *session) plane(ctx context.Context, fsys tree.FS) (mounts.Plane, error
 	case *tree.Local:
 		return mounts.Directory(f.Handle(), set.MountOptions)
 	case *tree.Wire:
-		nolock := nfs.HasOption(set.MountOptions, "nolock") || ss.locks.nolock(ctx)
+		nolock := nfs.HasOption(set.MountOptions, "nolock") || ss.locks.Refused(ctx)
 		m, err := set.NFS.Kernel(ctx, set.MountOptions, nolock)
 		if err != nil {
 			return nil, err
@@ -307,7 +306,7 @@ func (s *Server) degraded(ss *session) string {
 	if wrong := ss.wrong.Load(); wrong != nil {
 		without = append(without, "the settings are wrong, those before them are in force: "+(*wrong).Error())
 	}
-	for _, w := range []string{ss.locks.degraded(), s.scrapes.problem()} {
+	for _, w := range []string{ss.locks.Degraded(), s.scrapes.problem()} {
 		if w != "" {
 			without = append(without, w)
 		}

@@ -190,10 +190,14 @@ func (c Changes) Print(w io.Writer, diff bool) error {
 	return nil
 }
 
-// lines are those of a file, each with its end.
+// lines are those of a file, each with its end. A last line without one says so, as
+// diff(1) does.
 func lines(data []byte) (out []string) {
 	for line := range strings.Lines(string(data)) {
-		out = append(out, strings.TrimSuffix(line, "\n")+"\n")
+		if !strings.HasSuffix(line, "\n") {
+			line += "\n\\ No newline at end of file\n"
+		}
+		out = append(out, line)
 	}
 	return out
 }

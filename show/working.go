@@ -48,12 +48,15 @@ func (w *Working) Stop() {
 	if w != nil {
 		w.stop()
 		<-w.over
-		w.clear()
+		w.Clear()
 	}
 }
 
-// clear removes the line.
-func (w *Working) clear() {
+// Clear removes the line until the next one.
+func (w *Working) Clear() {
+	if w == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.wide > 0 {
@@ -76,6 +79,6 @@ type overLine struct {
 }
 
 func (o *overLine) Write(p []byte) (int, error) {
-	o.line.clear()
+	o.line.Clear()
 	return o.out.Write(p)
 }

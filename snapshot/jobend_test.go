@@ -210,3 +210,37 @@ func TestStopInterruptsJobs(t *testing.T) {
 	require.NoError(t, again.Jobs.Abort(ctx, j.ID))
 	again.nothingLeft()
 }
+
+// A job that somebody ends has ended at once, whatever it waits for, and says who ended it.
+func TestAJobThatIsEndedSaysSo(t *testing.T) {
+	var armed atomic.Bool
+	waits := make(chan struct{}, 100)
+	w := onOpen(t, t.TempDir(), "n1", func(ctx context.Context, name string) error {
+		if armed.Load() && name != "" && name[0] != '.' {
+			waits <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	require.NoError(t, w.store.Create(ctx, "blog", nil))
+	w.write("blog/index.php", "one")
+	w.snap("s1")
+	w.write("blog/index.php", "two")
+	r := RestoreRequest{Refs: []string{"blog@s1"}, Live: true, Checksum: true}
+	j, err := w.prepare(r)
+	require.NoError(t, err)
+	armed.Store(true)
+	require.NoError(t, w.Start(ctx, j.ID))
+	<-waits
+	begun := time.Now()
+	require.NoError(t, w.Jobs.Cancel(ctx, j.ID))
+	t.Logf("ended after %v", time.Since(begun))
+	require.Less(t, time.Since(begun), 10*time.Second)
+	_, err = w.ends(j.ID)
+	require.EqualError(t, err, `the restore of volume "blog" was ended before it was done, as somebody asked for`)
+	armed.Store(false)
+	require.NoError(t, w.Jobs.Abort(ctx, j.ID))
+	require.Equal(t, "two", w.read("blog/index.php"))
+	w.nothingLeft()
+}

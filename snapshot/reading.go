@@ -79,8 +79,13 @@ func (r *reader) progress(p tree.Progress) {
 	r.Files, r.Bytes = p.Files, p.Bytes
 }
 
-// Readings returns what this process reads at the moment, the oldest first.
-func (v *Versions) Readings() []Reading {
+// Readings are what a process reads at the moment, the oldest first.
+type Readings struct {
+	Readings []Reading `json:"readings"`
+}
+
+// Readings returns what this process reads.
+func (v *Versions) Readings() Readings {
 	v.readers.mu.Lock()
 	defer v.readers.mu.Unlock()
 	out := []Reading{}
@@ -88,7 +93,7 @@ func (v *Versions) Readings() []Reading {
 		out = append(out, r.Reading)
 	}
 	slices.SortFunc(out, func(a, b Reading) int { return a.Since.Compare(b.Since) })
-	return out
+	return Readings{out}
 }
 
 // read refuses a snapshot that somebody reads: on any node a clone, a restore
@@ -118,7 +123,7 @@ func (v *Versions) read(ctx context.Context, snap, except string, all []referenc
 			return problem.New(problem.InUse, hint, "snapshot %q is needed by the %s of volume %q on %s", snap, j.Op, j.Items[0].Volume, j.Node)
 		}
 	}
-	for _, r := range v.Readings() {
+	for _, r := range v.Readings().Readings {
 		if r.of(snap) {
 			return problem.New(problem.InUse, "try again when it has ended", "snapshot %q is being read on this node by %s", snap, r.What)
 		}

@@ -14,7 +14,7 @@ func TestWhatIsReadIsListedUntilItIsDone(t *testing.T) {
 	diff := v.reading("berth snapshot diff", ".snapshot/s1/blog/dir", "blog/dir")
 	create := v.reading("berth snapshot create")
 	diff.progress(tree.Progress{Files: 1, Bytes: 5})
-	got := v.Readings()
+	got := v.Readings().Readings
 	require.Len(t, got, 2)
 	require.Equal(t, int64(5), got[0].Bytes)
 	require.Equal(t, "blog", got[0].Volume())
@@ -23,5 +23,5 @@ func TestWhatIsReadIsListedUntilItIsDone(t *testing.T) {
 	require.False(t, got[0].of("s"))
 	diff.done()
 	create.done()
-	require.Empty(t, v.Readings())
+	require.Empty(t, v.Readings().Readings)
 }

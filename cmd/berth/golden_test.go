@@ -234,7 +234,7 @@ var renderings = map[string]func(w io.Writer, width int) error{
 			return &compare.File{Kind: "file", Mode: mode, UID: uid, Bytes: bytes, Modified: at(day, 1)}
 		}
 		dir := &compare.File{Kind: "directory"}
-		p := &diffPrinter{w: w, width: width}
+		p := &show.Differences{To: w, Width: width}
 		for _, d := range []snapshot.Diff{
 			{Change: &compare.Change{Kind: "M", Path: "index.php", Before: file(0o644, 33, 20, 1), After: file(0o600, 0, 7, 2)}},
 			{Change: &compare.Change{Kind: "M", Path: "same", Before: file(0o644, 33, 7, 1), After: file(0o644, 33, 7, 1)}},
@@ -248,11 +248,11 @@ var renderings = map[string]func(w io.Writer, width int) error{
 			{Change: &compare.Change{Kind: "+", Path: "pipe", After: &compare.File{Kind: "fifo"}}},
 			{Changes: &compare.Changes{Added: 3, AddedBytes: 1, Modified: 3, Updated: 1, Removed: 3, RemovedBytes: 4097, Unchanged: 131, Disguised: 1, KeptOpen: 2}},
 		} {
-			if err := p.print(d); err != nil {
+			if err := p.Print(d); err != nil {
 				return err
 			}
 		}
-		return p.end(true)
+		return p.End(true)
 	},
 }
 

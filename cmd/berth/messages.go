@@ -11,7 +11,6 @@ var messages = catalogue.Messages{
 		{"berth's socket is root's alone", "you are not root", "type the command again with `sudo`"},
 		{"no berth plugin answers on this node", "the plugin is not installed, disabled, or starting", "`docker plugin ls`; `docker plugin enable berth`; then `berth doctor`"},
 		{"no berth answers on …: …", "`--socket` names a socket that nobody serves", "leave `--socket` out; `docker plugin ls`"},
-		{"berth ended the comparison too early; its log says why", "the plugin met an error in the middle of a comparison", "`journalctl -u docker -n 50`; try again"},
 	},
 	catalogue.InUse: {
 		{"… is in use by …", "you restore a volume in use", "`--stop` stops its containers, restores, starts them again; `--live` replaces what differs while they run"},

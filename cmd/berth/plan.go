@@ -49,10 +49,10 @@ func renderPlan(w io.Writer, v planView, width int) {
 		line("modify %s, bring back %s, remove %s, set attributes of %s; %s unchanged", humanize.Comma(c.Modified),
 			humanize.Comma(c.Added), humanize.Comma(c.Removed), humanize.Comma(c.Updated), humanize.Comma(c.Unchanged))
 		if c.Disguised > 0 {
-			line("%s", disguised(c.Disguised))
+			line("%s", show.Disguised(c.Disguised))
 		}
 		if c.Held > 0 {
-			line("%s", held(&c))
+			line("%s", show.Held(&c))
 		}
 		if it.Database {
 			line("it holds a database")

@@ -10,6 +10,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
+	"github.com/casit/berth/snapshot"
 	"github.com/casit/berth/text"
 )
 
@@ -49,8 +50,8 @@ func (a *app) working(ctx context.Context, what string) *show.Working {
 	if a.json || a.quiet || !isTerminal(a.stderr) {
 		return nil
 	}
-	return show.Work(ctx, a.stderr, func(ctx context.Context) string {
-		got, err := ask[plugin.Readings](ctx, a, "Berth.Readings", plugin.Empty{})
+	return show.Work(ctx, unescaped(a.stderr), func(ctx context.Context) string {
+		got, err := ask[snapshot.Readings](ctx, a, "Berth.Readings", plugin.Empty{})
 		for _, r := range got.Readings {
 			if err == nil && r.What == what {
 				return fmt.Sprintf("reading: %s after %s", show.Size(r.Bytes), show.Age(time.Since(r.Since).Seconds()))

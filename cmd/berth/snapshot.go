@@ -74,7 +74,7 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 	for _, l := range all {
 		for _, v := range l.Versions {
 			if v.Live != nil && v.Live.Disguised > 0 {
-				out = append(out, fmt.Sprintf("against %s@%s %s", l.Volume, v.Name, disguised(v.Live.Disguised)))
+				out = append(out, fmt.Sprintf("against %s@%s %s", l.Volume, v.Name, show.Disguised(v.Live.Disguised)))
 				break
 			}
 		}

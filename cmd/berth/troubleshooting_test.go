@@ -15,6 +15,7 @@ import (
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/job"
+	"github.com/casit/berth/kernel"
 	"github.com/casit/berth/nfs"
 	"github.com/casit/berth/ontap"
 	"github.com/casit/berth/plugin"
@@ -43,7 +44,7 @@ func TestTroubleshootingIsMadeOfTheMessages(t *testing.T) {
 	page, err := os.ReadFile(file)
 	require.NoError(t, err)
 	made, err := catalogue.Render(string(page), messages, plugin.Messages, mounts.Messages, problem.Messages, guard.Messages, export.Messages, cluster.Messages, sweep.Messages, job.Messages, volume.Messages, repair.Messages, snapshot.Messages, reference.Messages, embedded.Messages, netapp.Messages, compare.Messages,
-		tree.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages, show.Messages, examine.Messages)
+		tree.Messages, kernel.Messages, nfs.Messages, ontap.Messages, convoy.Messages, proxy.Messages, dashboard.Messages, doctor.Messages, docker.Messages, stack.Messages, show.Messages, examine.Messages)
 	require.NoError(t, err)
 	if *update {
 		require.NoError(t, os.WriteFile(file, []byte(made), 0o644))

@@ -1,20 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/casit/berth/plugin"
 	"github.com/casit/berth/show"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/snapshot/archive"
 	"github.com/casit/berth/snapshot/reference"
 )
 
@@ -120,47 +118,6 @@ func runCat(ctx context.Context, a *app, ref string) error {
 		}
 		return a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, a.stdout)
 	}
-	out := sparse(unescaped(a.stdout))
-	return errors.Join(a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, out), out.end())
-}
-
-// output is where a file is written. Where it is a plain file, blocks of zeros become
-// holes: a file of 15 TiB may have 8 KiB of data.
-type output struct {
-	io.Writer
-	file *os.File // nil if it is anything else
-	hole bool     // the last block was left out
-}
-
-func sparse(w io.Writer) *output {
-	o := &output{Writer: w}
-	if f, ok := w.(*os.File); ok {
-		info, err := f.Stat()
-		at, seekErr := f.Seek(0, io.SeekCurrent)
-		flags, flagErr := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
-		if errors.Join(err, seekErr, flagErr) == nil && info.Mode().IsRegular() && at == info.Size() && flags&unix.O_APPEND == 0 {
-			o.file = f
-		}
-	}
-	return o
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	if o.hole = o.file != nil && len(p) >= 4<<10 && len(bytes.Trim(p, "\x00")) == 0; !o.hole {
-		return o.Writer.Write(p)
-	}
-	_, err := o.file.Seek(int64(len(p)), io.SeekCurrent)
-	return len(p), err
-}
-
-// end makes a hole at the end.
-func (o *output) end() error {
-	if !o.hole {
-		return nil
-	}
-	size, err := o.file.Seek(0, io.SeekCurrent)
-	if err == nil {
-		err = o.file.Truncate(size)
-	}
-	return err
+	out := archive.Save(unescaped(a.stdout))
+	return errors.Join(a.stream(ctx, "Berth.SnapshotCat", plugin.RefRequest{Ref: ref}, out), out.End())
 }

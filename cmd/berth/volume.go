@@ -139,7 +139,7 @@ func runPs(ctx context.Context, a *app, names []string) error {
 	if err != nil {
 		return err
 	}
-	reads, _ := ask[plugin.Readings](ctx, a, "Berth.Readings", plugin.Empty{}) // the rest stands without them
+	reads, _ := ask[snapshot.Readings](ctx, a, "Berth.Readings", plugin.Empty{}) // the rest stands without them
 	uses := usesOf(got.Users, docker.Uses(ctx))
 	rows := append(userRows(got, uses, a.times()), readingRows(reads.Readings, req.Name, a.times())...)
 	var ids []string

@@ -1,4 +1,5 @@
-// Package archive writes a directory of a version as a tar archive.
+// Package archive writes a directory of a version as a tar archive, and saves what was
+// read of a version.
 //
 //	err := archive.Directory(ctx, fsys, ".snapshot/nightly/site1", attr, os.Stdout)
 //

@@ -1,4 +1,4 @@
-package main
+package archive
 
 import (
 	"bytes"
@@ -26,13 +26,13 @@ func TestWhatIsSavedKeepsItsHoles(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, before, 0o600))
 			f, err := os.OpenFile(path, os.O_WRONLY|test.flags, 0)
 			require.NoError(t, err)
-			out := sparse(f)
+			out := Save(f)
 			for rest := content; len(rest) > 0; {
 				n, err := out.Write(rest[:min(32<<10, len(rest))])
 				require.NoError(t, err)
 				rest = rest[n:]
 			}
-			require.NoError(t, out.end())
+			require.NoError(t, out.End())
 			info, err := f.Stat()
 			require.NoError(t, err)
 			require.NoError(t, f.Close())

@@ -1,4 +1,4 @@
-package plugin
+package kernel
 
 import (
 	"context"
@@ -13,26 +13,26 @@ import (
 
 func TestLocksAreWaitedForAfterAStartAndAskedForUntilTheyWork(t *testing.T) {
 	var answers atomic.Bool
-	l := newLockService(new(guard.Tasks))
+	l := NewLocks(new(guard.Tasks))
 	l.ready = func(context.Context) bool { return answers.Load() }
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	require.True(t, l.nolock(short), "the request's time is over before the grace is")
+	require.True(t, l.Refused(short), "the request's time is over before the grace is")
 	l.started = time.Now().Add(-lockGrace)
-	require.True(t, l.nolock(t.Context()))
-	require.Contains(t, l.degraded(), "install nfs-common")
+	require.True(t, l.Refused(t.Context()))
+	require.Contains(t, l.Degraded(), "install nfs-common")
 	answers.Store(true)
-	require.False(t, l.nolock(t.Context()))
-	require.Empty(t, l.degraded())
+	require.False(t, l.Refused(t.Context()))
+	require.Empty(t, l.Degraded())
 	answers.Store(false)
-	require.False(t, l.nolock(t.Context()), "a statd that goes away later changes no mount")
+	require.False(t, l.Refused(t.Context()), "a statd that goes away later changes no mount")
 }
 
 // A host that does not answer keeps nobody longer than one question takes, and
 // nobody beyond the own deadline.
 func TestTheQuestionForLocksIsShared(t *testing.T) {
 	var own guard.Tasks
-	l := newLockService(&own)
+	l := NewLocks(&own)
 	l.started = time.Now().Add(-lockGrace)
 	var asked atomic.Int32
 	hangs := make(chan struct{})

@@ -1,4 +1,4 @@
-package plugin
+package kernel
 
 import (
 	"context"
@@ -14,10 +14,10 @@ import (
 // lockGrace is the time after the plugin's start in which rpc.statd may come up.
 const lockGrace = 60 * time.Second
 
-// lockService knows whether NFSv3 locks work on this host. Without rpc.statd the
+// Locks knows whether NFSv3 locks work on this host. Without rpc.statd the
 // kernel refuses a database's lock (ENOLCK), so berth then mounts with nolock and
 // says so.
-type lockService struct {
+type Locks struct {
 	started time.Time
 	ready   func(context.Context) bool
 	tasks   *guard.Tasks
@@ -28,18 +28,19 @@ type lockService struct {
 	without atomic.Bool // the last mount was made without locks
 }
 
-func newLockService(t *guard.Tasks) *lockService {
-	return &lockService{started: time.Now(), ready: nfs.LocksReady, tasks: t}
+// NewLocks returns what is known at the start of the plugin. What it asks is one of t.
+func NewLocks(t *guard.Tasks) *Locks {
+	return &Locks{started: time.Now(), ready: nfs.LocksReady, tasks: t}
 }
 
-// nolock says that a mount needs the option nolock.
-func (l *lockService) nolock(ctx context.Context) bool {
+// Refused says that a mount needs the option nolock.
+func (l *Locks) Refused(ctx context.Context) bool {
 	l.without.Store(!l.wait(ctx))
 	return l.without.Load()
 }
 
-// degraded is the message while the last mount has no locks, else "".
-func (l *lockService) degraded() string {
+// Degraded is the message while the last mount has no locks, else "".
+func (l *Locks) Degraded() string {
 	if l.without.Load() {
 		return "no file locks between nodes, since rpc.statd does not answer here; install nfs-common"
 	}
@@ -47,7 +48,7 @@ func (l *lockService) degraded() string {
 }
 
 // ask says whether rpc.statd has answered, now or earlier.
-func (l *lockService) ask(ctx context.Context) bool {
+func (l *Locks) ask(ctx context.Context) bool {
 	if l.works.Load() {
 		return true
 	}
@@ -69,7 +70,7 @@ func (l *lockService) ask(ctx context.Context) bool {
 }
 
 // wait says whether locks work. Within lockGrace it waits for rpc.statd.
-func (l *lockService) wait(ctx context.Context) bool {
+func (l *Locks) wait(ctx context.Context) bool {
 	for {
 		if l.ask(ctx) {
 			return true

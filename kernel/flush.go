@@ -1,4 +1,4 @@
-package plugin
+package kernel
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 	"github.com/casit/berth/guard"
 )
 
-// flusher makes this node's kernel write its dirty pages to the server. syncfs(2)
+// Flusher makes this node's kernel write its dirty pages to the server. syncfs(2)
 // cannot be interrupted, so a goroutine calls it; requests share that goroutine.
-type flusher struct {
-	root  func() (path string, generation int) // the node's mount
-	tasks *guard.Tasks
+type Flusher struct {
+	Root  func() (path string, generation int) // the node's mount
+	Tasks *guard.Tasks
 
 	mu      sync.Mutex // guards running
 	running *flushing
@@ -28,8 +28,8 @@ type flushing struct {
 	err  error
 }
 
-// flush returns when all earlier writes are on the server, or ctx ends.
-func (f *flusher) flush(ctx context.Context) error {
+// Flush returns when all earlier writes are on the server, or ctx ends.
+func (f *Flusher) Flush(ctx context.Context) error {
 	// A flush that is running may have missed the latest writes.
 	f.mu.Lock()
 	before := f.running
@@ -42,7 +42,7 @@ func (f *flusher) flush(ctx context.Context) error {
 	f.mu.Lock()
 	if f.running == nil {
 		f.running = &flushing{done: make(chan struct{})}
-		go f.run(f.running, f.tasks.Begin("flush"))
+		go f.run(f.running, f.Tasks.Begin("flush"))
 	}
 	now := f.running
 	f.mu.Unlock()
@@ -58,10 +58,10 @@ func (w *flushing) wait(ctx context.Context) error {
 	}
 }
 
-func (f *flusher) run(w *flushing, end func()) {
+func (f *Flusher) run(w *flushing, end func()) {
 	defer end()
 	w.err = guard.Run(func() error {
-		if root, _ := f.root(); root != "" {
+		if root, _ := f.Root(); root != "" {
 			return syncNFS(root)
 		}
 		return nil
@@ -87,9 +87,9 @@ func syncNFS(root string) error {
 	return os.NewSyscallError("syncfs", unix.Syncfs(int(dir.Fd())))
 }
 
-// localAddress is the address from which this node reaches an NFS server, "" if
+// LocalAddress is the address from which this node reaches an NFS server, "" if
 // the node cannot tell now. It sends nothing to the server.
-func localAddress(host string) string {
+func LocalAddress(host string) string {
 	dialer := net.Dialer{Timeout: 2 * time.Second}
 	c, err := dialer.Dial("udp", net.JoinHostPort(host, "2049"))
 	if err != nil {

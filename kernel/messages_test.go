@@ -1,0 +1,11 @@
+package kernel
+
+import (
+	"testing"
+
+	"github.com/casit/berth/problem/problemtest"
+)
+
+func TestEveryMessageHasARow(t *testing.T) {
+	problemtest.Check(t, Messages, problemtest.Code{})
+}
