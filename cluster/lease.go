@@ -363,6 +363,9 @@ func (c *Cluster) Load(ctx context.Context, e *export.Export) error {
 		return nil
 	}
 	names, err := LeasedNames(ctx, e.FS)
+	if export.IsBroken(err) {
+		return nil // no operation goes on where nobody knows who uses a volume
+	}
 	if err != nil {
 		return err
 	}
