@@ -158,6 +158,9 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return err
+	case errors.Is(err, syscall.EIO):
+		return problem.New(problem.Failed, "look at 'dmesg' of the machine with the disk; berth goes on by itself when the filesystem is mended and mounted again",
+			"%s on the export %s cannot be read: %v", recordFile, c.cfg.URL, syscall.EIO)
 	case IsBroken(err):
 		return problem.New(problem.Failed, "restore that file from a snapshot of the export; the volumes' data is untouched", "%s on the export %s is not readable", recordFile, c.cfg.URL)
 	case err != nil:

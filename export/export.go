@@ -182,22 +182,21 @@ type clock struct {
 	stepAt        time.Time // by our clock, when step.To was read
 }
 
-// Step is a clock that somebody has put forward: the export's time would have
-// been From, and was To. The zero value is none.
+// Step is a server's clock that was put forward or back: the export's time would
+// have been From, and was To. The zero value is none.
 type Step struct{ From, To time.Time }
 
-// leastStep is how far the export's time is ahead of what has gone by before
-// that is a Step. Less may be a server that is late with its answers.
+// leastStep is how far the export's time is from what has gone by before that is
+// a Step. Less may be a server that is late with its answers.
 const leastStep = time.Minute
 
-// set takes what the server says, unless its clock was put forward: then what
-// waits for a time to come would be over at once. A clock that was put back is
-// believed, since what waits then waits longer.
+// set takes what the server says, unless its clock was put forward or back: then
+// what waits for a time to come would be over at once, or never.
 func (c *clock) set(server, local time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.local.IsZero() {
-		if from := c.server.Add(local.Sub(c.local)); server.Sub(from) > leastStep {
+		if from := c.server.Add(local.Sub(c.local)); server.Sub(from).Abs() > leastStep {
 			c.step, c.stepAt = Step{from, server}, local
 			return
 		}

@@ -134,6 +134,7 @@ type copying struct {
 
 	mu    sync.Mutex // guards the fields below
 	stats Stats
+	read  int64 // bytes that a Sync has compared; progress counts them
 	links map[inode]*firstName
 }
 
@@ -412,7 +413,9 @@ func (c *copying) count(f func(*Stats)) {
 	defer c.mu.Unlock()
 	f(&c.stats)
 	if c.report != nil {
-		c.report(c.stats.Progress)
+		p := c.stats.Progress
+		p.Bytes += c.read
+		c.report(p)
 	}
 }
 
