@@ -6,6 +6,7 @@
 #   make demo      the story on this machine's engine, cleaned up afterwards
 #   make demo-filer  the same on hosts with a kernel NFS client, with a filer's API
 #   make chaos SEEDS=20  looks for what breaks volumes and leases, for long
+#   make damage SEEDS=200  damages control files of an export, for long
 #   make kills SEEDS=2000  kills plugins in the middle of every verb, for long
 #   make test      every test; what a machine cannot run skips and says why
 
@@ -70,6 +71,10 @@ test-releases:
 	  BERTH_ONTAP_RELEASE=$$r $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./ontap ./doctor ./snapshot/netapp ./cmd/ontap-simulator; \
 	  BERTH_ONTAP_RELEASE=$$r $(GO) test -count=1 -timeout 10m -run '$(FILER_TESTS)' $(TESTFLAGS) ./snapshot ./plugin ./cmd/berth; \
 	done
+
+.PHONY: damage
+damage:
+	$(GO) test ./integration/damage -run TestDamagedFiles -count=1 -timeout 12h -seeds $(SEEDS) -seed $$(date +%s) $(TESTFLAGS)
 
 bench:
 	$(GO) test -run '^$$' -bench . -timeout 20m $(TESTFLAGS) $(PACKAGES)

@@ -112,6 +112,9 @@ func Mend(ctx context.Context, s *volume.Store, what string, dryRun bool) ([]Men
 
 // checkIdle refuses a volume that a job is at work on.
 func checkIdle(ctx context.Context, s *volume.Store, of string) error {
+	if of == "" {
+		return nil
+	}
 	jobs, err := s.Jobs.List(ctx)
 	if err != nil {
 		return err

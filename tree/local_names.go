@@ -100,7 +100,7 @@ func readDir[T any](ctx context.Context, l *Local, name string, see func(dir int
 			}
 			return out, nil
 		}, func([]T) { dir.Close() })
-		busy = err != nil && ctx.Err() != nil
+		busy = err != nil && (ctx.Err() != nil || errors.Is(err, ErrHeld)) // the batch that was given up still reads
 		if err != nil || batch == nil {
 			return err
 		}
