@@ -19,7 +19,7 @@ func TestANameThatIsNotAnsweredIsGivenUp(t *testing.T) {
 	l, err := OpenLocal(ctx, dir)
 	require.NoError(t, err)
 	defer l.Close()
-	l.wait = 20 * time.Millisecond
+	l.wait = 5 * time.Millisecond
 	answered := make(chan struct{})
 	hang := func() (int, error) { <-answered; return 1, nil }
 	for i := range 2 * maxStuck {
