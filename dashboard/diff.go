@@ -110,7 +110,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 	v := versionOf(r)
 	ctx, cancel := withLimit(r, walkLimitOfPage)
 	defer cancel()
-	leave, ok := enter(ctx, s.walks)
+	leave, ok := s.walks.enter(ctx, s.clientOf(r))
 	if !ok {
 		s.fail(w, r, http.StatusServiceUnavailable, "two other comparisons are under way", "try again in a moment, or 'berth snapshot diff "+text.Word(v.ref().String())+"'")
 		return

@@ -128,7 +128,7 @@ const walkLimitOfPage = 20 * time.Second
 func (s *Server) measure(r *http.Request, p *volumePage) {
 	ctx, cancel := withLimit(r, walkLimitOfPage)
 	defer cancel()
-	leave, ok := enter(ctx, s.walks)
+	leave, ok := s.walks.enter(ctx, s.clientOf(r))
 	if !ok {
 		p.NoMeasure = "two other volumes are being walked; try again in a moment"
 		return

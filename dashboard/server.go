@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/casit/berth/bound"
 )
 
 // Config is what a Server is made with. Berth and Docker are required.
@@ -18,9 +21,11 @@ type Config struct {
 
 	Berth  Berth
 	Docker Docker
-	// Listen is HOST:PORT. On another host than loopback either Cert and Key
-	// are files, read for each connection so that a renewed certificate counts,
-	// or BehindProxy says that a proxy in front speaks TLS.
+	// Listen is HOST:PORT, or unix:PATH. On another host than loopback either Cert
+	// and Key are files, read for each connection so that a renewed certificate
+	// counts, or BehindProxy says that a proxy in front speaks TLS. On loopback, and
+	// without a proxy, other users of this machine than root and who has started the
+	// page are refused.
 	Listen      string
 	Cert, Key   string
 	BehindProxy bool
@@ -38,21 +43,27 @@ type Config struct {
 
 // Server is the page.
 type Server struct {
-	cfg       Config
-	world     *world
-	hub       *hub
-	pages     *pages
-	measured  measurements
-	walks     chan struct{} // comparisons and measurements at the same time
-	downloads chan struct{}
-	life      context.Context
-	end       context.CancelFunc
+	cfg      Config
+	world    *world
+	hub      *hub
+	pages    *pages
+	measured measurements
+	requests *crowd
+	walks    *crowd // comparisons and measurements
+	taking   *crowd // downloads
+	private  bool   // on loopback, for the owners alone
+	owners   []int
+	life     context.Context
+	end      context.CancelFunc
 }
 
 const (
-	walksAtOnce     = 2
-	downloadsAtOnce = 8
-	leastEvery      = 100 * time.Millisecond
+	leastEvery = 100 * time.Millisecond
+
+	connectionsAtOnce = 1024
+	// pageLimit is how long a page may take to be made and to be read. Streams and
+	// downloads have limits of their own.
+	pageLimit = 90 * time.Second
 )
 
 // UsageError says why a configuration is wrong, and what to type.
@@ -63,10 +74,12 @@ func (e *UsageError) Error() string { return e.Reason }
 
 // New checks the configuration.
 func New(cfg Config) (*Server, error) {
+	socket, isSocket := strings.CutPrefix(cfg.Listen, "unix:")
 	host, _, err := net.SplitHostPort(cfg.Listen)
-	if err != nil {
-		return nil, &UsageError{fmt.Sprintf("--listen %q is no address", cfg.Listen), "for example --listen 127.0.0.1:8080"}
+	if err != nil && !isSocket || isSocket && !filepath.IsAbs(socket) {
+		return nil, &UsageError{fmt.Sprintf("--listen %q is no address", cfg.Listen), "for example --listen 127.0.0.1:8080, or --listen unix:/run/berth-dashboard.sock"}
 	}
+	local := isSocket || loopback(host)
 	switch {
 	case cfg.Every != 0 && cfg.Every < leastEvery:
 		return nil, &UsageError{fmt.Sprintf("--every %s is too short", cfg.Every), "3s is enough for people; at least " + leastEvery.String()}
@@ -74,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, &UsageError{"--tls-cert and --tls-key belong together", "give both, or none"}
 	case cfg.Cert != "" && cfg.BehindProxy:
 		return nil, &UsageError{"--tls-cert and --plain-http-behind-proxy exclude each other", "give one of them"}
-	case cfg.Cert == "" && !cfg.BehindProxy && !loopback(host):
+	case cfg.Cert == "" && !cfg.BehindProxy && !local:
 		return nil, &UsageError{fmt.Sprintf("--listen %s is not loopback: the page would cross the network unencrypted", cfg.Listen),
 			"add --tls-cert FILE --tls-key FILE, or --plain-http-behind-proxy where a proxy on the same network speaks TLS, or listen on 127.0.0.1:8080"}
 	}
@@ -89,7 +102,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Zone == nil {
 		cfg.Zone = time.Local
 	}
-	s := &Server{cfg: cfg, world: newWorld(cfg.Berth, cfg.Docker, cfg.Every), walks: make(chan struct{}, walksAtOnce), downloads: make(chan struct{}, downloadsAtOnce)}
+	s := &Server{cfg: cfg, world: newWorld(cfg.Berth, cfg.Docker, cfg.Every),
+		requests: newCrowd(requestsAtOnce, requestsAClient), walks: newCrowd(walksAtOnce, walksAClient), taking: newCrowd(downloadsAtOnce, downloadsAClient),
+		private: loopback(host) && !cfg.BehindProxy, owners: owners()}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.hub = &hub{world: s.world, every: cfg.Every, life: s.life}
 	s.pages, err = newPages(cfg)
@@ -98,6 +113,9 @@ func New(cfg Config) (*Server, error) {
 
 // URL is where a browser finds the page.
 func (s *Server) URL(address net.Addr) string {
+	if address.Network() == "unix" {
+		return "unix:" + address.String()
+	}
 	if s.cfg.Cert != "" {
 		return "https://" + address.String()
 	}
@@ -108,8 +126,9 @@ func (s *Server) URL(address net.Addr) string {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer s.end()
 	srv := &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ConnContext: s.whose,
 	} // and no ReadTimeout: it would cut the stream of events
+	bound.Connections(srv, connectionsAtOnce)
 	served := make(chan error, 1)
 	go func() {
 		if s.cfg.Cert == "" {
@@ -177,8 +196,25 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		case !s.mayBeCalled(r.Host):
 			// If another site's name led here, that site's scripts could read
 			// the page.
-			http.Error(w, fmt.Sprintf("this page does not answer to the name %q; if it should: berth dashboard --host NAME", r.Host), http.StatusMisdirectedRequest)
+			http.Error(w, fmt.Sprintf("this page does not answer to the name %+q; if it should: berth dashboard --host NAME", r.Host), http.StatusMisdirectedRequest)
+		case r.Context().Value(strangerKey{}) != nil:
+			http.Error(w, "this page is for root and for who has started it; for other users of this machine, or for a proxy on it: berth dashboard --plain-http-behind-proxy", http.StatusForbidden)
+		case r.ContentLength != 0:
+			h.Set("Connection", "close") // nobody waits for the end of it
+			http.Error(w, "the dashboard reads no request's body", http.StatusRequestEntityTooLarge)
 		default:
+			short, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+			leave, ok := s.requests.enter(short, s.clientOf(r))
+			cancel()
+			if !ok {
+				h.Set("Retry-After", "5")
+				http.Error(w, "too many requests of one client at the same time", http.StatusTooManyRequests)
+				return
+			}
+			defer leave()
+			flow := http.NewResponseController(w)
+			_ = flow.SetWriteDeadline(time.Now().Add(pageLimit)) // a reader who stands still is left
+			defer flow.SetWriteDeadline(time.Time{})             //nolint:errcheck // as before
 			next.ServeHTTP(w, r)
 		}
 	})
@@ -198,15 +234,4 @@ func (s *Server) mayBeCalled(host string) bool {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// enter takes one of a few slots; leave gives the slot back. ok is false if no
-// slot becomes free before ctx ends.
-func enter(ctx context.Context, slots chan struct{}) (leave func(), ok bool) {
-	select {
-	case slots <- struct{}{}:
-		return func() { <-slots }, true
-	case <-ctx.Done():
-		return nil, false
-	}
 }

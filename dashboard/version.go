@@ -152,7 +152,7 @@ func titleOf(v version) string {
 func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	v := versionOf(r)
 	ctx, cancel := withLimit(r, browseWait)
-	leave, ok := enter(ctx, s.downloads)
+	leave, ok := s.taking.enter(ctx, s.clientOf(r))
 	if !ok {
 		cancel()
 		s.fail(w, r, http.StatusServiceUnavailable, "too many downloads at the same time", "try again in a moment, or 'berth snapshot cat "+text.Word(v.ref().String())+"'")
@@ -177,7 +177,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	out := &patient{w, http.NewResponseController(w)}
+	out := &patient{ResponseWriter: w, flow: http.NewResponseController(w)}
 	defer out.flow.SetWriteDeadline(time.Time{})
 	if err := s.cfg.Berth.Cat(r.Context(), plugin.RefRequest{Ref: v.ref().String(), Exact: v.exact()}, out); err != nil {
 		panic(http.ErrAbortHandler) // a file cut short must not look whole
@@ -204,13 +204,28 @@ func attachment(name string) string {
 	return said
 }
 
-// patient is a viewer who may be slow, but not stand still.
+// patient is a viewer who may be slow, but not slower than a piece in writeLimit: one
+// who stands still, or reads a byte a minute, keeps a download from others. The time
+// that the filer takes does not count.
 type patient struct {
 	http.ResponseWriter
 	flow *http.ResponseController
+
+	left   int           // of the piece under way, in bytes
+	waited time.Duration // for the viewer, in this piece
 }
 
+// piece is what a viewer has to take within writeLimit, in bytes.
+const piece = 256 << 10
+
 func (p *patient) Write(data []byte) (int, error) {
-	_ = p.flow.SetWriteDeadline(time.Now().Add(writeLimit))
-	return p.ResponseWriter.Write(data)
+	if p.left <= 0 {
+		p.left, p.waited = piece, 0
+	}
+	began := time.Now()
+	_ = p.flow.SetWriteDeadline(began.Add(writeLimit - p.waited))
+	n, err := p.ResponseWriter.Write(data)
+	p.waited += time.Since(began)
+	p.left -= n
+	return n, err
 }

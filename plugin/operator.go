@@ -11,6 +11,7 @@ import (
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/repair"
 	"github.com/casit/berth/snapshot"
+	"github.com/casit/berth/text"
 	"github.com/casit/berth/volume"
 )
 
@@ -71,7 +72,7 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/Berth.ONTAPStatus", ask(s, "ONTAPStatus", longLimit, true, inSession(s, s.ontapStatus)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		// dockerd reads 404 as "not implemented by this plugin".
-		http.Error(w, "berth does not know "+r.URL.Path, http.StatusNotFound)
+		http.Error(w, "berth does not know "+text.Line(r.URL.Path), http.StatusNotFound)
 	})
 }
 

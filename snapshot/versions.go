@@ -63,11 +63,11 @@ type Version struct {
 	reference.Snapshot
 	// SizeBytes is what this version of the volume takes on the disk, where berth
 	// has copied it and counted; 0 if nobody knows. A filer does not tell.
-	SizeBytes int64 `json:"size_bytes,omitempty"`
+	SizeBytes int64
 	// Before and Live are the differences to the version before and to the live
 	// volume, if they were asked for; nil where there is no such version.
-	Before *compare.Changes `json:"before,omitempty"`
-	Live   *compare.Changes `json:"live,omitempty"`
+	Before *compare.Changes
+	Live   *compare.Changes
 }
 
 // Listing are the versions of a volume, newest first.

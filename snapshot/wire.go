@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/casit/berth/snapshot/compare"
+	"github.com/casit/berth/snapshot/reference"
 	"github.com/casit/berth/text"
 )
 
@@ -140,4 +142,25 @@ func (r *RestoreRequest) UnmarshalJSON(data []byte) error {
 		return errors.New("a restore has no as: a new volume is made by a clone")
 	}
 	return nil
+}
+
+// version is a Version in JSON: its Snapshot's methods would leave the rest out.
+type version struct {
+	reference.Wire
+	SizeBytes int64            `json:"size_bytes,omitempty"`
+	Before    *compare.Changes `json:"before,omitempty"`
+	Live      *compare.Changes `json:"live,omitempty"`
+}
+
+// MarshalJSON keeps every byte.
+func (v Version) MarshalJSON() ([]byte, error) {
+	return json.Marshal(version{v.Wire(), v.SizeBytes, v.Before, v.Live})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (v *Version) UnmarshalJSON(data []byte) error {
+	var w version
+	err := json.Unmarshal(data, &w)
+	*v = Version{w.Snapshot(), w.SizeBytes, w.Before, w.Live}
+	return err
 }

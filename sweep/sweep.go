@@ -88,8 +88,8 @@ func (w *Sweeper) Sweep(ctx context.Context, e *export.Export) {
 	if err == nil {
 		err = w.aged(ctx, e)
 	}
-	if err != nil && ctx.Err() == nil {
-		w.cfg.Report("purging goes on later", map[string]any{"err": err})
+	if ctx.Err() == nil {
+		w.faults.Note(w.cfg.Report, "purging goes on later", export.StagingDir, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +34,7 @@ or put it behind a proxy that admits the right people (deploy/stacks/dashboard.y
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&cfg.Listen, "listen", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
+	flags.StringVar(&cfg.Listen, "listen", "127.0.0.1:8080", "address to listen on; port 0 takes a free one; unix:PATH is a socket for you alone")
 	flags.StringArrayVar(&cfg.Hosts, "host", nil, "name by which browsers may ask for the page; may be repeated")
 	flags.StringVar(&cfg.Cert, "tls-cert", "", "certificate, PEM; needed where --listen is not loopback")
 	flags.StringVar(&cfg.Key, "tls-key", "", "its key, PEM")
@@ -53,7 +52,7 @@ func runDashboard(ctx context.Context, a *app, cfg dashboard.Config) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := dashboard.Listen(cfg.Listen)
 	if err != nil {
 		return &usageError{err.Error(), "choose another address: --listen 127.0.0.1:8081"}
 	}

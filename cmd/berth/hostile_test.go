@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -168,4 +170,90 @@ func TestWhatThePluginAnswersIsOnlyTextOnTheTerminal(t *testing.T) {
 	s := hostileShop(t)
 	s.spoiled()
 	require.Greater(t, s.walk(), 200)
+}
+
+// What is printed names what is there: a name of any bytes goes to the plugin and back.
+func TestNamesOfAnyBytesComeBack(t *testing.T) {
+	s := shop(t)
+	for _, n := range []string{"\xffsnap", "\xfesnap", "s\u202e\x1b"} {
+		require.NoError(t, exec.Command("cp", "-a", filepath.Join(s.export, ".snapshot/first"), filepath.Join(s.export, ".snapshot", n)).Run())
+		s.write("blog/"+n, n)
+		require.Equal(t, "one\n", s.must("snapshot", "cat", "blog@"+n+":index.php"))
+		require.Contains(t, s.must("snapshot", "ls", "blog"), text.Quote(n))
+		require.Contains(t, s.must("snapshot", "ls", "blog", "-q"), text.Quote("blog@"+n)+"\n")
+		require.Contains(t, s.must("snapshot", "diff", "blog@"+n), text.Quote(n))
+		require.Equal(t, n, s.must("snapshot", "cat", "blog:"+n))
+	}
+	for _, line := range strings.Fields(s.must("snapshot", "ls", "blog", "-q")) {
+		typed, err := exec.Command("bash", "-c", "printf %s "+line).Output()
+		require.NoError(t, err)
+		require.Equal(t, "one\n", strings.ReplaceAll(s.must("snapshot", "cat", string(typed)+":index.php"), "two", "one"), line)
+	}
+	var list []struct {
+		Versions []struct {
+			Name    string `json:"name"`
+			NameB64 []byte `json:"name_b64"`
+		} `json:"versions"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(s.must("snapshot", "ls", "blog", "--json")), &list))
+	names := map[string]bool{}
+	for _, v := range list[0].Versions {
+		if v.NameB64 != nil {
+			v.Name = string(v.NameB64)
+		}
+		names[v.Name] = true
+	}
+	require.Subset(t, names, map[string]bool{"\xffsnap": true, "\xfesnap": true, "s\u202e\x1b": true, "first": true})
+}
+
+// The log is read on a terminal, too.
+func TestTheLogHasOnlyText(t *testing.T) {
+	s := newServer(t)
+	for k, v := range s.env() {
+		t.Setenv(k, v)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var out, log locked
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"serve"}, nil, &out, &log) }()
+	s.answers()
+	for _, verb := range []string{"Create", "Mount", "Get", "Remove", "Unmount"} {
+		body, err := json.Marshal(map[string]any{"Name": hostileText, "ID": hostileText, "Opts": map[string]string{hostileText: hostileText, "from": "blog@" + hostileText}})
+		require.NoError(t, err)
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", s.socket) }}}
+		for _, route := range []string{"VolumeDriver." + verb, "Berth.TrashRestore", "Berth.SnapshotCreate", "Berth." + url.PathEscape(hostileText)} {
+			got, err := client.Post("http://x/"+route, "application/json", bytes.NewReader(body))
+			require.NoError(t, err)
+			answer, err := io.ReadAll(got.Body)
+			require.NoError(t, err)
+			got.Body.Close()
+			var said struct{ Err string }
+			if json.Unmarshal(answer, &said) == nil { // which dockerd prints
+				requireText(t, said.Err, route)
+			}
+		}
+	}
+	stop()
+	require.Equal(t, exitDone, <-ended)
+	require.Contains(t, log.String(), "op=Create")
+	requireText(t, log.String(), "serve")
+	require.Empty(t, out.String())
+}
+
+// locked is a buffer of a program that still runs.
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

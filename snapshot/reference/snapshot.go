@@ -1,9 +1,12 @@
 package reference
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/casit/berth/text"
 )
 
 // Snapshot is one snapshot of the export.
@@ -85,4 +88,35 @@ func (s Snapshot) dayOf(loc *time.Location) string {
 		return s.Day
 	}
 	return s.Time.In(loc).Format(time.DateOnly)
+}
+
+type plain Snapshot
+
+// Wire is a Snapshot on its way through JSON, where a name that is no UTF-8 is beside
+// itself as bytes: a file system takes any name for a snapshot.
+type Wire struct {
+	plain
+	NameB64 []byte `json:"name_b64,omitempty"`
+}
+
+// Wire is what is written of s.
+func (s Snapshot) Wire() Wire { return Wire{plain(s), text.B64(s.Name)} }
+
+// Snapshot is what was written.
+func (w Wire) Snapshot() Snapshot {
+	if w.NameB64 != nil {
+		w.Name = string(w.NameB64)
+	}
+	return Snapshot(w.plain)
+}
+
+// MarshalJSON keeps every byte of the name.
+func (s Snapshot) MarshalJSON() ([]byte, error) { return json.Marshal(s.Wire()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (s *Snapshot) UnmarshalJSON(data []byte) error {
+	var w Wire
+	err := json.Unmarshal(data, &w)
+	*s = w.Snapshot()
+	return err
 }
