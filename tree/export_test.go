@@ -1,5 +1,7 @@
 package tree
 
+import "time"
+
 // SetNamesAtOnce changes how many names of a directory are in memory at a time, until
 // the func that it returns is called.
 func SetNamesAtOnce(n int) (restore func()) {
@@ -7,3 +9,6 @@ func SetNamesAtOnce(n int) (restore func()) {
 	namesAtOnce = n
 	return func() { namesAtOnce = was }
 }
+
+// WaitFor sets how long l waits for one name.
+func WaitFor(l *Local, wait time.Duration) { l.wait = wait }

@@ -67,7 +67,7 @@ func ask[T any](ctx context.Context, l *Local, op, name string, f func() (T, err
 	c := &reading{name: name}
 	own, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	watch := time.AfterFunc(wait, func() {
+	watch := func() {
 		for own.Err() == nil {
 			began := time.Now()
 			var st unix.Statx_t
@@ -83,12 +83,12 @@ func ask[T any](ctx context.Context, l *Local, op, name string, f func() (T, err
 			case <-own.Done():
 			}
 		}
-	})
-	defer watch.Stop()
-	v, err := call(own, l, op, name, func() (T, error) {
+	}
+	v, err := run(own, l, op, name, func() (T, error) {
 		defer l.stuck.end(c)
+		defer time.AfterFunc(wait, watch).Stop() // the wait for a slot does not count
 		return f()
-	}, drop)
+	}, drop, true)
 	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(own), ErrHeld) {
 		l.patience.take(wait)
 		return v, held

@@ -228,3 +228,32 @@ func TestAnHonestProgramGivesItsLeaseBack(t *testing.T) {
 	}()
 	require.Equal(t, "text", treetest.Read(t, l, "file"))
 }
+
+// A program that has to allow each open of a file (fanotify(7)), and never answers, keeps
+// nothing but this file from being copied.
+func TestAProgramThatNeverAllowsAnOpenHoldsOneFile(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	makeDirs(t, l, "live")
+	treetest.Write(t, l, "live/free", "free")
+	treetest.Write(t, l, "live/held", "held")
+	program, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
+	if err != nil {
+		treetest.Skip(t, "this kernel has no fanotify for programs that allow opens: "+err.Error())
+	}
+	answers := sync.OnceFunc(func() { unix.Close(program) }) // what waits is allowed then
+	defer answers()
+	if err := unix.FanotifyMark(program, unix.FAN_MARK_ADD, unix.FAN_OPEN_PERM, unix.AT_FDCWD, filepath.Join(dir, "live/held")); err != nil {
+		treetest.Skip(t, "this kernel has no fanotify for programs that allow opens: "+err.Error())
+	}
+	tree.WaitFor(l, 200*time.Millisecond)
+	stats, err := tree.Copy(ctx, l, "live", "copy", tree.CopyOptions{Live: true}, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"live/held: " + tree.ErrHeld.Error()}, stats.Missing.Paths)
+	require.Equal(t, "free", treetest.Read(t, l, "copy/free"))
+	answers()
+	require.Eventually(t, func() bool {
+		_, err := tree.ReadFile(ctx, l, "live/held", 100)
+		return err == nil
+	}, time.Minute, 10*time.Millisecond)
+}

@@ -19,7 +19,7 @@ func TestANameThatIsNotAnsweredIsGivenUp(t *testing.T) {
 	l, err := OpenLocal(ctx, dir)
 	require.NoError(t, err)
 	defer l.Close()
-	l.wait = 20 * time.Millisecond
+	l.wait = 5 * time.Millisecond
 	answered := make(chan struct{})
 	hang := func() (int, error) { <-answered; return 1, nil }
 	for i := range 2 * maxStuck {
@@ -36,7 +36,15 @@ func TestANameThatIsNotAnsweredIsGivenUp(t *testing.T) {
 	_, err = l.Stat(ctx, "f")
 	require.NoError(t, err)
 
-	// Its caller may give up earlier.
+	// Their callers may give up earlier.
+	for i := range 2 * maxStuck {
+		short, stop := context.WithTimeout(ctx, time.Millisecond)
+		_, err := ask(short, l, "read", filepath.Join("other", string(rune('a'+i))), hang, nil)
+		stop()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	_, err = l.Stat(ctx, "f")
+	require.NoError(t, err)
 	short, stop := context.WithCancelCause(ctx)
 	time.AfterFunc(20*time.Millisecond, func() { stop(errors.New("enough")) })
 	_, err = ask(short, l, "read", "slower", hang, nil)

@@ -20,7 +20,8 @@ import (
 // System calls cannot be interrupted, and on a dead NFS mount they hang. So each
 // call runs in a goroutine of its own, and its caller waits for it only until the
 // context ends. At most maxStuck calls run at once, and maxUrgent of urgent ones;
-// further callers wait.
+// further callers wait. Calls that only read and were given up do not count, until
+// maxCalls run.
 type Local struct {
 	*handle
 	// deferred says that only SyncAll puts names on stable storage.
@@ -163,6 +164,12 @@ func (h *handle) leave() {
 // call runs f in a goroutine and waits for it until ctx ends. Then the late result
 // of f goes to drop.
 func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, error), drop func(T)) (T, error) {
+	return run(ctx, l, op, name, f, drop, false)
+}
+
+// run is call. A call that only reads gives its slot back when its caller has gone: what
+// one name holds must not hold others.
+func run[T any](ctx context.Context, l *Local, op, name string, f func() (T, error), drop func(T), reads bool) (T, error) {
 	var none T
 	fail := func(err error) (T, error) {
 		if p, ok := err.(*fs.PathError); ok {
@@ -212,8 +219,8 @@ func call[T any](ctx context.Context, l *Local, op, name string, f func() (T, er
 		}
 		return r.v, nil
 	case <-ctx.Done():
-		if errors.Is(context.Cause(ctx), ErrHeld) && l.calls() < maxCalls {
-			free() // one name that is held must not hold others
+		if reads && l.calls() < maxCalls {
+			free()
 		}
 		return fail(ctx.Err())
 	}

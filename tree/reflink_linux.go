@@ -29,24 +29,30 @@ func (c cloning) copyFile(ctx context.Context, src location, a Attr, dir locatio
 	if _, no := c.l.cloneless.Load(a.Device); no || a.Size == 0 {
 		return copied{}, false, nil
 	}
-	r, err := call(ctx, c.l, "clone", at.name, func() (*copied, error) { return c.l.clone(ctx, src.name, a, at) }, nil)
+	in, err := c.l.Open(ctx, src.name)
+	if errors.Is(err, ErrHeld) || ctx.Err() != nil {
+		return copied{}, false, err
+	}
+	if err != nil {
+		return copied{}, false, nil // the copy tells why
+	}
+	defer in.Close()
+	r, err := call(ctx, c.l, "clone", at.name, func() (r *copied, err error) {
+		err = withFd(in.(*localFile).f, func(fd int) error {
+			r, err = c.l.clone(ctx, fd, a, at)
+			return err
+		})
+		return r, err
+	}, nil)
 	if err != nil || r == nil {
 		return copied{}, false, err
 	}
 	return *r, true, nil
 }
 
-// clone makes a clone of the file name with the attributes a, and compares their
+// clone makes a clone of the open file in with the attributes a, and compares their
 // attributes. It returns nil where the file has to be copied.
-func (l *Local) clone(ctx context.Context, name string, a Attr, at location) (r *copied, err error) {
-	in, err := l.openRegular(name, unix.O_RDONLY)
-	if errors.Is(err, ErrHeld) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, nil // the copy tells why
-	}
-	defer unix.Close(in)
+func (l *Local) clone(ctx context.Context, in int, a Attr, at location) (r *copied, err error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
