@@ -6,6 +6,7 @@
 #   make demo      the story on this machine's engine, cleaned up afterwards
 #   make demo-filer  the same on hosts with a kernel NFS client, with a filer's API
 #   make chaos SEEDS=20  looks for what breaks volumes and leases, for long
+#   make kills SEEDS=2000  kills plugins in the middle of every verb, for long
 #   make test      every test; what a machine cannot run skips and says why
 
 DOCKER  ?= docker
@@ -78,6 +79,17 @@ lint:
 	for f in deploy/*.sh; do bash -n "$$f" || exit 1; done
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	$(MAKE) gosec
+
+# What gosec finds is mended, or judged in .ci/gosec.
+.PHONY: gosec
+gosec:
+	$(GO) run ./integration/judge
+
+# Known vulnerabilities of what the binary calls; it asks https://vuln.go.dev.
+.PHONY: vuln
+vuln:
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/berth
 
 clean:
 	rm -rf $(BUILD)
@@ -90,6 +102,11 @@ SEED  ?= 1
 chaos:
 	$(GO) test -count=1 -timeout 24h -v -run '^TestChaos$$' ./volume -seed $(SEED) -seeds $$(( $(SEEDS) * 1000 ))
 	$(GO) test -count=1 -timeout 24h -v -run '^TestChaosOnRealEngines$$' ./integration -seed $(SEED) -seeds $(SEEDS)
+
+# SEEDS processes of the plugin are killed in the middle of what they do.
+.PHONY: kills
+kills:
+	$(GO) test -count=1 -timeout 24h -v -run '^TestKilledAtAnyInstant$$' ./integration/storm -seed $(SEED) -seeds $(SEEDS)
 
 # The part of the tests on hosts with a kernel, an NFS client and an engine of
 # their own (User Mode Linux); needs root. lab-full is the same with the limits of production.

@@ -12,7 +12,10 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/casit/berth/export"
+	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 )
@@ -360,28 +363,39 @@ func (c *Cluster) Load(ctx context.Context, e *export.Export) error {
 		return nil
 	}
 	names, err := LeasedNames(ctx, e.FS)
+	if export.IsBroken(err) {
+		return nil // no operation goes on where nobody knows who uses a volume
+	}
 	if err != nil {
 		return err
 	}
-	var left []*Lease
-	for _, name := range names {
-		l := &Lease{}
-		err := export.Read(ctx, e.FS, export.LeasePath(name, c.cfg.Node), l)
-		if export.Ends(ctx, e.FS, err) {
-			return err
-		}
-		if export.IsBroken(err) {
-			// Containers of this boot may use the volume: until somebody says that
-			// none does, it is in use.
-			now := c.cfg.Now().UTC()
-			l, err = &Lease{Version: export.FormatVersion, Volume: name, Node: c.cfg.Node, Boot: c.cfg.Boot, Since: now,
-				Mounts: map[string]Claim{unknownUse: {Count: 1, Since: now}}}, nil
-		}
-		if err == nil && l.Boot == c.cfg.Boot {
-			left = append(left, l)
-		}
+	left := make([]*Lease, len(names))
+	g, within := errgroup.WithContext(ctx)
+	g.SetLimit(readAtOnce)
+	for i, name := range names {
+		g.Go(guard.Func(func() error {
+			l := &Lease{}
+			err := export.Read(within, e.FS, export.LeasePath(name, c.cfg.Node), l)
+			if export.Ends(within, e.FS, err) {
+				return err
+			}
+			if export.IsBroken(err) {
+				// Containers of this boot may use the volume: until somebody says that
+				// none does, it is in use.
+				now := c.cfg.Now().UTC()
+				l, err = &Lease{Version: export.FormatVersion, Volume: name, Node: c.cfg.Node, Boot: c.cfg.Boot, Since: now,
+					Mounts: map[string]Claim{unknownUse: {Count: 1, Since: now}}}, nil
+			}
+			if err == nil && l.Boot == c.cfg.Boot {
+				left[i] = l
+			}
+			return nil
+		}))
 	}
-	c.uses.load(left)
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	c.uses.load(slices.DeleteFunc(left, func(l *Lease) bool { return l == nil }))
 	return nil
 }
 

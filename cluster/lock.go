@@ -542,7 +542,7 @@ func Locks(ctx context.Context, fsys tree.FS) ([]*Lock, error) {
 		seen[volume] = true
 		return volume, !was && !strings.HasPrefix(d.Name, ".")
 	})
-	if err != nil {
+	if err != nil && !export.IsBroken(err) {
 		return nil, export.Absent(err)
 	}
 	var out []*Lock

@@ -35,7 +35,9 @@ const (
 	NobodyThere PauseKind = "nobody-there"
 	// Unknown: the list of pauses is not readable.
 	Unknown PauseKind = "unknown"
-	// ClockSet: the server's time went on by more than the time that went by.
+	// ClockSet: the server's clock was put forward or, where To is before From,
+	// back. The latter is no missing time, but what has happened before has times
+	// that are still to come.
 	ClockSet PauseKind = "clock-set"
 )
 
@@ -55,7 +57,7 @@ type pauses struct {
 // Fits implements export.Record.
 func (p *pauses) Fits(string) error {
 	for _, one := range p.Pauses {
-		if one.To.Before(one.From) {
+		if one.back() && one.Kind != ClockSet {
 			return export.Unfit("has a pause that ends before it begins")
 		}
 		if err := export.CheckTime(one.From, one.To); err != nil {
@@ -98,12 +100,19 @@ func (ps *peers) KeepPauses(ctx context.Context, e *export.Export, all []Pause) 
 const mostMissing = 50 * 365 * 24 * time.Hour
 
 // Missing is how much of the time between since and now is missing. A pause that
-// ends after now counts for nothing: the clock that said so was put right.
+// ends after now counts for nothing: the clock that said so was put right. It is
+// negative for what has happened before a clock was put back, if since is still to
+// come.
 func Missing(all []Pause, since, now time.Time) (d time.Duration) {
+	soon := now.Add(time.Minute) // nodes read the clock at different times
+	future := since.After(soon)
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b Pause) int { return a.From.Compare(b.From) })
 	for _, p := range all {
-		if p.To.After(now.Add(time.Minute)) {
+		if p.back() && future && !since.After(p.From) {
+			d -= p.From.Sub(p.To)
+		}
+		if p.back() || p.To.After(soon) {
 			continue
 		}
 		if begin := later(p.From, since); p.To.After(begin) {
@@ -112,6 +121,20 @@ func Missing(all []Pause, since, now time.Time) (d time.Duration) {
 		}
 	}
 	return d
+}
+
+// back tells a clock that was put back.
+func (p Pause) back() bool { return p.To.Before(p.From) }
+
+// again tells whether another node has written p down as known.
+func (p Pause) again(known Pause, within time.Duration) bool {
+	switch {
+	case known.Kind != p.Kind:
+		return false
+	case p.Kind == ClockSet:
+		return known.From.Sub(p.From).Abs() < within && known.To.Sub(p.To).Abs() < within
+	}
+	return !known.To.Before(p.From) && known.From.Before(p.To) && p.To.Sub(known.To) < within
 }
 
 // steps are the pauses in which no time went by at all.
@@ -136,8 +159,8 @@ func (ps *peers) Age(since time.Time) (age time.Duration, ok bool) {
 	return now.Sub(since) - Missing(ps.pauses, since, now), ok
 }
 
-// followClock writes down that the server's clock was put forward, before this
-// node believes it.
+// followClock writes down that the server's clock was put forward or back, before
+// this node believes it.
 func (c *Cluster) followClock(ctx context.Context, e *export.Export) {
 	step, ok := c.cfg.Conn.Step()
 	if !ok {
@@ -146,11 +169,11 @@ func (c *Cluster) followClock(ctx context.Context, e *export.Export) {
 	ctx, cancel := context.WithTimeout(export.Spend(ctx), sideBudget)
 	defer cancel()
 	err := c.pause(ctx, e, Pause{Kind: ClockSet, From: step.From.UTC(), To: step.To.UTC(), Noticed: c.cfg.Node})
-	c.note("that the server's clock was put forward cannot be written down; its time is not followed", export.PausesFile, err)
+	c.note("that the server's clock was set cannot be written down; its time is not followed", export.PausesFile, err)
 	if err != nil {
 		return
 	}
-	c.cfg.Report("the server's clock was put forward: what is in the trash stays for as long as it would have", map[string]any{"from": step.From.UTC(), "to": step.To.UTC()})
+	c.cfg.Report("the server's clock was set: what is in the trash stays for as long as it would have", map[string]any{"from": step.From.UTC(), "to": step.To.UTC()})
 	c.cfg.Conn.Follow(step)
 }
 
@@ -161,7 +184,7 @@ func (c *Cluster) pause(ctx context.Context, e *export.Export, p Pause) error {
 		return err
 	}
 	for _, known := range all {
-		if !known.To.Before(p.From) && known.From.Before(p.To) && known.Kind == p.Kind && p.To.Sub(known.To) < 2*c.cfg.LeaseTTL {
+		if p.again(known, 2*c.cfg.LeaseTTL) {
 			return nil
 		}
 	}

@@ -85,7 +85,7 @@ type seenUsers struct {
 }
 
 // readAtOnce is how many names' leases are read at the same time.
-const readAtOnce = 32
+const readAtOnce = 64
 
 // ReadUsers reads who uses anything, for SeenUsers: as much as ctx lets it, and the
 // next call goes on where this one stopped. whole tells whether it is all. Names

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/casit/berth/audit"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
 	"github.com/casit/berth/volume"
@@ -38,7 +39,7 @@ func Import(ctx context.Context, store *volume.Store, o Options) (*Report, error
 	if o.DryRun {
 		return r, nil
 	}
-	err = each(ctx, r, func(ctx context.Context, i *Item) error {
+	err = each(ctx, store, r, func(ctx context.Context, i *Item) error {
 		if i.State != Imported && i.State != Adopted {
 			return nil
 		}
@@ -75,7 +76,7 @@ func Undo(ctx context.Context, store *volume.Store, dryRun bool) (*Report, error
 	if dryRun {
 		return r, nil
 	}
-	err = each(ctx, r, func(ctx context.Context, i *Item) (err error) {
+	err = each(ctx, store, r, func(ctx context.Context, i *Item) (err error) {
 		if i.State == Undone {
 			i.Aside, err = store.Unimport(ctx, i.Volume, Origin)
 		}
@@ -101,18 +102,22 @@ func noRecords() error {
 }
 
 // each runs one step per item, many at once. An error of one volume breaks that
-// volume only; any other error ends the import, which may be repeated.
-func each(ctx context.Context, r *Report, step func(context.Context, *Item) error) error {
+// volume only; an error of the export ends the import, which may be repeated.
+func each(ctx context.Context, store *volume.Store, r *Report, step func(context.Context, *Item) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for _, i := range r.Items {
 		group.Go(func() error {
 			err := step(ctx, i)
-			switch problem.KindOf(err) {
-			case problem.InUse, problem.NotFound, problem.Invalid:
-				i.State, i.Reason, err = Broken, err.Error(), nil
+			if err == nil {
+				return nil
 			}
-			return err
+			fsys, away := store.FS(ctx)
+			if away != nil || export.Ends(ctx, fsys, err) {
+				return err
+			}
+			i.State, i.Reason = Broken, err.Error()
+			return nil
 		})
 	}
 	err := group.Wait()

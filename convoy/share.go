@@ -57,7 +57,16 @@ func readShare(ctx context.Context, fsys tree.FS) (*share, error) {
 		group.Go(func() error { return s.Records[i].read(ctx, fsys) })
 	}
 	for i := range s.Dirs {
-		group.Go(func() error { return s.Dirs[i].read(ctx, fsys) })
+		group.Go(func() error {
+			err := s.Dirs[i].read(ctx, fsys)
+			if export.Ends(ctx, fsys, err) {
+				return err
+			}
+			if err != nil { // of this directory alone
+				s.Dirs[i].MetaErr = err
+			}
+			return nil
+		})
 	}
 	return s, group.Wait()
 }
@@ -103,10 +112,10 @@ func (f *file) read(ctx context.Context, fsys tree.FS) error {
 	switch {
 	case err == nil:
 		f.Record, err = parse(f.Name, data)
-	case export.IsContent(err), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		err = unreadable(err)
-	default:
+	case export.Ends(ctx, fsys, err):
 		return err
+	default:
+		err = unreadable(err)
 	}
 	if err != nil {
 		f.Err = fmt.Errorf("%s %w", name, err)

@@ -143,8 +143,7 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 	if known == "new" {
 		known = ""
 	}
-	var rec record
-	err := Read(ctx, e.FS, recordFile, &rec)
+	rec, err := readRecord(ctx, e.FS, known)
 	if errors.Is(err, fs.ErrNotExist) {
 		if known != "" {
 			return problem.New(problem.Unreachable,
@@ -159,8 +158,11 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return err
+	case errors.Is(err, syscall.EIO):
+		return problem.New(problem.Failed, "look at 'dmesg' of the machine with the disk; berth goes on by itself when the filesystem is mended and mounted again",
+			"%s on the export %s cannot be read: %v", recordFile, c.cfg.URL, syscall.EIO)
 	case IsBroken(err):
-		return problem.New(problem.Failed, "look at the file; the volumes' data is untouched", "%s on the export %s is not readable", recordFile, c.cfg.URL)
+		return problem.New(problem.Failed, "restore that file from a snapshot of the export; the volumes' data is untouched", "%s on the export %s is not readable", recordFile, c.cfg.URL)
 	case err != nil:
 		return err
 	case rec.Version != FormatVersion:
@@ -170,10 +172,13 @@ func (c *Conn) identify(ctx context.Context, e *Export) error {
 			fmt.Sprintf("mount the right one; if this one is meant, set BERTH_EXPORT=%s?id=%s", problem.BareURL(c.cfg.URL), rec.ID),
 			"the export %s is away: another export (id %s) is in its place, this node knows %s", c.cfg.URL, rec.ID, known)
 	}
-	if err := makeControlDirs(ctx, e.FS); err != nil && !errors.Is(err, syscall.EROFS) {
+	if err := e.makeControlDirs(ctx); err != nil && !errors.Is(err, syscall.EROFS) {
 		return err
 	}
 	e.ID = rec.ID
+	if there, err := Exists(ctx, e.FS, recordCopy); err == nil && !there {
+		_ = e.Publish(ctx, recordCopy, rec) // the next node makes it where there is no room now
+	}
 	c.cfg.Learned(rec.ID)
 	return nil
 }

@@ -105,7 +105,7 @@ func (e *Export) newPrivate(ctx context.Context, data []byte) (string, error) {
 	name := path.Join(StagingDir, TmpPrefix+e.NewID())
 	f, err := e.Create(ctx, name)
 	if err != nil {
-		return "", err
+		return "", ofStaging(err)
 	}
 	_, err = f.WriteAt(ctx, data, 0)
 	if err == nil {
@@ -116,9 +116,18 @@ func (e *Export) newPrivate(ctx context.Context, data []byte) (string, error) {
 	}
 	if err != nil {
 		e.Discard(ctx, name)
-		return "", err
+		return "", ofStaging(err)
 	}
 	return name, nil
+}
+
+// ofStaging is an error of a private file that says the same each time, whatever the
+// file was called.
+func ofStaging(err error) error {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		return &fs.PathError{Op: p.Op, Path: StagingDir, Err: p.Err}
+	}
+	return err
 }
 
 // Discard removes a private file, also after the caller's time is over. What

@@ -36,8 +36,7 @@ func Ends(ctx context.Context, fsys tree.FS, err error) bool {
 	if root, ok := fsys.(interface{ Check(context.Context) error }); ok && root.Check(ctx) != nil {
 		return true
 	}
-	var rec record
-	if Read(ctx, fsys, recordFile, &rec) != nil || rec.ID == "" {
+	if _, err := readRecord(ctx, fsys, ""); err != nil {
 		return true
 	}
 	return refusesWrites(err) && !takesWrites(ctx, fsys)

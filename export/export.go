@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +31,47 @@ func (r *record) Fits(string) error {
 	return nil
 }
 
+// readRecord reads who an export is; want is who it ought to be, "" for anybody. One
+// damaged file must not cost every volume: where it is broken, or says another id than
+// the one that is wanted, its copy counts if that is better.
+func readRecord(ctx context.Context, fsys tree.FS, want string) (rec record, err error) {
+	err = Read(ctx, fsys, recordFile, &rec)
+	if IsBroken(err) || err == nil && want != "" && rec.ID != want {
+		var again record
+		if Read(ctx, fsys, recordCopy, &again) == nil && (want == "" || again.ID == want) {
+			return again, nil
+		}
+	}
+	return rec, err
+}
+
+// IsRecord tells the two files that say who an export is.
+func IsRecord(name string) bool { return name == recordFile || name == recordCopy }
+
+// CheckRecords returns what is wrong with these files of the export with that id.
+func CheckRecords(ctx context.Context, fsys tree.FS, id string) map[string]error {
+	out := map[string]error{}
+	for _, name := range []string{recordFile, recordCopy} {
+		var rec record
+		out[name] = Read(ctx, fsys, name, &rec)
+		if out[name] == nil && rec.ID != id {
+			out[name] = Unfit("says that the export is %q", rec.ID)
+		}
+	}
+	return out
+}
+
+// WriteRecords writes the files that say who the export is where they are wrong.
+func (e *Export) WriteRecords(ctx context.Context) error {
+	var failed error
+	for name, err := range CheckRecords(ctx, e.FS, e.ID) {
+		if err != nil {
+			failed = errors.Join(failed, e.Replace(ctx, name, record{FormatVersion, e.ID}))
+		}
+	}
+	return failed
+}
+
 // Export is one opened export whose identity was verified.
 type Export struct {
 	FS tree.FS
@@ -43,8 +86,7 @@ type Export struct {
 // believed to be gone: a directory that was emptied, or deleted while somebody
 // has it open, keeps its handle and has nothing in it.
 func (e *Export) Confirm(ctx context.Context) error {
-	var rec record
-	err := Read(ctx, e.FS, recordFile, &rec)
+	rec, err := readRecord(ctx, e.FS, e.ID)
 	if err == nil && rec.ID == e.ID {
 		return nil
 	}
@@ -63,7 +105,7 @@ func lacksControl(err error) bool {
 
 // initialize gives a new export its id. Of several nodes one wins.
 func (e *Export) initialize(ctx context.Context, rec *record) error {
-	if err := makeControlDirs(ctx, e.FS); err != nil {
+	if err := e.makeControlDirs(ctx); err != nil {
 		return err
 	}
 	err := e.Publish(ctx, recordFile, rec)
@@ -76,18 +118,34 @@ func (e *Export) initialize(ctx context.Context, rec *record) error {
 // ControlDirs are the directories that every export has.
 var ControlDirs = []string{Dir, MetaDir, NodeDir, LeaseDir, LockDir, StagingDir, TrashDir, AuditDir}
 
-func makeControlDirs(ctx context.Context, fsys tree.FS) error {
+// losesNothing are those of them in whose place an empty one does no harm: nodes write
+// their heartbeats again, and what else is in them nobody works by.
+var losesNothing = []string{NodeDir, StagingDir, AuditDir}
+
+func (e *Export) makeControlDirs(ctx context.Context) error {
 	for _, dir := range ControlDirs {
-		if ok, err := Exists(ctx, fsys, dir); ok {
-			continue
-		} else if err != nil {
-			return err
+		a, err := e.FS.Stat(ctx, dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = Mkdir(ctx, e.FS, dir)
+		case err == nil && a.Kind != tree.Directory && slices.Contains(losesNothing, dir):
+			_, err = e.Renew(ctx, dir)
 		}
-		if err := Mkdir(ctx, fsys, dir); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Renew makes a control directory in the place of what is none, which stays beside
+// it, and returns where.
+func (e *Export) Renew(ctx context.Context, dir string) (aside string, err error) {
+	aside = path.Join(Dir, "damaged-"+path.Base(dir)+"-"+e.NewID())
+	if err := e.FS.Rename(ctx, dir, aside); err != nil {
+		return "", Absent(err) // another node did it
+	}
+	return aside, Mkdir(ctx, e.FS, dir)
 }
 
 // AskTime sets the export's clock by the time that it gives a new file, and
@@ -124,22 +182,21 @@ type clock struct {
 	stepAt        time.Time // by our clock, when step.To was read
 }
 
-// Step is a clock that somebody has put forward: the export's time would have
-// been From, and was To. The zero value is none.
+// Step is a server's clock that was put forward or back: the export's time would
+// have been From, and was To. The zero value is none.
 type Step struct{ From, To time.Time }
 
-// leastStep is how far the export's time is ahead of what has gone by before
-// that is a Step. Less may be a server that is late with its answers.
+// leastStep is how far the export's time is from what has gone by before that is
+// a Step. Less may be a server that is late with its answers.
 const leastStep = time.Minute
 
-// set takes what the server says, unless its clock was put forward: then what
-// waits for a time to come would be over at once. A clock that was put back is
-// believed, since what waits then waits longer.
+// set takes what the server says, unless its clock was put forward or back: then
+// what waits for a time to come would be over at once, or never.
 func (c *clock) set(server, local time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.local.IsZero() {
-		if from := c.server.Add(local.Sub(c.local)); server.Sub(from) > leastStep {
+		if from := c.server.Add(local.Sub(c.local)); server.Sub(from).Abs() > leastStep {
 			c.step, c.stepAt = Step{from, server}, local
 			return
 		}

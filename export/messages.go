@@ -14,6 +14,7 @@ var Messages = catalogue.Messages{
 		{"the export … cannot be opened: …", "no such directory, or no way to the server", "the words behind the colon, in this page; make or mount the directory"},
 		{"prepare the export …: …", "at its first visit berth could not make `.berth`", "root of this node has to be able to write to the export: `superuser=sys` / `no_root_squash`"},
 		{"…: its id is not there", "the export's directory was emptied or replaced while it was open", "mount it again"},
+		{"… on the export … cannot be read: …", "an input/output error: the disk or its filesystem is broken, or that one file is", "`dmesg` of the machine with the disk; mend, and mount again. If only that file is broken: from a snapshot"},
 		{"… on the export … is not readable", "`.berth/export.json` is broken; the data is untouched", "restore that file from a snapshot of the filer, then it goes on"},
 		{"the export … has format version …, this berth knows …", "another node has a newer berth", "upgrade berth on this node"},
 	},

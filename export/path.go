@@ -11,6 +11,7 @@ import (
 const (
 	Dir         = ".berth"
 	recordFile  = ".berth/export.json"
+	recordCopy  = ".berth/export-copy.json"
 	MetaDir     = ".berth/volumes"
 	NodeDir     = ".berth/nodes"
 	LeaseDir    = ".berth/leases"

@@ -28,14 +28,17 @@ func Forced(ctx context.Context) bool {
 
 // Room tells whether a copy that takes need bytes may begin: whether 5 % of the export
 // stay free. That is an estimate: a server may store the bytes in less, and containers
-// write meanwhile. So what is small is never refused, and Force overrides.
+// write meanwhile. So what is small is never refused, nor anything where the server
+// tells no size, and Force overrides.
 func Room(ctx context.Context, space tree.Space, need int64) bool {
-	return Forced(ctx) || Small(space, need) || space.Avail-need >= space.Total/20
+	return space.Total <= 0 || Forced(ctx) || Small(space, need) || space.Avail-need >= space.Total/20
 }
 
 // Small tells whether something of need bytes may be brought back with the reserve
 // behind it: it is the one file that repairs a site whose export is full.
-func Small(space tree.Space, need int64) bool { return need <= min(smallNeed, space.Total/100) }
+func Small(space tree.Space, need int64) bool {
+	return need <= smallNeed && (space.Total <= 0 || need <= space.Total/100)
+}
 
 // MakeRoom gives the ballast up, where an export has no room for what is small. Refill
 // makes it again when there is room for both.

@@ -185,6 +185,7 @@ func (r *Run) Progress(p tree.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.p.Files, r.p.Bytes = r.base.Files+p.Files, r.base.Bytes+p.Bytes
+	r.p.Of = max(r.p.Of, r.p.Bytes) // what is compared comes on top
 }
 
 // Next goes on with another tree.

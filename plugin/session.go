@@ -87,9 +87,7 @@ func (s *Server) begin(settings Settings, root string, wrong error, before chan 
 		CloneFile: func(ctx context.Context, src, dst string, warn func(string)) bool {
 			return ss.versions.CloneFile(ctx, src, dst, warn)
 		},
-		Sole: func(exportID string) (place, other string, err error) {
-			return ss.name.Take(exportID + "/" + settings.Node)
-		},
+		Sole:   func(exportID string) (_, _ string, err error) { return ss.name.Take(exportID + "/" + settings.Node) },
 		Report: s.report,
 	})
 	filer, err := s.tuningOf(settings)

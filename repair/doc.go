@@ -3,7 +3,7 @@
 // nothing is done on its word, doctor names it, and 'berth volume repair' with the
 // volume, or with the file's path, mends it:
 //
-//	faults, err := repair.Look(ctx, fsys)
+//	faults, err := repair.Look(ctx, fsys, id)
 //	mended, err := repair.Mend(ctx, store, "blog", false)
 //
 // What is moved is never deleted: it is an item of the trash that does not expire.

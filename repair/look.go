@@ -1,8 +1,11 @@
 package repair
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -32,9 +35,10 @@ type looker struct {
 	faults []export.Fault
 }
 
-// Look reads every control file below .berth and changes nothing. It returns those
+// Look reads every control file below .berth of the export with that id, and changes
+// nothing. It returns those
 // that are not what their names say, sorted by path. The error is the export's.
-func Look(ctx context.Context, fsys tree.FS) ([]export.Fault, error) {
+func Look(ctx context.Context, fsys tree.FS, id string) ([]export.Fault, error) {
 	l := &looker{fsys: fsys}
 	l.run, ctx = errgroup.WithContext(ctx)
 	l.run.SetLimit(asked)
@@ -43,7 +47,7 @@ func Look(ctx context.Context, fsys tree.FS) ([]export.Fault, error) {
 		return nil, err
 	}
 	for _, look := range []func(context.Context) error{l.nodes, l.volumes, l.leases, l.locks, l.trash,
-		func(ctx context.Context) error { return l.jobs(ctx, locks) }, l.rest} {
+		func(ctx context.Context) error { return l.jobs(ctx, locks) }, func(ctx context.Context) error { return l.rest(ctx, id) }} {
 		if err := look(ctx); err != nil {
 			return nil, errors.Join(err, l.run.Wait())
 		}
@@ -169,11 +173,20 @@ func (l *looker) locks(ctx context.Context) error {
 func (l *looker) trash(ctx context.Context) error {
 	return l.each(ctx, export.TrashDir, "", func(d tree.Entry) {
 		if d.Kind != tree.Directory {
-			return // metadata that was repaired
+			if !strings.HasPrefix(d.Name, "metadata-") { // that was repaired
+				l.wrongKind(ctx, path.Join(export.TrashDir, d.Name), "", d.Kind)
+			}
+			return
 		}
 		l.run.Go(guard.Func(func() error {
 			name := export.TrashMeta(d.Name)
-			err := export.Read(ctx, l.fsys, name, &volume.Trashed{})
+			var t volume.Trashed
+			err := export.Read(ctx, l.fsys, name, &t)
+			if err == nil && t.Partial && t.Kind != volume.Damaged {
+				if err := l.found(ctx, path.Join(export.TrashPath(d.Name), changes), t.Volume, l.changes(ctx, d.Name)); err != nil {
+					return err
+				}
+			}
 			if errors.Is(err, fs.ErrNotExist) {
 				if there, _ := export.Exists(ctx, l.fsys, export.TrashData(d.Name)); there {
 					err = export.Unfit("is missing")
@@ -182,6 +195,34 @@ func (l *looker) trash(ctx context.Context) error {
 			return l.found(ctx, name, "", err)
 		}))
 	})
+}
+
+// changes is the record of an undo copy of single files, of which each line is JSON.
+const (
+	changes = "changes.jsonl"
+	judged  = 1 << 20 // bytes at its beginning; the record of a large volume has many
+)
+
+func (l *looker) changes(ctx context.Context, id string) error {
+	f, err := l.fsys.Open(ctx, path.Join(export.TrashPath(id), changes))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	data, last := make([]byte, judged), []byte{'\n'}
+	n, err := f.ReadAt(ctx, data, 0)
+	if a, statErr := f.Stat(ctx); statErr == nil && a.Size > 0 {
+		_, err = f.ReadAt(ctx, last, a.Size-1)
+	}
+	if err != nil && err != io.EOF {
+		return err
+	}
+	for line := range bytes.Lines(data[:n]) {
+		if whole := line[len(line)-1] == '\n'; whole && !json.Valid(line) || last[0] != '\n' {
+			return export.Unfit("has a line that is none")
+		}
+	}
+	return nil
 }
 
 func (l *looker) jobs(ctx context.Context, locks []*cluster.Lock) error {
@@ -207,7 +248,12 @@ func (l *looker) jobs(ctx context.Context, locks []*cluster.Lock) error {
 const maxTrail = 64 << 20
 
 // rest looks at what is no volume's.
-func (l *looker) rest(ctx context.Context) error {
+func (l *looker) rest(ctx context.Context, id string) error {
+	for file, err := range export.CheckRecords(ctx, l.fsys, id) {
+		if err := l.found(ctx, file, "", err); err != nil {
+			return err
+		}
+	}
 	if err := l.found(ctx, export.PausesFile, "", cluster.CheckPauses(ctx, l.fsys)); err != nil {
 		return err
 	}

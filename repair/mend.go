@@ -53,7 +53,7 @@ func All(ctx context.Context, s *volume.Store, what string, dryRun bool) (a Repa
 // Faults is Look, and the locks of dead owners whose operation this node cannot finish.
 func Faults(ctx context.Context, s *volume.Store) (all []export.Fault, err error) {
 	err = s.WithExport(ctx, "look through the control files", func(e *export.Export) error {
-		if all, err = Look(ctx, e.FS); err != nil {
+		if all, err = Look(ctx, e.FS, e.ID); err != nil {
 			return err
 		}
 		stuck, err := s.Cluster.Stuck(ctx, e)
@@ -161,6 +161,11 @@ func mend(ctx context.Context, s *volume.Store, e *export.Export, f export.Fault
 		m.Item, m.Then, err = mendItem(ctx, s, e, f)
 		return err
 	}
+	if slices.Contains(export.ControlDirs, f.Path) {
+		aside, err := e.Renew(ctx, f.Path)
+		m.Then = "a new directory; the old one is " + aside
+		return err
+	}
 	if m.Item, err = s.Trash.Aside(ctx, e, away, f.Volume, f.Why); err != nil {
 		return err
 	}
@@ -176,9 +181,9 @@ func mend(ctx context.Context, s *volume.Store, e *export.Export, f export.Fault
 		m.Then = "what is in the trash stays longer"
 		err = s.Cluster.KeepPauses(ctx, e, pauses)
 	}
-	if slices.Contains(export.ControlDirs, f.Path) {
-		m.Then = "a new directory"
-		err = export.Mkdir(ctx, e.FS, f.Path)
+	if export.IsRecord(f.Path) {
+		m.Then = "written anew"
+		err = e.WriteRecords(ctx)
 	}
 	return err
 }

@@ -111,7 +111,8 @@ type RemoveRequest struct {
 }
 
 // Remove removes snapshots, each of which is a version of many volumes. One
-// that is mounted or read anywhere is in use.
+// that is mounted or read anywhere is in use: then none is removed. It returns what was
+// removed; one that cannot be keeps no other.
 func (v *Versions) Remove(ctx context.Context, r RemoveRequest) (out []Removal, err error) {
 	return v.removeAfter(ctx, r, "")
 }
@@ -153,13 +154,22 @@ func (v *Versions) removeAfter(ctx context.Context, r RemoveRequest, job string)
 		if r.DryRun {
 			return nil
 		}
-		for _, gone := range out {
-			if err := v.remove(ctx, fsys, gone.Snapshot, how); err != nil {
+		plan := out
+		out = nil
+		var failed several.Errors
+		for _, gone := range plan {
+			err := v.remove(ctx, fsys, gone.Snapshot, how)
+			if export.Ends(ctx, fsys, err) {
 				return err
 			}
+			if err != nil { // the others go
+				failed.Add(err)
+				continue
+			}
+			out = append(out, gone)
 			v.volumes.Audit.Note(ctx, audit.Record{Op: "snapshot rm", Detail: fmt.Sprintf("%s, a version of %d volumes", gone.Snapshot.Name, len(gone.Volumes))})
 		}
-		return nil
+		return failed.Err()
 	})
 	return out, err
 }

@@ -166,7 +166,7 @@ func (v *Versions) takeoverItem(ctx context.Context, fsys tree.FS, j *job.Job) (
 	if err != nil {
 		return p, err
 	}
-	if p.Engine != EngineFiler && space.Avail < size.Used && !j.Force {
+	if p.Engine != EngineFiler && space.Total > 0 && space.Avail < size.Used && !j.Force {
 		return p, problem.New(problem.Failed, fmt.Sprintf("'berth df' shows what can be freed; 'berth volume takeover %s --from %s --force' tries it all the same", it.Volume, j.From), "it needs %d MiB, and the export has %d MiB", size.Used>>20, space.Avail>>20)
 	}
 	p.Files, p.Bytes = size.Files, size.Bytes

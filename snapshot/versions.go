@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/compare"
@@ -80,6 +81,9 @@ type Listing struct {
 	// known; "" where it is.
 	PolicyUnknown string    `json:"policy_unknown,omitempty"`
 	Versions      []Version `json:"versions"`
+	// Unread is why some snapshots could not be looked into: there may be more
+	// versions. "" where all were.
+	Unread string `json:"unread,omitempty"`
 	// Hidden are the filer's snapshots that the export does not show: they may
 	// have the volume. Unhide is what to type to see them.
 	Hidden []string `json:"hidden,omitempty"`
@@ -137,9 +141,12 @@ func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []
 	if err := volume.CheckName(l.Volume); err != nil {
 		return err
 	}
-	have, err := attrs(ctx, fsys, all, l.Volume)
-	if err != nil {
-		return err
+	have, unread := attrs(ctx, fsys, all, l.Volume)
+	if export.Ends(ctx, fsys, unread) {
+		return unread
+	}
+	if unread != nil { // of single snapshots: the versions in the others are shown
+		l.Unread = unread.Error()
 	}
 	for i, s := range all {
 		if s.Hidden {
@@ -154,6 +161,9 @@ func (v *Versions) listOne(ctx context.Context, fsys tree.FS, l *Listing, all []
 	}
 	l.Deleted = live == nil
 	if l.Deleted && len(l.Versions) == 0 {
+		if unread != nil {
+			return unread
+		}
 		if err := v.open(ctx, all...); err != nil {
 			return err
 		}
@@ -272,8 +282,8 @@ func genuine(ctx context.Context, fsys tree.FS, parent, snap string) (bool, erro
 	return here.Kind == tree.Directory && here.Device == there.Device && here.FileID == there.FileID, nil
 }
 
-// below looks up rel in the directories of in, which are snapshots. It returns nil if
-// no snapshot has it, or if in has directories that are no snapshots.
+// below looks up rel in the directories of in, which are snapshots. With an error it
+// returns what it has found in those that could be read. It returns nil if no snapshot has it, or if in has directories that are no snapshots.
 func below(ctx context.Context, fsys tree.FS, in, rel string, all []reference.Snapshot) ([]*tree.Attr, error) {
 	at := map[string]int{}
 	for i, s := range all {
@@ -288,8 +298,8 @@ func below(ctx context.Context, fsys tree.FS, in, rel string, all []reference.Sn
 			foreign = foreign || !strings.HasPrefix(snap, ".")
 		}
 	})
-	if err != nil || !some || foreign && in != reference.Dir {
+	if !some || foreign && in != reference.Dir {
 		return nil, err
 	}
-	return out, nil
+	return out, err
 }

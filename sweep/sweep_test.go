@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -211,13 +212,19 @@ func TestNoErrorOfOneTreeKeepsAnother(t *testing.T) {
 			dir := t.TempDir()
 			evil := path.Join(export.StagingDir, "purge.evil")
 			p := at(t, "file://"+dir, local(dir), func(_ *place, fsys tree.FS) tree.FS { return &faulty{fsys, evil, err} },
-				func(cfg *Config) { cfg.Patience = 100 * time.Millisecond })
+				func(cfg *Config) {
+					if err == nil {
+						cfg.Patience = 500 * time.Millisecond
+					}
+				})
 			require.NoError(t, os.MkdirAll(filepath.Join(dir, evil, "data"), 0o700))
 			p.fill(t, "f", "a", "b", "c", "d", "e", "x", "y", "z")
-			p.Sweep(t.Context(), p.e)
-			require.Equal(t, []string{"purge.evil"}, p.staged(t))
+			require.Eventually(t, func() bool { // on a busy machine the others may not be done within their turn
+				p.Sweep(t.Context(), p.e)
+				return slices.Equal([]string{"purge.evil"}, p.staged(t))
+			}, time.Minute, time.Millisecond)
 			require.NotEmpty(t, p.faults.Reason(stuck, evil))
-			require.Len(t, p.said, 1)
+			require.Contains(t, strings.Join(p.said, "\n"), evil)
 		})
 	}
 }

@@ -12,11 +12,13 @@ import (
 
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/nfs"
+	"github.com/casit/berth/several"
 )
 
 // StatBelow calls fn for each directory D in dir in which the path D/rel exists,
 // with the name of D and the attributes of D/rel, one call at a time. This finds
-// one name in all snapshots. Over the wire it costs one listing of dir and, for
+// one name in all snapshots. A D in which it cannot be seen keeps no other: the error
+// that StatBelow returns in the end tells of them, by path. Over the wire it costs one listing of dir and, for
 // each D, one call for each component of rel.
 func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, a Attr)) error {
 	e := engineOf(fsys)
@@ -36,7 +38,8 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 	}); err != nil {
 		return err
 	}
-	var mu sync.Mutex // held while fn runs
+	var mu sync.Mutex // guards failed; held while fn runs
+	var failed several.Errors
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(e.workers())
 	for _, d := range dirs {
@@ -45,15 +48,19 @@ func StatBelow(ctx context.Context, fsys FS, dir, rel string, fn func(d string, 
 			if isGone(err) {
 				return nil
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			if err == nil {
-				mu.Lock()
-				defer mu.Unlock()
 				fn(path.Base(d.name), a)
 			}
-			return err
+			failed.Add(err)
+			return ctx.Err()
 		}))
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return failed.Err()
 }
 
 // statFrom looks rel up in the directory d, from the handle of d if the listing told one.

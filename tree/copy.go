@@ -134,6 +134,7 @@ type copying struct {
 
 	mu    sync.Mutex // guards the fields below
 	stats Stats
+	read  int64 // bytes that a Sync has compared; progress counts them
 	links map[inode]*firstName
 }
 
@@ -211,7 +212,7 @@ func (c *copying) dir(ctx context.Context, n *dirNode, parent location, base str
 		return ctx.Err()
 	})
 	switch {
-	case isGone(err) && n.parent != nil && c.vanished(ctx, n.src.name, Directory):
+	case isGone(err) && n.parent != nil && c.vanished(ctx, n.src.name, Directory, n.dst.name):
 		c.list(&c.stats.Vanished, n.src.name)
 	case err != nil:
 		return err
@@ -326,7 +327,7 @@ func (c *copying) entry(ctx context.Context, src, dir location, e EntryPlus, fir
 	}
 	switch {
 	// Has the source lost the name? Other errors are errors of the copy.
-	case isReplaced(err) && c.vanished(ctx, src.name, e.Attr.Kind):
+	case isReplaced(err) && c.vanished(ctx, src.name, e.Attr.Kind, dir.name):
 		c.list(&c.stats.Vanished, src.name)
 	case errors.Is(err, fs.ErrNotExist):
 		return err
@@ -412,7 +413,9 @@ func (c *copying) count(f func(*Stats)) {
 	defer c.mu.Unlock()
 	f(&c.stats)
 	if c.report != nil {
-		c.report(c.stats.Progress)
+		p := c.stats.Progress
+		p.Bytes += c.read
+		c.report(p)
 	}
 }
 

@@ -94,9 +94,15 @@ func (b beginning) before(a Attr) bool {
 }
 
 // vanished tells whether a name of the source has vanished: it does not exist any
-// more, or it is of another kind.
-func (c *copying) vanished(ctx context.Context, name string, kind Kind) bool {
+// more, or it is of another kind. In a Live copy it may be there again by now, as
+// after a deploy; what the copy then has not found is not of the copy in the directory
+// to, which is there.
+func (c *copying) vanished(ctx context.Context, name string, kind Kind, to string) bool {
 	_, a, err := c.e.find(ctx, name)
+	if err == nil && a.Kind == kind && c.opts.Live {
+		_, _, err := c.e.find(ctx, to)
+		return err == nil
+	}
 	return isGone(err) || err == nil && a.Kind != kind
 }
 

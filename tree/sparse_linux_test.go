@@ -7,12 +7,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/tree"
+	"github.com/casit/berth/tree/treetest"
 )
 
 // huge is nearly as large as ext4 lets a file be.
@@ -189,4 +191,19 @@ func TestAFileIsSentWithItsHoles(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, tree.Send(short, l, "huge", a, io.Discard), context.DeadlineExceeded)
+}
+
+func TestASyncTellsWhatItCompares(t *testing.T) {
+	l := open(t, t.TempDir())
+	makeDirs(t, l, "a", "b", "trash", "staging")
+	when := time.Unix(1e9, 0)
+	for _, name := range []string{"a/f", "b/f"} {
+		treetest.Write(t, l, name, strings.Repeat("text", 100_000))
+		require.NoError(t, l.SetAttr(ctx, name, tree.SetAttr{Mtime: &when}))
+	}
+	var last tree.Progress
+	stats, err := tree.Sync(ctx, l, "a", "b", tree.SyncOptions{Staging: "staging", Trash: "trash"}, func(p tree.Progress) { last = p })
+	require.NoError(t, err)
+	require.Equal(t, int64(800_000), last.Bytes, "both were read")
+	require.Zero(t, stats.Bytes, "nothing was written")
 }

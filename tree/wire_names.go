@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"path"
 	"syscall"
 
@@ -27,13 +28,23 @@ func (w *Wire) Stat(ctx context.Context, name string) (a Attr, err error) {
 // attrOf makes an Attr of the attributes of a server. The kinds have the numbers of
 // RFC 1813.
 func attrOf(a *nfs.Attr) Attr {
+	if a.FileID == 0 && a.Type != nfs.TypeDir {
+		// A server that numbers no files: which names are one file is not known.
+		alone := *a
+		alone.Nlink = 1
+		a = &alone
+	}
 	return Attr{
 		Kind: Kind(a.Type), Mode: a.Mode, UID: a.UID, GID: a.GID, Nlink: a.Nlink,
-		Size: int64(a.Size), Used: int64(a.Used), Major: a.Major, Minor: a.Minor,
+		Size: signed(a.Size), Used: signed(a.Used), Major: a.Major, Minor: a.Minor,
 		Device: a.FSID, FileID: a.FileID,
 		Atime: a.Atime.Time(), Mtime: a.Mtime.Time(), Ctime: a.Ctime.Time(),
 	}
 }
+
+// signed is a server's number as an int64: one that no disk has is the largest, and
+// never less than nothing.
+func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
 // sattrOf makes a SETATTR of a change of attributes.
 func sattrOf(set SetAttr) (s nfs.SetAttr) {
@@ -340,8 +351,8 @@ func (w *Wire) Statfs(ctx context.Context) (Space, error) { return w.statfsAt(ct
 func (w *Wire) statfsAt(ctx context.Context, name string) (s Space, err error) {
 	err = w.do(ctx, "statfs", name, func() error {
 		o, err := w.space(ctx, name)
-		s = Space{Total: int64(o.TotalBytes), Free: int64(o.FreeBytes), Avail: int64(o.AvailBytes),
-			Files: int64(o.TotalFiles), FilesFree: int64(o.FreeFiles)}
+		s = Space{Total: signed(o.TotalBytes), Free: signed(o.FreeBytes), Avail: signed(o.AvailBytes),
+			Files: signed(o.TotalFiles), FilesFree: signed(o.FreeFiles)}
 		return err
 	})
 	return s, err

@@ -14,6 +14,9 @@ import (
 	"github.com/casit/berth/several"
 )
 
+// readAtOnce is how many trash items are read, or handed over, at the same time.
+const readAtOnce = 64
+
 // purgedAtOnce is how many trash items are handed over before that is written down.
 const purgedAtOnce = 256
 
@@ -36,7 +39,9 @@ func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
 		}
 	}
 	unknown := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return known[id] != nil && known[id].Kind != "unreadable" })
-	read, failedRead := tr.read(ctx, e, unknown)
+	half, cancel := context.WithTimeout(ctx, stepTimeout/2) // the rest is for what has expired
+	defer cancel()
+	read, failedRead := tr.read(half, e, unknown)
 	for _, t := range read {
 		known[t.ID] = t
 	}
@@ -72,7 +77,7 @@ func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
 // one stopped.
 func (tr *Trash) read(ctx context.Context, e *export.Export, ids []string) (out []*Trashed, err error) {
 	items := make(chan *Trashed, len(ids))
-	_, err = tr.reading.Round(ctx, ids, surveyed, func(ctx context.Context, id string) error {
+	_, err = tr.reading.Round(ctx, ids, readAtOnce, func(ctx context.Context, id string) error {
 		t, err := readRecord(ctx, e.FS, id)
 		if export.Ends(ctx, e.FS, err) {
 			return err
@@ -109,7 +114,7 @@ func (tr *Trash) purgeExpired(ctx context.Context, e *export.Export, over, all [
 		return export.Absent(err)
 	}
 	g, within := errgroup.WithContext(ctx)
-	g.SetLimit(surveyed)
+	g.SetLimit(readAtOnce)
 	for _, t := range over {
 		g.Go(guard.Func(func() error {
 			err := func() error {

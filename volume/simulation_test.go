@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,6 +44,8 @@ type simServer struct {
 	root *simInode
 	next uint64
 	full bool
+	// skew is how wrong the server's clock is, beside an hour.
+	skew time.Duration
 	// stalled is until when the server answers nobody. It loses nothing: who is
 	// still waiting then is answered.
 	stalled time.Time
@@ -79,7 +82,7 @@ func newSimServer() *simServer {
 // now is the server's time: it is an hour wrong, and never the same twice.
 func (s *simServer) now() time.Time {
 	s.next++
-	return time.Now().Add(time.Hour + time.Duration(s.next%1000)).UTC()
+	return time.Now().Add(time.Hour + s.skew + time.Duration(s.next%1000)).UTC()
 }
 
 func (s *simServer) inode(kind tree.Kind, mode uint32) *simInode {
@@ -204,6 +207,12 @@ type simLink struct {
 	node   string
 	server *simServer
 
+	// steady is how long each request takes, 0 for a while by chance that depends on
+	// the seed; hangs tells which are never answered, nil for none; calls counts all.
+	steady time.Duration
+	hangs  func(what string) bool
+	calls  atomic.Int64
+
 	mu      sync.Mutex // guards all below
 	out, in bool       // requests, or answers, do not come through
 	off     bool       // the node has no power
@@ -295,6 +304,9 @@ func (l *simLink) pass(ctx context.Context, answer bool) error {
 
 // call carries one request out on the server.
 func (l *simLink) call(ctx context.Context, what string, do func() error) error {
+	if l.steady > 0 {
+		return l.steadily(ctx, what, do)
+	}
 	x := l.roll(what)
 	travel := func(n uint64) time.Duration { return 200*time.Microsecond + time.Duration(n%2_000_000) }
 	if err := nap(ctx, travel(x)); err != nil {
@@ -321,6 +333,18 @@ func (l *simLink) call(ctx context.Context, what string, do func() error) error 
 		return passErr
 	}
 	return err
+}
+
+// steadily is call on a network that only takes its time.
+func (l *simLink) steadily(ctx context.Context, what string, do func() error) error {
+	l.calls.Add(1)
+	if l.hangs != nil && l.hangs(what) {
+		<-ctx.Done()
+	}
+	if err := nap(ctx, l.steady); err != nil {
+		return err
+	}
+	return do()
 }
 
 // arrive waits until a request has come through and the server answers.

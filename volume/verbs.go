@@ -108,7 +108,11 @@ func (s *Store) lookup(ctx context.Context, e *export.Export, name string) (bool
 		if err := e.Confirm(ctx); err != nil {
 			return false, err
 		}
+		// Of a volume whose lock is broken nobody knows whether it is away for a moment.
 		l, lockErr := cluster.ReadLock(ctx, e.FS, name)
+		if export.IsBroken(lockErr) {
+			return true, nil
+		}
 		return l != nil && l.Op.Swaps(), lockErr
 	}
 	if err != nil {

@@ -78,6 +78,9 @@ func listingRemarks(all []snapshot.Listing, t show.Times) (out []string) {
 				break
 			}
 		}
+		if l.Unread != "" {
+			out = append(out, fmt.Sprintf("there may be more versions of %s: %s", l.Volume, l.Unread))
+		}
 		if l.Deleted {
 			out = append(out, fmt.Sprintf("volume %s is not on the export any more; these versions bring it back", l.Volume))
 		}

@@ -31,13 +31,21 @@ func terminal(t *testing.T, columns uint16) (person, command *os.File) {
 	return person, command
 }
 
-// reads returns what stands on the person's terminal so far.
-func reads(t *testing.T, person *os.File) string {
+// reads returns what the command has written to the person's terminal so far. The
+// kernel passes it on in pieces, so a mark shows where it ends.
+func reads(t *testing.T, person, command *os.File) string {
 	t.Helper()
-	buf := make([]byte, 1<<16)
-	n, err := person.Read(buf)
+	const mark = "\x04"
+	_, err := command.WriteString(mark)
 	require.NoError(t, err)
-	return strings.ReplaceAll(string(buf[:n]), "\r\n", "\n")
+	text := ""
+	for !strings.HasSuffix(text, mark) {
+		buf := make([]byte, 1<<16)
+		n, err := person.Read(buf)
+		require.NoError(t, err)
+		text += string(buf[:n])
+	}
+	return strings.ReplaceAll(strings.TrimSuffix(text, mark), "\r\n", "\n")
 }
 
 func TestAPersonIsAsked(t *testing.T) {
@@ -64,7 +72,7 @@ func TestAnArchiveIsNotForATerminal(t *testing.T) {
 	require.Equal(t, exitUsage, run(t.Context(), []string{"--socket", s.socket, "snapshot", "cat", "blog@s1"}, nil, command, &talk))
 	require.Contains(t, talk.String(), "a tar archive is not for a terminal")
 	require.Equal(t, exitDone, run(t.Context(), []string{"--socket", s.socket, "snapshot", "cat", "blog@s1:index.php"}, nil, command, &talk))
-	require.Equal(t, "old", reads(t, person))
+	require.Equal(t, "old", reads(t, person, command))
 }
 
 // TestLinesFitTheTerminal: it is asked how wide it is.
@@ -73,7 +81,7 @@ func TestLinesFitTheTerminal(t *testing.T) {
 	person, command := terminal(t, 40)
 	var talk bytes.Buffer
 	require.Equal(t, exitDone, run(t.Context(), []string{"--socket", s.socket, "snapshot", "restore", "blog@s1", "--dry-run"}, nil, command, &talk))
-	for line := range strings.Lines(reads(t, person)) {
+	for line := range strings.Lines(reads(t, person, command)) {
 		require.LessOrEqual(t, len(strings.TrimSuffix(line, "\n")), 40, line)
 	}
 }
@@ -91,7 +99,7 @@ func TestProgressIsOneLine(t *testing.T) {
 	line.print(p)
 	line.clear()
 	line.clear()
-	require.Equal(t, "\rcopying 12,345 of 99,999 files"[:30]+"\rcopying 12,346 files, 1.0 GiB\r"+strings.Repeat(" ", 29)+"\r", reads(t, person))
+	require.Equal(t, "\rcopying 12,345 of 99,999 files"[:30]+"\rcopying 12,346 files, 1.0 GiB\r"+strings.Repeat(" ", 29)+"\r", reads(t, person, command))
 
 	var out bytes.Buffer
 	(&shown{app: &app{stderr: command, stdout: &out, json: true}}).print(p)

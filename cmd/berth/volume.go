@@ -338,7 +338,7 @@ func runRepair(ctx context.Context, a *app, name string, yes, dry bool) error {
 	for _, f := range got.Files {
 		line := fmt.Sprintf("%s would go to the trash: %s", f.Path, f.Why)
 		if !dry {
-			line = strings.Join(slices.DeleteFunc([]string{fmt.Sprintf("%s is trash item %s: %s", f.Path, f.Item, f.Why), f.Then}, func(s string) bool { return s == "" }), "; ")
+			line = strings.Join(slices.DeleteFunc([]string{fmt.Sprintf("%s is %s: %s", f.Path, cmp.Or(f.Item, "away"), f.Why), f.Then}, func(s string) bool { return s == "" }), "; ")
 		}
 		if err := a.done(name, line); err != nil {
 			return err

@@ -17,8 +17,8 @@ The files become a generation, /etc/nginx/berth.N, which 'nginx -t' tests before
 exactly that, the link goes back to the generation before. Run it as often as
 you like: what is loaded already is not loaded again. The last 3 stay.
 
-A new site whose certificate is not there yet is left out, one that is served
-stays as it is, and the rest goes on.
+A new site whose certificate is not there yet, or is damaged, is left out, one that
+is served stays as it is, and the rest goes on.
 
 example:
   apply.sh --from /etc/nginx/berth --dry-run
@@ -32,7 +32,7 @@ environment:
   BERTH_WAIT            seconds that a reload may take (default 30)
 
 exit codes: 0 done, or nothing to do; 1 refused or put back: NGINX serves what it
-did; 2 usage; 3 done, but for sites without a certificate
+did; 2 usage; 3 done, but for sites without a good certificate
 END
 }
 
@@ -43,7 +43,7 @@ readonly URL=${BERTH_GENERATION_URL:-http://127.0.0.1:8089/berth-generation}
 readonly WAIT=${BERTH_WAIT:-30}
 readonly KEEP=3
 
-readonly LIVE=$DIR/berth.d NEXT=$DIR/berth.next TRIAL=$DIR/berth.test
+readonly LIVE=$DIR/berth.d NEXT=$DIR/berth.next TRIAL=$DIR/berth.test PROBE=$DIR/berth.probe
 readonly MAIN=$DIR/nginx.conf BEFORE=$DIR/nginx.conf.before-berth
 
 say() { echo "apply.sh: $*" >&2; }
@@ -53,11 +53,11 @@ die() {
 	exit 1
 }
 
-left_out=() # sites that are not as in the files, for want of a certificate
+left_out=() # sites that are not as in the files, for want of a certificate that NGINX loads
 
 # clean removes what only a run in progress needs. A run that was killed leaves
 # it to the next.
-clean() { rm -rf -- "$NEXT" "$TRIAL" "$LIVE.new" "$MAIN.new"; }
+clean() { rm -rf -- "$NEXT" "$TRIAL" "$PROBE" "$PROBE.sock" "$LIVE.new" "$MAIN.new"; }
 
 # ---- The next generation
 
@@ -96,44 +96,61 @@ assemble() {
 	find "$NEXT" -type d -exec chmod 755 {} + -o -type f -exec chmod 644 {} +
 }
 
-# without_certificate FILE prints the first file of a certificate that the site
-# names and that is not there.
-without_certificate() {
-	local line path
+# fault FILE [deep] prints what is wrong with the certificate that a site names: a file
+# is not there or, with deep, NGINX does not load it.
+fault() {
+	local line path pair=''
 	while IFS= read -r line; do
-		[[ $line =~ ^[[:space:]]*ssl_certificate(_key)?[[:space:]]+([^[:space:]\;]+)\; ]] || continue
-		path=${BASH_REMATCH[2]}
+		[[ $line =~ ^[[:space:]]*(ssl_certificate(_key)?)[[:space:]]+([^[:space:]\;]+)\; ]] || continue
+		path=${BASH_REMATCH[3]}
 		[[ $path = /* ]] || path=$DIR/$path
-		[ -s "$path" ] || { echo "$path"; return; }
+		[ -s "$path" ] || { echo "there is no $path"; return; }
+		pair+="${BASH_REMATCH[1]} $path; "
 	done <"$1"
+	[ -n "${2:-}" ] && [ -n "$pair" ] || return 0
+	echo "events {} http { server { listen unix:$PROBE.sock ssl; $pair} }" >"$PROBE"
+	nginx -t -q -c "$PROBE" >/dev/null 2>&1 || echo "NGINX does not load ${path%/*}"
+	rm -f -- "$PROBE" "$PROBE.sock"
 }
 
-# leave_out takes sites out that cannot be served yet: one that is new, or else
-# what is new about it. A site must not vanish because its certificate did.
+# leave_out [deep] takes sites out that cannot be served: one that is new, or else what
+# is new about it. A site must not vanish because its certificate did.
 leave_out() {
-	local file name missing
+	local file name what
 	for file in "$NEXT"/sites/*.conf; do
 		name=sites/${file##*/}
 		[ -f "$file" ] && rendered "$file" "$name" || continue
-		missing=$(without_certificate "$file")
-		[ -n "$missing" ] || continue
+		what=$(fault "$file" "${1:-}")
+		[ -n "$what" ] || continue
 		if [ ! -f "$LIVE/$name" ]; then
 			rm -- "$file"
-			say "$name is left out: there is no $missing"
-		elif [ -z "$(without_certificate "$LIVE/$name")" ]; then
+			say "$name is left out: $what"
+		elif [ -z "$(fault "$LIVE/$name" "${1:-}")" ]; then
 			cp -- "$LIVE/$name" "$file"
-			say "$name stays as it is: there is no $missing"
+			say "$name stays as it is: $what"
 		else
-			die "$missing is gone, and $name is being served with it" "put the certificate back; nothing was changed"
+			die "$what, and $name is being served with it" "put the certificate back; nothing was changed"
 		fi
 		left_out+=("$name")
 	done
 }
 
-# try tests the next generation in its place: in a directory that is this one
-# but for what changes.
+# try tests the next generation. Where NGINX refuses it because of the certificates of
+# some sites, those are left out, and the rest goes on.
 try() {
-	local entry name said
+	local said before=${#left_out[@]}
+	said=$(test_next) && { [ -z "$said" ] || echo "$said" >&2; return; }
+	leave_out deep
+	if [ "${#left_out[@]}" = "$before" ] || ! said=$(test_next); then
+		echo "$said" >&2
+		die "NGINX refuses the files; nothing was changed"
+	fi
+}
+
+# test_next tests the next generation in its place: in a directory that is this one
+# but for what changes. It prints what NGINX says.
+test_next() {
+	local entry name said status=0
 	mkdir "$TRIAL"
 	for entry in "$DIR"/* "$DIR"/.[!.]*; do
 		name=${entry##*/}
@@ -145,12 +162,10 @@ try() {
 	done
 	ln -s ../berth.next "$TRIAL/berth.d"
 	ln -s berth.d/nginx.conf "$TRIAL/nginx.conf"
-	if ! said=$(nginx -t -q -c "$TRIAL/nginx.conf" 2>&1); then
-		echo "${said//"$TRIAL"/"$DIR"}" >&2
-		die "NGINX refuses the files; nothing was changed"
-	fi
-	[ -z "$said" ] || echo "${said//"$TRIAL"/"$DIR"}" >&2
+	said=$(nginx -t -q -c "$TRIAL/nginx.conf" 2>&1) || status=$?
 	rm -rf -- "$TRIAL"
+	[ -z "$said" ] || echo "${said//"$TRIAL"/"$DIR"}"
+	return "$status"
 }
 
 # generations prints the numbers that are there, the oldest first.

@@ -83,13 +83,26 @@ func TestApply(t *testing.T) {
 	require.Equal(t, "8082", f.get(t, p, "https://two.example.edu/").Port)
 	require.Equal(t, "8081", f.get(t, p, "https://three.example.edu/").Port)
 
+	// So it is with certificates that are damaged: one of a new site, one that a served
+	// site should get, and a key that is another's.
+	p.Run(t, "bash", "-c", "cd /etc/nginx/certificates && mkdir other four.example.edu && echo damaged | tee other/fullchain.pem other/privkey.pem &&"+
+		" cp one.example.edu/fullchain.pem four.example.edu/ && cp three.example.edu/privkey.pem four.example.edu/")
+	f.render(t, one, service("two", 8084, "site=two.example.edu", "certificate=other"), service("three", 8084, "site=three.example.edu"), service("four", 8081, "site=four.example.edu"))
+	code, out = f.apply(t, p)
+	require.Equal(t, 3, code, out)
+	require.Contains(t, out, "sites/two.example.edu.conf stays as it is: NGINX does not load /etc/nginx/certificates/other")
+	require.Contains(t, out, "sites/four.example.edu.conf is left out: NGINX does not load /etc/nginx/certificates/four.example.edu")
+	require.Equal(t, "8082", f.get(t, p, "https://two.example.edu/").Port)
+	require.Equal(t, "8084", f.get(t, p, "https://three.example.edu/").Port)
+	require.Empty(t, p.Run(t, "bash", "-c", "ls /etc/nginx | grep -E 'probe|test|next' || true"))
+
 	// A site that is served does not vanish with its certificate.
 	p.Run(t, "mv", "/etc/nginx/certificates/one.example.edu", "/etc/nginx/certificates/away")
 	f.render(t, one, three)
 	was = tree(t, p)
 	code, out = f.apply(t, p)
 	require.Equal(t, 1, code, out)
-	require.Contains(t, out, "/etc/nginx/certificates/one.example.edu/fullchain.pem is gone, and sites/one.example.edu.conf is being served with it")
+	require.Contains(t, out, "there is no /etc/nginx/certificates/one.example.edu/fullchain.pem, and sites/one.example.edu.conf is being served with it")
 	require.Equal(t, was, tree(t, p))
 	p.Run(t, "mv", "/etc/nginx/certificates/away", "/etc/nginx/certificates/one.example.edu")
 
@@ -111,7 +124,7 @@ func TestApply(t *testing.T) {
 	require.Equal(t, 200, f.get(t, p, "https://three.example.edu/").Status)
 
 	// The last three generations stay.
-	require.Equal(t, "/etc/nginx/berth.3\n/etc/nginx/berth.4\n/etc/nginx/berth.5", p.Run(t, "bash", "-c", "ls -d /etc/nginx/berth.[0-9]*"))
+	require.Equal(t, "/etc/nginx/berth.4\n/etc/nginx/berth.5\n/etc/nginx/berth.6", p.Run(t, "bash", "-c", "ls -d /etc/nginx/berth.[0-9]*"))
 }
 
 // What NGINX does not take changes nothing, whenever it says so.

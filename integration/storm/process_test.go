@@ -22,6 +22,7 @@ import (
 	"github.com/casit/berth/integration/lab"
 	"github.com/casit/berth/job"
 	"github.com/casit/berth/plugin"
+	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot"
 )
 
@@ -65,6 +66,7 @@ type node struct {
 	name, dir, export string
 	before            []string // the command in front of berth, such as prlimit
 	process           *exec.Cmd
+	held              []net.Conn // connections that ask nothing
 	*plugin.Client
 }
 
@@ -157,12 +159,12 @@ func (n *node) docker(verb string, req any) error {
 	if err != nil {
 		return err
 	}
-	var f struct{ Err string }
-	if err := json.Unmarshal([]byte(answer), &f); err != nil {
+	f := &plugin.Failure{}
+	if err := json.Unmarshal([]byte(answer), f); err != nil {
 		return err
 	}
 	if f.Err != "" {
-		return errors.New(f.Err)
+		return f
 	}
 	return nil
 }
@@ -201,6 +203,28 @@ func (n *node) complete(j *job.Job) error {
 			return n.ask("JobEnd", plugin.JobRequest{ID: j.ID}, &plugin.Empty{})
 		}
 	}
+}
+
+// notInUse tries until nothing else is under way: the plugin itself may be looking
+// at what was left.
+func notInUse(try func() error) error {
+	var last error
+	_ = waitFor(time.Minute, func() error {
+		last = try()
+		if kindOf(last) == problem.InUse {
+			return last
+		}
+		return nil
+	})
+	return last
+}
+
+// kindOf is what the plugin says of which kind an error is, "" for other errors.
+func kindOf(err error) problem.Kind {
+	if f := (*plugin.Failure)(nil); errors.As(err, &f) {
+		return f.Kind
+	}
+	return ""
 }
 
 // waitFor tries until there is no error, or returns the last one.
