@@ -175,9 +175,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 			break
 		}
 	}
-	_, err := io.WriteString(w.W, w.escape(string(all[:whole])))
 	w.begun = append([]byte(nil), all[whole:]...)
-	return len(p), err
+	return len(p), w.pass(string(all[:whole]))
 }
 
 // Close writes the rest. It does not close W.
@@ -186,16 +185,20 @@ func (w *Writer) Close() error {
 	defer w.mu.Unlock()
 	rest := string(w.begun)
 	w.begun = nil
-	_, err := io.WriteString(w.W, w.escape(rest))
-	return err
+	return w.pass(rest)
 }
 
-func (w *Writer) escape(text string) string {
+// pass writes text escaped. A write of nothing would wait for a reader of a pipe.
+func (w *Writer) pass(text string) error {
+	if text == "" {
+		return nil
+	}
 	parts := strings.Split(text, "\t")
 	for i, part := range parts {
 		parts[i] = Visible(part)
 	}
-	return strings.Join(parts, "\t")
+	_, err := io.WriteString(w.W, strings.Join(parts, "\t"))
+	return err
 }
 
 // shows tells whether a character is seen on a terminal, and changes nothing

@@ -2,6 +2,7 @@ package text
 
 import (
 	"encoding/json"
+	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -108,6 +109,8 @@ func TestTheWriterEscapesEverythingButLinesAndTabs(t *testing.T) {
 		require.NoError(t, w.Close())
 		require.Equal(t, want, out.String(), "in pieces of %d", piece)
 	}
+	_, pipe := io.Pipe()
+	require.NoError(t, (&Writer{W: pipe}).Close(), "nobody has to read nothing")
 }
 
 // Each kind of character that a terminal obeys, hides or shows elsewhere.
