@@ -76,7 +76,7 @@ func TestDamagedFiles(t *testing.T) {
 // one damages a copy of an export.
 func one(t *testing.T, n uint64, whole string, files []string, belongs map[string][]string, reference result) {
 	r := rand.New(rand.NewPCG(n, 0))
-	var hit []string // the files that were damaged
+	var hit []string                                     // the files that were damaged
 	must, mine := map[string]string{}, map[string]bool{} // mine are the volumes that it may cost
 	say := ""
 	got := run(t, whole, func(dir string) {
