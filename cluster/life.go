@@ -337,7 +337,7 @@ func (ps *peers) Ended(node, incarnation string) (ended bool) {
 	if node == ps.cfg.Node {
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
-		return incarnation != ps.incarnation && ps.own.wrote && ps.own.doubled == ""
+		return incarnation != ps.incarnation && (ps.own.wrote || ps.own.admitted) && ps.own.doubled == ""
 	}
 	if l, _ := ps.Life(node); !l.Holds() || l == Unattended {
 		return true

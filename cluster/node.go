@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/casit/berth/export"
@@ -84,6 +85,9 @@ type own struct {
 	revert *reverted
 	watch  watch  // of the file
 	place  string // Config.Sole's
+	// admitted: what stood under our name when the export was opened was of this
+	// boot, so its process has ended.
+	admitted bool
 	// unheard is why the newest heartbeat could not be written, nil if it was.
 	unheard error
 	// foreign is the heartbeat that stood under our name before our first one,
@@ -158,7 +162,14 @@ func (c *Cluster) writeBeat(ctx context.Context, e *export.Export, mine Heartbea
 	}
 	if at, err = e.SetClock(ctx, tmp); err == nil {
 		c.followClock(ctx, e)
-		err = e.Rename(ctx, tmp, export.NodePath(mine.Node))
+		name := export.NodePath(mine.Node)
+		if err = e.Rename(ctx, tmp, name); errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) {
+			aside := name + ".wrong-" + e.NewID()
+			if err = e.Rename(ctx, name, aside); err == nil {
+				c.cfg.Report("a directory was in the place of this node's heartbeat; it was moved", map[string]any{"to": aside})
+				err = e.Rename(ctx, tmp, name)
+			}
+		}
 	}
 	if err != nil {
 		e.Discard(ctx, tmp)
@@ -331,7 +342,7 @@ func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
 	c.peers.mu.Lock()
 	defer c.peers.mu.Unlock()
 	o := &c.peers.own
-	o.place = place
+	o.place, o.admitted = place, there == nil || there.beat.Boot == c.cfg.Boot
 	if there == nil || o.wrote || there.beat.State != NodeUp ||
 		there.beat.Boot != c.cfg.Boot || there.beat.Host == "" || there.beat.Host == place {
 		return nil

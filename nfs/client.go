@@ -310,7 +310,11 @@ func (c *Client) do(ctx context.Context, k *call) result {
 	for pause := minJukebox; ; pause = min(2*pause, maxJukebox) {
 		err := c.nfs.roundTrip(ctx, k)
 		if err != nil {
-			return result{decoder: decoder{err: err}, replayed: k.replayed}
+			r := result{decoder: decoder{err: err}, replayed: k.replayed}
+			if waited > 0 {
+				r.status = StatusJukebox // what the server said last
+			}
+			return r
 		}
 		r := result{decoder: parseReply(k.reply), replayed: k.replayed}
 		if r.status = Status(r.uint32()); r.status != StatusJukebox {

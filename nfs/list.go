@@ -21,8 +21,8 @@ var (
 const maxSmallPages = 1000
 
 // maxRemembered is how many names the listings of a client remember at a time, to
-// know them again: about 16 MB. What is listed beyond it is not known again.
-const maxRemembered = 512 << 10
+// know them again: about 10 MB. What is listed beyond it is not known again.
+const maxRemembered = 256 << 10
 
 // List calls fn for each entry of a directory but "." and "..", each name once,
 // with attributes and handle, page by page (READDIRPLUS, RFC 1813 §3.3.17); fn
@@ -31,7 +31,7 @@ const maxRemembered = 512 << 10
 //
 // A listing is no snapshot: names that come and go meanwhile may or may not be
 // in it. When the server no longer knows the position (StatusBadCookie) the listing begins
-// again, without the names that fn has seen. For that the client remembers half a
+// again, without the names that fn has seen. For that the client remembers a quarter of a
 // million names; in a larger directory a lost position is an error, and a name that
 // a server lists twice comes twice. Config.MaxEntries bounds what is listed.
 func (c *Client) List(ctx context.Context, dir Handle, fn func(*Entry) error) error {

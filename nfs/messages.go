@@ -43,7 +43,7 @@ var Messages = catalogue.Messages{
 		{"reading the source at …: …", "berth cannot read what it copies", "the words behind the colon"},
 		{"the listing of the directory does not end: the server repeats itself", "a defect of the server, in a large directory", "the server's release notes; fewer names in that directory"},
 		{"the listing of the directory does not end: … names so far", "a defect of the server, or more than 20 million names in one directory", "the server's release notes; fewer names in that directory"},
-		{"the server lost the place in a directory that is too large to begin again", "the directory has more than half a million names, and changed while it was listed", "try again; fewer names in that directory"},
+		{"the server lost the place in a directory that is too large to begin again", "the directory has more than a quarter of a million names, and changed while it was listed", "try again; fewer names in that directory"},
 		{"the server puts it off for longer than …", "the server answers NFS3ERR_JUKEBOX: it fetches the file from an archive, or is stuck", "the server's log; try again"},
 		{"the server sends its answer too slowly", "less than 64 KiB in a second: the line or the server is overloaded, or a program in between breaks the connection", "`berth doctor`; the switch's error counters, the server's load"},
 		{"…: a READ at byte … of a file of … brings nothing", "a defect of the server: it says that the file is longer than it gives", "the server's log; look at the file there"},

@@ -103,5 +103,5 @@ func (c *Client) ScheduleGetByName(ctx context.Context, svm, name string) (Sched
 			ours = append(ours, s.Schedule)
 		}
 	}
-	return only(ours, path, "schedule "+name)
+	return only(ours, path, "schedule "+name, func(s Schedule) bool { return s.Name == name })
 }

@@ -17,7 +17,7 @@ import (
 const (
 	// maxAnswer bounds one answer, in bytes. A page of volumes with all fields
 	// is far smaller. None of our questions has a larger answer.
-	maxAnswer = 16 << 20
+	maxAnswer = 8 << 20
 
 	// attempts is how often a request is sent at most.
 	attempts = 5
@@ -179,8 +179,12 @@ func once[T any](ctx context.Context, c *Client, r request, body []byte, passwor
 	}
 	defer resp.Body.Close()
 	out.status, out.header = resp.StatusCode, resp.Header
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	isError := resp.StatusCode < 200 || resp.StatusCode > 299
+	limit := int64(maxAnswer)
+	if isError {
+		limit = maxError
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	raw = password.without(raw, isError || strings.HasPrefix(r.path, "/cluster/jobs/")) // a job's record has an error's text
 	switch {
 	case isError:
@@ -188,9 +192,12 @@ func once[T any](ctx context.Context, c *Client, r request, body []byte, passwor
 	case err != nil:
 		return out, c.lost(ctx, r, password, fmt.Errorf("answer is truncated: %w", err))
 	case len(raw) > maxAnswer:
-		return out, broken(r, resp.StatusCode, "answer is larger than 16 MiB", nil)
+		return out, broken(r, resp.StatusCode, "answer is larger than 8 MiB", nil)
 	}
 	if len(bytes.TrimSpace(raw)) == 0 {
+		if r.method == http.MethodGet {
+			return out, broken(r, resp.StatusCode, "answer is empty", nil)
+		}
 		return out, nil
 	}
 	if err := json.Unmarshal(raw, &out.body); err != nil {

@@ -37,6 +37,9 @@ const (
 // something that is harmless to replace.
 var jsonToken = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?`)
 
+// jsonString finds the strings alone.
+var jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
 // without returns an answer of the cluster without the password, with which the
 // cluster was asked: a server that quotes the request in its error must not bring
 // the password into messages and logs. Each JSON string that has the password, as it
@@ -53,7 +56,11 @@ func (s *secret) without(answer []byte, isError bool) []byte {
 		depth = nested
 	}
 	looked := lookFor(s.text())
-	return jsonToken.ReplaceAllFunc(answer, func(token []byte) []byte {
+	tokens := jsonToken
+	if !isError {
+		tokens = jsonString // an answer may have a million numbers
+	}
+	return tokens.ReplaceAllFunc(answer, func(token []byte) []byte {
 		if token[0] != '"' {
 			if isError && strings.Contains(string(token), s.text()) {
 				return []byte("0")

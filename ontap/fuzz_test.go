@@ -127,7 +127,7 @@ func TestEndlessPages(t *testing.T) {
 func TestHugeAnswer(t *testing.T) {
 	c := told(t, answering{200, nil, append([]byte(`{"name":"`), bytes.Repeat([]byte("x"), maxAnswer)...)})
 	_, err := c.ClusterInfo(t.Context())
-	require.ErrorContains(t, err, "larger than 16 MiB")
+	require.ErrorContains(t, err, "larger than 8 MiB")
 }
 
 func TestTheRealClock(t *testing.T) {

@@ -48,7 +48,13 @@ type changed struct {
 const (
 	firstPoll   = 100 * time.Millisecond
 	longestPoll = 5 * time.Second
+	// longestJob is how long a job is waited for: longer than the deletion of a
+	// directory of many million files takes.
+	longestJob = 12 * time.Hour
 )
+
+// maxJobID is the longest uuid of a job, in bytes; it goes into a path.
+const maxJobID = 100
 
 // change sends a change and waits for its job, if there is one.
 func change(ctx context.Context, c *Client, r request) error {
@@ -71,6 +77,9 @@ func changeBy(ctx context.Context, c *Client, r request) (byJob bool, err error)
 	if job == "" {
 		return false, nil
 	}
+	if len(job) > maxJobID {
+		return false, broken(r, got.status, fmt.Sprintf("a job's uuid of %d bytes", len(job)), nil)
+	}
 	return true, c.PollJobStatus(ctx, r.op(), job)
 }
 
@@ -87,6 +96,7 @@ func (c *Client) JobGet(ctx context.Context, uuid string) (Job, error) {
 // outlasts a fail-over. Op names the operation that started the job.
 func (c *Client) PollJobStatus(ctx context.Context, op, uuid string) error {
 	answered, missing, last := c.now(), 0, JobQueued
+	began := answered
 	for pause := firstPoll; ; pause = min(pause*3/2, longestPoll) {
 		job, err := c.JobGet(ctx, uuid)
 		var e *Error
@@ -97,6 +107,8 @@ func (c *Client) PollJobStatus(ctx context.Context, op, uuid string) error {
 			return job.failure(op, uuid)
 		case err == nil && !job.unfinished():
 			return unknown(op, uuid, fmt.Sprintf("job has state %.40q", job.State), nil)
+		case err == nil && c.now().Sub(began) > longestJob:
+			return unknown(op, uuid, "job is still "+job.State+"; berth has stopped waiting for it", nil)
 		case err == nil:
 			answered, missing, last = c.now(), 0, job.State
 		case ctx.Err() != nil:

@@ -38,13 +38,23 @@ func snapshotsOf(volumeUUID string) string {
 // SnapshotList reads all snapshots of a FlexVol, oldest first
 // (GET /storage/volumes/{volume.uuid}/snapshots, 9.6).
 func (c *Client) SnapshotList(ctx context.Context, volumeUUID string) ([]Snapshot, error) {
-	return list[Snapshot](ctx, c, snapshotsOf(volumeUUID), where("order_by", "create_time"))
+	path := snapshotsOf(volumeUUID)
+	all, err := list[Snapshot](ctx, c, path, where("order_by", "create_time"))
+	seen := map[string]bool{}
+	for _, s := range all {
+		if seen[s.UUID] {
+			// Who keeps the newest few would count it twice.
+			return nil, &Error{Op: "GET " + path, HTTP: http.StatusOK, Message: "the listing has a snapshot twice"}
+		}
+		seen[s.UUID] = true
+	}
+	return all, err
 }
 
 // SnapshotGet reads one snapshot
 // (GET /storage/volumes/{volume.uuid}/snapshots/{uuid}, 9.6).
 func (c *Client) SnapshotGet(ctx context.Context, volumeUUID, uuid string) (Snapshot, error) {
-	return get[Snapshot](ctx, c, snapshotsOf(volumeUUID)+"/"+segment(uuid), nil)
+	return getBy(ctx, c, snapshotsOf(volumeUUID)+"/"+segment(uuid), uuid, func(s Snapshot) string { return s.UUID })
 }
 
 // SnapshotGetByName reads one snapshot by its exact name
@@ -55,7 +65,7 @@ func (c *Client) SnapshotGetByName(ctx context.Context, volumeUUID, name string)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	return only(all, path, "snapshot "+name)
+	return only(all, path, "snapshot "+name, func(s Snapshot) bool { return s.Name == name })
 }
 
 // SnapshotCreate takes a snapshot, waits until it exists and reads its record
@@ -164,5 +174,5 @@ func (c *Client) SnapshotPolicyGetByName(ctx context.Context, svm, name string) 
 			cluster = append(cluster, p)
 		}
 	}
-	return only(cluster, path, "snapshot policy "+name)
+	return only(cluster, path, "snapshot policy "+name, func(p SnapshotPolicy) bool { return p.Name == name })
 }

@@ -19,7 +19,7 @@ func (c *Client) SvmGetByName(ctx context.Context, name string) (SVM, error) {
 	if err != nil {
 		return SVM{}, err
 	}
-	return only(all, path, "SVM "+name)
+	return only(all, path, "SVM "+name, func(s SVM) bool { return s.Name == name })
 }
 
 // Interface is a logical network interface (LIF).

@@ -70,7 +70,7 @@ type Suspect struct {
 
 // VolumeGet reads one volume (GET /storage/volumes/{uuid}, 9.6).
 func (c *Client) VolumeGet(ctx context.Context, uuid string) (Volume, error) {
-	return get[Volume](ctx, c, "/storage/volumes/"+segment(uuid), nil)
+	return getBy(ctx, c, "/storage/volumes/"+segment(uuid), uuid, func(v Volume) string { return v.UUID })
 }
 
 // VolumeGetByName reads one volume of an SVM (GET /storage/volumes, 9.6).
@@ -80,7 +80,7 @@ func (c *Client) VolumeGetByName(ctx context.Context, svmUUID, name string) (Vol
 	if err != nil {
 		return Volume{}, err
 	}
-	return only(all, path, "volume "+name)
+	return only(all, path, "volume "+name, func(v Volume) bool { return v.Name == name && v.SVM.UUID == svmUUID })
 }
 
 // Export is the place of an NFS export on the cluster.
@@ -170,6 +170,11 @@ func (c *Client) volumesAt(ctx context.Context, svm, clean string) ([]Volume, er
 	query := where("nas.path", strings.Join(paths, "|"))
 	ofSVM(query, svm)
 	all, err := list[Volume](ctx, c, "/storage/volumes", query)
+	for _, v := range all {
+		if !slices.Contains(paths, exactly(v.NAS.Path)) {
+			return nil, exportError(nil, "the answer is about another object than "+clean)
+		}
+	}
 	// The given name counts before the other one.
 	if slices.ContainsFunc(all, func(v Volume) bool { return v.SVM.Name == svm }) {
 		all = slices.DeleteFunc(all, func(v Volume) bool { return v.SVM.Name != svm })

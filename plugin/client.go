@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 )
@@ -69,9 +70,16 @@ func (c *Client) post(ctx context.Context, route string, req any) (*http.Respons
 	return answer, nil
 }
 
+// maxAnswer bounds an answer, in bytes: all that berth says of 100,000 volumes has
+// 30 MB. Streams have no bound: who reads them keeps nothing.
+const maxAnswer = 64 << 20
+
 func decodeAnswer(answer *http.Response, route string, resp any) error {
 	var raw json.RawMessage
-	if err := json.NewDecoder(answer.Body).Decode(&raw); err != nil {
+	body := &io.LimitedReader{R: answer.Body, N: maxAnswer}
+	if err := json.NewDecoder(body).Decode(&raw); body.N == 0 {
+		return fmt.Errorf("the answer of %s is larger than %d MiB", route, maxAnswer>>20)
+	} else if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", route, err)
 	}
 	var f Failure

@@ -9,6 +9,7 @@ var Messages = catalogue.Messages{
 		{"ask berth on …: …", "the plugin ended, or did not answer in time", "`docker plugin ls`; try again; `journalctl -u docker -n 50`"},
 		{"ask …: …", "the request could not be made: a defect of berth", "report it, with the command"},
 		{"berth does not know …", "the plugin is older than the command line", "upgrade the plugin ([upgrade.md](upgrade.md)), or use the older command"},
+		{"the answer of … is larger than … MiB", "more than 200,000 volumes, or something else answers on that socket", "ask for single volumes by name; `berth version`"},
 		{"read the answer of …: …", "the plugin ended in the middle of its answer, or has another version", "`berth version`; bring both to one version; try again"},
 		{"the berth on … is another version and does not know …", "the plugin and the command line have different versions", "`berth version`; bring both to one version; try again"},
 		{"berth could not read on; its log says why ('journalctl -u docker')", "the plugin met an error in the middle of a stream", "`journalctl -u docker -n 50`; try again"},

@@ -49,7 +49,7 @@ func take(t *testing.T, name string) *Name {
 	return n
 }
 
-func TestANameIsOneProcesss(t *testing.T) {
+func TestANameIsOneProcessAtATime(t *testing.T) {
 	pid, kill := process(t, t.Name(), nil)
 	require.Equal(t, fmt.Sprint("process ", pid), take(t, t.Name()).Other)
 	require.Empty(t, take(t, t.Name()+" of another").Other)

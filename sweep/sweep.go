@@ -150,8 +150,14 @@ func (w *Sweeper) aged(ctx context.Context, e *export.Export) error {
 	if !ok || now.Sub(w.swept) <= sweepEvery {
 		return nil
 	}
+	pauses, err := cluster.Pauses(ctx, e.FS)
+	if err != nil {
+		return err
+	}
+	// A clock that was put forward by a year makes nothing a year older.
+	by := now.Add(-cluster.Missing(pauses, now.AddDate(-2, 0, 0), now))
 	for dir, sweep := range map[string]func(context.Context, tree.FS, time.Time) error{export.CacheDir: cache.Sweep, export.AuditDir: audit.Sweep} {
-		if err := w.passOver(ctx, e, older, dir, sweep(ctx, e.FS, now)); err != nil {
+		if err := w.passOver(ctx, e, older, dir, sweep(ctx, e.FS, by)); err != nil {
 			return err
 		}
 	}
@@ -239,7 +245,11 @@ func (w *Sweeper) forgotten(ctx context.Context, e *export.Export, ctime time.Ti
 	now, ok := w.cfg.Conn.Time()
 	if ok && now.Sub(ctime) > forgottenAfter {
 		now, err := e.AskTime(ctx)
-		return err == nil && now.Sub(ctime) > forgottenAfter
+		if err != nil {
+			return false
+		}
+		pauses, err := cluster.Pauses(ctx, e.FS)
+		return err == nil && now.Sub(ctime)-cluster.Missing(pauses, ctime, now) > forgottenAfter
 	}
 	return false
 }

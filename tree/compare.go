@@ -26,8 +26,8 @@ import (
 // the mount are not the tree's, and the files below it cannot be compared.
 //
 // Directories are listed ahead, in parallel. The memory in use is bounded by the
-// largest directories and by the number of names that share a file, and not by
-// the size of the trees.
+// number of names that share a file, and not by the size of the trees or of a
+// directory: one of more than namesAtOnce names is listed several times.
 func Compare(ctx context.Context, fsys FS, a, b string, q Equality, fn func(Difference) error) (Stats, error) {
 	c := newComparing(fsys, q)
 	c.stats.Dirs = 1
@@ -71,7 +71,7 @@ func Compare(ctx context.Context, fsys FS, a, b string, q Equality, fn func(Diff
 func newComparing(fsys FS, q Equality) *comparing {
 	e := engineOf(fsys)
 	_, local := e.(cloning)
-	return &comparing{e: e, opts: q, attributed: local, slots: make(chan struct{}, min(e.workers(), maxListings))}
+	return &comparing{e: e, opts: q, attributed: local, slots: make(chan struct{}, min(e.workers(), maxListings)), large: make(chan struct{}, 1)}
 }
 
 type comparing struct {
@@ -82,6 +82,7 @@ type comparing struct {
 	// shared are names whose files have other names; only walk uses them.
 	shared []sharedName
 
+	large   chan struct{} // one token for each pair of large directories that is being listed
 	slots   chan struct{} // one token for each pair of directories, or file, that is being read
 	ahead   atomic.Int64  // directories that were listed before their turn
 	waiting atomic.Int64  // findings that were not handed out yet
@@ -112,6 +113,8 @@ type pair struct {
 	once  sync.Once
 	ready chan struct{} // closed when the fields below are set
 	found []finding     // in the order of names
+	after string        // found is of names behind it
+	more  bool          // there are names behind those of found
 	err   error
 }
 
@@ -153,6 +156,24 @@ func (c *comparing) walk(ctx context.Context, p *pair, fn func(Difference) error
 	if p.err != nil {
 		return p.err
 	}
+	for err := error(nil); err == nil; err = c.again(ctx, p) {
+		if err := c.handOut(ctx, p, fn); err != nil || !p.more {
+			return err
+		}
+	}
+	return p.err
+}
+
+// again finds the differences in the next names of a large directory.
+func (c *comparing) again(ctx context.Context, p *pair) error {
+	p.found = nil
+	p.err = guard.Run(func() error { return c.pair(ctx, p) })
+	c.waiting.Add(int64(len(p.found)))
+	return p.err
+}
+
+// handOut calls fn with what was found in a directory, and walks the ones in it.
+func (c *comparing) handOut(ctx context.Context, p *pair, fn func(Difference) error) error {
 	next, started := 0, 0
 	for i, f := range p.found {
 		for ; next < len(p.found) && (started < maxSiblings && c.waiting.Load() < maxHeld || next <= i); next++ {
@@ -210,8 +231,8 @@ type asked struct {
 }
 
 // lists compares a directory by its listings, and returns the names that have to
-// be read as well. Both listings are in memory at once. The slots bound how many
-// listings there are altogether.
+// be read as well. A span of both listings is in memory at once. The slots bound how
+// many listings there are altogether.
 func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -219,15 +240,29 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	var lists [2][]entryAt
+	lists := [2]span{{after: p.after}, {after: p.after}}
 	var errs [2]error
 	var both sync.WaitGroup
+	// Few large directories are listed at once.
+	held := false
+	alone := sync.OnceFunc(func() {
+		select {
+		case c.large <- struct{}{}:
+			held = true
+		case <-ctx.Done():
+		}
+	})
+	defer func() {
+		if held {
+			<-c.large
+		}
+	}()
+	large := func() error { alone(); return ctx.Err() }
 	for i, side := range []*entryAt{p.a, p.b} {
 		if side != nil {
 			both.Go(func() {
-				errs[i] = guard.Run(func() (err error) {
-					lists[i], err = c.list(ctx, side.at, p.path == ".")
-					return err
+				errs[i] = guard.Run(func() error {
+					return c.list(ctx, side.at, p.path == ".", &lists[i], large)
 				})
 			})
 		}
@@ -236,7 +271,8 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	err = merge(lists[0], lists[1], func(_ string, x, y *entryAt) error {
+	p.after, p.more = align(&lists[0], &lists[1])
+	err = merge(lists[0].entries, lists[1].entries, func(_ string, x, y *entryAt) error {
 		f := c.one(p, x, y)
 		if x != nil && y != nil && c.open(x.attr, y.attr, f.diff) {
 			ask = append(ask, asked{len(p.found), *x, *y})
@@ -249,10 +285,9 @@ func (c *comparing) lists(ctx context.Context, p *pair) (ask []asked, err error)
 	return ask, err
 }
 
-// list lists a directory, sorted. A directory that has vanished is empty; for the
-// root of a tree that is an error.
-func (c *comparing) list(ctx context.Context, dir location, root bool) ([]entryAt, error) {
-	var entries []entryAt
+// list lists a part of a directory's names, sorted. A directory that has vanished is
+// empty; for the root of a tree that is an error. large is called for a large one.
+func (c *comparing) list(ctx context.Context, dir location, root bool, names *span, large func() error) error {
 	var busy int64
 	err := c.e.list(ctx, dir, func(e EntryPlus, at location) error {
 		own, err := isSnapshots(ctx, c.e, dir, e.Name, e.Attr.Kind, root)
@@ -263,20 +298,24 @@ func (c *comparing) list(ctx context.Context, dir location, root bool) ([]entryA
 			busy++
 		case e.Attr.Mount:
 			return mounted(at.name)
-		default:
-			entries = append(entries, entryAt{at, e.Attr})
+		case names.wants(e.Name):
+			if names.add(entryAt{at, e.Attr}); len(names.entries) == maxNames {
+				return large()
+			}
 		}
 		return nil
 	})
 	c.mu.Lock()
-	c.stats.Busy += busy
+	if names.after == "" { // else they were counted
+		c.stats.Busy += busy
+	}
 	if errors.Is(err, fs.ErrNotExist) && !root {
 		c.stats.Vanished.add(dir.name)
 		err = nil
 	}
 	c.mu.Unlock()
-	slices.SortFunc(entries, byName)
-	return entries, err
+	names.sort()
+	return err
 }
 
 // byName orders the entries of one directory.

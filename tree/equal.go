@@ -49,7 +49,7 @@ type Equality struct {
 // proven tells whether two entries are one file in one state. It relies only on
 // what no owner can set.
 func (q *Equality) proven(x, y Attr) bool {
-	if x.Kind != y.Kind || x.FileID != y.FileID || x.Size != y.Size || !x.Mtime.Equal(y.Mtime) || !x.Ctime.Equal(y.Ctime) || x.Ctime.Unix() <= 0 {
+	if x.Kind != y.Kind || x.FileID == 0 || x.FileID != y.FileID || x.Size != y.Size || !x.Mtime.Equal(y.Mtime) || !x.Ctime.Equal(y.Ctime) || x.Ctime.Unix() <= 0 {
 		return false
 	}
 	for _, at := range q.Versions {

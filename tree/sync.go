@@ -66,9 +66,10 @@ type SyncStats struct {
 // A name in src that cannot be read ends Sync with an error, also if it has
 // vanished: Sync never takes it for absent.
 //
-// The memory in use is bounded by the largest directories and by the number of
-// names that share a file. progress may be nil; it is called from several
-// goroutines, one at a time. Its bytes are those that were compared or written.
+// The memory in use is bounded by the number of names that share a file: a directory
+// of more than namesAtOnce names is listed several times. progress may be nil; it is
+// called from several goroutines, one at a time. Its bytes are those that were
+// compared or written.
 func Sync(ctx context.Context, fsys FS, src, dst string, opts SyncOptions, progress func(Progress)) (SyncStats, error) {
 	if err := opts.check(src, dst); err != nil {
 		return SyncStats{}, err

@@ -3,7 +3,6 @@ package tree
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,62 +63,68 @@ func (s *syncing) name(ctx context.Context, m *syncName) error {
 	}
 }
 
-// dir lists a directory on both sides and calls name for each name.
+// dir lists a directory on both sides and calls name for each name. A name that
+// another list of names comes to later was not changed by the work on earlier ones.
 func (s *syncing) dir(ctx context.Context, n *syncDir) error {
 	n.pending.Store(1) // for the listing itself
-	var theirs, ours []entryAt
-	var err, ourErr error
-	var both sync.WaitGroup
 	if n.hidden {
-		ourErr = s.hide(ctx, n)
-	} else {
-		both.Go(func() {
-			ourErr = guard.Run(func() (err error) {
-				ours, err = s.list(ctx, n.dst, n.in.above)
-				return err
+		if err := s.hide(ctx, n); err != nil {
+			return err
+		}
+	}
+	for after, more := "", true; more; {
+		theirs, ours := span{after: after}, span{after: after}
+		var ourErr error
+		var both sync.WaitGroup
+		if !n.hidden {
+			both.Go(func() {
+				ourErr = guard.Run(func() error { return s.list(ctx, n.dst, n.in.above, &ours) })
 			})
+		}
+		err := s.list(ctx, n.x.at, n.in.above, &theirs)
+		both.Wait()
+		if err != nil {
+			return fmt.Errorf("sync: the source cannot be read: %w", err)
+		}
+		if isGone(ourErr) {
+			s.vanished(n.path())
+			n.gone = true
+			break
+		}
+		if ourErr != nil {
+			return ourErr
+		}
+		after, more = align(&theirs, &ours)
+		err = merge(theirs.entries, ours.entries, func(base string, x, y *entryAt) error {
+			return s.name(ctx, &syncName{n, base, x, y})
 		})
-	}
-	theirs, err = s.list(ctx, n.x.at, n.in.above)
-	both.Wait()
-	if err != nil {
-		return fmt.Errorf("sync: the source cannot be read: %w", err)
-	}
-	if isGone(ourErr) && !n.hidden {
-		s.vanished(n.path())
-		n.gone = true
-		return s.finish(ctx, n)
-	}
-	if ourErr != nil {
-		return ourErr
-	}
-	err = merge(theirs, ours, func(base string, x, y *entryAt) error {
-		return s.name(ctx, &syncName{n, base, x, y})
-	})
-	if err != nil {
-		return err
+		if err != nil {
+			return err
+		}
 	}
 	return s.finish(ctx, n)
 }
 
-// list lists a directory, sorted.
-func (s *syncing) list(ctx context.Context, dir location, root bool) (entries []entryAt, err error) {
-	err = s.e.list(ctx, dir, func(e EntryPlus, at location) error {
+// list lists a part of a directory's names, sorted.
+func (s *syncing) list(ctx context.Context, dir location, root bool, names *span) error {
+	err := s.e.list(ctx, dir, func(e EntryPlus, at location) error {
 		own, err := isSnapshots(ctx, s.e, dir, e.Name, e.Attr.Kind, root)
 		switch {
 		case err != nil || own:
 			return err
 		case isBusy(s.e, e.Name, e.Attr.Kind):
-			s.c.count(func(s *Stats) { s.Busy++ })
+			if names.after == "" { // else it was counted
+				s.c.count(func(s *Stats) { s.Busy++ })
+			}
 		case e.Attr.Mount:
 			return mounted(at.name)
-		default:
-			entries = append(entries, entryAt{at, e.Attr})
+		case names.wants(e.Name):
+			names.add(entryAt{at, e.Attr})
 		}
 		return ctx.Err()
 	})
-	slices.SortFunc(entries, byName)
-	return entries, err
+	names.sort()
+	return err
 }
 
 // hide makes a directory that the target does not have, where nobody sees it.

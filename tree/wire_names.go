@@ -28,6 +28,12 @@ func (w *Wire) Stat(ctx context.Context, name string) (a Attr, err error) {
 // attrOf makes an Attr of the attributes of a server. The kinds have the numbers of
 // RFC 1813.
 func attrOf(a *nfs.Attr) Attr {
+	if a.FileID == 0 && a.Type != nfs.TypeDir {
+		// A server that numbers no files: which names are one file is not known.
+		alone := *a
+		alone.Nlink = 1
+		a = &alone
+	}
 	return Attr{
 		Kind: Kind(a.Type), Mode: a.Mode, UID: a.UID, GID: a.GID, Nlink: a.Nlink,
 		Size: signed(a.Size), Used: signed(a.Used), Major: a.Major, Minor: a.Minor,

@@ -136,9 +136,11 @@ func everything(n *node, suffix string) map[string]error {
 // TestAFaultOfTheMachine: with a fault each verb says what is wrong, in time; nobody
 // is busy for nothing; when the fault is gone each verb works, and nothing is lost.
 func TestAFaultOfTheMachine(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	for what, fault := range faults {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			n := nodeOn(t.TempDir(), "n1", treetest.Ext4(t))
 			n.before = []string{"prlimit", "--nofile=64:64"}
 			run(t, n)

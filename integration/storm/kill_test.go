@@ -28,7 +28,7 @@ import (
 )
 
 var (
-	killSeeds = flag.Int("seeds", 24, "how many processes are killed")
+	killSeeds = flag.Int("seeds", 14, "how many processes are killed")
 	killFirst = flag.Uint64("seed", 1, "the first of them")
 	killers   = flag.Int("at-once", 3, "how many at once")
 )
@@ -424,6 +424,7 @@ func (s *story) finish(abort bool) error {
 // process finds every tree whole, old or new, loses nothing, can do it again and
 // leaves nothing.
 func TestKilledAtAnyInstant(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	w := newWorld(t)
 	base, err := os.MkdirTemp("", "k")

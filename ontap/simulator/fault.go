@@ -44,6 +44,9 @@ type Fault struct {
 	Body     string `json:"body,omitempty"`
 	Truncate bool   `json:"truncate,omitempty"`
 
+	// Endless is one of Endless: an answer without an end, or of far too much.
+	Endless string `json:"endless,omitempty"`
+
 	// Held answers a change with 200 and no job, and does not carry it out: it waits
 	// for the approval of other administrators (multi-admin verification).
 	Held bool `json:"held,omitempty"`
@@ -65,6 +68,9 @@ func (f Fault) Check() error {
 	}
 	if !slices.Contains([]string{"", "fail", "stick", "vanish"}, f.Job) {
 		return fmt.Errorf("fault job %q is not fail, stick or vanish", f.Job)
+	}
+	if f.Endless != "" && !slices.Contains(Endless, f.Endless) {
+		return fmt.Errorf("fault endless %q is not one of %q", f.Endless, Endless)
 	}
 	if f.Status != 0 && (f.Status < 400 || f.Status > 599) {
 		return fmt.Errorf("fault status %d is not from 400 to 599", f.Status)
@@ -167,6 +173,8 @@ func (s controls) suffer(r *call, f *Fault) (answer any, done bool, err error) {
 		return nil, true, fail(f.Status, code, "", "%s", orString(f.Message, http.StatusText(f.Status)))
 	case f.Body != "":
 		return nil, true, &spoiled{text: []byte(f.Body)}
+	case f.Endless != "":
+		return nil, true, &endless{f.Endless}
 	case f.Held:
 		return record{}, true, nil
 	case f.EmptyPage:

@@ -167,6 +167,11 @@ func send(w http.ResponseWriter, r *call, answer any, err error) {
 		spoiled.write(w, r)
 		return
 	}
+	var endless *endless
+	if errors.As(err, &endless) {
+		endless.write(w, r)
+		return
+	}
 	if err != nil {
 		f := fromDir(err)
 		r.status = f.status
