@@ -49,7 +49,7 @@ func (e *endless) write(w http.ResponseWriter, r *call) {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
 		for range 1 << 30 / page {
-			if _, err := z.Write(bytes.Repeat([]byte(" "), page)); err != nil {
+			if _, err := z.Write(bytes.Repeat([]byte(" "), page)); err != nil || r.Context().Err() != nil {
 				return
 			}
 		}
