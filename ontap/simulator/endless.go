@@ -47,9 +47,9 @@ func (e *endless) write(w http.ResponseWriter, r *call) {
 		}
 	case "gzip": // 1 GiB in 1 MiB
 		w.Header().Set("Content-Encoding", "gzip")
-		z := gzip.NewWriter(w)
+		z, block := gzip.NewWriter(w), bytes.Repeat([]byte(" "), page)
 		for range 1 << 30 / page {
-			if _, err := z.Write(bytes.Repeat([]byte(" "), page)); err != nil || r.Context().Err() != nil {
+			if _, err := z.Write(block); err != nil || r.Context().Err() != nil {
 				return
 			}
 		}
