@@ -189,21 +189,44 @@ func (r *recording) save(ctx context.Context, fsys tree.FS, item string) error {
 
 // readChanges reads a trash item's record.
 func readChanges(ctx context.Context, fsys tree.FS, item string) (out []change, err error) {
-	data, err := tree.ReadFile(ctx, fsys, path.Join(item, changesFile), maxChanges)
+	f, err := fsys.Open(ctx, path.Join(item, changesFile))
 	if err != nil {
 		return nil, err
 	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
+	defer f.Close()
+	text := &fileReader{ctx: ctx, file: f}
+	lines := bufio.NewScanner(text)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var c change
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil || len(c.KindText) != 1 || tree.CheckPath(string(c.PathRaw)) != nil {
-			return nil, problem.New(problem.Failed, "the replaced files are in "+item+"/data on the export", "the record %s/%s is not readable", item, changesFile)
+		err := json.Unmarshal(lines.Bytes(), &c)
+		if err != nil || len(c.KindText) != 1 || tree.CheckPath(string(c.PathRaw)) != nil || text.off > maxChanges {
+			return nil, unreadableChanges(item)
 		}
 		c.Kind, c.Path = tree.DifferenceKind(c.KindText[0]), string(c.PathRaw)
 		out = append(out, c)
 	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return nil, unreadableChanges(item)
+	}
 	return out, lines.Err()
+}
+
+func unreadableChanges(item string) error {
+	return problem.New(problem.Failed, "the replaced files are in "+item+"/data on the export", "the record %s/%s is not readable", item, changesFile)
+}
+
+// fileReader reads a file from its beginning.
+type fileReader struct {
+	ctx  context.Context
+	file tree.File
+	off  int64
+}
+
+func (r *fileReader) Read(p []byte) (int, error) {
+	n, err := r.file.ReadAt(r.ctx, p, r.off)
+	r.off += int64(n)
+	return n, err
 }
 
 // putBack exchanges what a sync replaced in dest, whose old versions are in
