@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -194,13 +195,13 @@ func readChanges(ctx context.Context, fsys tree.FS, item string) (out []change, 
 		return nil, err
 	}
 	defer f.Close()
-	text := &fileReader{ctx: ctx, file: f}
+	text := &io.LimitedReader{R: tree.Reader(ctx, f), N: maxChanges}
 	lines := bufio.NewScanner(text)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var c change
 		err := json.Unmarshal(lines.Bytes(), &c)
-		if err != nil || len(c.KindText) != 1 || tree.CheckPath(string(c.PathRaw)) != nil || text.off > maxChanges {
+		if err != nil || len(c.KindText) != 1 || tree.CheckPath(string(c.PathRaw)) != nil || text.N == 0 {
 			return nil, unreadableChanges(item)
 		}
 		c.Kind, c.Path = tree.DifferenceKind(c.KindText[0]), string(c.PathRaw)
@@ -214,19 +215,6 @@ func readChanges(ctx context.Context, fsys tree.FS, item string) (out []change, 
 
 func unreadableChanges(item string) error {
 	return problem.New(problem.Failed, "the replaced files are in "+item+"/data on the export", "the record %s/%s is not readable", item, changesFile)
-}
-
-// fileReader reads a file from its beginning.
-type fileReader struct {
-	ctx  context.Context
-	file tree.File
-	off  int64
-}
-
-func (r *fileReader) Read(p []byte) (int, error) {
-	n, err := r.file.ReadAt(r.ctx, p, r.off)
-	r.off += int64(n)
-	return n, err
 }
 
 // putBack exchanges what a sync replaced in dest, whose old versions are in

@@ -174,6 +174,21 @@ func CheckPath(name string) error {
 	return nil
 }
 
+// Reader reads f from its beginning, until ctx ends.
+func Reader(ctx context.Context, f File) io.Reader { return &reader{ctx: ctx, f: f} }
+
+type reader struct {
+	ctx context.Context
+	f   File
+	off int64
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.f.ReadAt(r.ctx, p, r.off)
+	r.off += int64(n)
+	return n, err
+}
+
 // ReadFile returns a file's content, opened afresh. A file larger than max
 // bytes is an error. A file that is replaced while it is read is read again;
 // it is never said not to exist because of that.
