@@ -245,7 +245,7 @@ func lostConnections(t *testing.T, g *ganesha) {
 	for _, name := range there {
 		got, err := os.ReadFile(name)
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(data, got), name)
+		require.True(t, bytes.Equal(data, got), "%s: %d bytes", name, len(got))
 	}
 }
 
