@@ -91,7 +91,7 @@ lint:
 gosec:
 	$(GO) run ./integration/judge
 
-# Known vulnerabilities of what the binary calls; it asks https://vuln.go.dev.
+# Known vulnerabilities of what the binary calls; it asks the Go project's database.
 .PHONY: vuln
 vuln:
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/berth
