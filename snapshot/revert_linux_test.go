@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/casit/berth/cluster"
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/problem"
 )
 
@@ -61,6 +62,7 @@ func TestAFlexVolIsRevertedUnderARunningBerth(t *testing.T) {
 	require.NoFileExists(t, f.path(".berth/leases/blog/n1.json"))
 
 	require.NoError(t, errors.Join(f.store.Cluster.Beat(ctx), f.store.Cluster.Look(ctx)))
+	require.NoError(t, f.store.WithExport(ctx, "tidy", func(e *export.Export) error { return f.store.Cluster.Tidy(ctx, e) }))
 	require.FileExists(t, f.path(".berth/leases/blog/n1.json"), "its container goes on")
 	fsys, err := f.store.FS(ctx)
 	require.NoError(t, err)
