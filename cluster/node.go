@@ -321,10 +321,14 @@ func (c *Cluster) sayHello(ctx context.Context, e *export.Export) error {
 	return c.beat(ctx, e, NodeUp)
 }
 
+// ErrUnsettled says that another process may have this node's name, and that it will
+// be known which: see Admit.
+var ErrUnsettled = errors.New("whose the node's name is will be known soon")
+
 // Admit refuses the export while another process of this boot has our name: both
 // would write one lease. That a process in another place than ours (Config.Sole)
 // has ended is known when its heartbeat is silent for longer than a living node
-// ever is.
+// ever is; until that or its next heartbeat, the error matches ErrUnsettled.
 func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
 	place, other, err := c.cfg.Sole(e.ID)
 	if err != nil {
@@ -348,19 +352,22 @@ func (c *Cluster) Admit(ctx context.Context, e *export.Export) error {
 		return nil
 	}
 	watched := o.watch.silence(begin, c.cfg.Now(), c.mostBetween())
-	if o.foreign == nil || !o.foreign.same(there) {
+	beats := o.foreign != nil && !o.foreign.same(there)
+	if o.foreign == nil || beats {
 		o.foreign, watched = there, 0
 	}
 	o.foreign.quiet += watched
-	left := c.namePatience(there.beat) - o.foreign.quiet
-	if left < 0 {
+	switch {
+	case beats:
+		return c.namesake("it is in another network namespace")
+	case c.namePatience(there.beat) < o.foreign.quiet:
 		return nil
 	}
-	return c.namesake("it is in another network namespace, or was killed there less than half a lease ago")
+	return c.namesake("it is in another network namespace, or was killed there less than half a lease ago").Because(ErrUnsettled)
 }
 
 // namesake refuses the export while another process has our name.
-func (s self) namesake(who string) error {
+func (s self) namesake(who string) *problem.Error {
 	return problem.New(problem.InUse, "stop one of the two, or set BERTH_NODE to another name on one", "another berth on this host calls itself %s on this export (%s)", s.cfg.Node, who)
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,10 +53,13 @@ func TestANamesakeOfThisBootIsRefusedUntilItHasEnded(t *testing.T) {
 			}
 			require.ErrorContains(t, err, c.refused)
 			require.Equal(t, problem.InUse, problem.KindOf(err))
+			require.Equal(t, c.later, errors.Is(err, ErrUnsettled), "a Mount waits")
 			for range 5 { // the first one lives
 				first.beats()
 				second.clock.move(3 * time.Second)
-				require.ErrorContains(t, second.Admit(ctx, second.e), c.refused)
+				err := second.Admit(ctx, second.e)
+				require.ErrorContains(t, err, c.refused)
+				require.NotErrorIs(t, err, ErrUnsettled, "no Mount waits for what is known")
 			}
 			require.True(t, first.Named(), "nothing was written under its name")
 			require.FileExists(t, filepath.Join(dir, export.LeasePath("blog", "n1")))

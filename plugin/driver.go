@@ -9,6 +9,7 @@ import (
 
 	docker "github.com/docker/go-plugins-helpers/volume"
 
+	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/tree"
@@ -202,7 +203,7 @@ func (ss *session) attach(ctx context.Context, name string) (at attached, err er
 	if err != nil {
 		return at, err
 	}
-	if at.fsys, err = ss.store.FS(ctx); err != nil {
+	if at.fsys, err = ss.settledFS(ctx); err != nil {
 		return at, err
 	}
 	src, err := ss.plane(ctx, at.fsys)
@@ -210,6 +211,19 @@ func (ss *session) attach(ctx context.Context, name string) (at attached, err er
 		at.root, at.generation, err = ss.mounts.Ensure(ctx, src, ref.Snapshot != "")
 	}
 	return at, err
+}
+
+// settledFS is the export for a Mount. While it is not known whether another process
+// has this node's name, it waits as long as ctx lets it, since dockerd starts a
+// container once.
+func (ss *session) settledFS(ctx context.Context) (tree.FS, error) {
+	for {
+		fsys, err := ss.store.FS(ctx)
+		end, bounded := ctx.Deadline()
+		if !errors.Is(err, cluster.ErrUnsettled) || bounded && time.Until(end) < 2*time.Second || !pause(ctx, time.Second) {
+			return fsys, err
+		}
+	}
 }
 
 // pathOf is the path that a container gets for a volume. For an empty view the

@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,4 +34,26 @@ func TestTwoBerthsWithOneNameOnOneHost(t *testing.T) {
 		return !strings.Contains(second.verb("Mount", map[string]any{"Name": "blog", "ID": "b"}), "Err")
 	}, time.Minute, 50*time.Millisecond)
 	require.Contains(t, other.fails("Remove", map[string]any{"Name": "blog"}), "in use on n1", "its containers go on")
+}
+
+// TestAMountWaitsUntilANameIsSettled: after a power failure of a host that is a
+// container, its earlier process is in another network namespace of the same boot.
+// dockerd starts a container once.
+func TestAMountWaitsUntilANameIsSettled(t *testing.T) {
+	first := serve(t, nil)
+	first.ok("Create", map[string]any{"Name": "blog"})
+	file := filepath.Join(first.dir, export.NodePath("n1"))
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var beat map[string]any
+	require.NoError(t, json.Unmarshal(text, &beat))
+	first.stop()
+
+	beat["host"] = "net:[1]"
+	text, err = json.Marshal(beat)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	second := serve(t, map[string]string{"BERTH_EXPORT": "file://" + first.dir})
+	require.Contains(t, second.fails("Remove", map[string]any{"Name": "blog"}), "it is in another network namespace, or was killed there")
+	second.ok("Mount", map[string]any{"Name": "blog", "ID": "b"})
 }
