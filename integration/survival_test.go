@@ -150,6 +150,7 @@ func TestKilledEngineLosesNothing(t *testing.T) {
 }
 
 func TestPowerFailureLosesNothing(t *testing.T) {
+	t.Parallel() // the node's name is settled after half a lease: a lab's boots have one id
 	s := newSurvivor(t, lab.Options{}, "--restart", "always")
 	require.NoError(t, s.Kill9())
 	require.NoError(t, s.Boot())
