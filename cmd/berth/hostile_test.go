@@ -66,7 +66,7 @@ func (s *server) spoiled() {
 	l, err := net.Listen("unix", s.asked)
 	require.NoError(s.t, err)
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "berth"})
-	proxy.Transport = &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", s.socket) }}
+	proxy.Transport = &http.Transport{DisableKeepAlives: true, DialContext: s.dial}
 	proxy.ModifyResponse = func(r *http.Response) error {
 		if r.Request.URL.Path == "/Berth.SnapshotCat" {
 			return nil
@@ -220,7 +220,7 @@ func TestTheLogHasOnlyText(t *testing.T) {
 	for _, verb := range []string{"Create", "Mount", "Get", "Remove", "Unmount"} {
 		body, err := json.Marshal(map[string]any{"Name": hostileText, "ID": hostileText, "Opts": map[string]string{hostileText: hostileText, "from": "blog@" + hostileText}})
 		require.NoError(t, err)
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", s.socket) }}}
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: s.dial}}
 		for _, route := range []string{"VolumeDriver." + verb, "Berth.TrashRestore", "Berth.SnapshotCreate", "Berth." + url.PathEscape(hostileText)} {
 			got, err := client.Post("http://x/"+route, "application/json", bytes.NewReader(body))
 			require.NoError(t, err)
@@ -238,6 +238,11 @@ func TestTheLogHasOnlyText(t *testing.T) {
 	require.Contains(t, log.String(), "op=Create")
 	requireText(t, log.String(), "serve")
 	require.Empty(t, out.String())
+}
+
+// dial connects to the server, whatever the address is.
+func (s *server) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 }
 
 // locked is a buffer of a program that still runs.

@@ -161,7 +161,6 @@ func owners(t *testing.T, dir string, files []string) map[string][]string {
 	out := map[string][]string{}
 	for _, f := range files {
 		parts := strings.Split(f, "/")
-		data, _ := os.ReadFile(filepath.Join(dir, f))
 		switch {
 		case len(parts) < 3 && parts[0] == ".berth" && !strings.Contains(f, "audit") && !strings.Contains(f, "cache") && !strings.Contains(f, "reserve"):
 			out[f] = []string{"*"} // of the whole export
@@ -184,7 +183,7 @@ func owners(t *testing.T, dir string, files []string) map[string][]string {
 			item := filepath.Join(dir, parts[0], parts[1], parts[2])
 			for _, v := range append([]string{"iota"}, volumes...) {
 				for _, record := range []string{"volume.json", "journal.json"} {
-					data, _ = os.ReadFile(filepath.Join(item, record))
+					data, _ := os.ReadFile(filepath.Join(item, record))
 					if strings.Contains(string(data), `"`+v+`"`) {
 						out[f] = append(out[f], v)
 					}
