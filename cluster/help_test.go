@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,17 @@ func (c *clock) move(d time.Duration) {
 type hooked struct {
 	tree.FS
 	stat, link, rename func(name string)
+}
+
+// onceAt is a hook that calls f at the first request about a name. Heartbeats are
+// read several at a time.
+func onceAt(at string, f func()) func(name string) {
+	var done atomic.Bool
+	return func(name string) {
+		if name == at && done.CompareAndSwap(false, true) {
+			f()
+		}
+	}
 }
 
 func (h *hooked) Stat(ctx context.Context, name string) (tree.Attr, error) {

@@ -17,22 +17,14 @@ func TestTimeInWhichTheExportMayHaveStalledIsNoSilence(t *testing.T) {
 	const stall = 30 * time.Second // the lease is 9 s
 	for name, stalls := range map[string]func(n1, n2 *testNode){
 		"between reading the heartbeat and the end of the look": func(n1, n2 *testNode) {
-			n2.hook.stat = func(name string) {
-				if name == export.NodePath("n1") {
-					n2.hook.stat = nil
-					n2.clock.move(stall)
-					n1.beats() // it is alive
-				}
-			}
+			n2.hook.stat = onceAt(export.NodePath("n1"), func() {
+				n2.clock.move(stall)
+				n1.beats() // it is alive
+			})
 			n2.must(n2.Poll(ctx, n2.e))
 		},
 		"before reading the heartbeat": func(_, n2 *testNode) {
-			n2.hook.stat = func(name string) {
-				if name == export.NodePath("n0") {
-					n2.hook.stat = nil
-					n2.clock.move(stall)
-				}
-			}
+			n2.hook.stat = onceAt(export.NodePath("n0"), func() { n2.clock.move(stall) })
 			n2.must(n2.Poll(ctx, n2.e))
 		},
 		"between two looks": func(_, n2 *testNode) { n2.clock.move(stall) },
@@ -77,14 +69,11 @@ func TestAnOlderLookChangesNothing(t *testing.T) {
 	n1.beats()
 	n2.beats()
 	old := n1.Incarnation()
-	n2.hook.stat = func(name string) {
-		if name == export.NodePath("n1") {
-			n2.hook.stat = nil
-			n1 = node(t, dir, "n1")
-			n1.beats()
-			n2.must(n2.Poll(ctx, n2.e))
-		}
-	}
+	n2.hook.stat = onceAt(export.NodePath("n1"), func() {
+		n1 = node(t, dir, "n1")
+		n1.beats()
+		n2.must(n2.Poll(ctx, n2.e))
+	})
 	n2.must(n2.Poll(ctx, n2.e))
 	require.True(t, n2.Ended("n1", old))
 	require.False(t, n2.Ended("n1", n1.Incarnation()))

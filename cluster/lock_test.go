@@ -72,11 +72,10 @@ func TestALateFinisherTakesNoLiveLock(t *testing.T) {
 		n.beats()
 	}
 	var live *Locking
-	n2.hook.stat = func(string) {
-		n2.hook.stat = nil
+	n2.hook.stat = onceAt(export.NodePath("n1"), func() {
 		n3.must(n3.FinishDead(ctx, n3.e))
 		live = n3.takes(OpRestore, "site1")
-	}
+	})
 	n2.must(n2.Poll(ctx, n2.e)) // n2 has decided, and is late
 	n2.must(n2.finish(ctx, n2.e, dead.l))
 	require.Empty(t, n2.finished)

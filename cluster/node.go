@@ -323,7 +323,11 @@ func (c *Cluster) sayHello(ctx context.Context, e *export.Export) error {
 
 // ErrUnsettled says that another process may have this node's name, and that it will
 // be known which: see Admit.
-var ErrUnsettled = errors.New("whose the node's name is will be known soon")
+var ErrUnsettled error = unsettled{}
+
+type unsettled struct{}
+
+func (unsettled) Error() string { return "whose the node's name is will be known soon" }
 
 // Admit refuses the export while another process of this boot has our name: both
 // would write one lease. That a process in another place than ours (Config.Sole)
