@@ -113,7 +113,7 @@ func (s *served) start() {
 		}
 	})
 	s.t.Cleanup(func() { s.stop() })
-	require.Eventually(s.t, func() bool { return knock(s.socket) }, 10*time.Second, time.Millisecond)
+	require.Eventually(s.t, func() bool { return knock(s.socket) }, time.Minute, time.Millisecond)
 }
 
 // knock tells whether somebody listens.

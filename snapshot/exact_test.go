@@ -118,7 +118,7 @@ func TestAResumedRestoreTakesItsOwnVersion(t *testing.T) {
 			w.dated("daily", at("2026-11-21 10:00"))
 		}
 		require.NoError(t, w.Start(ctx, j.ID))
-		require.Eventually(t, func() bool { p, _ := w.Jobs.Wait(ctx, j.ID); return p.Over }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { p, _ := w.Jobs.Wait(ctx, j.ID); return p.Over }, time.Minute, time.Millisecond)
 		_, err = w.Jobs.Wait(ctx, j.ID)
 		require.ErrorContains(t, err, `no snapshot "daily" any more`)
 		require.Equal(t, "live", w.read("blog/i"))

@@ -287,7 +287,7 @@ func TestAFileThatGrowsWhileItIsSynced(t *testing.T) {
 			}
 		}
 	}()
-	require.Eventually(t, func() bool { info, err := log.Stat(); return err == nil && info.Size() > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { info, err := log.Stat(); return err == nil && info.Size() > 0 }, time.Minute, time.Millisecond)
 	f.restore(RestoreRequest{Refs: []string{"blog@nightly"}, Live: true})
 	require.Empty(t, different(t, f.path(".snapshot/nightly/blog"), f.path("blog"), f.lax...))
 	close(stop)

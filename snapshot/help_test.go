@@ -103,7 +103,7 @@ func worldOn(t testing.TB, dir, node string, change ...func(*volume.Config)) *wo
 		w.store.Close()
 	})
 	// Run has beaten once when the server's time is known.
-	require.Eventually(t, func() bool { _, err := w.store.List(ctx); return err == nil && len(w.store.Cluster.Nodes()) > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { _, err := w.store.List(ctx); return err == nil && len(w.store.Cluster.Nodes()) > 0 }, time.Minute, time.Millisecond)
 	return w
 }
 

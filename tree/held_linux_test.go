@@ -222,11 +222,14 @@ func TestAnHonestProgramGivesItsLeaseBack(t *testing.T) {
 	defer signal.Stop(asked)
 	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
 	require.NoError(t, err)
+	given := make(chan struct{})
 	go func() {
+		defer close(given)
 		<-asked
 		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 	}()
 	require.Equal(t, "text", treetest.Read(t, l, "file"))
+	<-given
 }
 
 // A program that has to allow each open of a file (fanotify(7)), and never answers, keeps
