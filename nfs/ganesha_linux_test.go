@@ -238,15 +238,22 @@ func lostConnections(t *testing.T, g *ganesha) {
 	wait.Wait()
 	// ganesha has no memory of calls over other connections: one that was sent
 	// again may be carried out the first time at last, when its file has been
-	// renamed, and makes an empty one.
+	// renamed, and makes an empty one; where the RENAME was sent again, too, that
+	// one may take the file's place. What is never there is half a file.
 	there, err := filepath.Glob("/run/export/lost/*[0-9]")
 	require.NoError(t, err)
 	require.Len(t, there, 16*5)
+	var empty []string
 	for _, name := range there {
 		got, err := os.ReadFile(name)
 		require.NoError(t, err)
+		if len(got) == 0 {
+			empty = append(empty, name)
+			continue
+		}
 		require.True(t, bytes.Equal(data, got), "%s: %d bytes", name, len(got))
 	}
+	require.LessOrEqual(t, len(empty), 1, "%v: two calls of one file that were each carried out twice, and late, are rare", empty)
 }
 
 func crash(t *testing.T, g *ganesha) {

@@ -163,7 +163,8 @@ EXPORT {
 func startGanesha(t testing.TB) *ganesha {
 	t.Helper()
 	settle(t)
-	g := &ganesha{t: t, port: freePort(t), mount: freePort(t), locker: freePort(t)}
+	p := freePorts(t, 3)
+	g := &ganesha{t: t, port: p[0], mount: p[1], locker: p[2]}
 	start(t, "rpcbind", "-f")
 	reachable(t, "rpcbind", 111)
 	require.NoError(t, os.WriteFile("/run/ganesha.conf", fmt.Appendf(nil, ganeshaConf, g.port, g.mount, g.locker), 0o600))
@@ -214,11 +215,15 @@ func start(t testing.TB, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", ":0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+// freePorts returns ports of loopback that nobody has, each another one.
+func freePorts(t testing.TB, n int) (ports []int) {
+	for range n {
+		l, err := net.Listen("tcp", ":0")
+		require.NoError(t, err)
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
 }
 
 // reachable waits until ports of loopback take connections.
