@@ -299,9 +299,5 @@ func (c *Cluster) note(event, item string, err error) {
 // passOver notes the result for one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
 func (c *Cluster) passOver(ctx context.Context, e *export.Export, event, item string, err error) error {
-	if export.Ends(ctx, e.FS, err) {
-		return err
-	}
-	c.note(event, item, err)
-	return nil
+	return export.PassOver(ctx, e.FS, c.cfg.Faults, c.cfg.Report, event, item, err)
 }

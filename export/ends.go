@@ -42,6 +42,16 @@ func Ends(ctx context.Context, fsys tree.FS, err error) bool {
 	return refusesWrites(err) && !takesWrites(ctx, fsys)
 }
 
+// PassOver notes in faults what came of the work on one item among many, which is
+// reported once. It returns an error that ends the work on all of them: see Ends.
+func PassOver(ctx context.Context, fsys tree.FS, faults *problem.Faults, report func(event string, fields map[string]any), event, item string, err error) error {
+	if Ends(ctx, fsys, err) {
+		return err
+	}
+	faults.Note(report, event, item, err)
+	return nil
+}
+
 // mayBeExport tells the errors that an export gives when it is away or full.
 func mayBeExport(err error) bool {
 	for _, whole := range []error{tree.ErrAway, context.Canceled, context.DeadlineExceeded, syscall.ESTALE, syscall.ENOTCONN} {

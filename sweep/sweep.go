@@ -168,11 +168,7 @@ func (w *Sweeper) aged(ctx context.Context, e *export.Export) error {
 // passOver notes what came of the work on one item, and reports an error of that
 // item once. It returns an error that ends the work on all.
 func (w *Sweeper) passOver(ctx context.Context, e *export.Export, event, item string, err error) error {
-	if export.Ends(ctx, e.FS, err) {
-		return err
-	}
-	w.faults.Note(w.cfg.Report, event, item, err)
-	return nil
+	return export.PassOver(ctx, e.FS, &w.faults, w.cfg.Report, event, item, err)
 }
 
 // manyNames is how many names a tree has that the server is asked to delete: fewer

@@ -25,11 +25,7 @@ func (r *reports) Caught(what string, err error) {
 // passOver notes what came of the work on one item among many, and reports an
 // error of that item, once. It returns an error that ends the work on all.
 func (r *reports) passOver(ctx context.Context, e *export.Export, event, item string, err error) error {
-	if export.Ends(ctx, e.FS, err) {
-		return err
-	}
-	r.faults.Note(r.report, event, item, err)
-	return nil
+	return export.PassOver(ctx, e.FS, &r.faults, r.report, event, item, err)
 }
 
 // PassedOver is what this node could not do with single items when it tried last,
