@@ -125,8 +125,8 @@ func (t *Trail) append(ctx context.Context, e *export.Export, at time.Time, line
 	return f.Sync(ctx)
 }
 
-// maxAuditFile bounds what is read of one node's month, in bytes.
-const maxAuditFile = 64 << 20
+// MaxFile bounds what is read of one node's month, in bytes.
+const MaxFile = 64 << 20
 
 // Read returns the records of all nodes, oldest first, of one volume or of
 // all for "". Lines cut short by a crash are left out.
@@ -139,7 +139,7 @@ func (t *Trail) Read(ctx context.Context, volume string, since time.Time) ([]Rec
 		}
 		slices.Sort(files)
 		for _, f := range files {
-			data, err := tree.ReadFile(ctx, e.FS, path.Join(export.AuditDir, f), maxAuditFile)
+			data, err := tree.ReadFile(ctx, e.FS, path.Join(export.AuditDir, f), MaxFile)
 			if export.Ends(ctx, e.FS, err) {
 				return err
 			}

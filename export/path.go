@@ -69,6 +69,10 @@ func TrashPath(id string) string { return path.Join(TrashDir, id) }
 // TrashData is the tree of a trash item.
 func TrashData(id string) string { return path.Join(TrashDir, id, "data") }
 
+// ChangesFile is the name, in a trash item of single files, of the record of what
+// was replaced or removed.
+const ChangesFile = "changes.jsonl"
+
 // TrashMeta is the record of a trash item.
 func TrashMeta(id string) string { return path.Join(TrashDir, id, "volume.json") }
 

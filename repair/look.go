@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/audit"
 	"github.com/casit/berth/cluster"
 	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
@@ -36,8 +37,8 @@ type looker struct {
 }
 
 // Look reads every control file below .berth of the export with that id, and changes
-// nothing. It returns those
-// that are not what their names say, sorted by path. The error is the export's.
+// nothing. It returns those that are not what their names say, sorted by path. The
+// error is the export's.
 func Look(ctx context.Context, fsys tree.FS, id string) ([]export.Fault, error) {
 	l := &looker{fsys: fsys}
 	l.run, ctx = errgroup.WithContext(ctx)
@@ -183,7 +184,7 @@ func (l *looker) trash(ctx context.Context) error {
 			var t volume.Trashed
 			err := export.Read(ctx, l.fsys, name, &t)
 			if err == nil && t.Partial && t.Kind != volume.Damaged {
-				if err := l.found(ctx, path.Join(export.TrashPath(d.Name), changes), t.Volume, l.changes(ctx, d.Name)); err != nil {
+				if err := l.found(ctx, path.Join(export.TrashPath(d.Name), export.ChangesFile), t.Volume, l.changes(ctx, d.Name)); err != nil {
 					return err
 				}
 			}
@@ -197,14 +198,14 @@ func (l *looker) trash(ctx context.Context) error {
 	})
 }
 
-// changes is the record of an undo copy of single files, of which each line is JSON.
-const (
-	changes = "changes.jsonl"
-	judged  = 1 << 20 // bytes at its beginning; the record of a large volume has many
-)
+// judged is how much of a record of changes is looked at, in bytes at its beginning;
+// that of a large volume has many.
+const judged = 1 << 20
 
+// changes looks at the record of an undo copy of single files, of which each line is
+// JSON.
 func (l *looker) changes(ctx context.Context, id string) error {
-	f, err := l.fsys.Open(ctx, path.Join(export.TrashPath(id), changes))
+	f, err := l.fsys.Open(ctx, path.Join(export.TrashPath(id), export.ChangesFile))
 	if err != nil {
 		return err
 	}
@@ -244,9 +245,6 @@ func (l *looker) jobs(ctx context.Context, locks []*cluster.Lock) error {
 	})
 }
 
-// maxTrail is the size up to which the audit trail of a node's month is read.
-const maxTrail = 64 << 20
-
 // rest looks at what is no volume's.
 func (l *looker) rest(ctx context.Context, id string) error {
 	for file, err := range export.CheckRecords(ctx, l.fsys, id) {
@@ -271,7 +269,7 @@ func (l *looker) rest(ctx context.Context, id string) error {
 		case !strings.HasSuffix(d.Name, ".jsonl"):
 		case d.Attr.Kind != tree.Regular:
 			return l.found(ctx, name, "", export.Unfit("is a %s and no file", d.Attr.Kind))
-		case d.Attr.Size > maxTrail:
+		case d.Attr.Size > audit.MaxFile:
 			return l.found(ctx, name, "", export.Unfit("has %d bytes; no node writes so much", d.Attr.Size))
 		}
 		return nil

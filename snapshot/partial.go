@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/casit/berth/export"
 	"github.com/casit/berth/guard"
 	"github.com/casit/berth/problem"
 	"github.com/casit/berth/snapshot/compare"
@@ -74,8 +75,6 @@ func (t *moment) UnmarshalJSON(data []byte) error {
 	}
 	return t.Time.UnmarshalJSON(data)
 }
-
-const changesFile = "changes.jsonl"
 
 // maxChanges bounds what is read of a record, in bytes.
 const maxChanges = 1 << 30
@@ -160,7 +159,7 @@ func (r *recording) end(ctx context.Context) error {
 // replaced before it is there. One that an interrupted sync wrote stays, since
 // what was there first counts.
 func (r *recording) save(ctx context.Context, fsys tree.FS, item string) error {
-	name := path.Join(item, changesFile)
+	name := path.Join(item, export.ChangesFile)
 	if there, err := stat(ctx, fsys, name); err != nil || there != nil {
 		return err
 	}
@@ -190,7 +189,7 @@ func (r *recording) save(ctx context.Context, fsys tree.FS, item string) error {
 
 // readChanges reads a trash item's record.
 func readChanges(ctx context.Context, fsys tree.FS, item string) (out []change, err error) {
-	f, err := fsys.Open(ctx, path.Join(item, changesFile))
+	f, err := fsys.Open(ctx, path.Join(item, export.ChangesFile))
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +213,7 @@ func readChanges(ctx context.Context, fsys tree.FS, item string) (out []change, 
 }
 
 func unreadableChanges(item string) error {
-	return problem.New(problem.Failed, "the replaced files are in "+item+"/data on the export", "the record %s/%s is not readable", item, changesFile)
+	return problem.New(problem.Failed, "the replaced files are in "+item+"/data on the export", "the record %s/%s is not readable", item, export.ChangesFile)
 }
 
 // putBack exchanges what a sync replaced in dest, whose old versions are in

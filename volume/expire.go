@@ -78,17 +78,11 @@ func (tr *Trash) expire(ctx context.Context, e *export.Export) error {
 func (tr *Trash) read(ctx context.Context, e *export.Export, ids []string) (out []*Trashed, err error) {
 	items := make(chan *Trashed, len(ids))
 	_, err = tr.reading.Round(ctx, ids, readAtOnce, func(ctx context.Context, id string) error {
-		t, err := readRecord(ctx, e.FS, id)
-		if export.Ends(ctx, e.FS, err) {
-			return err
-		}
-		if err != nil {
-			t = unreadable(id)
-		}
+		t, err := readItem(ctx, e, id, readRecord)
 		if t != nil {
 			items <- t
 		}
-		return nil
+		return err
 	})
 	close(items)
 	for t := range items {

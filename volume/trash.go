@@ -363,15 +363,9 @@ func (tr *Trash) list(ctx context.Context, e *export.Export) ([]*Trashed, error)
 	g.SetLimit(surveyed)
 	for i, id := range ids {
 		g.Go(guard.Func(func() error {
-			t, err := readTrashed(within, e.FS, id)
-			if export.Ends(within, e.FS, err) {
-				return err
-			}
-			if err != nil {
-				t = unreadable(id)
-			}
+			t, err := readItem(within, e, id, readTrashed)
 			out[i] = t
-			return nil
+			return err
 		}))
 	}
 	if err := g.Wait(); err != nil {
@@ -400,6 +394,19 @@ func trashIDs(ctx context.Context, e *export.Export) ([]string, error) {
 	ids, err := export.Pick(ctx, e.FS, export.TrashDir, func(d tree.Entry) (string, bool) { return d.Name, d.Kind == tree.Directory })
 	slices.Sort(ids)
 	return ids, export.Absent(err)
+}
+
+// readItem reads one item among many by read. One that cannot be read is unreadable;
+// an error ends the work on all.
+func readItem(ctx context.Context, e *export.Export, id string, read func(context.Context, tree.FS, string) (*Trashed, error)) (*Trashed, error) {
+	t, err := read(ctx, e.FS, id)
+	if export.Ends(ctx, e.FS, err) {
+		return nil, err
+	}
+	if err != nil {
+		t = unreadable(id)
+	}
+	return t, nil
 }
 
 // readTrashed returns a trash item; one whose record is broken is kept for
